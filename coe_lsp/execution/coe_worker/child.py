@@ -1,0 +1,167 @@
+"""The side of a run that lives in the child: set up the process, then report results.
+
+After `begin` the process holds the limits and the candidate; after `finish` it is gone. It reports
+as it goes, so that whatever happens to it later, what it has told is not lost.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from coe_worker import candidate, limits
+from coe_worker.coverage import LineTracer
+from coe_worker.output import marker
+from coe_worker.wire import write_frame
+
+_DETAIL_CHARACTERS = 2000
+
+
+class TestTimeout(BaseException):
+    """Raised inside a test that ran longer than its own limit; not an Exception on purpose."""
+
+    __test__ = False
+
+
+class Child:
+    """One run of one candidate."""
+
+    def __init__(self, suite: dict[str, Any], run: dict[str, Any], events: int) -> None:
+        self.suite = suite
+        self.select: list[str] | None = run["select"]
+        self._run = run
+        self._events = events
+        self._tracer = LineTracer(suite["path"]) if run["coverage"] and suite["path"] else None
+        self._had = frozenset(sys.modules)
+        self._began = time.monotonic()
+
+    def begin(self, rewrite: candidate.Rewriter | None = None) -> bytes | None:
+        """Put limits and candidate in place; returns the candidate's bytes (None: as on disk)."""
+        limits.apply(self._run["memory_bytes"], self._run["wall_seconds"], self._run["file_bytes"])
+        # Each candidate sees the same random numbers, whatever ran before it.
+        random.seed(0)
+        if hasattr(signal, "SIGALRM"):
+            signal.signal(signal.SIGALRM, _on_alarm)
+        self.own_streams()
+        source = self._run["source"]
+        if source is None:
+            return None
+        data = source.encode("latin-1")
+        if self.suite["path"]:
+            candidate.install(self.suite["path"], data, rewrite)
+        return data
+
+    def own_streams(self) -> None:
+        """Point Python's standard streams at the pipes, away from whatever was set up before."""
+        sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
+
+    def collected(self, ids: list[str]) -> None:
+        """Report which tests there are."""
+        self._send({"event": "collected", "ids": ids})
+
+    def start(self, test: str) -> None:
+        """A test begins: its output and its time count from here."""
+        self._send({"event": "start", "id": test})
+        self._flush()
+        try:
+            os.write(1, marker(self._run["nonce"], test))
+        except OSError:
+            pass
+        self._began = time.monotonic()
+        if self._tracer:
+            self._tracer.start()
+        self._alarm(self._run["test_seconds"])
+
+    def stop(self, test: str) -> None:
+        """A test is over, its teardown included."""
+        self._alarm(0)
+        if self._tracer:
+            self._send({"event": "lines", "id": test, "lines": self._tracer.stop()})
+
+    def result(self, test: str, outcome: str, detail: str = "", line: int | None = None) -> None:
+        """Report one test: passed, failed, error, timeout or skipped."""
+        if len(detail) > _DETAIL_CHARACTERS:
+            detail = detail[:_DETAIL_CHARACTERS] + " [cut]"
+        seconds = time.monotonic() - self._began
+        self._flush()
+        self._send(
+            {
+                "event": "result", "id": test, "outcome": outcome, "detail": detail, "line": line,
+                "seconds": seconds,
+            }
+        )  # fmt: skip
+
+    def failed(self, test: str, error: BaseException, detail: str = "") -> None:
+        """Report a test that ended with `error`."""
+        outcome = "timeout" if isinstance(error, TestTimeout) else "failed"
+        detail = detail or _one_line(error)
+        self.result(test, outcome, detail, self.line_of(error.__traceback__, error))
+
+    def line_of(self, trace: TracebackType | None, error: BaseException | None) -> int | None:
+        """The innermost line (1-based) of the file under repair in a traceback."""
+        path = self.suite["path"]
+        if not path:
+            path = "<program>"
+        real = os.path.realpath(path)
+        found = None
+        if isinstance(error, SyntaxError) and error.filename:
+            if os.path.realpath(error.filename) == real:
+                return error.lineno
+        while trace is not None:
+            name = trace.tb_frame.f_code.co_filename
+            if name == path or os.path.realpath(name) == real:
+                found = trace.tb_lineno
+            trace = trace.tb_next
+        return found
+
+    def finish(self) -> None:
+        """Report the end and leave, without running anybody's exit handlers."""
+        self._alarm(0)
+        self._flush()
+        self._send(
+            {"event": "done", "modules": self._new_modules() if self._run["learn"] else None}
+        )
+        os._exit(0)
+
+    def _new_modules(self) -> list[tuple[str, str, bool]]:
+        """What this run imported: name, file, and whether pytest rewrote its assertions."""
+        new = []
+        for name, module in list(sys.modules.items()):
+            if name in self._had:
+                continue
+            file = getattr(module, "__file__", None)
+            loader = getattr(getattr(module, "__spec__", None), "loader", None)
+            rewritten = type(loader).__name__ == "AssertionRewritingHook"
+            new.append((name, file if isinstance(file, str) else "", rewritten))
+        return new
+
+    def _alarm(self, seconds: float) -> None:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def _flush(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError, AttributeError):
+                pass
+
+    def _send(self, event: dict[str, Any]) -> None:
+        write_frame(self._events, event)
+
+
+def _on_alarm(number: int, frame: Any) -> None:
+    raise TestTimeout("the test ran too long")
+
+
+def _one_line(error: BaseException) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception_only(type(error), error)).strip()

@@ -1,0 +1,128 @@
+"""Limits for one child and the means to end all its processes.
+
+Resource limits hold for each process; the number of processes and the memory of all of them
+together are watched by polling `/proc`, because a limit on processes does not bind root. On systems
+without `/proc` only the child's own process group can be ended.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+
+try:
+    import resource
+except ImportError:
+    resource = None  # type: ignore[assignment]
+
+_PR_SET_CHILD_SUBREAPER = 36
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+def become_subreaper() -> None:
+    """Orphans of our children are given to us instead of init (Linux; elsewhere nothing)."""
+    if sys.platform == "linux":
+        try:
+            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        except OSError:
+            pass
+
+
+def apply(memory_bytes: int, cpu_seconds: float, file_bytes: int) -> None:
+    """Limit this process and its future children. `memory_bytes` is on top of what it has now."""
+    if resource is None:  # Windows: only the deadline holds there
+        return
+
+    def limit(kind: int, value: int) -> None:
+        try:
+            hard = resource.getrlimit(kind)[1]
+            if hard != resource.RLIM_INFINITY:
+                value = min(value, hard)
+            resource.setrlimit(kind, (value, value))
+        except (ValueError, OSError):
+            pass  # e.g. RLIMIT_AS on macOS
+
+    limit(resource.RLIMIT_AS, _address_space() + memory_bytes)
+    limit(resource.RLIMIT_CPU, int(cpu_seconds) + 1)
+    limit(resource.RLIMIT_FSIZE, file_bytes)
+    limit(resource.RLIMIT_CORE, 0)
+
+
+def _address_space() -> int:
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[0]) * _PAGE
+    except OSError:
+        return 0
+
+
+def descendants(root: int) -> list[tuple[int, int]]:
+    """All living processes below `root` as (pid, resident bytes)."""
+    try:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+    children: dict[int, list[tuple[int, int]]] = {}
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                # The command name may hold spaces and brackets: count from the last bracket.
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append((pid, int(fields[21]) * _PAGE))
+    found: list[tuple[int, int]] = []
+    todo = [root]
+    while todo:
+        for pid, resident in children.get(todo.pop(), ()):
+            found.append((pid, resident))
+            todo.append(pid)
+    return found
+
+
+def kill_tree(child: int, seconds: float = 1.0) -> bool:
+    """End the child, its group, and all that became ours when their parents died.
+
+    Must be called in the process that forked the child. Stopped first, killed second, so that a
+    process cannot fork its way past the list. False if something was still alive after `seconds`.
+    """
+    me = os.getpid()
+    end = time.monotonic() + seconds
+    _signal_group(child, signal.SIGKILL)
+    _signal(child, signal.SIGKILL)
+    while True:
+        _reap()
+        left = [pid for pid, _ in descendants(me)]
+        if not left:
+            return True
+        for kind in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in left:
+                _signal(pid, kind)
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.001)
+
+
+def _reap() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def _signal(pid: int, kind: int) -> None:
+    try:
+        os.kill(pid, kind)
+    except OSError:
+        pass
+
+
+def _signal_group(pid: int, kind: int) -> None:
+    try:
+        os.killpg(pid, kind)
+    except OSError:
+        pass

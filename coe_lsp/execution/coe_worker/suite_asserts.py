@@ -1,0 +1,99 @@
+"""Runs plain statements, usually asserts, in the namespace of the program under repair.
+
+With a path the program is the module of that file; without one it is the candidate text, executed
+after `setup`. A failing comparison is reported with the values of both sides.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import reprlib
+import sys
+from typing import Any
+
+from coe_worker.candidate import remember_lines
+from coe_worker.modules import import_file
+
+PROGRAM = "<program>"
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 120
+_repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = 20
+
+
+def serve(suite: dict[str, Any], zygote: Any) -> None:
+    """Build the namespace, then run each statement; ids are `assert 1`, `assert 2`, ..."""
+    sys.path.insert(0, suite["root"])
+    child = zygote.park("bare")
+    if child is None:
+        return
+    source = child.begin()
+    ids = [f"assert {number}" for number in range(1, len(suite["statements"]) + 1)]
+    chosen = [test for test in ids if child.select is None or test in child.select]
+    child.collected(chosen)
+    try:
+        child.start("program")
+        namespace = _namespace(suite, source)
+        child.stop("program")
+    except BaseException as error:  # the candidate may raise anything, SystemExit included
+        child.stop("program")
+        child.failed("program", error)
+        return
+    for test in chosen:
+        statement = suite["statements"][int(test.rpartition(" ")[2]) - 1]
+        child.start(test)
+        try:
+            detail = _execute(statement, namespace)
+        except BaseException as error:
+            child.failed(test, error, _describe(statement, error))
+        else:
+            if detail is None:
+                child.result(test, "passed")
+            else:
+                child.result(test, "failed", detail)
+        child.stop(test)
+
+
+def _namespace(suite: dict[str, Any], source: bytes | None) -> dict[str, Any]:
+    if suite["path"]:
+        namespace = vars(import_file(suite["path"]))
+    else:
+        namespace = {"__name__": PROGRAM}
+    if suite["setup"]:
+        exec(compile(suite["setup"], "<setup>", "exec"), namespace)
+    if not suite["path"]:
+        remember_lines(PROGRAM, source or b"")
+        exec(compile(source or b"", PROGRAM, "exec"), namespace)
+    return namespace
+
+
+def _execute(statement: str, namespace: dict[str, Any]) -> str | None:
+    """Run one statement; the explanation if it is an assert of a comparison that fails."""
+    linecache.cache["<test>"] = (len(statement), None, statement.splitlines(True), "<test>")
+    tree = ast.parse(statement, "<test>")
+    last = tree.body[-1] if tree.body else None
+    if not (
+        isinstance(last, ast.Assert)
+        and isinstance(last.test, ast.Compare)
+        and len(last.test.ops) == 1
+    ):
+        exec(compile(tree, "<test>", "exec"), namespace)
+        return None
+    # Evaluated piece by piece, so that a failure can tell what the two sides were.
+    exec(compile(ast.Module(tree.body[:-1], []), "<test>", "exec"), namespace)
+    sides = [
+        eval(compile(ast.Expression(side), "<test>", "eval"), namespace)
+        for side in (last.test.left, last.test.comparators[0])
+    ]
+    names = [ast.Name(name, ast.Load()) for name in ("__coe_left", "__coe_right")]
+    test = ast.Expression(ast.Compare(names[0], last.test.ops, [names[1]]))
+    values = dict(zip(("__coe_left", "__coe_right"), sides))
+    if eval(compile(ast.fix_missing_locations(test), "<test>", "eval"), values):
+        return None
+    left = ast.unparse(last.test.left)
+    return f"{statement.strip()}: {left} is {_repr.repr(sides[0])}"
+
+
+def _describe(statement: str, error: BaseException) -> str:
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{statement.strip()}: {text}"

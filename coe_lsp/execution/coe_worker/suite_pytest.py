@@ -1,0 +1,165 @@
+"""Runs pytest suites, through pytest's public hooks only.
+
+`pytest.main` is entered once in the zygote; our `pytest_collection` hook parks when the session has
+started: configuration, plugins and the first conftest files are loaded, no test module is. Each
+child returns from there and goes on to collect and run the tests it was asked for.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import sys
+from typing import Any
+
+from coe_worker.child import Child, TestTimeout
+
+
+def serve(suite: dict[str, Any], zygote: Any) -> None:
+    """Import pytest, configure it, park on the way, run the tests in the child."""
+    sys.path.insert(0, suite["root"])  # as `python -m pytest` does
+    child = zygote.park("bare")
+    if child is not None:
+        child.begin()
+    import pytest
+
+    if child is None:
+        child = zygote.park("imported")
+        if child is not None:
+            child.begin(_rewriter(suite["path"]))
+    plugin = _Plugin(pytest, suite, zygote, child)
+    # What pytest itself prints goes where nobody reads; the child takes its stream back.
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")
+    options = ["-s", "-q", "-p", "no:cacheprovider", "--tb=native", "--color=no"]
+    # Plugins that spawn workers, reorder tests or trace lines get in the way of all we do.
+    if importlib.util.find_spec("xdist"):
+        options += ["-n", "0"]
+    if importlib.util.find_spec("pytest_cov"):
+        options += ["--no-cov"]
+    options += ["-p", "no:randomly"]
+    code = pytest.main([*options, *suite["options"], "--", *suite["args"]], plugins=[plugin])
+    if plugin.child is not None and not plugin.ran:
+        plugin.child.result("pytest", "error", f"pytest stopped before any test (status {code})")
+
+
+def _rewriter(path: str, config: Any = None) -> Any:
+    """Pytest's assertion rewriting, if the file is a test module by its name."""
+    name = os.path.basename(path or "")
+    if not (name.startswith("test_") or name.endswith("_test.py") or name == "conftest.py"):
+        return None
+    return _rewrite_always(path, config)
+
+
+def _rewrite_always(path: str, config: Any) -> Any:
+    def rewrite(tree: ast.Module, source: bytes) -> None:
+        from _pytest.assertion.rewrite import rewrite_asserts
+
+        rewrite_asserts(tree, source, path, config)
+
+    return rewrite
+
+
+class _Plugin:
+    """Our end of pytest's hooks. Methods get their markers in `__init__`, where pytest is known."""
+
+    def __init__(self, pytest: Any, suite: dict[str, Any], zygote: Any, child: Child | None):
+        self._suite = suite
+        self._zygote = zygote
+        self.child = child
+        self.ran = False
+        self._root = ""
+        first, wrapper = pytest.hookimpl(tryfirst=True), pytest.hookimpl(hookwrapper=True)
+        cls = type(self)
+        for method in (cls.pytest_collection, cls.pytest_sessionfinish):
+            first(method)
+        for method in (cls.pytest_runtest_protocol, cls.pytest_runtest_makereport):
+            wrapper(method)
+
+    def pytest_collection(self, session: Any) -> None:
+        config = session.config
+        self._root = str(getattr(config, "rootpath", None) or config.rootdir)
+        child = self.child
+        if child is None:
+            self._zygote.rewriter = lambda path: _rewrite_always(path, config)
+            child = self.child = self._zygote.park("configured")
+            if child is None:
+                return
+            child.begin(_rewriter(self._suite["path"], config))
+        else:
+            child.own_streams()
+        if child.select is not None:
+            config.args[:] = [self._absolute(test) for test in child.select]
+
+    def _absolute(self, test: str) -> str:
+        path, separator, rest = test.partition("::")
+        return os.path.join(self._root, path) + separator + rest
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed and self.child is not None:
+            error = getattr(report, "_coe_error", None)
+            detail = _last_line(str(report.longrepr))
+            line = self.child.line_of(error.__traceback__, error) if error else None
+            self.child.result(report.nodeid or "collection", "error", detail, line)
+            self.ran = True
+
+    def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
+        # Collection errors reach `pytest_collectreport` without their exception.
+        if type(report).__name__ == "CollectReport" and self.child is not None:
+            error = call.excinfo.value
+            cause = error.__cause__ or error.__context__ or error
+            line = self.child.line_of(cause.__traceback__, cause)
+            detail = f"{type(cause).__name__}: {cause}"
+            self.child.result(report.nodeid or "collection", "error", detail, line)
+
+    def pytest_collection_finish(self, session: Any) -> None:
+        if self.child is not None:
+            self.ran = True
+            self.child.collected([item.nodeid for item in session.items])
+
+    def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> Any:
+        assert self.child is not None
+        self.child.start(item.nodeid)
+        yield
+        self.child.stop(item.nodeid)
+
+    def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:
+        outcome = yield
+        assert self.child is not None
+        report = outcome.get_result()
+        test = item.nodeid
+        if report.failed:
+            self._report_failure(test, report, call)
+        elif report.skipped:
+            self.child.result(test, "skipped")
+        elif report.when == "call":
+            self.child.result(test, "passed")
+
+    def _report_failure(self, test: str, report: Any, call: Any) -> None:
+        child = self.child
+        assert child is not None
+        if call.excinfo is None:
+            child.result(test, "failed", str(report.longrepr))
+            return
+        error = call.excinfo.value
+        detail = call.excinfo.exconly(tryshort=True)
+        if isinstance(error, TestTimeout):
+            outcome = "timeout"
+        else:
+            outcome = "failed" if report.when == "call" else "error"
+        child.result(test, outcome, detail, child.line_of(error.__traceback__, error))
+
+    def pytest_internalerror(self, excrepr: Any) -> None:
+        if self.child is not None:
+            self.child.result("pytest", "error", _last_line(str(excrepr)))
+            self.ran = True
+
+    def pytest_sessionfinish(self, session: Any) -> None:
+        if self.child is not None and self.ran:
+            # Skips the terminal summary and other plugins' reports: nobody would read them.
+            self.child.finish()
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "error"

@@ -1,0 +1,185 @@
+"""Follows one child from its start to the end of all its processes.
+
+Results arrive on one pipe and output on another. The child is ended at its deadline, on `cancel`,
+and when its processes or their memory grow past the limits. If it started too many processes the
+zygote ends as well, and with it the sandbox, which no fork bomb survives.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from typing import Any
+
+from coe_worker import limits
+from coe_worker.output import OutputSplitter
+from coe_worker.wire import FrameReader, read_frame
+
+_LOOK_SECONDS = 0.02
+
+
+class ForkPipes:
+    """The pipes of a forked child, and the control pipe, waited for together."""
+
+    def __init__(self, pid: int, events: int, output: int, control: int) -> None:
+        self.pid = pid
+        self._fds = {events: "events", output: "output", control: "control"}
+
+    def wait(self, seconds: float) -> list[tuple[str, bytes]]:
+        """What arrived, as (pipe, bytes); no bytes at a pipe's end."""
+        arrived = []
+        ready, _, _ = select.select(list(self._fds), [], [], max(0.0, seconds))
+        for fd in ready:
+            kind = self._fds[fd]
+            if kind == "control":
+                arrived.append((kind, b"cancel" if "cancel" in read_frame(fd) else b"-"))
+                continue
+            data = os.read(fd, 1 << 16)
+            arrived.append((kind, data))
+            if not data:
+                self._close(fd)
+        return arrived
+
+    def rest(self) -> list[tuple[str, bytes]]:
+        """What is still in the pipes once all writers are dead, cut short if they are not."""
+        arrived = []
+        end = time.monotonic() + 0.5
+        for fd in [fd for fd, kind in self._fds.items() if kind != "control"]:
+            os.set_blocking(fd, False)
+            try:
+                while time.monotonic() < end:
+                    data = os.read(fd, 1 << 16)
+                    if not data:
+                        break
+                    arrived.append((self._fds[fd], data))
+            except BlockingIOError:
+                pass
+            self._close(fd)
+        return arrived
+
+    def exit_text(self) -> str:
+        """How the child ended, once its end of the event pipe is closed."""
+        for _ in range(200):
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                break
+            time.sleep(0.001)
+        else:
+            return "the test process closed its pipes"
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            if number == signal.SIGXCPU:
+                return "used more processor time than allowed"
+            return f"the test process was killed by {signal.Signals(number).name}"
+        return f"the test process ended itself with exit status {os.WEXITSTATUS(status)}"
+
+    def kill(self) -> bool:
+        """End the child and all its processes; False if some would not die."""
+        return limits.kill_tree(self.pid)
+
+    def _close(self, fd: int) -> None:
+        os.close(fd)
+        del self._fds[fd]
+
+
+class Watch:
+    """One run, from start to reply."""
+
+    def __init__(self, pipes: Any, run: dict[str, Any]) -> None:
+        self._pipes = pipes
+        self._run = run
+        self._frames = FrameReader()
+        self._output = OutputSplitter(run["nonce"], run["output_bytes"])
+        self._results: dict[str, dict[str, Any]] = {}
+        self._reply: dict[str, Any] = {"lines": {}, "collected": [], "modules": None}
+        self._current: str | None = None
+        self._done = False
+
+    def until_end(self) -> dict[str, Any]:
+        """Wait for the child, end it if need be, and make the reply of the run."""
+        status, detail = self._loop()
+        dead = self._pipes.kill()
+        for kind, data in self._pipes.rest():
+            self._take(kind, data)
+        if self._done and status != "cancelled":
+            status, detail = "completed", ""
+        if self._current is not None:
+            # The test that was running when its process ended is to blame.
+            self._merge(
+                {
+                    "id": self._current,
+                    "outcome": "timeout" if status == "timeout" else "error",
+                    "detail": detail,
+                    "line": None,
+                    "seconds": 0.0,
+                }
+            )
+        for test, text in self._output.sections().items():
+            if test in self._results:
+                self._results[test]["output"] = text
+            elif not test:
+                self._reply["output"] = text
+        self._reply.update(
+            status=status, detail=detail, results=list(self._results.values()), immortal=not dead
+        )
+        return self._reply
+
+    def _loop(self) -> tuple[str, str]:
+        deadline = time.monotonic() + self._run["wall_seconds"]
+        look = time.monotonic() + _LOOK_SECONDS
+        while True:
+            now = time.monotonic()
+            if now >= deadline:
+                return "timeout", f"still running after {self._run['wall_seconds']:g} s"
+            if now >= look:
+                problem = self._over_limits()
+                if problem:
+                    return problem
+                look = time.monotonic() + _LOOK_SECONDS
+            for kind, data in self._pipes.wait(min(deadline, look) - now):
+                if kind == "control":
+                    if data == b"cancel":
+                        return "cancelled", "cancelled"
+                elif data:
+                    self._take(kind, data)
+                elif kind == "events" and not self._done:
+                    return "crashed", self._pipes.exit_text()
+            if self._done:
+                return "completed", ""
+
+    def _take(self, kind: str, data: bytes) -> None:
+        if kind == "output":
+            self._output.feed(data)
+            return
+        for event in self._frames.feed(data):
+            name = event.pop("event", None)
+            if name == "start":
+                self._current = event["id"]
+            elif name == "result":
+                self._merge(event)
+                if self._current == event["id"]:
+                    self._current = None
+            elif name == "lines":
+                self._reply["lines"][event["id"]] = event["lines"]
+            elif name == "collected":
+                self._reply["collected"] = event["ids"]
+            elif name == "done":
+                self._done = True
+                self._current = None
+                self._reply["modules"] = event["modules"]
+
+    def _merge(self, result: dict[str, Any]) -> None:
+        """A test may report twice (a passing call, then a failing teardown): the worse stays."""
+        known = self._results.get(result["id"])
+        if known is None or known["outcome"] in ("passed", "skipped"):
+            self._results[result["id"]] = result
+
+    def _over_limits(self) -> tuple[str, str] | None:
+        alive = limits.descendants(os.getpid())
+        if len(alive) > self._run["processes"]:
+            return "processes", f"started more than {self._run['processes']} processes"
+        if sum(resident for _, resident in alive) > 2 * self._run["memory_bytes"]:
+            return "memory", "its processes together used too much memory"
+        return None

@@ -1,0 +1,227 @@
+"""The worker's main process: parks where it is safe and forks a child for each candidate.
+
+A suite's `serve` runs from importing pytest to running tests, calling `park(stage)` on
+the way. The zygote stops at the stage it was told to (`bare`, `imported`, `configured`) and answers
+requests there for the rest of its life; each forked child continues from that point. The later the
+stage, the cheaper a candidate. A stage at which the file under repair is already imported is of no
+use, since the candidate could not take its place: the zygote then answers `stale`, and the client
+starts another that parks earlier.
+
+Where `os.fork` is missing, each run starts a fresh interpreter instead (`coe_worker.spawn`).
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.util
+import os
+import shutil
+import sys
+import sysconfig
+import time
+from typing import Any, Callable
+
+from coe_worker import candidate, limits, spawn
+from coe_worker.child import Child
+from coe_worker.watch import ForkPipes, Watch
+from coe_worker.wire import read_frame, write_frame
+
+
+def main() -> None:
+    """Serve one suite on standard input and output until the pipe closes."""
+    # The protocol keeps the pipes for itself; whatever user code does with 0, 1 and 2 is harmless.
+    requests, replies = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    sys.stdin = open(0, closefd=False)
+    try:
+        opening = read_frame(requests)
+        if "--child" in sys.argv:
+            _serve_child(opening, replies)
+        else:
+            Zygote(requests, replies, opening).serve()
+    except (EOFError, KeyboardInterrupt):
+        pass
+
+
+def _serve_child(opening: dict[str, Any], events: int) -> None:
+    """Be the spawned child of another zygote: nothing parks, the events go up the pipe."""
+    child = Child(opening["suite"], opening["run"], events)
+    _suite_module(opening["suite"]).serve(opening["suite"], _Spawned(child))
+    child.finish()
+
+
+class _Spawned:
+    """Stands for the zygote in a spawned child, where nothing parks."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self.rewriter: Any = None
+
+    def park(self, stage: str) -> Child:
+        return self._child
+
+
+def _suite_module(suite: dict[str, Any]) -> Any:
+    # Never write bytecode beside the user's files, sandbox or not.
+    sys.dont_write_bytecode = True
+    os.chdir(suite["root"])
+    return importlib.import_module("coe_worker.suite_" + suite["kind"])
+
+
+class Zygote:
+    """One suite, parked at one stage."""
+
+    def __init__(self, requests: int, replies: int, opening: dict[str, Any]) -> None:
+        self.suite: dict[str, Any] = opening["suite"]
+        self._stage: str = opening["stage"]
+        self._preload: bool = opening["preload"]
+        self._requests = requests
+        self._replies = replies
+        self._learned = False
+        # How a suite compiles a test module by its path; pytest's sets it.
+        self.rewriter: Callable[[str], candidate.Rewriter | None] = lambda path: None
+        self._spawn: bool = opening["spawn"] or not hasattr(os, "fork")
+        self._child: Child | None = None
+        self._scratch = os.environ["COE_SCRATCH"]
+
+    def serve(self) -> None:
+        limits.become_subreaper()
+        _suite_module(self.suite).serve(self.suite, self)
+        if self._child is None:
+            # The suite ended before it reached our stage: pytest refused its configuration.
+            write_frame(self._replies, {"error": "the tests could not be set up"})
+        else:
+            self._child.finish()
+
+    def park(self, stage: str) -> Child | None:
+        """Answer requests here if this is our stage; return the child's side in each child.
+
+        At an earlier stage returns None, at a later one the child that is already running.
+        """
+        if self._child is not None:
+            return self._child
+        path = self.suite["path"]
+        if path and candidate.loaded(path):
+            write_frame(self._replies, {"stale": stage})
+            sys.exit(0)
+        if stage != self._stage:
+            return None
+        version = ".".join(map(str, sys.version_info[:3]))
+        write_frame(self._replies, {"ready": stage, "python": version, "pid": os.getpid()})
+        while True:
+            request = read_frame(self._requests)
+            if "run" not in request:
+                continue  # a cancel that came after its run had ended
+            child = self._start(request["run"])
+            if child is not None:
+                self._child = child
+                return child
+
+    def _start(self, run: dict[str, Any]) -> Child | None:
+        """Fork; returns only in the child. In the parent, watch and reply, then return None."""
+        run["learn"] = self._preload and not self._learned and not self._spawn
+        started = time.monotonic()
+        if self._spawn:
+            reply = Watch(spawn.Pipes(self.suite, run), run).until_end()
+        else:
+            pipes = _fork(self._requests, self._replies)
+            if isinstance(pipes, int):
+                return Child(self.suite, run, events=pipes)
+            reply = Watch(pipes, run).until_end()
+        reply["seconds"] = time.monotonic() - started
+        modules = reply.pop("modules", None)
+        if modules is not None:
+            self._learned = True
+            self._learn(modules)
+            path = self.suite["path"]
+            reply["retire"] = bool(path) and candidate.loaded(path)
+        immortal = reply.pop("immortal")
+        write_frame(self._replies, reply)
+        if reply["status"] == "processes" or immortal:
+            os._exit(0)
+        _empty(self._scratch)
+        return None
+
+    def _learn(self, modules: list[tuple[str, str, bool]]) -> None:
+        """Do once what every child would do again: import dependencies, compile the project."""
+        _import_dependencies([name for name, _, _ in modules], self.suite)
+        cache = candidate.CodeCache()
+        root = os.path.realpath(self.suite["root"]) + os.sep
+        for _, file, rewritten in modules:
+            if file.endswith(".py") and os.path.realpath(file).startswith(root):
+                cache.compile(file, self.rewriter(file) if rewritten else None)
+        cache.install()
+        # Pages that the collector does not touch stay shared with the children.
+        gc.collect()
+        gc.freeze()
+
+
+def _fork(requests: int, replies: int) -> ForkPipes | int:
+    """Fork a child in a session of its own; its event pipe in the child, all its pipes here."""
+    events, child_events = os.pipe()
+    output, child_output = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        for fd in (events, output, requests, replies):
+            os.close(fd)
+        os.setsid()
+        os.dup2(child_output, 1)
+        os.dup2(child_output, 2)
+        os.close(child_output)
+        return child_events
+    os.close(child_events)
+    os.close(child_output)
+    return ForkPipes(pid, events, output, requests)
+
+
+def _import_dependencies(modules: list[str], suite: dict[str, Any]) -> None:
+    """Import what a child had to import from outside the project, so that later ones need not."""
+    paths = sysconfig.get_paths()
+    places = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    roots = tuple(os.path.realpath(place) + os.sep for place in places)
+    target = os.path.realpath(suite["path"]) if suite["path"] else ""
+    wanted: dict[str, bool] = {}
+    for name in modules:
+        top = name.partition(".")[0]
+        if top not in wanted:
+            wanted[top] = _is_dependency(top, roots, target)
+        if wanted[top] and name not in sys.modules:
+            try:
+                importlib.import_module(name)
+            except Exception:  # whatever it is, the child will meet it again
+                continue
+
+
+def _is_dependency(top: str, roots: tuple[str, ...], target: str) -> bool:
+    """Whether a top-level module is installed, and not the package under repair itself."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return False
+    if spec is None or not spec.origin:
+        return False
+    if spec.origin in ("built-in", "frozen"):
+        return True
+    origin = os.path.realpath(spec.origin)
+    folder = os.path.dirname(origin) + os.sep
+    inside = bool(spec.submodule_search_locations) and target.startswith(folder)
+    return origin.startswith(roots) and origin != target and not inside
+
+
+def _empty(folder: str) -> None:
+    """Remove what the last candidate left in the scratch folder."""
+    try:
+        entries = list(os.scandir(folder)) if folder else []
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            try:
+                os.unlink(entry.path)
+            except OSError:
+                pass

@@ -1,0 +1,88 @@
+"""What to run and what came of it: the data that the worker and the rest of the program exchange.
+
+Holds no behaviour beyond small summaries. Line numbers are 1-based lines of the file under repair.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from attrs import field, frozen
+
+Kind = Literal["pytest", "unittest", "doctest", "asserts"]
+Outcome = Literal["passed", "failed", "error", "timeout", "skipped"]
+Status = Literal["completed", "timeout", "crashed", "cancelled", "processes", "memory"]
+
+
+@frozen
+class Suite:
+    """A set of tests and the file that they are to be run against.
+
+    `args` are paths or node ids relative to `root`. `path` is None only for `asserts` on a program
+    that is not a file; `setup` and `statements` belong to `asserts` alone.
+    """
+
+    kind: Kind
+    root: Path
+    path: Path | None
+    args: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    setup: str = ""
+    statements: tuple[str, ...] = ()
+
+
+@frozen
+class Limits:
+    """Bounds on one run; sizes in bytes, times in seconds."""
+
+    wall_seconds: float = 10.0
+    test_seconds: float = 5.0
+    memory_bytes: int = 1 << 30
+    file_bytes: int = 32 << 20
+    processes: int = 64
+    output_bytes: int = 4000
+
+
+@frozen
+class TestResult:
+    """One test. `line` is the innermost line of the file under repair in the traceback."""
+
+    __test__ = False
+
+    id: str
+    outcome: Outcome
+    detail: str = ""
+    line: int | None = None
+    output: str = ""
+    seconds: float = 0.0
+
+    @property
+    def failing(self) -> bool:
+        return self.outcome in ("failed", "error", "timeout")
+
+
+@frozen
+class Run:
+    """One run of a suite. `lines` has the executed lines by test, if coverage was asked for.
+
+    `status` tells how the process ended; when it is not `completed`, tests that had not reported
+    by then are missing from `results`. Results come from the process that ran the code under test:
+    code that sets out to forge them can.
+    """
+
+    status: Status
+    detail: str
+    results: tuple[TestResult, ...]
+    collected: tuple[str, ...] = ()
+    lines: dict[str, frozenset[int]] = field(factory=dict[str, frozenset[int]])
+    output: str = ""
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> int:
+        return sum(result.outcome == "passed" for result in self.results)
+
+    @property
+    def failures(self) -> tuple[TestResult, ...]:
+        return tuple(result for result in self.results if result.failing)

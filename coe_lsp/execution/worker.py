@@ -1,0 +1,302 @@
+"""The client's end of the worker: start it, ask it, outlive it.
+
+A `Worker` serves one suite. Its process is started on the first run, restarted when it has died,
+and ended with `close`. One run at a time; `cancel` may be called from any thread. What can go wrong
+inside a test is an ordinary `Run`; only what keeps tests from running at all raises `WorkerError`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import attrs
+from attrs import define
+
+from coe_lsp.errors import CoeError
+from coe_lsp.execution.coe_worker.wire import read_frame, write_frame
+from coe_lsp.execution.interpreter import Interpreter
+from coe_lsp.execution.sandbox import Sandbox, scratch_folder
+from coe_lsp.execution.suite import Limits, Run, Status, Suite, TestResult
+
+_STAGES = ("configured", "imported", "bare")
+_START_SECONDS = 60.0
+_GRACE_SECONDS = 2.0
+_CANCEL_SECONDS = 0.1
+
+
+class WorkerError(CoeError):
+    """The tests could not be run at all."""
+
+
+@define
+class _Process:
+    popen: subprocess.Popen[bytes]
+    scratch: tempfile.TemporaryDirectory[str]
+    errors: Any
+    init_pid: int | None = None
+
+    def ask(self, message: dict[str, Any]) -> None:
+        assert self.popen.stdin is not None
+        write_frame(self.popen.stdin.fileno(), message)
+
+    def answer(self, seconds: float) -> dict[str, Any]:
+        assert self.popen.stdout is not None
+        fd = self.popen.stdout.fileno()
+        if sys.platform != "win32" and not select.select([fd], [], [], seconds)[0]:
+            raise TimeoutError
+        return read_frame(fd)
+
+
+class Worker:
+    """Runs one suite against candidate texts of one file."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        interpreter: Interpreter,
+        sandbox: Sandbox,
+        limits: Limits | None = None,
+        *,
+        spawn: bool = False,
+    ) -> None:
+        """`spawn` starts a fresh interpreter for each candidate even where forking is possible."""
+        self.suite = suite
+        self.limits = limits or Limits()
+        self._interpreter = interpreter
+        self._sandbox = sandbox
+        self._spawn = spawn
+        self._stage = 0
+        self._preload = True
+        self._process: _Process | None = None
+        self._lock = threading.Lock()
+        self._running = threading.Event()
+        self._cancelled = False
+
+    def run(
+        self,
+        source: bytes | None = None,
+        select: Sequence[str] | None = None,
+        *,
+        coverage: bool = False,
+        limits: Limits | None = None,
+    ) -> Run:
+        """Run the tests against `source` in place of the file (None: the file as it is on disk).
+
+        `select` names the tests by id (None: all of the suite). Raises WorkerError if the worker
+        cannot be started.
+        """
+        limits = limits or self.limits
+        request = attrs.asdict(limits) | {
+            "source": None if source is None else source.decode("latin-1"),
+            "select": None if select is None else list(select),
+            "coverage": coverage,
+            "nonce": secrets.token_hex(8),
+        }
+        with self._lock:
+            self._cancelled = False
+            process = self._started()
+            self._running.set()
+            try:
+                process.ask({"run": request})
+                reply = process.answer(limits.wall_seconds + _GRACE_SECONDS)
+            except TimeoutError:
+                self._stop()
+                return _lost("timeout", f"still running after {limits.wall_seconds:g} s")
+            except (EOFError, OSError):
+                self._stop()
+                if self._cancelled:
+                    return _lost("cancelled", "cancelled")
+                return _lost("crashed", "the worker was killed while the tests ran")
+            finally:
+                self._running.clear()
+            if "error" in reply:
+                raise WorkerError(self._setup_problem())
+            if reply.get("retire"):
+                # What it learned to import brought in the file under repair: start over without.
+                self._preload = False
+                self._stop()
+            return _to_run(reply)
+
+    def cancel(self) -> None:
+        """End the run in progress, if there is one; it returns with status `cancelled`."""
+        if not self._running.is_set():
+            return
+        self._cancelled = True
+        process = self._process
+        if process is None:
+            return
+        if not self._spawn:
+            try:
+                process.ask({"cancel": True})
+            except (EOFError, OSError):
+                return
+            end = time.monotonic() + _CANCEL_SECONDS
+            while time.monotonic() < end:
+                if not self._running.is_set():
+                    return
+                time.sleep(0.002)
+        if self._running.is_set():
+            _kill(process)
+
+    def close(self) -> None:
+        """End the process. A later run starts another."""
+        self.cancel()
+        with self._lock:
+            self._stop()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _started(self) -> _Process:
+        if self._process is not None and self._process.popen.poll() is None:
+            return self._process
+        self._stop()
+        while True:
+            process = self._process = self._start()
+            suite = attrs.asdict(self.suite)
+            suite["root"] = str(self.suite.root)
+            suite["path"] = str(self.suite.path) if self.suite.path else None
+            opening = {
+                "suite": suite,
+                "stage": _STAGES[self._stage] if self.suite.kind == "pytest" else "bare",
+                "preload": self._preload,
+                "spawn": self._spawn,
+            }
+            try:
+                process.ask(opening)
+                reply = process.answer(_START_SECONDS)
+            except (EOFError, OSError, TimeoutError) as error:
+                message = self._setup_problem()
+                self._stop()
+                raise WorkerError(message) from error
+            if "ready" in reply:
+                return process
+            if "stale" not in reply or self._stage + 1 == len(_STAGES):
+                message = self._setup_problem()
+                self._stop()
+                raise WorkerError(message)
+            # The file is already imported at this stage: park one earlier.
+            self._stage += 1
+            self._stop()
+
+    def _start(self) -> _Process:
+        scratch = scratch_folder()
+        command, environment = self._sandbox.command(
+            self._interpreter, self.suite.root, Path(scratch.name)
+        )
+        info_read = info_write = -1
+        keep: tuple[int, ...] = ()
+        if self._sandbox.backend == "bubblewrap":
+            info_read, info_write = os.pipe()
+            command[1:1] = ["--info-fd", str(info_write)]
+            keep = (info_write,)
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        try:
+            popen = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd=self.suite.root,
+                env=environment,
+                start_new_session=True,
+                pass_fds=keep,
+            )
+        except OSError as error:
+            scratch.cleanup()
+            raise WorkerError(f"The test worker could not be started: {error}") from error
+        finally:
+            if info_write >= 0:
+                os.close(info_write)
+        process = _Process(popen, scratch, errors)
+        if info_read >= 0:
+            with os.fdopen(info_read, "rb") as info:
+                process.init_pid = _child_pid(info.read())
+        return process
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        _kill(process)
+        process.popen.wait()
+        for stream in (process.popen.stdin, process.popen.stdout):
+            if stream is not None:
+                stream.close()
+        process.errors.close()
+        process.scratch.cleanup()
+
+    def _setup_problem(self) -> str:
+        """Why the worker gave up, in its own last words."""
+        text = ""
+        if self._process is not None:
+            self._process.errors.seek(0)
+            text = self._process.errors.read().decode("utf-8", "replace").strip()
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        if any("No module named 'pytest'" in line for line in lines):
+            return (
+                f"{self._interpreter.executable} has no pytest: install it there, or name another "
+                "interpreter with --python."
+            )
+        last = "; ".join(lines[-3:]) or "it said nothing"
+        return f"The tests could not be set up in {self._interpreter.executable}: {last}"
+
+
+def _kill(process: _Process) -> None:
+    """End the worker and everything below it. The first process of a namespace takes all along."""
+    for pid in (process.init_pid, process.popen.pid):
+        if pid is not None:
+            try:
+                os.kill(pid, signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+            except OSError:
+                pass
+    if sys.platform != "win32":
+        try:
+            os.killpg(process.popen.pid, signal.SIGKILL)
+        except OSError:
+            pass
+
+
+def _child_pid(info: bytes) -> int | None:
+    import json
+
+    try:
+        return cast(int, json.loads(info)["child-pid"])
+    except (ValueError, KeyError):
+        return None
+
+
+def _lost(status: Status, detail: str) -> Run:
+    return Run(status, detail, ())
+
+
+def _to_run(reply: dict[str, Any]) -> Run:
+    return Run(
+        status=reply["status"],
+        detail=reply["detail"],
+        results=tuple(TestResult(**result) for result in reply["results"]),
+        collected=tuple(reply["collected"]),
+        lines={test: frozenset(lines) for test, lines in reply["lines"].items()},
+        output=reply.get("output", ""),
+        seconds=reply["seconds"],
+    )

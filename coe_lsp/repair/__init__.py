@@ -1,0 +1,1 @@
+"""From a failing test to a verified patch: brings chain, execution and models together."""
