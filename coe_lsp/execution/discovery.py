@@ -99,7 +99,9 @@ def _is_test_file(path: Path) -> bool:
 
 def _relevant_files(path: Path, root: Path) -> Iterator[Path]:
     names = _module_names(path, root)
-    packages = {".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 1)}
+    packages = {
+        ".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 1)
+    }
     by_name = {f"test_{path.stem}.py", f"{path.stem}_test.py", f"tests_{path.stem}.py"}
     direct: list[Path] = []
     indirect: list[Path] = []
@@ -170,5 +172,7 @@ def _has_doctests(path: Path) -> bool:
         return False
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
     return any(
-        ">>> " in (ast.get_docstring(node) or "") for node in ast.walk(tree) if isinstance(node, kinds)
+        ">>> " in (ast.get_docstring(node) or "")
+        for node in ast.walk(tree)
+        if isinstance(node, kinds)
     )

@@ -39,7 +39,7 @@ class InterpreterError(CoeError):
 
 @frozen
 class Interpreter:
-    """A Python that can run the worker. `folders` are those it reads itself and its packages from."""
+    """A Python that can run the worker; `folders` are those that it and its packages live in."""
 
     executable: Path
     version: tuple[int, int, int]

@@ -53,13 +53,15 @@ def suspicion(results: Iterable[TestResult], lines: Mapping[str, frozenset[int]]
     return Suspicion(scores, ended)
 
 
-def rank(spans: Sequence[tuple[str, int, int]], suspect: Suspicion) -> list[tuple[str, float]]:
-    """Order functions (name, first line, last line) by suspicion, most suspect first.
+def rank(spans: Sequence[tuple[int, int]], suspect: Suspicion) -> list[int]:
+    """Order functions, given as (first line, last line), by suspicion; indices, most suspect first.
 
     Functions that no failing test runs are left out. Ties go to the one in which more failing tests
     ended, then to the one whose lines are more suspect on average, then to the shorter one.
     """
-    scored = [(suspect.score(first, last), first - last, name) for name, first, last in spans]
+    scored = [
+        (suspect.score(first, last), first - last, -index)
+        for index, (first, last) in enumerate(spans)
+    ]
     scored = [entry for entry in scored if entry[0] > (0.0, 0, 0.0)]
-    scored.sort(key=lambda entry: entry[:2], reverse=True)
-    return [(name, score[0]) for score, _, name in scored]
+    return [-index for _, _, index in sorted(scored, reverse=True)]

@@ -56,8 +56,8 @@ class Sandbox:
         start = [str(interpreter.executable), str(WORKER)]
         if self.backend == "bubblewrap":
             arguments = _bubblewrap(interpreter, project)
-            return [self.program, *arguments, "--", *start], _environment(interpreter, _SCRATCH)
-        environment = _environment(interpreter, str(scratch))
+            return [self.program, *arguments, "--", *start], _environment(interpreter, _SCRATCH, self.backend)
+        environment = _environment(interpreter, str(scratch), self.backend)
         if self.backend == "sandbox-exec":
             return [
                 self.program,
@@ -136,7 +136,7 @@ _NAMESPACES = (
 def _bubblewrap(interpreter: Interpreter, project: Path) -> list[str]:
     """Mounts are made in this order, so that what is shown lies on top of what hides it."""
     arguments = ["--ro-bind", "/", "/", *_NAMESPACES, "--proc", "/proc", "--dev", "/dev"]
-    arguments += ["--size", str(_SCRATCH_BYTES), "--tmpfs", "/dev/shm"]
+    arguments += ["--size", str(_SCRATCH_BYTES), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
     hidden = [folder for folder in _hidden_folders() if folder.is_dir()]
     for folder in hidden:
         # /run and the temporary folders hold sockets of other programs, which a read-only mount
@@ -183,13 +183,13 @@ def _dot_files(project: Path) -> Iterator[Path]:
                 yield entry
 
 
-def _environment(interpreter: Interpreter, scratch: str) -> dict[str, str]:
+def _environment(interpreter: Interpreter, scratch: str, backend: Backend) -> dict[str, str]:
     """The user's environment, less what looks like a secret, with the scratch folder as home."""
     environment = {k: v for k, v in os.environ.items() if not _SECRET.search(k)}
     for name in ("COE_LSP_CACHE", "PYTHONSTARTUP", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST"):
         environment.pop(name, None)
     environment.update(
-        COE_SCRATCH=scratch,
+        COE_SCRATCH=scratch if backend != "bubblewrap" else os.pathsep.join([scratch, "/dev/shm"]),
         HOME=scratch,
         TMPDIR=scratch,
         TEMP=scratch,

@@ -59,12 +59,16 @@ class TestResult:
 
     @property
     def failing(self) -> bool:
+        """Whether it counts against the program."""
         return self.outcome in ("failed", "error", "timeout")
 
 
 @frozen
 class Run:
-    """One run of a suite. `lines` has the executed lines by test, if coverage was asked for.
+    """One run of a suite.
+
+    If coverage was asked for, `lines` has the executed lines by test, and `entries` the first lines
+    of those functions that were called from outside the file.
 
     `status` tells how the process ended; when it is not `completed`, tests that had not reported
     by then are missing from `results`. Results come from the process that ran the code under test:
@@ -76,13 +80,16 @@ class Run:
     results: tuple[TestResult, ...]
     collected: tuple[str, ...] = ()
     lines: dict[str, frozenset[int]] = field(factory=dict[str, frozenset[int]])
+    entries: dict[str, frozenset[int]] = field(factory=dict[str, frozenset[int]])
     output: str = ""
     seconds: float = 0.0
 
     @property
     def passed(self) -> int:
+        """How many tests passed."""
         return sum(result.outcome == "passed" for result in self.results)
 
     @property
     def failures(self) -> tuple[TestResult, ...]:
+        """The results that count against the program."""
         return tuple(result for result in self.results if result.failing)

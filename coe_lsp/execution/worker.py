@@ -7,6 +7,8 @@ inside a test is an ordinary `Run`; only what keeps tests from running at all ra
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import secrets
 import select
@@ -126,6 +128,7 @@ class Worker:
             if reply.get("retire"):
                 # What it learned to import brought in the file under repair: start over without.
                 self._preload = False
+            if reply.get("retire") or reply["ending"]:
                 self._stop()
             return _to_run(reply)
 
@@ -266,20 +269,14 @@ def _kill(process: _Process) -> None:
     """End the worker and everything below it. The first process of a namespace takes all along."""
     for pid in (process.init_pid, process.popen.pid):
         if pid is not None:
-            try:
+            with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
-            except OSError:
-                pass
     if sys.platform != "win32":
-        try:
+        with contextlib.suppress(OSError):
             os.killpg(process.popen.pid, signal.SIGKILL)
-        except OSError:
-            pass
 
 
 def _child_pid(info: bytes) -> int | None:
-    import json
-
     try:
         return cast(int, json.loads(info)["child-pid"])
     except (ValueError, KeyError):
@@ -297,6 +294,7 @@ def _to_run(reply: dict[str, Any]) -> Run:
         results=tuple(TestResult(**result) for result in reply["results"]),
         collected=tuple(reply["collected"]),
         lines={test: frozenset(lines) for test, lines in reply["lines"].items()},
+        entries={test: frozenset(lines) for test, lines in reply["entries"].items()},
         output=reply.get("output", ""),
         seconds=reply["seconds"],
     )

@@ -184,7 +184,9 @@ class SourceFile:
                 # The end of the file stays as it was, with or without a line end.
                 old_last = old_raw[-1]
                 new[-1] = body + old_last[len(old_last.rstrip("\r\n")) :]
-            new[:-1] = [line if line.endswith(("\r", "\n")) else line + newline for line in new[:-1]]
+            new[:-1] = [
+                line if line.endswith(("\r", "\n")) else line + newline for line in new[:-1]
+            ]
         return (*self.lines[: function.first - 1], *new, *after)
 
     def find(self, name: str) -> Function:

@@ -83,7 +83,8 @@ class Child:
         """A test is over, its teardown included."""
         self._alarm(0)
         if self._tracer:
-            self._send({"event": "lines", "id": test, "lines": self._tracer.stop()})
+            lines, entries = self._tracer.stop()
+            self._send({"event": "lines", "id": test, "lines": lines, "entries": entries})
 
     def result(self, test: str, outcome: str, detail: str = "", line: int | None = None) -> None:
         """Report one test: passed, failed, error, timeout or skipped."""

@@ -18,17 +18,25 @@ try:
 except ImportError:
     resource = None  # type: ignore[assignment]
 
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 def become_subreaper() -> None:
     """Orphans of our children are given to us instead of init (Linux; elsewhere nothing)."""
-    if sys.platform == "linux":
-        try:
-            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        except OSError:
-            pass
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when the one that forked it ends (Linux only)."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(option, value, 0, 0, 0)
 
 
 def apply(memory_bytes: int, cpu_seconds: float, file_bytes: int) -> None:
@@ -45,16 +53,21 @@ def apply(memory_bytes: int, cpu_seconds: float, file_bytes: int) -> None:
         except (ValueError, OSError):
             pass  # e.g. RLIMIT_AS on macOS
 
-    limit(resource.RLIMIT_AS, _address_space() + memory_bytes)
+    limit(resource.RLIMIT_AS, _own_pages(0) * _PAGE + memory_bytes)
     limit(resource.RLIMIT_CPU, int(cpu_seconds) + 1)
     limit(resource.RLIMIT_FSIZE, file_bytes)
     limit(resource.RLIMIT_CORE, 0)
 
 
-def _address_space() -> int:
+def resident_bytes() -> int:
+    """How much memory this process has, shared pages included (0 if unknown)."""
+    return _own_pages(1) * _PAGE
+
+
+def _own_pages(column: int) -> int:
     try:
         with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[0]) * _PAGE
+            return int(file.read().split()[column])
     except OSError:
         return 0
 

@@ -26,6 +26,7 @@ class OutputSplitter:
         self._total: dict[str, int] = {"": 0}
 
     def feed(self, data: bytes) -> None:
+        """Take the next piece of the stream."""
         data = self._rest + data
         self._rest = b""
         while data:

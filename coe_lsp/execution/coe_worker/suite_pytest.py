@@ -63,12 +63,15 @@ def _rewrite_always(path: str, config: Any) -> Any:
 class _Plugin:
     """Our end of pytest's hooks. Methods get their markers in `__init__`, where pytest is known."""
 
-    def __init__(self, pytest: Any, suite: dict[str, Any], zygote: Any, child: Child | None):
+    def __init__(
+        self, pytest: Any, suite: dict[str, Any], zygote: Any, child: Child | None
+    ) -> None:
         self._suite = suite
         self._zygote = zygote
         self.child = child
         self.ran = False
         self._root = ""
+        self._running = ""
         first, wrapper = pytest.hookimpl(tryfirst=True), pytest.hookimpl(hookwrapper=True)
         cls = type(self)
         for method in (cls.pytest_collection, cls.pytest_sessionfinish):
@@ -119,6 +122,7 @@ class _Plugin:
 
     def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> Any:
         assert self.child is not None
+        self._running = item.nodeid
         self.child.start(item.nodeid)
         yield
         self.child.stop(item.nodeid)
@@ -148,6 +152,14 @@ class _Plugin:
         else:
             outcome = "failed" if report.when == "call" else "error"
         child.result(test, outcome, detail, child.line_of(error.__traceback__, error))
+
+    def pytest_keyboard_interrupt(self, excinfo: Any) -> None:
+        # pytest gives up at once and reports nothing of the test that did it.
+        if self.child is not None and self._running:
+            error = excinfo.value
+            detail = f"{type(error).__name__} ended the test run"
+            line = self.child.line_of(error.__traceback__, error)
+            self.child.result(self._running, "failed", detail, line)
 
     def pytest_internalerror(self, excrepr: Any) -> None:
         if self.child is not None:

@@ -12,7 +12,7 @@ from coe_worker.modules import import_file
 
 
 def serve(suite: dict[str, Any], zygote: Any) -> None:
-    """Load the files named in `args` (`path`, `path::Class`, `path::Class::method`) and run them."""
+    """Load the files named in `args` (path, path::Class or path::Class::method); run them."""
     sys.path.insert(0, suite["root"])
     child = zygote.park("bare")
     if child is None:

@@ -93,13 +93,19 @@ class Watch:
         self._frames = FrameReader()
         self._output = OutputSplitter(run["nonce"], run["output_bytes"])
         self._results: dict[str, dict[str, Any]] = {}
-        self._reply: dict[str, Any] = {"lines": {}, "collected": [], "modules": None}
+        self._reply: dict[str, Any] = {"lines": {}, "entries": {}, "collected": [], "modules": None}
         self._current: str | None = None
         self._done = False
+        self._resident = limits.resident_bytes()
 
     def until_end(self) -> dict[str, Any]:
         """Wait for the child, end it if need be, and make the reply of the run."""
-        status, detail = self._loop()
+        try:
+            status, detail = self._loop()
+        except EOFError:
+            # The client is gone: nobody is left to read the reply, nor to end the child.
+            self._pipes.kill()
+            raise
         dead = self._pipes.kill()
         for kind, data in self._pipes.rest():
             self._take(kind, data)
@@ -122,7 +128,11 @@ class Watch:
             elif not test:
                 self._reply["output"] = text
         self._reply.update(
-            status=status, detail=detail, results=list(self._results.values()), immortal=not dead
+            status=status,
+            detail=detail,
+            results=list(self._results.values()),
+            # The namespace can be emptied for sure only by ending it.
+            ending=not dead or status == "processes",
         )
         return self._reply
 
@@ -163,11 +173,11 @@ class Watch:
                     self._current = None
             elif name == "lines":
                 self._reply["lines"][event["id"]] = event["lines"]
+                self._reply["entries"][event["id"]] = event["entries"]
             elif name == "collected":
                 self._reply["collected"] = event["ids"]
             elif name == "done":
                 self._done = True
-                self._current = None
                 self._reply["modules"] = event["modules"]
 
     def _merge(self, result: dict[str, Any]) -> None:
@@ -180,6 +190,8 @@ class Watch:
         alive = limits.descendants(os.getpid())
         if len(alive) > self._run["processes"]:
             return "processes", f"started more than {self._run['processes']} processes"
-        if sum(resident for _, resident in alive) > 2 * self._run["memory_bytes"]:
+        # What each has beyond our own size: the rest it still shares with us.
+        grown = sum(max(0, resident - self._resident) for _, resident in alive)
+        if grown > 2 * self._run["memory_bytes"]:
             return "memory", "its processes together used too much memory"
         return None

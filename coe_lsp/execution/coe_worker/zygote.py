@@ -85,9 +85,10 @@ class Zygote:
         self.rewriter: Callable[[str], candidate.Rewriter | None] = lambda path: None
         self._spawn: bool = opening["spawn"] or not hasattr(os, "fork")
         self._child: Child | None = None
-        self._scratch = os.environ["COE_SCRATCH"]
+        self._scratch = os.environ["COE_SCRATCH"].split(os.pathsep)
 
     def serve(self) -> None:
+        """Park and answer; in a child, run the tests and end the process."""
         limits.become_subreaper()
         _suite_module(self.suite).serve(self.suite, self)
         if self._child is None:
@@ -138,11 +139,11 @@ class Zygote:
             self._learn(modules)
             path = self.suite["path"]
             reply["retire"] = bool(path) and candidate.loaded(path)
-        immortal = reply.pop("immortal")
         write_frame(self._replies, reply)
-        if reply["status"] == "processes" or immortal:
+        if reply["ending"]:
             os._exit(0)
-        _empty(self._scratch)
+        for folder in self._scratch:
+            _empty(folder)
         return None
 
     def _learn(self, modules: list[tuple[str, str, bool]]) -> None:
@@ -168,6 +169,7 @@ def _fork(requests: int, replies: int) -> ForkPipes | int:
         for fd in (events, output, requests, replies):
             os.close(fd)
         os.setsid()
+        limits.die_with_parent()
         os.dup2(child_output, 1)
         os.dup2(child_output, 2)
         os.close(child_output)
@@ -214,7 +216,7 @@ def _is_dependency(top: str, roots: tuple[str, ...], target: str) -> bool:
 def _empty(folder: str) -> None:
     """Remove what the last candidate left in the scratch folder."""
     try:
-        entries = list(os.scandir(folder)) if folder else []
+        entries = list(os.scandir(folder))
     except OSError:
         return
     for entry in entries:

@@ -1,0 +1,1 @@
+"""The command line: `coe-lsp`, also `python -m coe_lsp`."""

@@ -1,0 +1,81 @@
+"""`coe-lsp repair`: one repair, watched live or reported as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from coe_lsp.cli.progress import BarProgress
+from coe_lsp.cli.view import RepairView, show_outcome
+from coe_lsp.errors import CoeError
+from coe_lsp.repair.loading import ModelOptions, llama_policy
+from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.repair import Repair, Request
+
+_STATUS = {"repaired": 0, "already_passing": 0, "failed": 1, "error": 2}
+
+
+def repair(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    path, _, function = options.target.partition("::")
+    request = Request(
+        path=Path(path),
+        function=function.replace("::", ".") or None,
+        tests=tuple(options.tests),
+        python=options.python,
+        sandbox=options.sandbox,
+        budget=options.budget,
+        samples=options.samples,
+    )
+    model = ModelOptions(options.model, options.adapter, options.samples, options.seed)
+    if options.json:
+        return _as_json(request, model, options.apply)
+    console = Console()
+    outcome = watched(console, request, model)
+    show_outcome(console, outcome)
+    if options.apply and outcome.new_source is not None:
+        write(request.path, outcome.new_source)
+        console.print(f"{request.path} is changed.")
+    return _STATUS[outcome.status]
+
+
+def watched(console: Console, request: Request, model: ModelOptions) -> Outcome:
+    """Run a repair with its progress on the console."""
+    with RepairView(console) as view:
+        return Repair(request, lambda: llama_policy(model, BarProgress(view.pause)), view).run()
+
+
+def _as_json(request: Request, model: ModelOptions, apply: bool) -> int:
+    quiet = RepairView(Console(stderr=True, quiet=True))
+    try:
+        outcome = Repair(request, lambda: llama_policy(model, BarProgress()), quiet).run()
+        if apply and outcome.new_source is not None:
+            write(request.path, outcome.new_source)
+    except CoeError as error:
+        outcome = Outcome("error", str(request.path), request.function, message=str(error))
+    print(json.dumps(outcome.to_json()))
+    return _STATUS[outcome.status]
+
+
+def write(path: Path, data: bytes) -> None:
+    """Replace a file's content whole or not at all, keeping its mode. Raises CoeError."""
+    path = path.resolve()
+    temporary = None
+    try:
+        mode = path.stat().st_mode
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".coe-", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise CoeError(f"{path} could not be written: {error.strerror}.") from error

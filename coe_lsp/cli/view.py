@@ -1,0 +1,127 @@
+"""How a repair looks in a terminal: the failing tests, each turn, then the diff.
+
+On a terminal the newest turns are redrawn in place; elsewhere only what matters is printed, line by
+line, without colours.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.syntax import Syntax
+from rich.text import Text
+
+from coe_lsp.execution.suite import Suite, TestResult
+from coe_lsp.repair.chains import Step
+from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.source import Function
+from coe_lsp.repair.verify import Baseline
+
+_SHOWN_FAILURES = 8
+_SHOWN_TURNS = 8
+
+
+class RepairView:
+    """A `Watcher` that draws on a console. Use as a context manager around the repair."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._turns: deque[Text] = deque(maxlen=_SHOWN_TURNS)
+        self._count = 0
+        self._status = "running the tests"
+        self._live = Live(console=console, transient=True, get_renderable=self._render)
+
+    def __enter__(self) -> RepairView:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def baseline(self, baseline: Baseline, suites: Sequence[Suite]) -> None:
+        """Show which tests fail."""
+        failing = baseline.failing
+        self._console.print(
+            f"{baseline.passed} passed, {len(failing)} failed in {baseline.seconds:.2f} s"
+        )
+        for failure in failing[:_SHOWN_FAILURES]:
+            self._console.print(failure_text(failure))
+        if len(failing) > _SHOWN_FAILURES:
+            self._console.print(f"  and {len(failing) - _SHOWN_FAILURES} more")
+        self._status = "loading the model" if failing else ""
+
+    def target(self, function: Function, goal: Sequence[str]) -> None:
+        """Show what is being repaired."""
+        where = f"lines {function.first} to {function.last}"
+        self._console.print(Text.assemble("repairing ", (function.name, "bold cyan"), f" ({where})"))
+        self._status = "the model reads the function"
+
+    def step(self, step: Step) -> None:
+        """Show one turn; off a terminal only turns that get further."""
+        self._count += 1
+        line = turn_text(step)
+        self._turns.append(line)
+        self._status = f"{self._count} edits tried"
+        if not self._console.is_terminal and step.passed == step.total:
+            self._console.print(line)
+
+    def _render(self) -> RenderableType:
+        return Group(*self._turns, Spinner("dots", text=self._status))
+
+
+def failure_text(failure: TestResult) -> Text:
+    """One failing test with the first lines of its detail."""
+    text = Text.assemble("  ", ("✗ ", "red"), (failure.id, "bold"))
+    for line in failure.detail.splitlines()[:3]:
+        text.append(f"\n      {line[:160]}", style="dim")
+    return text
+
+
+def turn_text(step: Step) -> Text:
+    """One turn: chain, command, tests passing."""
+    colour = "green" if step.passed == step.total else "yellow" if step.passed else "red"
+    text = Text.assemble(
+        (f"  chain {step.chain:<3} turn {step.turn:<2} ", "dim"),
+        (f"{step.passed}/{step.total} ", colour),
+        step.command[:100],
+    )
+    if step.error:
+        text.append(f"  ({step.error.splitlines()[0][:60]})", style="dim red")
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def show_outcome(console: Console, outcome: Outcome) -> None:
+    """The chain that led there, the diff, and one closing line."""
+    if outcome.status == "repaired":
+        for number, link in enumerate(outcome.chain, 1):
+            total = link.passed + link.failed
+            console.print(
+                Text.assemble((f"  turn {number:<2} {link.passed}/{total} ", "green"), link.command)
+            )
+        console.print()
+        if console.is_terminal:
+            console.print(Syntax(outcome.diff.rstrip("\n"), "diff", background_color="default"))
+        else:
+            console.print(outcome.diff, end="", markup=False, highlight=False, soft_wrap=True)
+        console.print()
+    style = {"repaired": "bold green", "already_passing": "green"}.get(outcome.status, "bold red")
+    console.print(Text(outcome.message, style))
+    if outcome.attempts:
+        seconds = outcome.seconds
+        console.print(
+            f"{outcome.attempts} different programs tested in {seconds.total:.1f} s",
+            style="dim",
+            highlight=False,
+        )

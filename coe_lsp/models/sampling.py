@@ -1,0 +1,150 @@
+"""How one token is chosen from a row of logits.
+
+`Sampling` is what a caller asks for; `Sampler` is its native state for one run of one sequence: a
+llama.cpp chain (top-k, top-p, temperature, seeded draw) and a grammar. The grammar is used the fast
+way: choose without it, then ask it about that one token; only on a rejection is a list of
+candidates filtered. The draw is then made anew among what the grammar admits of the `SHORTLIST`
+likeliest tokens (of the whole vocabulary if it admits none of those), so tokens beyond that list
+are never drawn after a rejection. No penalties, no min-p, no mirostat.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from attrs import field, frozen, validators
+
+from coe_lsp.models.binding import lib
+from coe_lsp.models.vocabulary import Vocabulary
+
+Row = npt.NDArray[np.float32]
+
+SHORTLIST = 128
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+
+
+@frozen
+class Sampling:
+    """How to continue a sequence by one line.
+
+    `temperature` 0 is greedy, and the next three do not matter then; `top_k` 0 and `top_p` 1 are
+    off. `grammar` is GBNF with the rule `root`. `max_tokens` 0 only evaluates the context.
+    Generation always ends at the end of a line.
+    """
+
+    temperature: float = field(default=0.0, validator=validators.ge(0.0))
+    top_k: int = field(default=40, validator=validators.ge(0))
+    top_p: float = field(default=0.95, validator=[validators.gt(0.0), validators.le(1.0)])
+    seed: int = 0
+    grammar: str | None = None
+    max_tokens: int = field(default=128, validator=validators.ge(0))
+
+
+class Sampler:
+    """Native sampler state; `close` it. Raises ValueError for a grammar that does not parse."""
+
+    def __init__(self, vocabulary: Vocabulary, sampling: Sampling) -> None:
+        self.rejections = 0
+        self._vocabulary = vocabulary
+        self._chain: Any = None
+        self._grammar: Any = None
+        self._one = np.zeros(1, _CANDIDATE)
+        self._one_array = _candidate_array(self._one, in_order=True)
+        if sampling.grammar is not None:
+            self._grammar = lib.llama_sampler_init_grammar(
+                vocabulary.handle, sampling.grammar.encode(), b"root"
+            )
+            if not self._grammar:
+                raise ValueError("the grammar does not parse")
+        if sampling.temperature > 0:
+            self._chain = _chain(sampling)
+
+    def close(self) -> None:
+        for sampler in (self._chain, self._grammar):
+            if sampler:
+                lib.llama_sampler_free(sampler)
+        self._chain = self._grammar = None
+
+    def choose(self, context: Any, index: int, row: Row) -> int | None:
+        """The next token, from `row`, the logits of batch entry `index`.
+
+        None when the grammar admits no token at all.
+        """
+        if self._chain:
+            token = int(lib.llama_sampler_sample(self._chain, context, index))
+        else:
+            token = int(row.argmax())
+        if not self._grammar:
+            return token
+        if not self._admits(token):
+            self.rejections += 1
+            chosen = self._choose_admitted(row)
+            if chosen is None:
+                return None
+            token = chosen
+        # Accepting an end token would only matter if generation went on.
+        if self._vocabulary.piece(token) is not None:
+            lib.llama_sampler_accept(self._grammar, token)
+        return token
+
+    def _admits(self, token: int) -> bool:
+        self._one[0] = (token, 0.0, 0.0)
+        lib.llama_sampler_apply(self._grammar, ctypes.byref(self._one_array))
+        return bool(self._one["logit"][0] == 0.0)
+
+    def _choose_admitted(self, row: Row) -> int | None:
+        short = np.argpartition(row, -SHORTLIST)[-SHORTLIST:] if row.size > SHORTLIST else None
+        for ids in (short, np.arange(row.size)):
+            if ids is None:
+                continue
+            candidates = np.zeros(ids.size, _CANDIDATE)
+            candidates["id"] = ids
+            candidates["logit"] = row[ids]
+            array = _candidate_array(candidates, in_order=False)
+            lib.llama_sampler_apply(self._grammar, ctypes.byref(array))
+            admitted = candidates[candidates["logit"] > -np.inf]
+            if not admitted.size:
+                continue
+            if not self._chain:
+                return int(admitted["id"][admitted["logit"].argmax()])
+            # In order, so that equal submissions give equal draws whatever argpartition does.
+            admitted = admitted[np.lexsort((admitted["id"], -admitted["logit"]))]
+            array = _candidate_array(admitted, in_order=True)
+            lib.llama_sampler_apply(self._chain, ctypes.byref(array))
+            return int(array.data[array.selected].id)
+        return None
+
+
+def log_sum_exp(row: Row, scratch: Row) -> float:
+    """Natural log of the sum of the exponentials of `row`; `scratch` is overwritten."""
+    top = row.max()
+    np.subtract(row, top, out=scratch)
+    np.exp(scratch, out=scratch)
+    return float(top) + float(np.log(scratch.sum()))
+
+
+def _chain(sampling: Sampling) -> Any:
+    parameters = lib.llama_sampler_chain_default_params()
+    parameters.no_perf = True
+    chain = lib.llama_sampler_chain_init(parameters)
+    if sampling.top_k > 0:
+        lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_top_k(sampling.top_k))
+    if sampling.top_p < 1:
+        lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_top_p(sampling.top_p, 1))
+    lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_temp(sampling.temperature))
+    # 31 bits: llama.cpp takes 0xFFFFFFFF to mean "seed from the clock".
+    seed = sampling.seed & 0x7FFFFFFF
+    lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_dist(seed))
+    return chain
+
+
+def _candidate_array(candidates: npt.NDArray[Any], *, in_order: bool) -> Any:
+    return lib.llama_token_data_array(
+        data=candidates.ctypes.data_as(lib.llama_token_data_p),
+        size=candidates.size,
+        selected=-1,
+        sorted=in_order,
+    )

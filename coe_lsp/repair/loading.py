@@ -1,0 +1,51 @@
+"""From a model's name to a policy that answers: weights, adapter, engine and prompt together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from attrs import frozen
+
+from coe_lsp.chain.prompt import PromptBuilder, detect_format
+from coe_lsp.models.adapters import resolve_adapter
+from coe_lsp.models.download import ProgressSink, ensure
+from coe_lsp.models.engine import Engine
+from coe_lsp.models.registry import resolve
+from coe_lsp.repair.outcome import ModelUsed
+from coe_lsp.repair.policy import LlamaPolicy
+from coe_lsp.repair.repair import LoadedPolicy
+
+_CONTEXT_TOKENS = 32768
+# An untrained model seldom mends in a later turn what it broke in an earlier one.
+_UNTRAINED_TURNS = 3
+_TRAINED_TURNS = 10
+
+
+@frozen
+class ModelOptions:
+    """Which weights to use; None stands for the default model and for the shipped adapter."""
+
+    model: str | None = None
+    adapter: str | None = None
+    samples: int = 16
+    seed: int = 0
+
+
+@contextmanager
+def llama_policy(options: ModelOptions, progress: ProgressSink) -> Iterator[LoadedPolicy]:
+    """Load everything, fetching the weights first if need be; free it at the end."""
+    ref = resolve(options.model)
+    adapter = resolve_adapter(options.adapter, ref.base)
+    path = ensure(ref, progress=progress)
+    with Engine(
+        path,
+        adapter=adapter,
+        context_tokens=_CONTEXT_TOKENS,
+        max_sequences=options.samples + 1,
+    ) as engine:
+        # A trained adapter knows the task; an untrained model has to be shown.
+        builder = PromptBuilder(detect_format(engine.chat_template), few_shot=adapter is None)
+        used = ModelUsed(ref.name, ref.sha256 or "", adapter.name if adapter else None)
+        turns = _UNTRAINED_TURNS if adapter is None else _TRAINED_TURNS
+        yield LoadedPolicy(LlamaPolicy(engine, builder, seed=options.seed), used, turns)

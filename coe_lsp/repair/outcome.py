@@ -1,0 +1,77 @@
+"""The result of a repair, and its JSON form (schema 1, stable).
+
+`Outcome.to_json` is the one place that knows the schema; it is documented in docs of the command
+line and must only ever grow.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import attrs
+from attrs import field, frozen
+
+SCHEMA = 1
+Status = Literal["repaired", "failed", "already_passing", "error"]
+
+
+@frozen
+class Counts:
+    """Tests passed and failed."""
+
+    passed: int = 0
+    failed: int = 0
+
+
+@frozen
+class Link:
+    """One turn of the chain: the command, what the tests said to it, and how many passed."""
+
+    command: str
+    feedback: str
+    passed: int
+    failed: int
+
+
+@frozen
+class Seconds:
+    """Wall time in all, with the model loading or decoding, and in tests; the last two overlap."""
+
+    total: float = 0.0
+    model: float = 0.0
+    tests: float = 0.0
+
+
+@frozen
+class ModelUsed:
+    """Which weights proposed the edits; sha256 is '' where it was not checked."""
+
+    name: str
+    sha256: str
+    adapter: str | None
+
+
+@frozen
+class Outcome:
+    """What a repair came to. `new_source` is the whole repaired file; only `diff` is in the JSON."""
+
+    status: Status
+    file: str
+    function: str | None = None
+    diff: str = ""
+    before: Counts = Counts()
+    after: Counts = Counts()
+    chain: tuple[Link, ...] = ()
+    attempts: int = 0
+    tests_run: int = 0
+    seconds: Seconds = Seconds()
+    model: ModelUsed | None = None
+    message: str = ""
+    new_source: bytes | None = field(default=None, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        body = attrs.asdict(self, filter=lambda attribute, _: attribute.name != "new_source")
+        for name, value in body["seconds"].items():
+            body["seconds"][name] = round(value, 3)
+        return {"schema": SCHEMA, **body}

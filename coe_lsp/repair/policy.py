@@ -1,0 +1,137 @@
+"""What proposes edits: a small protocol, and the policy that asks a language model.
+
+A policy sees episodes and answers with the text of one command each. It never applies or tests
+anything. It may keep what it computed for a chain from one turn to the next; nobody else relies on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+from attrs import define, frozen
+
+from coe_lsp.chain.episode import Episode
+from coe_lsp.chain.grammar import grammar
+from coe_lsp.chain.prompt import PromptBuilder
+from coe_lsp.errors import CoeError
+from coe_lsp.models.engine import Engine, Job, Sampling, Sequence
+
+_COMMAND_TOKENS = 96
+
+
+class ContextError(CoeError):
+    """The function does not fit the model's context."""
+
+
+@frozen
+class Proposal:
+    """One command for one chain; `logprob` is the natural log of its probability, summed."""
+
+    chain: int
+    text: str
+    logprob: float
+
+
+class Policy(Protocol):
+    """State in, command out."""
+
+    def propose(
+        self, episodes: Mapping[int, Episode], stop: Callable[[], bool]
+    ) -> Iterator[Proposal]:
+        """Answer each chain's episode with its next command, in whatever order they get ready.
+
+        Ends early, leaving chains out, once `stop()` is true.
+        """
+        ...
+
+    def forget(self, chain: int) -> None:
+        """The chain has ended."""
+        ...
+
+
+@define
+class _Slot:
+    sequence: Sequence
+    turns: int
+
+
+class LlamaPolicy:
+    """Samples commands from a model in llama.cpp, all chains in one batch.
+
+    The first chain of each round of fresh episodes is decoded greedily, the others are sampled.
+    """
+
+    def __init__(
+        self, engine: Engine, builder: PromptBuilder, *, temperature: float = 0.8, seed: int = 0
+    ) -> None:
+        self._engine = engine
+        self._builder = builder
+        self._temperature = temperature
+        self._seed = seed
+        self._opening: Sequence | None = None
+        self._opened: object = None
+        self._slots: dict[int, _Slot] = {}
+
+    def propose(
+        self, episodes: Mapping[int, Episode], stop: Callable[[], bool]
+    ) -> Iterator[Proposal]:
+        """See `Policy.propose`."""
+        jobs: dict[Job, int] = {}
+        for chain, episode in episodes.items():
+            slot = self._slot(chain, episode)
+            sampling = Sampling(
+                temperature=0.0 if chain == 0 else self._temperature,
+                seed=hash((self._seed, chain, len(episode.turns))) & 0xFFFFFFFF,
+                grammar=grammar(len(episode.pad.lines)),
+                max_tokens=_COMMAND_TOKENS,
+            )
+            jobs[self._engine.submit(slot.sequence, sampling)] = chain
+        while jobs and not stop():
+            for completion in self._engine.step():
+                chain = jobs.pop(completion.job)
+                yield Proposal(chain, completion.text, sum(completion.logprobs))
+        for job in jobs:
+            self._engine.withdraw(job)
+
+    def forget(self, chain: int) -> None:
+        """See `Policy.forget`."""
+        slot = self._slots.pop(chain, None)
+        if slot is not None:
+            slot.sequence.release()
+
+    def _slot(self, chain: int, episode: Episode) -> _Slot:
+        """The chain's sequence with everything appended that the model has not seen."""
+        slot = self._slots.get(chain)
+        if slot is None:
+            slot = _Slot(self._root(episode).fork(), 0)
+            self._slots[chain] = slot
+        if slot.turns < len(episode.turns):
+            turn = episode.turns[-1]
+            segments = self._builder.next_turn(turn.pad)
+            slot.sequence.append(self._engine.tokenize(segments, add_bos=False))
+            slot.turns += 1
+        return slot
+
+    def _root(self, episode: Episode) -> Sequence:
+        """The opening that all chains of a task share, evaluated once."""
+        key = (episode.task, episode.start)
+        if self._opening is None or self._opened != key:
+            segments = self._builder.opening(episode.task, episode.start)
+            tokens = self._engine.tokenize(segments, add_bos=True)
+            if self._opening is None:
+                self._opening = self._engine.sequence()
+            shared = _common(self._opening.tokens, tokens)
+            self._opening.truncate(shared)
+            self._opening.append(tokens[shared:])
+            self._opened = key
+        return self._opening
+
+
+def _common(one: list[int], two: list[int]) -> int:
+    count = 0
+    for a, b in zip(one, two, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count

@@ -1,0 +1,142 @@
+"""Puts a failing function into words for the model: the code around it, its tests, what they say.
+
+Everything is cut to a size that a small model with a small context can use; what is cut is chosen by
+rule, not by relevance.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from coe_lsp.chain.feedback import Failure, render_feedback
+from coe_lsp.chain.prompt import TaskDescription
+from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.execution.suite import Suite, TestResult
+from coe_lsp.repair.source import Function, SourceFile
+from coe_lsp.repair.verify import Verdict
+
+_IMPORT_LINES = 12
+_CLASS_LINES = 14
+_TEST_LINES = 14
+_TESTS = 3
+
+
+def describe(
+    source: SourceFile, function: Function, suites: Sequence[Suite], goal: Sequence[str]
+) -> TaskDescription:
+    """The part of the prompt that does not change from turn to turn."""
+    tests: list[str] = []
+    for test in goal:
+        text = _test_source(test, suites)
+        if text and text not in tests:
+            tests.append(text)
+        if len(tests) == _TESTS:
+            break
+    return TaskDescription(
+        instructions="", context="\n".join(_context(source, function)), tests=tuple(tests)
+    )
+
+
+def scratchpad(lines: Sequence[str], verdict: Verdict, first: int) -> Scratchpad:
+    """The state that the model sees. `first` is the file's line where the function starts."""
+    return Scratchpad(tuple(lines), feedback_text(verdict, first, len(lines)))
+
+
+def feedback_text(verdict: Verdict, first: int, count: int) -> str:
+    """What the tests say, with line numbers of the scratchpad."""
+    failures = [
+        Failure(_short_name(f.id), _detail(f), _scratch_line(f.line, first, count))
+        for f in verdict.failures
+    ]
+    return render_feedback(verdict.passed, verdict.total, failures)
+
+
+def _scratch_line(line: int | None, first: int, count: int) -> int | None:
+    return line - first + 1 if line is not None and first <= line < first + count else None
+
+
+def _short_name(test: str) -> str:
+    return test.rpartition("::")[2]
+
+
+def _detail(failure: TestResult) -> str:
+    return failure.detail or failure.outcome
+
+
+def _context(source: SourceFile, function: Function) -> Iterator[str]:
+    """Imports, and for a method the head of its class with its constructor."""
+    try:
+        tree = ast.parse(source.text)
+    except (SyntaxError, ValueError, RecursionError):
+        return
+    lines = source.text.splitlines()
+    shown = 0
+    for node in tree.body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and shown < _IMPORT_LINES:
+            yield ast.unparse(node)
+            shown += 1
+    owner = _class_node(tree, function.owner)
+    if owner is None:
+        return
+    yield lines[owner.lineno - 1].strip()
+    count = 0
+    for node in owner.body:
+        keep = isinstance(node, (ast.Assign, ast.AnnAssign)) or (
+            isinstance(node, ast.FunctionDef)
+            and node.name == "__init__"
+            and node.lineno != function.first
+        )
+        if not keep:
+            continue
+        for line in lines[node.lineno - 1 : node.end_lineno]:
+            if count < _CLASS_LINES:
+                yield line
+                count += 1
+
+
+def _class_node(tree: ast.Module, name: str) -> ast.ClassDef | None:
+    body: list[ast.stmt] = tree.body
+    found: ast.ClassDef | None = None
+    for part in name.split(".") if name else []:
+        found = next((n for n in body if isinstance(n, ast.ClassDef) and n.name == part), None)
+        if found is None:
+            return None
+        body = found.body
+    return found
+
+
+def _test_source(test: str, suites: Sequence[Suite]) -> str:
+    """The text of a test by its id, without decorators and docstring, cut to some lines."""
+    for suite in suites:
+        if suite.kind == "asserts" and test.startswith("assert "):
+            return suite.statements[int(test.rpartition(" ")[2]) - 1]
+        if suite.kind in ("pytest", "unittest") and "::" in test:
+            path, *names = test.partition("[")[0].split("::")
+            return _function_text(_file_of(path, suite.root), names)
+    return ""
+
+
+def _file_of(path: str, root: Path) -> Path:
+    return root / path
+
+
+def _function_text(path: Path, names: Sequence[str]) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+        body: list[ast.stmt] = ast.parse(text).body
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return ""
+    node: ast.stmt | None = None
+    for name in names:
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        node = next((n for n in body if isinstance(n, kinds) and n.name == name), None)
+        if not isinstance(node, kinds):
+            return ""
+        body = node.body
+    if node is None:
+        return ""
+    lines = text.splitlines()[node.lineno - 1 : node.end_lineno]
+    indent = len(lines[0]) - len(lines[0].lstrip())
+    return "\n".join(line[indent:] for line in lines[:_TEST_LINES])

@@ -1,0 +1,294 @@
+"""Runs the tests of one file: first as it is, then with candidates of one function in place.
+
+`Baseline` is what held before: which tests fail, which functions are suspect. `Verifier` judges
+candidates of one function against it. Nothing here knows about models or edits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from attrs import frozen
+
+from coe_lsp.execution.interpreter import Interpreter
+from coe_lsp.execution.localise import Suspicion, rank, suspicion
+from coe_lsp.execution.sandbox import Sandbox
+from coe_lsp.execution.suite import Limits, Run, Suite, TestResult
+from coe_lsp.execution.worker import Worker
+from coe_lsp.repair.source import Function, SourceFile
+
+_TRACED_PASSING = 60
+_GUARDS = 200
+# A candidate may be this many times slower than the original before it counts as hanging.
+_SLOWER = 5.0
+
+
+class TestBench:
+    """The workers of a file's suites, asked one after the other. Cancellable from any thread."""
+
+    __test__ = False
+
+    def __init__(
+        self,
+        suites: Sequence[Suite],
+        interpreter: Interpreter,
+        sandbox: Sandbox,
+        limits: Limits | None = None,
+    ) -> None:
+        self.limits = limits or Limits(wall_seconds=60.0)
+        self._workers = [Worker(suite, interpreter, sandbox, self.limits) for suite in suites]
+        self._cancelled = threading.Event()
+        self.runs = 0
+        self.seconds = 0.0
+
+    @property
+    def suites(self) -> tuple[Suite, ...]:
+        """The suites in the order in which they run."""
+        return tuple(worker.suite for worker in self._workers)
+
+    def run(
+        self,
+        source: bytes,
+        select: Sequence[str] | None = None,
+        *,
+        coverage: bool = False,
+        limits: Limits | None = None,
+    ) -> Run:
+        """One run of all suites together. `select` names tests by id across them."""
+        runs: list[Run] = []
+        for worker in self._workers:
+            chosen = None
+            if select is not None:
+                chosen = [test for test in select if _belongs(test, worker.suite)]
+                if not chosen:
+                    continue
+            if self._cancelled.is_set():
+                runs.append(Run("cancelled", "cancelled", ()))
+                break
+            run = worker.run(source, chosen, coverage=coverage, limits=limits or self.limits)
+            self.runs += 1
+            self.seconds += run.seconds
+            runs.append(run)
+        return _merge(runs)
+
+    def cancel(self) -> None:
+        """End the run in progress and refuse further ones."""
+        self._cancelled.set()
+        for worker in self._workers:
+            worker.cancel()
+
+    def close(self) -> None:
+        """End the workers."""
+        for worker in self._workers:
+            worker.close()
+
+    def __enter__(self) -> TestBench:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _belongs(test: str, suite: Suite) -> bool:
+    if suite.kind == "doctest":
+        return test.startswith("doctest")
+    if suite.kind == "asserts":
+        return test.startswith("assert ") or test == "program"
+    return not test.startswith(("doctest", "assert ", "program"))
+
+
+def _merge(runs: Sequence[Run]) -> Run:
+    bad = next((run for run in runs if run.status != "completed"), None)
+    lines: dict[str, frozenset[int]] = {}
+    entries: dict[str, frozenset[int]] = {}
+    for run in runs:
+        lines.update(run.lines)
+        entries.update(run.entries)
+    return Run(
+        status=bad.status if bad else "completed",
+        detail=bad.detail if bad else "",
+        results=tuple(result for run in runs for result in run.results),
+        collected=tuple(test for run in runs for test in run.collected),
+        lines=lines,
+        entries=entries,
+        output="".join(run.output for run in runs),
+        seconds=sum(run.seconds for run in runs),
+    )
+
+
+@frozen
+class Baseline:
+    """What the tests say of the file as it is. Line numbers are those of the file."""
+
+    source: SourceFile
+    results: Mapping[str, TestResult]
+    lines: Mapping[str, frozenset[int]]
+    entries: Mapping[str, frozenset[int]]
+    suspicion: Suspicion
+    seconds: float
+    status: str
+    detail: str
+
+    @property
+    def failing(self) -> tuple[TestResult, ...]:
+        """The tests that fail."""
+        return tuple(result for result in self.results.values() if result.failing)
+
+    @property
+    def passed(self) -> int:
+        """How many tests pass."""
+        return sum(result.outcome == "passed" for result in self.results.values())
+
+    def suspects(self) -> list[Function]:
+        """Functions that failing tests run, most suspect first; innermost ones before those around.
+
+        If no failing test runs any (the file cannot be imported, say), those around the lines that
+        the failures name, or none.
+        """
+        functions = self.source.functions()
+        ranked = [functions[i] for i in rank([(f.first, f.last) for f in functions], self.suspicion)]
+        if ranked:
+            return ranked
+        named = {result.line for result in self.failing if result.line is not None}
+        return [f for f in reversed(functions) if any(f.first <= n <= f.last for n in named)]
+
+    def goal(self, function: Function) -> tuple[str, ...]:
+        """The failing tests that a repair of the function must make pass.
+
+        Those that call the function directly, if there are any: a test that reaches it through
+        another function may fail for that one's sake. Else all failing tests that run it; and if
+        none was seen to run it, all failing tests.
+        """
+        failing = [result.id for result in self.failing]
+        direct = [test for test in failing if function.first in self.entries.get(test, ())]
+        running = [test for test in failing if self._runs(test, function)]
+        return tuple(direct or running or failing)
+
+    def guards(self, function: Function) -> tuple[str, ...]:
+        """Passing tests that a repair of the function must not break; a sample if there are many."""
+        passing = [test for test, result in self.results.items() if result.outcome == "passed"]
+        running = [t for t in passing if t not in self.lines or self._runs(t, function)]
+        return tuple(running[:_GUARDS])
+
+    def _runs(self, test: str, function: Function) -> bool:
+        # The line of the `def` itself runs at import, not in a call.
+        return any(function.first < n <= function.last for n in self.lines.get(test, ()))
+
+
+def measure(bench: TestBench, source: SourceFile) -> Baseline:
+    """Run all tests once plainly, then the failing and a sample of the passing ones with coverage."""
+    data = source.encode(source.lines)
+    plain = bench.run(data)
+    results = {result.id: result for result in plain.results}
+    failing = [result.id for result in plain.failures]
+    passing = [result.id for result in plain.results if result.outcome == "passed"]
+    traced = Run("completed", "", ())
+    if failing and plain.collected:
+        step = max(1, len(passing) // _TRACED_PASSING)
+        traced = bench.run(data, [*failing, *passing[::step]], coverage=True)
+    return Baseline(
+        source=source,
+        results=results,
+        lines=traced.lines,
+        entries=traced.entries,
+        suspicion=suspicion(results.values(), traced.lines),
+        seconds=plain.seconds,
+        status=plain.status,
+        detail=plain.detail,
+    )
+
+
+@frozen
+class Verdict:
+    """What the tests say of one candidate. Failure lines are those of the candidate file."""
+
+    results: tuple[TestResult, ...]
+    passed: int
+    total: int
+    failures: tuple[TestResult, ...]
+    cancelled: bool
+
+    @property
+    def solved(self) -> bool:
+        """Whether every test that matters passes."""
+        return self.passed == self.total and not self.cancelled
+
+
+class Verifier:
+    """Judges candidates of one function."""
+
+    def __init__(self, bench: TestBench, baseline: Baseline, function: Function) -> None:
+        self.function = function
+        self.goal = baseline.goal(function)
+        self.guards = baseline.guards(function)
+        self._bench = bench
+        self._baseline = baseline
+        self._limits = _limits_for(bench.limits, baseline, [*self.goal, *self.guards])
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """All tests that a candidate is run against, the failing ones first."""
+        return (*self.goal, *self.guards)
+
+    def first(self) -> Verdict:
+        """The verdict on the function as it is, from the baseline."""
+        return self._judge([self._baseline.results[test] for test in self.tests], cancelled=False)
+
+    def judge(self, lines: Sequence[str]) -> Verdict:
+        """Run the tests with the function's lines changed to `lines`."""
+        try:
+            data = self._baseline.source.encode(
+                self._baseline.source.replace(self.function, lines)
+            )
+        except UnicodeEncodeError as error:
+            return self._all_fail(f"the file's encoding cannot hold {error.object[error.start]!r}")
+        run = self._bench.run(data, self.tests, limits=self._limits)
+        if not run.results:
+            return self._all_fail(run.detail, cancelled=run.status == "cancelled")
+        return self._judge(run.results, cancelled=run.status == "cancelled")
+
+    def breaks(self, lines: Sequence[str]) -> tuple[str, ...]:
+        """Tests of the file that passed before and do not with these lines: none in a good patch."""
+        data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
+        run = self._bench.run(data)
+        passed = {result.id for result in run.results if result.outcome == "passed"}
+        before = (t for t, result in self._baseline.results.items() if result.outcome == "passed")
+        return tuple(test for test in before if test not in passed)
+
+    def _judge(self, results: Sequence[TestResult], cancelled: bool) -> Verdict:
+        known = {result.id: result for result in results}
+        passed = sum(
+            test in known and known[test].outcome in ("passed", "skipped") for test in self.tests
+        )
+        failures = tuple(result for result in results if result.failing)
+        return Verdict(tuple(results), passed, len(self.tests), failures, cancelled)
+
+    def _all_fail(self, detail: str, *, cancelled: bool = False) -> Verdict:
+        failure = TestResult("all tests", "error", detail)
+        return Verdict((), 0, len(self.tests), (failure,), cancelled)
+
+
+def _limits_for(limits: Limits, baseline: Baseline, tests: Sequence[str]) -> Limits:
+    """Wrong edits often loop for ever: the faster a hanging candidate is given up, the better."""
+    from attrs import evolve
+
+    times = [baseline.results[test].seconds for test in tests if test in baseline.results]
+    slowest = max(times, default=0.0)
+    return evolve(
+        limits,
+        test_seconds=min(limits.test_seconds, 0.5 + _SLOWER * slowest),
+        wall_seconds=min(limits.wall_seconds, 1.5 + _SLOWER * sum(times)),
+    )
+
+
+def relative(path: Path, root: Path) -> str:
+    """A path as it appears in diffs and messages."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

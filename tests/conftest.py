@@ -1,0 +1,76 @@
+"""Shared fixtures: a project on disk, the sandbox, and the small model's real weights."""
+
+import os
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from coe_lsp.execution.interpreter import probe
+from coe_lsp.execution.sandbox import find_sandbox
+
+CLAMP = """
+    def clamp(value, low, high):
+        if value < low:
+            return low
+        if value > high:
+            return low
+        return value
+"""
+TEST_CLAMP = """
+    from ranges import clamp
+
+    def test_low():
+        assert clamp(-1, 0, 10) == 0
+
+    def test_high():
+        print("above")
+        assert clamp(15, 0, 10) == 10
+
+    def test_inside():
+        assert clamp(5, 0, 10) == 5
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a dedented file below the test's own folder; returns its path."""
+
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def clamp_project(tmp_path, write):
+    """A module with one bug and its three tests; returns the project's folder."""
+    write("pyproject.toml", "")
+    write("ranges.py", CLAMP)
+    write("tests/test_ranges.py", TEST_CLAMP)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def interpreter():
+    return probe(Path(sys.executable))
+
+
+@pytest.fixture(scope="session")
+def sandbox():
+    return find_sandbox("auto")
+
+
+@pytest.fixture(scope="session")
+def small_model() -> Path:
+    """The smallest real model, fetched once into the user's cache like any other."""
+    if given := os.environ.get("COE_TEST_SMALL_MODEL"):
+        return Path(given)
+    from coe_lsp.models.download import ensure
+    from coe_lsp.models.registry import resolve
+
+    return ensure(resolve("smollm2-135m"))

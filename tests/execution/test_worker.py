@@ -1,0 +1,216 @@
+"""The worker on ordinary projects: each kind of suite, candidates, coverage, stages, cancelling."""
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from coe_lsp.execution.sandbox import Sandbox
+from coe_lsp.execution.suite import Limits, Suite
+from coe_lsp.execution.worker import Worker, WorkerError
+
+FIXED = "if value > high:\n        return high"
+BROKEN = "if value > high:\n        return low"
+
+
+@pytest.fixture
+def worker_for(interpreter, sandbox):
+    workers = []
+
+    def make(suite: Suite, limits: Limits | None = None, **options) -> Worker:
+        workers.append(Worker(suite, interpreter, sandbox, limits, **options))
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        worker.close()
+
+
+def clamp_suite(root: Path) -> Suite:
+    return Suite("pytest", root, root / "ranges.py", ("tests/test_ranges.py",))
+
+
+def outcomes(run) -> dict[str, str]:
+    return {result.id.rpartition("::")[2]: result.outcome for result in run.results}
+
+
+@pytest.mark.parametrize("spawn", [False, True])
+def test_pytest_reports_each_test_and_takes_candidates(clamp_project, worker_for, spawn):
+    worker = worker_for(clamp_suite(clamp_project), spawn=spawn)
+    source = (clamp_project / "ranges.py").read_bytes()
+    run = worker.run()
+    assert run.status == "completed"
+    assert outcomes(run) == {"test_low": "passed", "test_high": "failed", "test_inside": "passed"}
+    (failure,) = run.failures
+    assert failure.detail.startswith("assert 0 == 10\n +  where 0 = clamp(15, 0, 10)")
+    assert failure.output == "above\n"
+
+    fixed = worker.run(source.decode().replace(BROKEN, FIXED).encode())
+    assert (fixed.passed, fixed.failures) == (3, ())
+    assert (clamp_project / "ranges.py").read_bytes() == source
+    # The next candidate starts afresh, and a selection runs just what it names.
+    again = worker.run(source, ["tests/test_ranges.py::test_high"])
+    assert outcomes(again) == {"test_high": "failed"}
+
+
+def test_broken_candidates_are_results_not_errors(clamp_project, worker_for):
+    worker = worker_for(clamp_suite(clamp_project))
+    syntax = worker.run(b"def clamp(value:\n    pass\n")
+    assert [(r.outcome, r.line) for r in syntax.results] == [("error", 1)]
+    assert "SyntaxError" in syntax.results[0].detail
+    name = worker.run(b"x = 1\ny = nothing\ndef clamp(): ...\n")
+    assert [(r.outcome, r.line) for r in name.results] == [("error", 2)]
+    assert "NameError" in name.results[0].detail
+    exits = worker.run(b"import sys\nsys.exit(3)\n")
+    assert exits.failures and not exits.passed
+
+
+def test_traceback_line_is_the_innermost_in_the_file(write, tmp_path, worker_for):
+    write("deep.py", "def inner(x):\n    return 1 / x\n\n\ndef outer(x):\n    return inner(x)\n")
+    write("test_deep.py", "from deep import outer\n\ndef test_it():\n    outer(0)\n")
+    run = worker_for(Suite("pytest", tmp_path, tmp_path / "deep.py", ("test_deep.py",))).run()
+    assert [(f.line, f.detail) for f in run.failures] == [(2, "ZeroDivisionError: division by zero")]
+
+
+def test_coverage_tells_lines_and_entries(clamp_project, worker_for):
+    run = worker_for(clamp_suite(clamp_project)).run(coverage=True)
+    lines = {test.rpartition("::")[2]: set(found) for test, found in run.lines.items()}
+    assert lines == {"test_low": {2, 3}, "test_high": {2, 4, 5}, "test_inside": {2, 4, 6}}
+    assert set(run.entries.values()) == {frozenset({1})}
+
+
+def test_package_conftest_that_imports_the_target_still_takes_candidates(
+    write, tmp_path, worker_for
+):
+    write("pkg/__init__.py", "from pkg.core import double\n")
+    write("pkg/core.py", "def double(x):\n    return x + x + 1\n")
+    write("conftest.py", "import pytest\nimport pkg\n\n@pytest.fixture\ndef double():\n"
+                         "    return pkg.double\n")  # fmt: skip
+    write("test_core.py", "def test_double(double):\n    assert double(2) == 4\n")
+    worker = worker_for(Suite("pytest", tmp_path, tmp_path / "pkg/core.py", ("test_core.py",)))
+    assert len(worker.run().failures) == 1
+    assert worker.run(b"def double(x):\n    return x + x\n").passed == 1
+
+
+def test_target_that_pytest_itself_imports(worker_for):
+    import iniconfig
+
+    path = Path(iniconfig.__file__)
+    root = path.parent
+    source = path.read_bytes()
+    suite = Suite(
+        "asserts", root, path, statements=("assert IniConfig('x', data='[a]\\nb=1')['a']['b'] == '1'",)
+    )
+    assert worker_for(suite).run(source).passed == 1
+
+
+def test_a_test_module_as_target_keeps_assertion_detail(write, tmp_path, worker_for):
+    path = write("test_self.py", "def add(a, b):\n    return a - b\n\n\ndef test_add():\n"
+                                 "    assert add(1, 2) == 3\n")  # fmt: skip
+    worker = worker_for(Suite("pytest", tmp_path, path, ("test_self.py",)))
+    assert "where -1 = add(1, 2)" in worker.run(path.read_bytes()).failures[0].detail
+    assert worker.run(path.read_bytes().replace(b"a - b", b"a + b")).passed == 1
+
+
+def test_user_plugins_and_options_apply(write, tmp_path, worker_for):
+    write("pyproject.toml", '[tool.pytest.ini_options]\naddopts = "-v --strict-markers -x"\n'
+                            'markers = ["odd: odd ones"]\npython_files = "check_*.py"\n')  # fmt: skip
+    write("mod.py", "VALUE = 3\n")
+    write("check_mod.py", "import mod, pytest\n\n@pytest.mark.odd\n@pytest.mark.parametrize('n', [1, 2])\n"
+                          "def test_value(n, tmp_path, capsys, monkeypatch):\n"
+                          "    (tmp_path / 'f').write_text('x')\n    print('seen')\n"
+                          "    assert capsys.readouterr().out == 'seen\\n'\n"
+                          "    assert mod.VALUE == 3\n")  # fmt: skip
+    run = worker_for(Suite("pytest", tmp_path, tmp_path / "mod.py", ("check_mod.py",))).run()
+    assert outcomes(run) == {"test_value[1]": "passed", "test_value[2]": "passed"}
+
+
+def test_unittest_without_pytest(write, tmp_path, worker_for):
+    write("mod.py", "def half(x):\n    return x // 3\n")
+    write("test_mod.py", "import unittest\nfrom mod import half\n\nclass TestHalf(unittest.TestCase):\n"
+                         "    def test_even(self):\n        self.assertEqual(half(4), 2)\n"
+                         "    def test_zero(self):\n        self.assertEqual(half(0), 0)\n"
+                         "    @unittest.skip('later')\n    def test_odd(self): ...\n")  # fmt: skip
+    worker = worker_for(Suite("unittest", tmp_path, tmp_path / "mod.py", ("test_mod.py",)))
+    run = worker.run(coverage=True)
+    assert outcomes(run) == {"test_even": "failed", "test_zero": "passed", "test_odd": "skipped"}
+    assert run.failures[0].detail == "AssertionError: 1 != 2"
+    assert run.lines["test_mod.py::TestHalf::test_even"] == {2}
+    assert not worker.run(b"def half(x):\n    return x // 2\n").failures
+
+
+def test_doctests(write, tmp_path, worker_for):
+    path = write("mod.py", 'def half(x):\n    """Half.\n\n    >>> half(4)\n    2\n    """\n    return x // 3\n')
+    worker = worker_for(Suite("doctest", tmp_path, path))
+    run = worker.run()
+    assert [(r.id, r.detail) for r in run.failures] == [
+        ("doctest::mod.half", "half(4): expected 2, got 1")
+    ]
+    assert worker.run(path.read_bytes().replace(b"3\n", b"2\n")).passed == 1
+
+
+def test_asserts_on_a_program_without_a_file(tmp_path, worker_for):
+    suite = Suite("asserts", tmp_path, None, setup="import math",
+                  statements=("assert area(1) == math.pi", "assert area(2) > 12", "area('x')"))  # fmt: skip
+    worker = worker_for(suite)
+    run = worker.run(b"def area(r):\n    return math.pi * r\n")
+    assert outcomes(run) == {"assert 1": "passed", "assert 2": "failed", "assert 3": "failed"}
+    assert run.failures[0].detail == "assert area(2) > 12: area(2) is 6.283185307179586"
+    assert run.failures[1].line == 2
+    assert worker.run(b"def area(r:\n").failures[0].line == 1
+    fixed = worker.run(b"def area(r):\n    return math.pi * r * r if r != 'x' else 0\n")
+    assert (fixed.passed, fixed.failures) == (3, ())
+
+
+def test_cancel_ends_a_run_quickly(write, tmp_path, worker_for):
+    write("mod.py", "import time\n\ndef wait():\n    time.sleep(60)\n")
+    write("test_mod.py", "from mod import wait\n\ndef test_wait():\n    wait()\n")
+    suite = Suite("pytest", tmp_path, tmp_path / "mod.py", ("test_mod.py",))
+    worker = worker_for(suite, Limits(wall_seconds=50, test_seconds=50))
+    worker.run(b"def wait(): ...\n")
+    cancelled_at = []
+
+    def cancel():
+        time.sleep(0.5)
+        cancelled_at.append(time.monotonic())
+        worker.cancel()
+
+    threading.Thread(target=cancel).start()
+    run = worker.run()
+    assert run.status == "cancelled"
+    assert time.monotonic() - cancelled_at[0] < 0.2
+    assert worker.run(b"def wait(): ...\n").passed == 1
+
+
+def test_no_pytest_says_so(clamp_project, sandbox, tmp_path_factory):
+    import venv
+
+    from coe_lsp.execution.interpreter import probe
+
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, with_pip=False, symlinks=True)
+    interpreter = probe(folder / "bin" / "python")
+    assert not interpreter.has_pytest
+    with pytest.raises(WorkerError, match="has no pytest: install it there"):
+        Worker(clamp_suite(clamp_project), interpreter, sandbox).run()
+
+
+def test_bad_configuration_says_so(clamp_project, write, worker_for):
+    write("pytest.ini", "[pytest]\naddopts = --no-such-option\n")
+    with pytest.raises(WorkerError, match="no-such-option"):
+        worker_for(clamp_suite(clamp_project)).run()
+
+
+def test_without_sandbox_the_same_results(clamp_project, interpreter):
+    with Worker(clamp_suite(clamp_project), interpreter, Sandbox("off")) as worker:
+        assert outcomes(worker.run())["test_high"] == "failed"
+        assert not (clamp_project / "tests" / "__pycache__").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_warm_runs_share_imports(clamp_project, worker_for):
+    worker = worker_for(clamp_suite(clamp_project))
+    first, *later = [worker.run().seconds for _ in range(6)]
+    assert min(later) < first
