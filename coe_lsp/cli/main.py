@@ -31,12 +31,16 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"coe-lsp {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    repair = commands.add_parser("repair", help="repair a failing function", description=_REPAIR_HELP)
+    repair = commands.add_parser(
+        "repair", help="repair a failing function", description=_REPAIR_HELP
+    )
     repair.add_argument("target", metavar="FILE[::FUNCTION]")
     _add_test_options(repair)
     _add_model_options(repair)
     repair.add_argument("--apply", action="store_true", help="write the repaired file")
-    repair.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    repair.add_argument(
+        "--json", action="store_true", help="print one JSON object and nothing else"
+    )
 
     tests = commands.add_parser("tests", help="show which tests matter for a file and what fails")
     tests.add_argument("target", metavar="FILE")

@@ -46,14 +46,15 @@ def repair(options: argparse.Namespace) -> int:
 
 def watched(console: Console, request: Request, model: ModelOptions) -> Outcome:
     """Run a repair with its progress on the console."""
-    with RepairView(console) as view:
-        return Repair(request, lambda: llama_policy(model, BarProgress(view.pause)), view).run()
+    with RepairView(console) as view, BarProgress(view.pause) as progress:
+        return Repair(request, lambda: llama_policy(model, progress), view).run()
 
 
 def _as_json(request: Request, model: ModelOptions, apply: bool) -> int:
     quiet = RepairView(Console(stderr=True, quiet=True))
     try:
-        outcome = Repair(request, lambda: llama_policy(model, BarProgress()), quiet).run()
+        with BarProgress() as progress:
+            outcome = Repair(request, lambda: llama_policy(model, progress), quiet).run()
         if apply and outcome.new_source is not None:
             write(request.path, outcome.new_source)
     except CoeError as error:

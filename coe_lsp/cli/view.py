@@ -49,6 +49,10 @@ class RepairView:
     ) -> None:
         self._live.stop()
 
+    def pause(self) -> None:
+        """Make way for something else that draws; the next turn draws again."""
+        self._live.stop()
+
     def baseline(self, baseline: Baseline, suites: Sequence[Suite]) -> None:
         """Show which tests fail."""
         failing = baseline.failing
@@ -64,11 +68,15 @@ class RepairView:
     def target(self, function: Function, goal: Sequence[str]) -> None:
         """Show what is being repaired."""
         where = f"lines {function.first} to {function.last}"
-        self._console.print(Text.assemble("repairing ", (function.name, "bold cyan"), f" ({where})"))
+        self._console.print(
+            Text.assemble("repairing ", (function.name, "bold cyan"), f" ({where})")
+        )
         self._status = "the model reads the function"
 
     def step(self, step: Step) -> None:
-        """Show one turn; off a terminal only turns that get further."""
+        """Show one turn; off a terminal only one that passes everything."""
+        if self._console.is_terminal and not self._live.is_started:
+            self._live.start()
         self._count += 1
         line = turn_text(step)
         self._turns.append(line)

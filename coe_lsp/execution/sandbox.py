@@ -56,7 +56,9 @@ class Sandbox:
         start = [str(interpreter.executable), str(WORKER)]
         if self.backend == "bubblewrap":
             arguments = _bubblewrap(interpreter, project)
-            return [self.program, *arguments, "--", *start], _environment(interpreter, _SCRATCH, self.backend)
+            return [self.program, *arguments, "--", *start], _environment(
+                interpreter, _SCRATCH, self.backend
+            )
         environment = _environment(interpreter, str(scratch), self.backend)
         if self.backend == "sandbox-exec":
             return [

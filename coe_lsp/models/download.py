@@ -118,15 +118,19 @@ def ensure(ref: ModelRef, *, progress: ProgressSink | None = None) -> Path:
         models_folder() / "partial" / str(path.relative_to(models_folder())).replace(os.sep, "--")
     )
     try:
-        partial.mkdir(parents=True, exist_ok=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.parent.mkdir(parents=True, exist_ok=True)
         with _Locked(partial.with_name(partial.name + ".lock"), ref, meter):
             if found := cached(ref):  # another process was faster
                 return found
             partial.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             for left in partial.glob("scratch-*"):  # of a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
-            _install(_fetch(ref, partial, meter), path)
+            try:
+                _install(_fetch(ref, partial, meter), path)
+            except ModelError:
+                _drop_empty(partial, path.parent)
+                raise
             shutil.rmtree(partial, ignore_errors=True)
         return path
     except OSError as error:
@@ -207,7 +211,7 @@ class _Locked:
         self._lock.release()
 
 
-def _fetch(ref: ModelRef, partial: Path, meter: Meter) -> Path:
+def _fetch(ref: ModelRef, partial: Path, meter: Meter) -> Fetched:
     """Return a complete file with the right sum from the first source that works."""
     reasons: list[str] = []
     wrong_sum = False
@@ -226,7 +230,7 @@ def _fetch(ref: ModelRef, partial: Path, meter: Meter) -> Path:
             except ModelError:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
-            return fetched.path
+            return fetched
         wrong_sum = True
         reasons.append(
             f"{source}: sha256 {fetched.sha256[:12]}… instead of {expected[:12]}…, thrown away"
@@ -259,17 +263,25 @@ def _from(source: Source, ref: ModelRef, partial: Path, meter: Meter) -> Fetched
     raise SourceFailed("HF_HUB_OFFLINE is set")
 
 
-def _install(fetched: Path, path: Path) -> None:
+def _install(fetched: Fetched, path: Path) -> None:
     """Give a verified file its final name such that a crash leaves either nothing or all of it."""
-    with fetched.open("rb+") as file:
+    with fetched.path.open("rb+") as file:
         os.fsync(file.fileno())
-    fetched.replace(path)
+    fetched.path.replace(path)
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+    _Stamp.of(path, fetched.sha256).write(path)
+
+
+def _drop_empty(*folders: Path) -> None:
+    """Remove the folders made for a download that brought nothing."""
+    for folder in folders:
+        with suppress(OSError):  # not empty: it holds what can be continued, or other models
+            folder.rmdir()
 
 
 @frozen

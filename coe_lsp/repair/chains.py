@@ -138,7 +138,9 @@ class _Runner:
         started = time.monotonic()
         for proposal in self._policy.propose(asked, stop):
             attempt = living[proposal.chain].episode.attempt(proposal.text)
-            waiting.append((proposal, attempt, self._judge(attempt, living[proposal.chain], tester)))
+            waiting.append(
+                (proposal, attempt, self._judge(attempt, living[proposal.chain], tester))
+            )
         self._decoding += time.monotonic() - started
         winner: _Chain | None = None
         # In order of chains, not of arrival: timing must not decide which of two repairs wins.

@@ -9,8 +9,9 @@ from attrs import frozen
 
 from coe_lsp.chain.prompt import PromptBuilder, detect_format
 from coe_lsp.models.adapters import resolve_adapter
-from coe_lsp.models.download import ProgressSink, ensure
+from coe_lsp.models.download import ensure
 from coe_lsp.models.engine import Engine
+from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.registry import resolve
 from coe_lsp.repair.outcome import ModelUsed
 from coe_lsp.repair.policy import LlamaPolicy
@@ -36,7 +37,7 @@ class ModelOptions:
 def llama_policy(options: ModelOptions, progress: ProgressSink) -> Iterator[LoadedPolicy]:
     """Load everything, fetching the weights first if need be; free it at the end."""
     ref = resolve(options.model)
-    adapter = resolve_adapter(options.adapter, ref.base)
+    adapter = resolve_adapter(options.adapter, ref.base_key)
     path = ensure(ref, progress=progress)
     with Engine(
         path,

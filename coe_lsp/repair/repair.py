@@ -106,9 +106,7 @@ class Repair:
         with TestBench(suites, interpreter, sandbox) as bench:
             self._bench = bench
             outcome = self._repair(bench, source, named, root)
-            seconds = evolve(
-                outcome.seconds, total=time.monotonic() - started, tests=bench.seconds
-            )
+            seconds = evolve(outcome.seconds, total=time.monotonic() - started, tests=bench.seconds)
             return evolve(outcome, seconds=seconds, tests_run=bench.runs)
 
     def _repair(

@@ -154,7 +154,9 @@ class Baseline:
         the failures name, or none.
         """
         functions = self.source.functions()
-        ranked = [functions[i] for i in rank([(f.first, f.last) for f in functions], self.suspicion)]
+        ranked = [
+            functions[i] for i in rank([(f.first, f.last) for f in functions], self.suspicion)
+        ]
         if ranked:
             return ranked
         named = {result.line for result in self.failing if result.line is not None}
@@ -245,9 +247,7 @@ class Verifier:
     def judge(self, lines: Sequence[str]) -> Verdict:
         """Run the tests with the function's lines changed to `lines`."""
         try:
-            data = self._baseline.source.encode(
-                self._baseline.source.replace(self.function, lines)
-            )
+            data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
         except UnicodeEncodeError as error:
             return self._all_fail(f"the file's encoding cannot hold {error.object[error.start]!r}")
         run = self._bench.run(data, self.tests, limits=self._limits)

@@ -52,7 +52,9 @@ def test_hanging_test(worker):
 
 
 def test_hang_that_ignores_the_alarm(worker):
-    run, results = act(worker, "while True:\n    try:\n        time.sleep(9)\n    except BaseException: pass")
+    run, results = act(
+        worker, "while True:\n    try:\n        time.sleep(9)\n    except BaseException: pass"
+    )
     assert run.status == "timeout"
     assert results["test_act"].outcome == "timeout"
     assert results["test_before"].outcome == "passed"
@@ -177,9 +179,7 @@ def test_child_that_kills_its_parent(worker):
 
 
 def test_no_network(worker):
-    body = (
-        "import socket\ns = socket.socket()\ns.settimeout(2)\ns.connect(('127.0.0.1', PORT))"
-    )
+    body = "import socket\ns = socket.socket()\ns.settimeout(2)\ns.connect(('127.0.0.1', PORT))"
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -195,7 +195,9 @@ def test_no_sockets_of_other_programs(worker, tmp_path):
         server.bind(str(path))
         server.listen()
         try:
-            _, results = act(worker, f"import socket\nsocket.socket(socket.AF_UNIX).connect({str(path)!r})")
+            _, results = act(
+                worker, f"import socket\nsocket.socket(socket.AF_UNIX).connect({str(path)!r})"
+            )
         finally:
             path.unlink()
     assert "No such file" in results["test_act"].detail
@@ -259,7 +261,9 @@ def test_nothing_is_left_when_the_client_is_killed(tmp_path):
         "w.run(b'def wait(): pass')\nprint(w._process.init_pid, flush=True)\n"
         "w.run(b'import time\\ndef wait(): time.sleep(60)')\n"
     )
-    client = subprocess.Popen([sys.executable, tmp_path / "prog.py"], stdout=subprocess.PIPE, text=True)
+    client = subprocess.Popen(
+        [sys.executable, tmp_path / "prog.py"], stdout=subprocess.PIPE, text=True
+    )
     init = int(client.stdout.readline())
     time.sleep(0.3)
     client.kill()

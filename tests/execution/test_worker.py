@@ -71,7 +71,9 @@ def test_traceback_line_is_the_innermost_in_the_file(write, tmp_path, worker_for
     write("deep.py", "def inner(x):\n    return 1 / x\n\n\ndef outer(x):\n    return inner(x)\n")
     write("test_deep.py", "from deep import outer\n\ndef test_it():\n    outer(0)\n")
     run = worker_for(Suite("pytest", tmp_path, tmp_path / "deep.py", ("test_deep.py",))).run()
-    assert [(f.line, f.detail) for f in run.failures] == [(2, "ZeroDivisionError: division by zero")]
+    assert [(f.line, f.detail) for f in run.failures] == [
+        (2, "ZeroDivisionError: division by zero")
+    ]
 
 
 def test_coverage_tells_lines_and_entries(clamp_project, worker_for):
@@ -101,7 +103,10 @@ def test_target_that_pytest_itself_imports(worker_for):
     root = path.parent
     source = path.read_bytes()
     suite = Suite(
-        "asserts", root, path, statements=("assert IniConfig('x', data='[a]\\nb=1')['a']['b'] == '1'",)
+        "asserts",
+        root,
+        path,
+        statements=("assert IniConfig('x', data='[a]\\nb=1')['a']['b'] == '1'",),
     )
     assert worker_for(suite).run(source).passed == 1
 
@@ -142,7 +147,10 @@ def test_unittest_without_pytest(write, tmp_path, worker_for):
 
 
 def test_doctests(write, tmp_path, worker_for):
-    path = write("mod.py", 'def half(x):\n    """Half.\n\n    >>> half(4)\n    2\n    """\n    return x // 3\n')
+    path = write(
+        "mod.py",
+        'def half(x):\n    """Half.\n\n    >>> half(4)\n    2\n    """\n    return x // 3\n',
+    )
     worker = worker_for(Suite("doctest", tmp_path, path))
     run = worker.run()
     assert [(r.id, r.detail) for r in run.failures] == [

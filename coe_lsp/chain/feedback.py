@@ -1,0 +1,51 @@
+"""What the tests said, in few words for a small model.
+
+Pure text making: which tests failed and why comes from the caller. Long details are cut, so the
+feedback is bounded whatever the tests print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+_FAILURES = 3
+_DETAIL_LINES = 3
+_DETAIL_CHARACTERS = 160
+_NAME_CHARACTERS = 60
+_MALFORMED = "The last command changed nothing: "
+
+
+@frozen
+class Failure:
+    """One failing test; `line` is the 1-based line of the scratchpad in which it ended."""
+
+    test: str
+    detail: str
+    line: int | None = None
+
+
+def render_feedback(passed: int, total: int, failures: Sequence[Failure]) -> str:
+    """The feedback on a state; empty if nothing failed. At most three failures are shown."""
+    if passed == total and not failures:
+        return ""
+    lines = [f"{total - passed} of {total} tests fail"]
+    for failure in failures[:_FAILURES]:
+        where = f" (line {failure.line})" if failure.line is not None else ""
+        lines.append(f"{failure.test[:_NAME_CHARACTERS]}{where}: {_short(failure.detail)}")
+    return "\n".join(lines)
+
+
+def malformed_feedback(error: str, previous: str) -> str:
+    """The feedback after a command that was none: what was wrong, then what still holds."""
+    lines = [line for line in previous.split("\n") if line and not line.startswith(_MALFORMED)]
+    return "\n".join([_MALFORMED + error, *lines])
+
+
+def _short(detail: str) -> str:
+    kept = [line.strip() for line in detail.split("\n") if line.strip()][:_DETAIL_LINES]
+    return "\n".join(
+        line if len(line) <= _DETAIL_CHARACTERS else line[:_DETAIL_CHARACTERS] + "..."
+        for line in kept
+    )

@@ -1,0 +1,235 @@
+"""The one owner of prompt bytes: how a task and its states become a model's context.
+
+A context is a sequence of segments. Special segments are a chat template's control tokens and are
+tokenised as such; all other text, the user's code above all, is tokenised with special parsing off,
+so a program that contains "<|im_end|>" cannot end its own turn. A context only ever grows: opening,
+command, state, command, state. Whether a beginning-of-sequence token comes first is the model's
+business (its GGUF says so) and is added by whoever tokenises.
+
+Serving and training both build their contexts here; a golden test pins the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from attrs import frozen
+
+from coe_lsp.chain.commands import AddLine, Command, ReplaceLine, ReplaceWords, render
+from coe_lsp.chain.feedback import Failure, render_feedback
+from coe_lsp.chain.scratchpad import Scratchpad
+
+ChatFormat = Literal["chatml", "llama3", "plain"]
+
+SYSTEM = """\
+You repair a Python function by editing it, one command at a time, until its tests pass. You see the \
+function with line numbers, then *** and what the tests say. Answer with exactly one command:
+### REPL n >>>line    replace line n
+### ADDL n >>>line    insert a new line n
+### DELL n    delete line n
+### REPW n >>>old >>>new    replace old by new in line n
+### EXIT    stop
+Keep the indentation right."""
+
+
+@frozen
+class Segment:
+    """A piece of context; `special` text holds control tokens of the chat template."""
+
+    text: str
+    special: bool = False
+
+
+@frozen
+class TaskDescription:
+    """What does not change during an episode; each part may be empty.
+
+    `instructions`: what the program should do, in words. `context`: code around the function.
+    `tests`: source of tests that fail.
+    """
+
+    instructions: str = ""
+    context: str = ""
+    tests: tuple[str, ...] = ()
+
+
+def detect_format(chat_template: str | None) -> ChatFormat:
+    """The format that a model was tuned for, from the Jinja template in its GGUF (None: plain)."""
+    if chat_template and "<|im_start|>" in chat_template:
+        return "chatml"
+    if chat_template and "<|start_header_id|>" in chat_template:
+        return "llama3"
+    return "plain"
+
+
+class PromptBuilder:
+    """Builds contexts in one format, with or without worked examples for untrained models."""
+
+    def __init__(self, format: ChatFormat, *, few_shot: bool) -> None:  # noqa: A002
+        self.format: ChatFormat = format
+        self.few_shot = few_shot
+
+    @property
+    def command_end(self) -> Segment:
+        """What ends the model's turn; in training it is part of the target."""
+        match self.format:
+            case "chatml":
+                return Segment("<|im_end|>", special=True)
+            case "llama3":
+                return Segment("<|eot_id|>", special=True)
+            case "plain":
+                return Segment("\n")
+
+    def opening(self, task: TaskDescription, pad: Scratchpad) -> tuple[Segment, ...]:
+        """Everything up to where the model writes its first command.
+
+        What comes before the task (the rules and the examples) is the same for all tasks.
+        """
+        segments = list(self._turn("system", SYSTEM))
+        if self.few_shot:
+            for example in EXAMPLES:
+                segments += self._example(example)
+        segments += self._turn("user", first_message(task, pad))
+        return (*segments, *self._start_of_answer())
+
+    def next_turn(self, pad: Scratchpad) -> tuple[Segment, ...]:
+        """What follows `command_end`: the new state, up to where the model writes again."""
+        return (
+            *self._between(),
+            *self._turn("user", pad.render()),
+            *self._start_of_answer(),
+        )
+
+    def _example(self, example: Example) -> list[Segment]:
+        pad = example.start
+        segments = list(self._turn("user", first_message(example.task, pad)))
+        for number, (command, feedback) in enumerate(example.turns):
+            if number:
+                segments += self._turn("user", pad.render())
+            segments += self._start_of_answer()
+            segments += [Segment(render(command)), self.command_end, *self._between()]
+            applied = pad.apply(command)
+            pad = Scratchpad(applied.lines, feedback)
+        return segments
+
+    def _turn(self, role: str, text: str) -> tuple[Segment, ...]:
+        """A whole turn of the system or the user."""
+        match self.format:
+            case "chatml":
+                return (
+                    Segment("<|im_start|>", special=True),
+                    Segment(f"{role}\n{text}"),
+                    Segment("<|im_end|>", special=True),
+                    Segment("\n"),
+                )
+            case "llama3":
+                return (
+                    Segment("<|start_header_id|>", special=True),
+                    Segment(role),
+                    Segment("<|end_header_id|>", special=True),
+                    Segment(f"\n\n{text}"),
+                    Segment("<|eot_id|>", special=True),
+                )
+            case "plain":
+                return (Segment(f"{text}\n"),)
+
+    def _start_of_answer(self) -> tuple[Segment, ...]:
+        match self.format:
+            case "chatml":
+                return (Segment("<|im_start|>", special=True), Segment("assistant\n"))
+            case "llama3":
+                return (
+                    Segment("<|start_header_id|>", special=True),
+                    Segment("assistant"),
+                    Segment("<|end_header_id|>", special=True),
+                    Segment("\n\n"),
+                )
+            case "plain":
+                return ()
+
+    def _between(self) -> tuple[Segment, ...]:
+        """What stands between the end of a command and the next turn."""
+        return (Segment("\n"),) if self.format == "chatml" else ()
+
+
+def first_message(task: TaskDescription, pad: Scratchpad) -> str:
+    """The user's first message: the task's parts that there are, then the first state."""
+    parts = [
+        *([task.instructions] if task.instructions else []),
+        *([f"Context:\n{task.context}"] if task.context else []),
+        *(["Tests:\n" + "\n".join(task.tests)] if task.tests else []),
+        pad.render(),
+    ]
+    return "\n\n".join(parts)
+
+
+@frozen
+class Example:
+    """A worked chain: the first state, then each command with the feedback that it earned."""
+
+    task: TaskDescription
+    start: Scratchpad
+    turns: tuple[tuple[Command, str], ...]
+
+
+def _example(
+    code: str, test: str, detail: str, turns: Sequence[tuple[Command, str]], line: int | None = None
+) -> Example:
+    def feedback(text: str) -> str:
+        return render_feedback(1, 2, [Failure("test_it", text, line)]) if text else ""
+
+    return Example(
+        TaskDescription(tests=(test,)),
+        Scratchpad.from_text(code, feedback(detail)),
+        tuple((command, feedback(text)) for command, text in turns),
+    )
+
+
+EXAMPLES: tuple[Example, ...] = (
+    _example(
+        "def count_above(values, limit):\n"
+        "    total = 0\n"
+        "    for value in values:\n"
+        "        if value >= limit:\n"
+        "            total += 1\n"
+        "    return total",
+        "def test_it():\n    assert count_above([3, 5, 7], 5) == 1",
+        "assert 2 == 1",
+        [(ReplaceLine(4, "        if value > limit:"), "")],
+    ),
+    _example(
+        "def initials(name):\n"
+        "    letters = []\n"
+        "    for part in name.split():\n"
+        "        letters.append(part[1].upper())\n"
+        "    return ''.join(letters)",
+        "def test_it():\n    assert initials('ada lovelace') == 'AL'",
+        "assert 'DO' == 'AL'",
+        [(ReplaceWords(4, "part[1]", "part[0]"), "")],
+    ),
+    _example(
+        "def running_max(numbers):\n"
+        "    best = numbers[0]\n"
+        "    result = []\n"
+        "    for number in numbers:\n"
+        "        best = max(best, number)\n"
+        "    return result",
+        "def test_it():\n    assert running_max([1, 3, 2]) == [1, 3, 3]",
+        "assert [] == [1, 3, 3]",
+        [(AddLine(6, "        result.append(best)"), "")],
+    ),
+    _example(
+        "def last_even(numbers):\n"
+        "    for number in numbers:\n"
+        "        if number % 2 == 1:\n"
+        "            return number\n"
+        "    return None",
+        "def test_it():\n    assert last_even([1, 2, 4, 5]) == 4",
+        "assert 1 == 4",
+        [
+            (ReplaceLine(3, "        if number % 2 == 0:"), "assert 2 == 4"),
+            (ReplaceLine(2, "    for number in reversed(numbers):"), ""),
+        ],
+    ),
+)

@@ -1,0 +1,84 @@
+"""The program that a chain edits, with line numbers and the feedback on it; immutable.
+
+Rendered as the paper has it: numbered lines, a line `***`, then the feedback, which is empty when
+every test passes. Lines are separated by "\\n" alone; other line ends are the caller's to remove.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+
+from coe_lsp.chain.commands import (
+    MARK,
+    AddLine,
+    Command,
+    CommandError,
+    DeleteLine,
+    Exit,
+    Reason,
+    ReplaceLine,
+    ReplaceWords,
+)
+
+RULE = "***"
+
+
+def numbered(number: int, line: str) -> str:
+    """A line as it is shown.
+
+    The paper only says that lines have numbers. These are followed by the same mark as in a
+    command, so that what the model copies stands in the same bytes in both places.
+    """
+    return f"{number} {MARK}{line}"
+
+
+@frozen
+class Scratchpad:
+    """One state: the program's lines and what its tests said."""
+
+    lines: tuple[str, ...]
+    feedback: str = ""
+
+    @classmethod
+    def from_text(cls, text: str, feedback: str = "") -> Scratchpad:
+        """Split a program at "\\n"; an empty text has no lines."""
+        return cls(tuple(text.split("\n")) if text else (), feedback)
+
+    @property
+    def text(self) -> str:
+        """The program without line numbers."""
+        return "\n".join(self.lines)
+
+    def render(self) -> str:
+        """What the model sees."""
+        shown = [numbered(number, line) for number, line in enumerate(self.lines, 1)]
+        return "\n".join([*shown, RULE, *([self.feedback] if self.feedback else [])])
+
+    def apply(self, command: Command) -> Scratchpad:
+        """The state after a command, with no feedback yet.
+
+        Raises CommandError if the line does not exist or does not contain the text to replace.
+        """
+        lines = list(self.lines)
+        match command:
+            case Exit():
+                pass
+            case AddLine(number, text):
+                self._check(number, len(lines) + 1)
+                lines.insert(number - 1, text)
+            case ReplaceLine(number, text):
+                self._check(number, len(lines))
+                lines[number - 1] = text
+            case ReplaceWords(number, old, new):
+                self._check(number, len(lines))
+                if old not in lines[number - 1]:
+                    raise CommandError(Reason.NOT_IN_LINE)
+                lines[number - 1] = lines[number - 1].replace(old, new, 1)
+            case DeleteLine(number):
+                self._check(number, len(lines))
+                del lines[number - 1]
+        return evolve(self, lines=tuple(lines), feedback="")
+
+    def _check(self, number: int, last: int) -> None:
+        if not 1 <= number <= last:
+            raise CommandError(Reason.RANGE, f"lines are 1 to {last}" if last else "it is empty")

@@ -1,0 +1,101 @@
+"""`coe-lsp demo`: repairs the example project's bugs one after the other and tells how it went.
+
+The project is copied to a temporary folder. The model is loaded once. Repairs are applied to the
+copy; a bug that resists stays, and the table says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+from attrs import frozen
+from rich.console import Console
+from rich.table import Table
+
+from coe_lsp.cli.progress import BarProgress
+from coe_lsp.cli.repair import write
+from coe_lsp.cli.view import RepairView, show_outcome
+from coe_lsp.errors import CoeError
+from coe_lsp.repair.loading import ModelOptions, llama_policy
+from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.repair import LoadedPolicy, Repair, Request
+
+
+@frozen
+class Bug:
+    """One of the project's bugs: where it is (FILE::FUNCTION) and of what kind."""
+
+    target: str
+    kind: str
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Run the demo; exit status 0 if at least one bug was repaired."""
+    console = Console()
+    model = ModelOptions(options.model, options.adapter, options.samples, options.seed)
+    with (
+        resources.as_file(resources.files("coe_lsp") / "demo") as folder,
+        tempfile.TemporaryDirectory(prefix="coe-demo-") as copy,
+    ):
+        bugs = [Bug(**entry) for entry in json.loads((folder / "bugs.json").read_text())]
+        bugs = [bug for bug in bugs if (options.only or "") in bug.target]
+        if not bugs:
+            raise CoeError(f"No bug of the demo has {options.only!r} in its name.")
+        project = Path(copy) / "project"
+        shutil.copytree(folder / "project", project)
+        with BarProgress() as progress, llama_policy(model, progress) as loaded:
+            console.print(f"{len(bugs)} bugs, {loaded.model.name}, up to {options.budget:g} s each")
+            rows = [(bug, _repair(console, project, bug, loaded, options)) for bug in bugs]
+    _summary(console, rows)
+    return 0 if any(outcome.status == "repaired" for _, outcome in rows) else 1
+
+
+def _repair(
+    console: Console, project: Path, bug: Bug, loaded: LoadedPolicy, options: argparse.Namespace
+) -> Outcome:
+    file, _, function = bug.target.partition("::")
+    console.rule(f"{bug.target}")
+    request = Request(
+        path=project / file,
+        function=function,
+        sandbox=options.sandbox,
+        budget=options.budget,
+        samples=options.samples,
+    )
+
+    @contextmanager
+    def ready() -> Iterator[LoadedPolicy]:
+        yield loaded
+
+    started = time.monotonic()
+    with RepairView(console) as view:
+        outcome = Repair(request, ready, view).run()
+    show_outcome(console, outcome)
+    if outcome.new_source is not None:
+        write(request.path, outcome.new_source)
+    console.print(f"{time.monotonic() - started:.1f} s in all", style="dim", highlight=False)
+    return outcome
+
+
+def _summary(console: Console, rows: list[tuple[Bug, Outcome]]) -> None:
+    table = Table("function", "bug", "repaired", "seconds", "programs tested", title="coe-lsp demo")
+    for bug, outcome in rows:
+        done = outcome.status == "repaired"
+        table.add_row(
+            bug.target,
+            bug.kind,
+            "[green]yes[/]" if done else "[red]no[/]",
+            f"{outcome.seconds.total:.1f}",
+            str(outcome.attempts),
+        )
+    console.print(table)
+    repaired = sum(outcome.status == "repaired" for _, outcome in rows)
+    console.print(f"{repaired} of {len(rows)} repaired, each proved by the project's own tests.")
