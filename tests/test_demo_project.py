@@ -21,11 +21,11 @@ DEMO = Path(coe_lsp.__file__).parent / "demo"
 PROJECT = DEMO / "project"
 BUGS = json.loads((DEMO / "bugs.json").read_text(encoding="utf-8"))
 FIXES = {
-    fix["target"]: fix["edits"]
+    fix["target"]: fix
     for fix in json.loads(Path(__file__).with_name("demo_fixes.json").read_text(encoding="utf-8"))
 }
 
-each_bug = pytest.mark.parametrize("bug", BUGS, ids=[bug["target"] for bug in BUGS])
+each_bug = pytest.mark.parametrize("target", [bug["target"] for bug in BUGS])
 
 
 def copy_project(folder: Path) -> Path:
@@ -95,61 +95,61 @@ def test_twelve_bugs_of_different_kinds():
     assert len({bug["kind"] for bug in BUGS}) == 12
     assert len({bug["target"].partition("::")[0] for bug in BUGS}) == 5
     assert any("." in bug["target"].partition("::")[2] for bug in BUGS)
-    assert any(len(edits) > 1 for edits in FIXES.values())
+    assert any(len(fix["edits"]) > 1 for fix in FIXES.values())
 
 
 def test_the_list_of_bugs_does_not_hold_the_fixes():
-    assert all(set(bug) == {"target", "kind", "tests"} for bug in BUGS)
+    assert all(set(bug) == {"target", "kind"} for bug in BUGS)
 
 
 @each_bug
-def test_a_fix_stays_inside_its_function(bug):
-    path, _, name = bug["target"].partition("::")
+def test_a_fix_stays_inside_its_function(target):
+    path, _, name = target.partition("::")
     source = (PROJECT / path).read_text(encoding="utf-8")
     first, last = function_span(source, name)
     assert 4 <= last - first + 1 <= 25
-    for edit in FIXES[bug["target"]]:
+    for edit in FIXES[target]["edits"]:
         line = source[: source.index(edit["old"])].count("\n") + 1
         assert first <= line
         assert line + edit["old"].rstrip("\n").count("\n") <= last
 
 
 def test_every_failing_test_belongs_to_one_bug(shipped):
-    groups = [failing(shipped, bug["tests"]) for bug in BUGS]
+    groups = [failing(shipped, fix["tests"]) for fix in FIXES.values()]
     assert all(groups)
     assert sum(map(len, groups)) == len(set().union(*groups))
     assert set().union(*groups) == failing(shipped)
 
 
 @each_bug
-def test_a_fix_repairs_its_own_tests_and_no_others(bug, shipped, tmp_path):
+def test_a_fix_repairs_its_own_tests_and_no_others(target, shipped, tmp_path):
     copy = copy_project(tmp_path)
-    apply_edits(copy, bug["target"], FIXES[bug["target"]])
+    apply_edits(copy, target, FIXES[target]["edits"])
     results = run_suite(copy)
     assert results.keys() == shipped.keys()
-    assert failing(results) == failing(shipped) - failing(shipped, bug["tests"])
+    assert failing(results) == failing(shipped) - failing(shipped, FIXES[target]["tests"])
 
 
 @pytest.mark.parametrize(
     ("target", "index"),
     [
         (target, index)
-        for target, edits in FIXES.items()
-        if len(edits) > 1
-        for index in range(len(edits))
+        for target, fix in FIXES.items()
+        if len(fix["edits"]) > 1
+        for index in range(len(fix["edits"]))
     ],
 )
 def test_half_a_fix_is_not_enough(target, index, tmp_path):
     copy = copy_project(tmp_path)
-    apply_edits(copy, target, FIXES[target][:index] + FIXES[target][index + 1 :])
-    [bug] = [bug for bug in BUGS if bug["target"] == target]
-    assert failing(run_suite(copy), bug["tests"])
+    edits = FIXES[target]["edits"]
+    apply_edits(copy, target, edits[:index] + edits[index + 1 :])
+    assert failing(run_suite(copy), FIXES[target]["tests"])
 
 
 def test_all_fixes_together_repair_the_project(shipped, tmp_path):
     copy = copy_project(tmp_path)
-    for target, edits in FIXES.items():
-        apply_edits(copy, target, edits)
+    for target, fix in FIXES.items():
+        apply_edits(copy, target, fix["edits"])
     results = run_suite(copy)
     assert results.keys() == shipped.keys()
     assert not failing(results)

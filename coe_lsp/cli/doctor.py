@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -95,9 +96,9 @@ def _model(name: str | None) -> str:
 
 def _processor() -> str:
     try:
-        from coe_lsp.models.engine import available_cores, system_info
-    except ImportError as error:
-        raise CoeError(
-            f"llama-cpp-python cannot be imported ({error}); install it again."
-        ) from error
-    return f"{available_cores()} cores; llama.cpp: {system_info()}"
+        from coe_lsp.models.binding import lib
+    except (ImportError, OSError, RuntimeError) as error:
+        raise CoeError(f"llama-cpp-python does not load ({error}); install it again.") from error
+    features = lib.llama_print_system_info().decode()
+    used = [part.split("=")[0].strip() for part in features.split("|") if "= 1" in part]
+    return f"{os.cpu_count()} cores; llama.cpp with {', '.join(used)}"

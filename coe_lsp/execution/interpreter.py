@@ -24,6 +24,7 @@ _PROBE = """
 import json, site, sys, sysconfig
 from importlib.util import find_spec
 print(json.dumps({
+    "executable": sys.executable,
     "version": list(sys.version_info[:3]),
     "prefixes": [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix],
     "path": [p for p in sys.path if p],
@@ -113,6 +114,8 @@ def probe(executable: Path) -> Interpreter:
         raise InterpreterError(
             f"{executable} is Python {major}.{minor}; the tests need Python 3.9 or newer."
         )
+    # What was named may be a script that only starts the real thing (pyenv's shims).
+    executable = Path(facts["executable"])
     return Interpreter(
         executable,
         (major, minor, micro),

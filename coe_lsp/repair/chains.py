@@ -56,6 +56,12 @@ class Found:
 class _Chain:
     episode: Episode
     verdicts: list[Verdict] = field(factory=list[Verdict])
+    stuck: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether it takes no further turn; a stuck chain got no proposal."""
+        return self.stuck or self.episode.done
 
 
 def run_chains(
@@ -108,7 +114,7 @@ class _Runner:
                 winner = self._round(living, tester)
                 if winner is not None:
                     return self._found(True, winner)
-                for number in [n for n, chain in living.items() if chain.episode.done]:
+                for number in [n for n in living if living[n].ended]:
                     self._policy.forget(number)
                     del living[number]
         return self._found(False, self._best)
@@ -142,6 +148,9 @@ class _Runner:
                 (proposal, attempt, self._judge(attempt, living[proposal.chain], tester))
             )
         self._decoding += time.monotonic() - started
+        proposed = {proposal.chain for proposal, _, _ in waiting}
+        for number, chain in living.items():
+            chain.stuck = number not in proposed
         winner: _Chain | None = None
         # In order of chains, not of arrival: timing must not decide which of two repairs wins.
         for proposal, attempt, future in sorted(waiting, key=lambda item: item[0].chain):

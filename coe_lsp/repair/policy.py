@@ -15,9 +15,13 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.grammar import grammar
 from coe_lsp.chain.prompt import PromptBuilder
 from coe_lsp.errors import CoeError
-from coe_lsp.models.engine import Engine, Job, Sampling, Sequence
+from coe_lsp.models.engine import Engine
+from coe_lsp.models.sampling import Sampling
+from coe_lsp.models.sequence import Job, Sequence
 
 _COMMAND_TOKENS = 96
+# Room that must be left for at least one more turn.
+_STATE_TOKENS = 512
 
 
 class ContextError(CoeError):
@@ -41,7 +45,7 @@ class Policy(Protocol):
     ) -> Iterator[Proposal]:
         """Answer each chain's episode with its next command, in whatever order they get ready.
 
-        Ends early, leaving chains out, once `stop()` is true.
+        Leaves chains out once `stop()` is true, and those that it cannot go on with.
         """
         ...
 
@@ -80,6 +84,8 @@ class LlamaPolicy:
         jobs: dict[Job, int] = {}
         for chain, episode in episodes.items():
             slot = self._slot(chain, episode)
+            if slot is None:
+                continue
             sampling = Sampling(
                 temperature=0.0 if chain == 0 else self._temperature,
                 seed=hash((self._seed, chain, len(episode.turns))) & 0xFFFFFFFF,
@@ -91,8 +97,8 @@ class LlamaPolicy:
             for completion in self._engine.step():
                 chain = jobs.pop(completion.job)
                 yield Proposal(chain, completion.text, sum(completion.logprobs))
-        for job in jobs:
-            self._engine.withdraw(job)
+        for chain in jobs.values():
+            self.forget(chain)
 
     def forget(self, chain: int) -> None:
         """See `Policy.forget`."""
@@ -100,18 +106,31 @@ class LlamaPolicy:
         if slot is not None:
             slot.sequence.release()
 
-    def _slot(self, chain: int, episode: Episode) -> _Slot:
-        """The chain's sequence with everything appended that the model has not seen."""
+    def _slot(self, chain: int, episode: Episode) -> _Slot | None:
+        """The chain's sequence with everything appended that the model has not seen.
+
+        None if the chain has outgrown the context.
+        """
         slot = self._slots.get(chain)
         if slot is None:
             slot = _Slot(self._root(episode).fork(), 0)
             self._slots[chain] = slot
         if slot.turns < len(episode.turns):
             turn = episode.turns[-1]
-            segments = self._builder.next_turn(turn.pad)
-            slot.sequence.append(self._engine.tokenize(segments, add_bos=False))
+            segments = [self._builder.command_end, *self._builder.next_turn(turn.pad)]
+            tokens = self._engine.tokenize(segments, add_bos=False)
+            if not self._fits(slot.sequence, tokens):
+                self.forget(chain)
+                return None
+            slot.sequence.append(tokens)
             slot.turns += 1
         return slot
+
+    def _fits(self, sequence: Sequence, tokens: list[int]) -> bool:
+        length = len(sequence.tokens) + len(tokens) + _COMMAND_TOKENS
+        # Every other chain may still write its command in this round.
+        room = self._engine.free_tokens - len(self._slots) * _COMMAND_TOKENS
+        return length <= self._engine.max_tokens and len(tokens) <= room
 
     def _root(self, episode: Episode) -> Sequence:
         """The opening that all chains of a task share, evaluated once."""
@@ -121,6 +140,12 @@ class LlamaPolicy:
             tokens = self._engine.tokenize(segments, add_bos=True)
             if self._opening is None:
                 self._opening = self._engine.sequence()
+            if len(tokens) + 2 * _STATE_TOKENS > self._engine.max_tokens:
+                raise ContextError(
+                    f"The function and its tests take {len(tokens)} tokens; the model's context "
+                    f"holds {self._engine.max_tokens}. Name fewer or shorter tests with --tests, "
+                    "or use a model with a longer context."
+                )
             shared = _common(self._opening.tokens, tokens)
             self._opening.truncate(shared)
             self._opening.append(tokens[shared:])

@@ -1,6 +1,7 @@
 from datetime import date
 
 import pytest
+
 from stockroom.dates import (
     add_business_days,
     business_days_between,

@@ -1,4 +1,5 @@
 import pytest
+
 from stockroom.graph import distances, reachable, reverse, shortest_path, topological_order
 
 # A long way round by the cold room, and a short cut by aisle A.

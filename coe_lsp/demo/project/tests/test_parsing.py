@@ -1,4 +1,5 @@
 import pytest
+
 from stockroom.parsing import (
     is_newer,
     parse_duration,

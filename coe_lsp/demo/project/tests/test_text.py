@@ -1,4 +1,5 @@
 import pytest
+
 from stockroom.text import receipt_line, slugify, title_case, truncate, wrap
 
 
