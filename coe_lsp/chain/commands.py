@@ -1,4 +1,4 @@
-"""The five commands of the edit language, parsed and printed exactly.
+r"""The five commands of the edit language, parsed and printed exactly.
 
     ### ADDL <n> >>><line>            insert a line so that it becomes line n
     ### REPL <n> >>><line>            replace line n
@@ -7,7 +7,7 @@
     ### EXIT                          stop
 
 One command a turn, on one line; content is verbatim to the end of the line, so spaces count. Only
-"\\n" ends a line. `parse(render(c)) == c` for every command. The names and forms are the paper's
+"\n" ends a line. `parse(render(c)) == c` for every command. The names and forms are the paper's
 (arXiv 2507.05065); that REPW changes only the first occurrence, and that `old` ends at the first
 " >>>", are our own choices. Whether a line exists is the scratchpad's business, not ours.
 """

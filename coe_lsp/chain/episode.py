@@ -21,7 +21,7 @@ MAX_TURNS = 10
 
 @frozen
 class Attempt:
-    """A command applied but not yet tested. `command` is None and `error` set if it was malformed."""
+    """A command applied, not yet tested; if malformed, `command` is None and `error` set."""
 
     text: str
     command: Command | None

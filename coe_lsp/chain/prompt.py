@@ -66,7 +66,7 @@ def detect_format(chat_template: str | None) -> ChatFormat:
 class PromptBuilder:
     """Builds contexts in one format, with or without worked examples for untrained models."""
 
-    def __init__(self, format: ChatFormat, *, few_shot: bool) -> None:  # noqa: A002
+    def __init__(self, format: ChatFormat, *, few_shot: bool) -> None:
         self.format: ChatFormat = format
         self.few_shot = few_shot
 

@@ -1,7 +1,7 @@
-"""The program that a chain edits, with line numbers and the feedback on it; immutable.
+r"""The program that a chain edits, with line numbers and the feedback on it; immutable.
 
 Rendered as the paper has it: numbered lines, a line `***`, then the feedback, which is empty when
-every test passes. Lines are separated by "\\n" alone; other line ends are the caller's to remove.
+every test passes. Lines are separated by "\n" alone; other line ends are the caller's to remove.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Scratchpad:
 
     @classmethod
     def from_text(cls, text: str, feedback: str = "") -> Scratchpad:
-        """Split a program at "\\n"; an empty text has no lines."""
+        r"""Split a program at "\n"; an empty text has no lines."""
         return cls(tuple(text.split("\n")) if text else (), feedback)
 
     @property

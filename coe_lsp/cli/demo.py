@@ -50,7 +50,7 @@ def demo(options: argparse.Namespace) -> int:
         if not bugs:
             raise CoeError(f"No bug of the demo has {options.only!r} in its name.")
         project = Path(copy) / "project"
-        shutil.copytree(folder / "project", project)
+        shutil.copytree(folder / "project", project, ignore=shutil.ignore_patterns("__pycache__"))
         with BarProgress() as progress, llama_policy(model, progress) as loaded:
             console.print(f"{len(bugs)} bugs, {loaded.model.name}, up to {options.budget:g} s each")
             rows = [(bug, _repair(console, project, bug, loaded, options)) for bug in bugs]

@@ -68,16 +68,22 @@ class Meter:
 
     sink: ProgressSink
     raised: BaseException | None = None
+    _total: int | None = field(default=None, init=False)
     _reported: int = field(default=0, init=False)
 
     def start(self, total: int | None, description: str) -> None:
         """Begin counting from zero."""
-        self._reported = 0
+        self._total, self._reported = total, 0
         with self._watch():
             self.sink.start(total, description)
 
     def to(self, done: int) -> None:
-        """Report that `done` bytes are here; never goes back."""
+        """Report that `done` bytes are here; never goes back, nor beyond the total.
+
+        A wheel under way counts by its own size, a little off from that of what it holds.
+        """
+        if self._total is not None:
+            done = min(done, self._total)
         step = max(0, done - self._reported)
         self._reported += step
         with self._watch():

@@ -266,7 +266,7 @@ def _local(path: Path, registry: Registry) -> ModelRef:
 
 
 def _why_unknown(text: str, path: Path, registry: Registry) -> str:
-    if path.is_dir():
+    if text and path.is_dir():
         return f"{text} is a folder: name the .gguf file inside it."
     if text.lower().endswith(".gguf"):
         return f"There is no file {text}."

@@ -3,9 +3,13 @@
 `Sampling` is what a caller asks for; `Sampler` is its native state for one run of one sequence: a
 llama.cpp chain (top-k, top-p, temperature, seeded draw) and a grammar. The grammar is used the fast
 way: choose without it, then ask it about that one token; only on a rejection is a list of
-candidates filtered. The draw is then made anew among what the grammar admits of the `SHORTLIST`
-likeliest tokens (of the whole vocabulary if it admits none of those), so tokens beyond that list
-are never drawn after a rejection. No penalties, no min-p, no mirostat.
+candidates filtered. The draw is then made anew among what the grammar admits of the 128 likeliest
+tokens (or, if it admits none of those, of 4096, or of all), so less likely tokens are never drawn
+after a rejection. No penalties, no min-p, no mirostat.
+
+A draw costs, in ms on one core of a 2021 server, for vocabularies of 49k and 152k tokens: 0.05 and
+0.15 with top-k up to 128, but 5 and 13 with top-p and no top-k; its log-probability 0.1 and 0.3; a
+rejection 0.3 and 0.7, but 25 where the whole larger vocabulary must be filtered.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from coe_lsp.models.vocabulary import Vocabulary
 
 Row = npt.NDArray[np.float32]
 
-SHORTLIST = 128
+_SHORTLISTS = (128, 4096)
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
@@ -96,10 +100,10 @@ class Sampler:
         return bool(self._one["logit"][0] == 0.0)
 
     def _choose_admitted(self, row: Row) -> int | None:
-        short = np.argpartition(row, -SHORTLIST)[-SHORTLIST:] if row.size > SHORTLIST else None
-        for ids in (short, np.arange(row.size)):
-            if ids is None:
+        for count in (*_SHORTLISTS, row.size):
+            if count > row.size:
                 continue
+            ids = np.argpartition(row, -count)[-count:]
             candidates = np.zeros(ids.size, _CANDIDATE)
             candidates["id"] = ids
             candidates["logit"] = row[ids]

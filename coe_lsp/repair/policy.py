@@ -1,7 +1,8 @@
 """What proposes edits: a small protocol, and the policy that asks a language model.
 
 A policy sees episodes and answers with the text of one command each. It never applies or tests
-anything. It may keep what it computed for a chain from one turn to the next; nobody else relies on it.
+anything. It may keep what it computed for a chain from one turn to the next; nobody else relies on
+that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One repair from start to end: find the tests, name the function, let the policy look, make the diff.
+"""One repair from start to end: find the tests, name the function, search, make the diff.
 
 It reads the user's files and runs the user's tests in the worker; it writes nothing. The model is
 asked for only when there is something to repair.
@@ -61,7 +61,7 @@ class Watcher(Protocol):
         ...
 
     def target(self, function: Function, goal: Sequence[str]) -> None:
-        """This function is tried next; these failing tests must pass."""
+        """The function that is tried next, and the failing tests that must pass."""
         ...
 
     def step(self, step: Step) -> None:

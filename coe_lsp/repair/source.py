@@ -1,9 +1,9 @@
 """A source file as bytes, the functions in it, and how to put a changed function back.
 
-Whatever is not changed keeps its bytes: byte-order mark, encoding cookie, line ends (mixed ones too),
-tabs, trailing blanks and a missing last newline. Lines are what Python calls lines, so form feeds and
-Unicode separators do not end one. A file that does not parse still has functions, found by
-indentation.
+Whatever is not changed keeps its bytes: byte-order mark, encoding cookie, line ends (mixed ones
+too), tabs, trailing blanks and a missing last newline. Lines are what Python calls lines, so form
+feeds and Unicode separators do not end one. A file that does not parse still has functions, found
+by indentation.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class SourceFile:
         return "".join(self.lines)
 
     def encode(self, lines: Sequence[str]) -> bytes:
-        """The file's bytes with these lines. Raises UnicodeEncodeError if the encoding lacks one."""
+        """The file's bytes with these lines. UnicodeEncodeError if the encoding lacks one."""
         return (_BOM if self.bom else b"") + "".join(lines).encode(self.encoding)
 
     @property
@@ -190,7 +190,7 @@ class SourceFile:
         return (*self.lines[: function.first - 1], *new, *after)
 
     def find(self, name: str) -> Function:
-        """The function of that (qualified or unique last) name. Raises SourceError if there is none."""
+        """The function of that qualified, or unique last, name. SourceError if there is none."""
         functions = self.functions()
         matches = [f for f in functions if f.name == name]
         matches = matches or [f for f in functions if f.name.endswith("." + name)]
@@ -204,7 +204,7 @@ class SourceFile:
 
 
 def unified_diff(path: str, old: Sequence[str], new: Sequence[str]) -> str:
-    """A unified diff that `patch -p1` and `git apply` understand; paths are relative to the root."""
+    """A unified diff for `patch -p1` or `git apply`; the path is relative to the root."""
     parts: list[str] = []
     for line in difflib.unified_diff(old, new, f"a/{path}", f"b/{path}"):
         parts.append(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n")

@@ -1,7 +1,7 @@
 """Puts a failing function into words for the model: the code around it, its tests, what they say.
 
-Everything is cut to a size that a small model with a small context can use; what is cut is chosen by
-rule, not by relevance.
+Everything is cut to a size that a small model with a small context can use; what is cut is chosen
+by rule, not by relevance.
 """
 
 from __future__ import annotations

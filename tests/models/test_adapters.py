@@ -68,5 +68,5 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.gguf").write_text("version https://git-lfs")
-    with pytest.raises(NotGgufError, match="adapter file .* is not a GGUF file"):
+    with pytest.raises(NotGgufError, match=r"adapter file .* is not a GGUF file"):
         resolve_adapter(str(tmp_path / "a.gguf"), "m-1b")

@@ -80,7 +80,9 @@ def test_method_lines_lose_and_regain_their_indentation():
     source = parse(TEXT.replace("\n", "\r\n"))
     area = source.find("area")
     assert source.scratch_lines(area) == ("@property", "def area(self):", "    return self.size")
-    new = source.replace(area, ("@property", "def area(self):", "    x = 1", "    return self.size"))
+    new = source.replace(
+        area, ("@property", "def area(self):", "    x = 1", "    return self.size")
+    )
     assert "".join(new) == source.text.replace(
         "        return self.size\r\n", "        x = 1\r\n        return self.size\r\n"
     )
