@@ -18,21 +18,25 @@ import re
 from enum import Enum
 
 from attrs import field, frozen
-from attrs.validators import ge
+from attrs.validators import ge, le
+
+from coe_lsp.errors import CoeError
 
 MARK = ">>>"
-_SEPARATOR = " >>>"
-_HEAD = re.compile(r"### ([A-Z]+)(?: |$)")
-_NUMBER = re.compile(r"([0-9]+)( |$)")
+MAX_LINE = 999_999_999
+_SEPARATOR = f" {MARK}"
+_HEAD = re.compile(r"### ([A-Z]+)(?= |\Z)")
+# Nine digits at most, as MAX_LINE has.
+_NUMBER = re.compile(r" ([1-9][0-9]{0,8})(?= |\Z)")
 
 
 class Reason(Enum):
     """What is wrong with a command; the value is shown to the model."""
 
     EMPTY = "no command was given"
-    SEVERAL = "give one command only"
-    UNKNOWN = "unknown command; use ADDL, REPL, REPW, DELL or EXIT"
-    NUMBER = "a line number must follow the command's name"
+    SEVERAL = "give one command only, on one line"
+    UNKNOWN = "unknown command; start with ### ADDL, ### REPL, ### REPW, ### DELL or ### EXIT"
+    NUMBER = "missing or invalid line number after the command's name"
     NO_MARK = "missing >>> before the text"
     NO_SECOND_MARK = "REPW needs >>>old >>>new"
     EMPTY_OLD = "REPW needs some text to replace"
@@ -41,8 +45,8 @@ class Reason(Enum):
     NOT_IN_LINE = "the text to replace is not in that line"
 
 
-class CommandError(ValueError):
-    """A command that changes nothing. `str(error)` is the sentence for the feedback."""
+class CommandError(CoeError):
+    """A command that changes nothing. `str(error)` tells the model why; no user sees it raised."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(f"{reason.value} ({detail})" if detail else reason.value)
@@ -60,11 +64,14 @@ def _old_text(instance: object, attribute: object, value: str) -> None:
         raise ValueError(f"text to replace must not be empty nor contain {_SEPARATOR!r}")
 
 
+_LINE = [ge(1), le(MAX_LINE)]
+
+
 @frozen
 class AddLine:
     """Insert `text` so that it becomes line `line` (1-based)."""
 
-    line: int = field(validator=ge(1))
+    line: int = field(validator=_LINE)
     text: str = field(validator=_one_line)
 
 
@@ -72,7 +79,7 @@ class AddLine:
 class ReplaceLine:
     """Replace line `line` (1-based) by `text`."""
 
-    line: int = field(validator=ge(1))
+    line: int = field(validator=_LINE)
     text: str = field(validator=_one_line)
 
 
@@ -80,7 +87,7 @@ class ReplaceLine:
 class ReplaceWords:
     """Replace the first occurrence of `old` in line `line` (1-based) by `new`."""
 
-    line: int = field(validator=ge(1))
+    line: int = field(validator=_LINE)
     old: str = field(validator=_old_text)
     new: str = field(validator=_one_line)
 
@@ -89,7 +96,7 @@ class ReplaceWords:
 class DeleteLine:
     """Delete line `line` (1-based)."""
 
-    line: int = field(validator=ge(1))
+    line: int = field(validator=_LINE)
 
 
 @frozen
@@ -116,24 +123,26 @@ def render(command: Command) -> str:
 
 
 def parse(text: str) -> Command:
-    """Read one command; a single line end after it is allowed. Raises CommandError."""
+    """Read one command; a single line end after it is allowed. Raises CommandError.
+
+    Nothing else is lenient: but for that line end, `render(parse(text)) == text`.
+    """
     line = text.removesuffix("\n")
     if not line.strip():
         raise CommandError(Reason.EMPTY)
     if "\n" in line:
         raise CommandError(Reason.SEVERAL)
     head = _HEAD.match(line)
-    name = head[1] if head else ""
-    rest = line[head.end() :] if head else ""
-    match name:
+    if head is None:
+        raise CommandError(Reason.UNKNOWN)
+    rest = line[head.end() :]
+    match head[1]:
         case "EXIT":
-            if rest:
-                raise CommandError(Reason.EXTRA)
+            _nothing(rest)
             return Exit()
         case "DELL":
             number, rest = _number(rest)
-            if rest:
-                raise CommandError(Reason.EXTRA)
+            _nothing(rest)
             return DeleteLine(number)
         case "ADDL":
             number, rest = _number(rest)
@@ -153,15 +162,19 @@ def parse(text: str) -> Command:
             raise CommandError(Reason.UNKNOWN)
 
 
+def _nothing(text: str) -> None:
+    if text:
+        raise CommandError(Reason.EXTRA)
+
+
 def _number(text: str) -> tuple[int, str]:
     match = _NUMBER.match(text)
-    # More digits than any file has lines are no number, and cost time to convert.
-    if match is None or len(match[1]) > 9 or match[1].startswith("0"):
+    if match is None:
         raise CommandError(Reason.NUMBER)
     return int(match[1]), text[match.end() :]
 
 
 def _content(text: str) -> str:
-    if not text.startswith(MARK):
+    if not text.startswith(_SEPARATOR):
         raise CommandError(Reason.NO_MARK)
-    return text[len(MARK) :]
+    return text[len(_SEPARATOR) :]

@@ -75,8 +75,11 @@ class Episode:
         return self.solved or self.exited or len(self.turns) >= self.max_turns
 
     def attempt(self, text: str) -> Attempt:
-        """Parse and apply a command to the newest state. Never raises."""
-        command: Command | None = None
+        """Parse and apply a command to the newest state. Never raises.
+
+        A command that names a line or text that is not there counts as malformed, too.
+        """
+        text = text.removesuffix("\n")  # the context has `command_end` there
         try:
             command = parse(text)
             return Attempt(text, command, None, self.pad.apply(command))
@@ -84,7 +87,10 @@ class Episode:
             return Attempt(text, None, str(error), evolve(self.pad, feedback=""))
 
     def extend(self, attempt: Attempt, feedback: str, passed: bool) -> Episode:
-        """The episode one turn on; `feedback` is what the tests say of the attempt's lines."""
+        """The episode one turn on; `feedback` is what the tests say of the attempt's lines.
+
+        ValueError if the episode has ended.
+        """
         if self.done:
             raise ValueError("the episode has ended")
         if attempt.error is not None:
@@ -97,8 +103,9 @@ class Episode:
 def episode_segments(builder: PromptBuilder, episode: Episode) -> Iterator[tuple[Segment, bool]]:
     """The episode's whole context as (segment, written by the model).
 
-    The segments of an extended episode begin with those of the episode before it, up to its last
-    command. The state after a turn that ended the episode is not shown to anybody.
+    The segments of an extended episode begin with those of the episode before it. The state after
+    a turn that ended the episode is not shown to anybody. `command_end` counts as the model's own:
+    training teaches to stop there, although in serving the engine writes it.
     """
     for segment in builder.opening(episode.task, episode.start):
         yield segment, False

@@ -14,6 +14,7 @@ _FAILURES = 3
 _DETAIL_LINES = 3
 _DETAIL_CHARACTERS = 160
 _NAME_CHARACTERS = 60
+_TOTAL_CHARACTERS = 600
 _MALFORMED = "The last command changed nothing: "
 
 
@@ -27,14 +28,19 @@ class Failure:
 
 
 def render_feedback(passed: int, total: int, failures: Sequence[Failure]) -> str:
-    """The feedback on a state; empty if nothing failed. At most three failures are shown."""
+    """The feedback on a state; empty if nothing failed.
+
+    At most three failures with three lines each are shown, in at most 600 characters.
+    """
     if passed == total and not failures:
         return ""
     lines = [f"{total - passed} of {total} tests fail"]
     for failure in failures[:_FAILURES]:
         where = f" (line {failure.line})" if failure.line is not None else ""
-        lines.append(f"{failure.test[:_NAME_CHARACTERS]}{where}: {_short(failure.detail)}")
-    return "\n".join(lines)
+        detail = _short(failure.detail)
+        name = failure.test[:_NAME_CHARACTERS]
+        lines.append(f"{name}{where}: {detail}" if detail else f"{name}{where}")
+    return _cut("\n".join(lines), _TOTAL_CHARACTERS)
 
 
 def malformed_feedback(error: str, previous: str) -> str:
@@ -45,7 +51,8 @@ def malformed_feedback(error: str, previous: str) -> str:
 
 def _short(detail: str) -> str:
     kept = [line.strip() for line in detail.split("\n") if line.strip()][:_DETAIL_LINES]
-    return "\n".join(
-        line if len(line) <= _DETAIL_CHARACTERS else line[:_DETAIL_CHARACTERS] + "..."
-        for line in kept
-    )
+    return "\n".join(_cut(line, _DETAIL_CHARACTERS) for line in kept)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,38 +1,60 @@
-"""The edit language as a GBNF grammar for llama.cpp, with only the line numbers that exist.
+r"""The edit language as a GBNF grammar for llama.cpp, with only the line numbers that exist.
 
-A grammar makes malformed commands impossible, but not wrong ones: it cannot know whether the text
-that REPW is to replace is in the line. Content is anything up to the end of the line.
+It admits exactly what `commands.parse` reads and the program has lines for, so commands written
+under it are malformed in one way only: the text that REPW is to replace may not be in the line.
+Content is anything up to the end of the line. A model that runs out of tokens can still leave a
+command unfinished.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+
+# `old` must not be empty nor contain " >>>", which ends it: the rules follow how much of " >>>" the
+# text has just matched. "first" is at the start of `old`, and "onlyN" the same with nothing before.
+_WORDS = r"""
+first ::= " " only1 | [^ \n] body
+only1 ::= " " body1 | ">" only2 | [^ >\n] body
+only2 ::= " " body1 | ">" only3 | [^ >\n] body
+only3 ::= " " body1 | [^ >\n] body
+body ::= " " body1 | [^ \n] body
+body1 ::= " " body1 | ">" body2 | [^ >\n] body
+body2 ::= " " body1 | ">" body3 | [^ >\n] body
+body3 ::= " " body1 | ">" text | [^ >\n] body
+"""
 
 
 @functools.lru_cache(maxsize=256)
 def grammar(line_count: int) -> str:
     """GBNF for one command on a program of `line_count` lines, with an optional line end."""
-    rules = ['add ::= "ADDL " new " >>>" text']
-    kinds = ["add"]
+    rules = [f'add ::= "ADDL " ({_numbers(line_count + 1)}) " >>>" text', 'exit ::= "EXIT"']
+    kinds = ["add", "exit"]
     if line_count:
         rules += [
-            'replace ::= "REPL " old " >>>" text',
-            'words ::= "REPW " old " >>>" some " >>>" text',
-            'delete ::= "DELL " old',
-            f"old ::= {_numbers(line_count)}",
+            f"line ::= {_numbers(line_count)}",
+            'replace ::= "REPL " line " >>>" text',
+            'words ::= "REPW " line " >>>" first',
+            'delete ::= "DELL " line',
+            *_WORDS.split("\n")[1:-1],
         ]
         kinds += ["replace", "words", "delete"]
-    return "\n".join(
-        [
-            f'root ::= "### " ({" | ".join([*kinds, "exit"])}) "\\n"?',
-            *rules,
-            'exit ::= "EXIT"',
-            f"new ::= {_numbers(line_count + 1)}",
-            r"text ::= [^\n]*",
-            r"some ::= [^\n]+",
-        ]
-    )
+    root = f'root ::= "### " ({" | ".join(kinds)}) "\\n"?'
+    return "\n".join([root, *rules, r"text ::= [^\n]*"])
 
 
 def _numbers(last: int) -> str:
-    return " | ".join(f'"{number}"' for number in range(1, last + 1))
+    """Alternatives for 1 to `last`, by ranges of digits: few, however long the program."""
+    return " | ".join(_ranges(str(last)))
+
+
+def _ranges(last: str) -> Iterator[str]:
+    for length in range(1, len(last)):
+        yield " ".join(["[1-9]", *["[0-9]"] * (length - 1)])
+    for place, digit in enumerate(last):
+        lowest = 0 if place else 1
+        highest = int(digit) - (place + 1 < len(last))
+        if lowest <= highest:
+            rest = len(last) - place - 1
+            known = [f'"{last[:place]}"'] if place else []
+            yield " ".join([*known, f"[{lowest}-{highest}]", *["[0-9]"] * rest])

@@ -2,9 +2,10 @@
 
 A context is a sequence of segments. Special segments are a chat template's control tokens and are
 tokenised as such; all other text, the user's code above all, is tokenised with special parsing off,
-so a program that contains "<|im_end|>" cannot end its own turn. A context only ever grows: opening,
-command, state, command, state. Whether a beginning-of-sequence token comes first is the model's
-business (its GGUF says so) and is added by whoever tokenises.
+so a program that contains "<|im_end|>" cannot end its own turn. Each segment is tokenised on its
+own: where they are split is part of the prompt. A context only ever grows: opening, command, state,
+command, state. A beginning-of-sequence token is not in the text: the engine, and training, put it
+first if and only if the model's `add_bos` flag says so (Llama 3 yes; Qwen2.5 and SmolLM2 no).
 
 Serving and training both build their contexts here; a golden test pins the bytes.
 """
@@ -23,8 +24,8 @@ from coe_lsp.chain.scratchpad import Scratchpad
 ChatFormat = Literal["chatml", "llama3", "plain"]
 
 SYSTEM = """\
-You repair a Python function by editing it, one command at a time, until its tests pass. You see the \
-function with line numbers, then *** and what the tests say. Answer with exactly one command:
+You repair a Python function by editing it, one command at a time, until its tests pass. You see \
+the function with line numbers, then *** and what the tests say. Answer with exactly one command:
 ### REPL n >>>line    replace line n
 ### ADDL n >>>line    insert a new line n
 ### DELL n    delete line n
@@ -55,7 +56,10 @@ class TaskDescription:
 
 
 def detect_format(chat_template: str | None) -> ChatFormat:
-    """The format that a model was tuned for, from the Jinja template in its GGUF (None: plain)."""
+    """The format that a model was tuned for, from the Jinja template in its GGUF.
+
+    Models without a template or with one of another family get plain text.
+    """
     if chat_template and "<|im_start|>" in chat_template:
         return "chatml"
     if chat_template and "<|start_header_id|>" in chat_template:
@@ -173,11 +177,9 @@ class Example:
     turns: tuple[tuple[Command, str], ...]
 
 
-def _example(
-    code: str, test: str, detail: str, turns: Sequence[tuple[Command, str]], line: int | None = None
-) -> Example:
+def _example(code: str, test: str, detail: str, turns: Sequence[tuple[Command, str]]) -> Example:
     def feedback(text: str) -> str:
-        return render_feedback(1, 2, [Failure("test_it", text, line)]) if text else ""
+        return render_feedback(1, 2, [Failure("test_it", text)]) if text else ""
 
     return Example(
         TaskDescription(tests=(test,)),

@@ -6,7 +6,7 @@ every test passes. Lines are separated by "\n" alone; other line ends are the ca
 
 from __future__ import annotations
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from coe_lsp.chain.commands import (
     MARK,
@@ -32,16 +32,21 @@ def numbered(number: int, line: str) -> str:
     return f"{number} {MARK}{line}"
 
 
+def _single_lines(instance: object, attribute: object, value: tuple[str, ...]) -> None:
+    if any("\n" in line for line in value):
+        raise ValueError("a line of the scratchpad must not contain a line end")
+
+
 @frozen
 class Scratchpad:
-    """One state: the program's lines and what its tests said."""
+    r"""One state: the program's lines and what its tests said. ValueError for a line with "\n"."""
 
-    lines: tuple[str, ...]
+    lines: tuple[str, ...] = field(validator=_single_lines)
     feedback: str = ""
 
     @classmethod
     def from_text(cls, text: str, feedback: str = "") -> Scratchpad:
-        r"""Split a program at "\n"; an empty text has no lines."""
+        r"""Split a program at "\n"; an empty text has no lines. The text comes back by `text`."""
         return cls(tuple(text.split("\n")) if text else (), feedback)
 
     @property
@@ -81,4 +86,5 @@ class Scratchpad:
 
     def _check(self, number: int, last: int) -> None:
         if not 1 <= number <= last:
-            raise CommandError(Reason.RANGE, f"lines are 1 to {last}" if last else "it is empty")
+            there = f"lines are 1 to {last}" if last else "the program is empty"
+            raise CommandError(Reason.RANGE, there)

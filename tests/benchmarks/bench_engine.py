@@ -145,6 +145,15 @@ def summary(rows):
     }
 
 
+def report(name, row):
+    print(
+        f"{name:12}{row['engine']:9.1f}{row['bare']:9.1f}{row['llama']:9.1f}"
+        f"{row['share_of_bare']:9.0%}{row['times_llama']:9.2f}",
+        flush=True,
+    )
+    return row
+
+
 def measure(model, rounds, counts):
     from llama_cpp import Llama
 
@@ -158,7 +167,8 @@ def measure(model, rounds, counts):
         )
         prompt = engine.tokenize([Text(SOURCE)], add_bos=True)[:PROMPT]
         rows = [prefill_rates(engine, context, llama, prompt) for _ in range(rounds + 1)]
-        result["prefill"] = summary(rows[1:])  # the first one reads the weights from the disk
+        # The first round reads the weights from the disk.
+        result["prefill"] = report("prefill", summary(rows[1:]))
         result["decode"] = {}
         for count in counts:
             ours = EngineRun(engine, prompt[:PREFIX], count)
@@ -167,7 +177,7 @@ def measure(model, rounds, counts):
             for turn in range(rounds + 1):
                 high = high_level_decode(llama, prompt[:PREFIX], turn)
                 rows.append((ours.rate(), bare.rate(), high))
-            result["decode"][count] = summary(rows[1:])
+            result["decode"][count] = report(f"decode x{count}", summary(rows[1:]))
             ours.close()
             bare.close()
         context.close()
@@ -185,16 +195,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--sequences", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
     arguments = parser.parse_args()
-    result = measure(arguments.model, arguments.rounds, arguments.sequences)
-    print(f"{result['model']}, {result['threads']} threads; tokens/s, medians of rounds")
+    print(f"{arguments.model.name}; tokens/s, medians over {arguments.rounds} rounds")
     print(f"{'':12}{'engine':>9}{'bare':>9}{'Llama':>9}{'of bare':>9}{'x Llama':>9}")
-    rows = {"prefill": result["prefill"]}
-    rows |= {f"decode x{count}": row for count, row in result["decode"].items()}
-    for name, row in rows.items():
-        print(
-            f"{name:12}{row['engine']:9.1f}{row['bare']:9.1f}{row['llama']:9.1f}"
-            f"{row['share_of_bare']:9.0%}{row['times_llama']:9.2f}"
-        )
+    result = measure(arguments.model, arguments.rounds, arguments.sequences)
+    print(f"threads: {result['threads']}")
     print(f"share of the engine's time spent sampling: {result['share_of_time_sampling']:.1%}")
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -298,7 +298,7 @@ def test_score_agrees_with_what_was_sampled(engine):
 
 
 def test_evaluation_only(engine):
-    sequence = begin(engine, CODE * 4)
+    sequence = begin(engine, "import math\n\n\n" * 60, CODE)
     before = engine.stats.decoded
     completion = one(engine, sequence, max_tokens=0)
     assert (completion.text, completion.logprobs, sequence.pending) == ("", (), 1)
@@ -329,8 +329,10 @@ def test_cancel_during_prefill(engine):
         job = engine.submit(sequence, Sampling())
         called = []
 
-        def cancel(called=called):
-            time.sleep(0.3)
+        def cancel(called=called, sequence=sequence):
+            while not sequence.evaluated:
+                time.sleep(0.01)
+            time.sleep(0.05)
             called.append(time.perf_counter())
             engine.cancel()
 
@@ -497,8 +499,8 @@ def first_scores(small_model, adapter):
 def test_adapter_changes_the_model(tmp_path, small_model):
     base = first_scores(small_model, None)
     zero = first_scores(small_model, adapter_file(tmp_path / "zero.gguf"))
-    strong = first_scores(small_model, adapter_file(tmp_path / "strong.gguf", weight=0.5))
-    np.testing.assert_allclose(zero, base, atol=0.05)
+    strong = first_scores(small_model, adapter_file(tmp_path / "strong.gguf", weight=5.0))
+    np.testing.assert_allclose(zero, base, atol=1e-3)
     assert abs(np.array(strong) - base).max() > 0.5
 
 
@@ -532,7 +534,7 @@ after = []
 for turn in range(4):
     with Engine(Path(sys.argv[1]), context_tokens=4096) as engine:
         sequence = engine.sequence()
-        sequence.append(engine.tokenize([Text("x = 1\\n" * 200)], add_bos=True))
+        sequence.append(engine.tokenize([Text("x = 1\\n" * 50)], add_bos=True))
         job = engine.submit(sequence, Sampling(0.8, grammar='root ::= "y" [^\\\\n]*', max_tokens=5))
         assert len(list(engine.run([job]))) == 1
         inside = resident()
@@ -542,7 +544,7 @@ try:
 except EngineError:
     pass
 assert inside - after[-1] > 100e6, (inside, after)
-assert after[-1] - after[0] < 20e6, after
+assert after[-1] - after[1] < 20e6, after  # the first turn warms up allocators
 """
 
 
