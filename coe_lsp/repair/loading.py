@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from attrs import frozen
@@ -18,9 +18,6 @@ from coe_lsp.repair.policy import LlamaPolicy
 from coe_lsp.repair.repair import LoadedPolicy
 
 _CONTEXT_TOKENS = 32768
-# An untrained model seldom mends in a later turn what it broke in an earlier one.
-_UNTRAINED_TURNS = 3
-_TRAINED_TURNS = 10
 
 
 @frozen
@@ -34,7 +31,7 @@ class ModelOptions:
 
 
 @contextmanager
-def llama_policy(options: ModelOptions, progress: ProgressSink) -> Iterator[LoadedPolicy]:
+def llama_policy(options: ModelOptions, progress: ProgressSink) -> Generator[LoadedPolicy]:
     """Load everything, fetching the weights first if need be; free it at the end."""
     ref = resolve(options.model)
     adapter = resolve_adapter(options.adapter, ref.base_key)
@@ -48,5 +45,5 @@ def llama_policy(options: ModelOptions, progress: ProgressSink) -> Iterator[Load
         # A trained adapter knows the task; an untrained model has to be shown.
         builder = PromptBuilder(detect_format(engine.chat_template), few_shot=adapter is None)
         used = ModelUsed(ref.name, ref.sha256 or "", adapter.name if adapter else None)
-        turns = _UNTRAINED_TURNS if adapter is None else _TRAINED_TURNS
-        yield LoadedPolicy(LlamaPolicy(engine, builder, seed=options.seed), used, turns)
+        policy = LlamaPolicy(engine, builder, seed=options.seed)
+        yield LoadedPolicy(policy, used, trained=adapter is not None)

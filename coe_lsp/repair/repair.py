@@ -46,11 +46,11 @@ class Request:
 
 @frozen
 class LoadedPolicy:
-    """A policy ready to be asked, the weights behind it, and how long one chain should be."""
+    """A policy ready to be asked, the weights behind it, and whether they were trained for this."""
 
     policy: Policy
     model: ModelUsed
-    max_turns: int
+    trained: bool
 
 
 class Watcher(Protocol):
@@ -157,8 +157,9 @@ class Repair:
         verifier = Verifier(bench, baseline, target)
         self._watcher.target(target, verifier.goal)
         task = describe(baseline.source, target, bench.suites, verifier.goal)
-        search = Search(self._request.samples, loaded.max_turns, deadline)
         lines = baseline.source.scratch_lines(target)
+        focus = () if loaded.trained else _focus_lines(lines, baseline, target)
+        search = Search(self._request.samples, deadline=deadline, focus=focus)
         found = run_chains(
             loaded.policy, verifier, task, lines, search, self._watcher.step, self._cancelled.is_set
         )
@@ -205,6 +206,14 @@ class Repair:
             message=message,
             new_source=data,
         )
+
+
+def _focus_lines(lines: Sequence[str], baseline: Baseline, target: Function) -> tuple[int, ...]:
+    """The scratchpad's lines that failing tests run, most suspect first; all, if none was seen."""
+    scores = baseline.suspicion.lines
+    numbers = [n for n, line in enumerate(lines, 1) if line.strip()]
+    seen = [n for n in numbers if target.first + n - 1 in scores]
+    return tuple(sorted(seen or numbers, key=lambda n: -scores.get(target.first + n - 1, 0.0)))
 
 
 def _count(number: int, noun: str) -> str:
