@@ -1,4 +1,4 @@
-"""`coe-lsp doctor`: checks everything that a repair needs and says what to do about what is amiss."""
+"""`coe-lsp doctor`: checks what a repair needs and says what to do about what is amiss."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _interpreter(python: str | None) -> str:
     version = ".".join(map(str, interpreter.version))
     if not interpreter.has_pytest:
         raise CoeError(
-            f"{interpreter.executable} (Python {version}) has no pytest; unittest and doctest work. "
+            f"{interpreter.executable} (Python {version}) has no pytest (unittest, doctest work). "
             "Install pytest there, or name another interpreter with --python."
         )
     return f"{interpreter.executable} (Python {version}, with pytest)"

@@ -17,9 +17,9 @@ from coe_lsp import __version__
 from coe_lsp.errors import CoeError
 
 _REPAIR_HELP = """\
-Repairs one failing function of FILE and shows the change as a diff. FUNCTION is a qualified name such
-as Warehouse.reserve; without it the most suspect function is taken. Nothing is written unless --apply
-is given."""
+Repairs one failing function of FILE and shows the change as a diff. FUNCTION is a qualified name
+such as Warehouse.reserve; without it the most suspect function is taken. Nothing is written unless
+--apply is given."""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,8 +1,8 @@
 """Finds the tests that matter for a file, by reading files; nothing of the user's is run.
 
-A test file matters if it carries the module's name (`test_<module>.py`, `<module>_test.py`) or imports
-the module; if none does, those that import the package around it. Doctests in the file count too.
-Which of these tests really reach a function is known only after a run with coverage.
+A test file matters if it carries the module's name (`test_<module>.py`, `<module>_test.py`) or
+imports the module; if none does, those that import the package around it. Doctests in the file
+count too. Which of these tests really reach a function is known only after a run with coverage.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def suites_for(
         suites.append(Suite("doctest", root, path))
     if not suites:
         raise DiscoveryError(
-            f"No tests were found for {path.name}: looked in {root} for test files that carry its name "
-            "or import it, and for doctests. Name some with --tests."
+            f"No tests were found for {path.name}: looked in {root} for test files that carry its "
+            "name or import it, and for doctests. Name some with --tests."
         )
     return tuple(suites)
 
@@ -87,8 +87,8 @@ def _test_suite(path: Path, root: Path, interpreter: Interpreter, args: tuple[st
     for arg in args:
         if "pytest" in _imports(root / arg.partition("::")[0], root):
             raise DiscoveryError(
-                f"{arg} needs pytest, which {interpreter.executable} does not have: install it there, "
-                "or name another interpreter with --python."
+                f"{arg} needs pytest, which {interpreter.executable} does not have: install it "
+                "there, or name another interpreter with --python."
             )
     return Suite("unittest", root, path, args)
 
@@ -145,7 +145,7 @@ def _module_names(path: Path, root: Path) -> set[str]:
 
 
 def _imports(file: Path, root: Path) -> set[str]:
-    """Dotted names that a file imports: modules, and `module.name` for `from module import name`."""
+    """Dotted names that a file imports: modules, and `module.name` for names from a module."""
     try:
         if file.stat().st_size > _MOST_BYTES:
             return set()

