@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -72,7 +72,7 @@ def _repair(
     )
 
     @contextmanager
-    def ready() -> Iterator[LoadedPolicy]:
+    def ready() -> Generator[LoadedPolicy]:
         yield loaded
 
     started = time.monotonic()

@@ -72,6 +72,7 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
         body = attrs.asdict(self, filter=lambda attribute, _: attribute.name != "new_source")
+        body["chain"] = list(body["chain"])
         for name, value in body["seconds"].items():
             body["seconds"][name] = round(value, 3)
         return {"schema": SCHEMA, **body}

@@ -22,6 +22,8 @@ from coe_lsp.repair.source import Function, SourceFile
 
 _TRACED_PASSING = 60
 _GUARDS = 200
+# Ids under which a suite reports that none of its tests could run.
+_WHOLE_SUITE = frozenset({"doctest", "program", "pytest", "collection"})
 # A candidate may be this many times slower than the original before it counts as hanging.
 _SLOWER = 5.0
 
@@ -65,6 +67,8 @@ class TestBench:
                 chosen = [test for test in select if _belongs(test, worker.suite)]
                 if not chosen:
                     continue
+                if not _WHOLE_SUITE.isdisjoint(chosen):
+                    chosen = None
             if self._cancelled.is_set():
                 runs.append(Run("cancelled", "cancelled", ()))
                 break
@@ -265,15 +269,25 @@ class Verifier:
 
     def _judge(self, results: Sequence[TestResult], cancelled: bool) -> Verdict:
         known = {result.id: result for result in results}
-        passed = sum(
-            test in known and known[test].outcome in ("passed", "skipped") for test in self.tests
-        )
+        passed = sum(_passes(test, known) for test in self.tests)
         failures = tuple(result for result in results if result.failing)
         return Verdict(tuple(results), passed, len(self.tests), failures, cancelled)
 
     def _all_fail(self, detail: str, *, cancelled: bool = False) -> Verdict:
         failure = TestResult("all tests", "error", detail)
         return Verdict((), 0, len(self.tests), (failure,), cancelled)
+
+
+def _passes(test: str, known: Mapping[str, TestResult]) -> bool:
+    """Whether a test passed; what could not even be collected passes if all that is in it does."""
+    if test in known:
+        return known[test].outcome in ("passed", "skipped")
+    inside = [
+        result
+        for name, result in known.items()
+        if test in _WHOLE_SUITE or name.startswith(test + "::")
+    ]
+    return bool(inside) and not any(result.failing for result in inside)
 
 
 def _limits_for(limits: Limits, baseline: Baseline, tests: Sequence[str]) -> Limits:

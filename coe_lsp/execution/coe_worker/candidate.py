@@ -84,7 +84,12 @@ class CodeCache:
         known = self._code.get(file)
         if known is None or known[0] != _stamp(file):
             return None
-        return lambda name, origin: _CodeLoader(name, origin, known[1])
+        code = known[1]
+
+        def loader(name: str, origin: str) -> Any:
+            return _CodeLoader(name, origin, code)
+
+        return loader
 
 
 def _stamp(path: str) -> tuple[int, int]:

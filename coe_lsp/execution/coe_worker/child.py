@@ -133,7 +133,7 @@ class Child:
 
     def _new_modules(self) -> list[tuple[str, str, bool]]:
         """What this run imported: name, file, and whether pytest rewrote its assertions."""
-        new = []
+        new: list[tuple[str, str, bool]] = []
         for name, module in list(sys.modules.items()):
             if name in self._had:
                 continue

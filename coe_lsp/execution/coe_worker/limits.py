@@ -12,13 +12,15 @@ import os
 import signal
 import sys
 import time
+from typing import Any
 
 try:
-    import resource
+    import resource as _resource
 except ImportError:
-    resource = None  # type: ignore[assignment]
+    _resource = None  # type: ignore[assignment]
+resource: Any = _resource
 
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_LIBC: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096

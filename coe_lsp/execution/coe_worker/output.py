@@ -56,7 +56,7 @@ class OutputSplitter:
 
     def sections(self) -> dict[str, str]:
         """Text by test id, undecodable bytes escaped, cut text marked."""
-        texts = {}
+        texts: dict[str, str] = {}
         for test, kept in self._kept.items():
             text = bytes(kept).decode("utf-8", "backslashreplace")
             cut = self._total[test] - len(kept)

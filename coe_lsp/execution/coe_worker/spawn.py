@@ -42,7 +42,7 @@ class Pipes:
 
     def rest(self) -> list[tuple[str, bytes]]:
         """What is left after the child's end."""
-        arrived = []
+        arrived: list[tuple[str, bytes]] = []
         ends = 0
         try:
             while ends < 2:

@@ -87,7 +87,7 @@ def _execute(statement: str, namespace: dict[str, Any]) -> str | None:
     ]
     names = [ast.Name(name, ast.Load()) for name in ("__coe_left", "__coe_right")]
     test = ast.Expression(ast.Compare(names[0], last.test.ops, [names[1]]))
-    values = dict(zip(("__coe_left", "__coe_right"), sides))
+    values: dict[str, Any] = dict(zip(("__coe_left", "__coe_right"), sides))
     if eval(compile(ast.fix_missing_locations(test), "<test>", "eval"), values):
         return None
     left = ast.unparse(last.test.left)

@@ -11,7 +11,7 @@ import ast
 import importlib.util
 import os
 import sys
-from typing import Any
+from typing import Any, Generator
 
 from coe_worker.child import Child, TestTimeout
 
@@ -84,7 +84,11 @@ class _Plugin:
         self._root = str(getattr(config, "rootpath", None) or config.rootdir)
         child = self.child
         if child is None:
-            self._zygote.rewriter = lambda path: _rewrite_always(path, config)
+
+            def rewriter(path: str) -> Any:
+                return _rewrite_always(path, config)
+
+            self._zygote.rewriter = rewriter
             child = self.child = self._zygote.park("configured")
             if child is None:
                 return
@@ -120,14 +124,14 @@ class _Plugin:
             self.ran = True
             self.child.collected([item.nodeid for item in session.items])
 
-    def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> Any:
+    def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> Generator[None, Any, None]:
         assert self.child is not None
         self._running = item.nodeid
         self.child.start(item.nodeid)
         yield
         self.child.stop(item.nodeid)
 
-    def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:
+    def pytest_runtest_makereport(self, item: Any, call: Any) -> Generator[None, Any, None]:
         outcome = yield
         assert self.child is not None
         report = outcome.get_result()

@@ -19,7 +19,7 @@ def serve(suite: dict[str, Any], zygote: Any) -> None:
         return
     child.begin()
     tests: dict[str, unittest.TestCase] = {}
-    wanted = child.select if child.select is not None else suite["args"]
+    wanted: list[str] = child.select if child.select is not None else suite["args"]
     for path in dict.fromkeys(arg.partition("::")[0] for arg in wanted):
         try:
             module = import_file(os.path.join(suite["root"], path))

@@ -29,7 +29,7 @@ class ForkPipes:
 
     def wait(self, seconds: float) -> list[tuple[str, bytes]]:
         """What arrived, as (pipe, bytes); no bytes at a pipe's end."""
-        arrived = []
+        arrived: list[tuple[str, bytes]] = []
         ready, _, _ = select.select(list(self._fds), [], [], max(0.0, seconds))
         for fd in ready:
             kind = self._fds[fd]
@@ -44,7 +44,7 @@ class ForkPipes:
 
     def rest(self) -> list[tuple[str, bytes]]:
         """What is still in the pipes once all writers are dead, cut short if they are not."""
-        arrived = []
+        arrived: list[tuple[str, bytes]] = []
         end = time.monotonic() + 0.5
         for fd in [fd for fd, kind in self._fds.items() if kind != "control"]:
             os.set_blocking(fd, False)

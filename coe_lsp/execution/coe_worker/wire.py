@@ -35,7 +35,7 @@ def read_frame(fd: int) -> dict[str, Any]:
 
 
 def _read_exactly(fd: int, count: int) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     while count:
         try:
             part = os.read(fd, min(count, 1 << 20))
@@ -57,7 +57,7 @@ class FrameReader:
     def feed(self, data: bytes) -> list[dict[str, Any]]:
         """Add bytes; return the messages that they complete. Garbage is dropped with the rest."""
         self._buffer += data
-        messages = []
+        messages: list[dict[str, Any]] = []
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)
             if length > MAX_FRAME:

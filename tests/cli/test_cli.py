@@ -1,0 +1,119 @@
+"""The command line as a user meets it: a real process, its output and its exit status."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def coe(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "coe_lsp", *map(str, arguments)],
+        capture_output=True, text=True, timeout=300, check=False, **options,
+    )  # fmt: skip
+
+
+def test_tests_command_shows_failures_and_suspects(clamp_project):
+    done = coe("tests", clamp_project / "ranges.py")
+    assert done.returncode == 1
+    assert "2 passed, 1 failed" in done.stdout
+    assert "test_high" in done.stdout
+    assert "suspect: clamp (line 1" in done.stdout
+
+
+def test_already_passing(clamp_project):
+    path = clamp_project / "ranges.py"
+    path.write_text(
+        path.read_text().replace("high:\n        return low", "high:\n        return high")
+    )
+    done = coe("repair", path, "--json")
+    assert done.returncode == 0, done.stderr
+    body = json.loads(done.stdout)
+    assert (body["status"], body["before"]) == ("already_passing", {"passed": 3, "failed": 0})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["repair", "missing.py"], "There is no file missing.py"),
+        (["repair", "ranges.py::grow"], "no function grow"),
+        (["repair", "ranges.py", "--model", "no-such-model"], "no-such-model"),
+        (["repair", "ranges.py", "--adapter", "missing.gguf"], "no adapter file missing.gguf"),
+        (["repair", "ranges.py", "--budget", "-1"], "not a positive number"),
+        (["models", "path", "no-such-model"], "no-such-model"),
+        (["demo", "--only", "nothing-like-it"], "No bug of the demo"),
+    ],
+)
+def test_bad_input_is_status_2_and_a_sentence(clamp_project, arguments, message):
+    done = coe(*arguments, cwd=clamp_project)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_json_error_is_one_object(clamp_project):
+    done = coe("repair", "missing.py", "--json", cwd=clamp_project)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["status"] == "error"
+
+
+def test_broken_model_file(clamp_project):
+    bad = clamp_project / "bad.gguf"
+    bad.write_bytes(b"GGUF" + bytes(100))
+    done = coe("repair", "ranges.py", "--model", bad, cwd=clamp_project)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.model
+def test_real_model_runs_and_leaves_the_file_alone(clamp_project, small_model):
+    path = clamp_project / "ranges.py"
+    before = path.read_bytes()
+    done = coe("repair", path, "--model", small_model, "--adapter", "none", "--budget", 15,
+               "--samples", 4, "--json")  # fmt: skip
+    body = json.loads(done.stdout)
+    assert body["status"] in ("repaired", "failed"), body
+    assert done.returncode == (0 if body["status"] == "repaired" else 1)
+    assert body["attempts"] > 0 and body["tests_run"] > 2 and body["seconds"]["model"] > 0
+    assert path.read_bytes() == before
+
+
+@pytest.mark.model
+def test_interrupt_leaves_nothing_behind(clamp_project, small_model, tmp_path):
+    env = os.environ | {"TMPDIR": str(tmp_path / "scratch")}
+    (tmp_path / "scratch").mkdir()
+    before = (clamp_project / "ranges.py").read_bytes()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "coe_lsp", "repair", "ranges.py", "--model", str(small_model),
+         "--adapter", "none", "--apply"],
+        cwd=clamp_project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("repairing"):
+            break
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    if process.returncode != 0:  # it may have been repaired by then
+        assert process.returncode == 130, errors
+        assert "Traceback" not in errors
+        assert (clamp_project / "ranges.py").read_bytes() == before
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_doctor_checks_the_sandbox():
+    done = coe("doctor")
+    assert "ok   sandbox: bubblewrap" in " ".join(done.stdout.split(" ")).replace("  ok", "ok"), (
+        done.stdout
+    )
+    assert "ok   interpreter" in done.stdout
+
+
+def test_models_list():
+    done = coe("models", "list")
+    assert done.returncode == 0
+    assert "qwen2.5-coder-0.5b" in done.stdout

@@ -1,0 +1,167 @@
+"""Repairs from end to end with a scripted policy: real files, real worker, real tests."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from coe_lsp.errors import CoeError
+from coe_lsp.repair.outcome import ModelUsed
+from coe_lsp.repair.policy import Proposal
+from coe_lsp.repair.repair import LoadedPolicy, Repair, Request
+
+
+class Scripted:
+    """Chain n answers its turn t with the script's command n, t; EXIT where there is none."""
+
+    def __init__(self, *chains):
+        self.chains = chains
+        self.seen = []
+
+    def propose(self, episodes, focus, stop):
+        for number, episode in episodes.items():
+            if stop():
+                return
+            self.seen.append(episode.pad)
+            turns = self.chains[number] if number < len(self.chains) else ()
+            turn = len(episode.turns)
+            yield Proposal(number, turns[turn] if turn < len(turns) else "### EXIT", -1.0)
+
+    def forget(self, chain):
+        pass
+
+
+class Log:
+    def __init__(self):
+        self.events = []
+
+    def baseline(self, baseline, suites):
+        self.events.append(("baseline", baseline.passed, len(baseline.failing)))
+
+    def target(self, function, goal):
+        self.events.append(("target", function.name))
+
+    def step(self, step):
+        self.events.append((step.chain, step.turn, step.command, step.passed, step.total))
+
+
+def repair(path: Path, policy, log=None, **request):
+    model = ModelUsed("scripted", "", None)
+    load = lambda: contextlib.nullcontext(LoadedPolicy(policy, model, trained=True))  # noqa: E731
+    request = {"budget": 5.0, "samples": 2} | request
+    return Repair(Request(path, **request), load, log or Log()).run()
+
+
+FIX = "### REPL 5 >>>        return high"
+
+
+def test_a_chain_of_two_edits(clamp_project):
+    path = clamp_project / "ranges.py"
+    before = path.read_bytes()
+    policy = Scripted(
+        ["### DELL 9", "### DELL 1"], ["### REPW 5 >>>low >>>value", "### REPW 5 >>>value >>>high"]
+    )
+    log = Log()
+    outcome = repair(path, policy, log)
+    assert outcome.status == "repaired"
+    assert outcome.function == "clamp"
+    assert [link.command for link in outcome.chain] == policy.chains[1]
+    assert [(link.passed, link.failed) for link in outcome.chain] == [(2, 1), (3, 0)]
+    assert (outcome.before.failed, outcome.after.failed) == (1, 0)
+    assert "-        return low\n+        return high\n" in outcome.diff
+    assert outcome.new_source == before.replace(
+        b"high:\n        return low", b"high:\n        return high"
+    )
+    assert path.read_bytes() == before
+    assert log.events[:2] == [("baseline", 2, 1), ("target", "clamp")]
+    # A malformed command changes nothing, and its chain is told so.
+    assert any(pad.feedback.startswith("The last command changed nothing") for pad in policy.seen)
+
+
+def test_json_form(clamp_project):
+    body = repair(clamp_project / "ranges.py", Scripted([FIX])).to_json()
+    assert list(body) == [
+        "schema", "status", "file", "function", "diff", "before", "after", "chain", "attempts",
+        "tests_run", "seconds", "model", "message",
+    ]  # fmt: skip
+    assert body["chain"] == [{"command": FIX, "feedback": "", "passed": 3, "failed": 0}]
+    assert body["model"] == {"name": "scripted", "sha256": "", "adapter": None}
+    assert body["schema"] == 1
+    assert set(body["seconds"]) == {"total", "model", "tests"}
+
+
+def test_failure_keeps_the_closest_chain(clamp_project):
+    outcome = repair(clamp_project / "ranges.py", Scripted(), budget=1.0)
+    assert outcome.status == "failed"
+    assert outcome.new_source is None and outcome.diff == ""
+    assert outcome.seconds.total < 10
+
+
+def test_passing_tests_need_no_model(clamp_project):
+    path = clamp_project / "ranges.py"
+    path.write_text(
+        path.read_text().replace("high:\n        return low", "high:\n        return high")
+    )
+    log = Log()
+
+    def load():
+        raise AssertionError("the model must not be loaded")
+
+    outcome = Repair(Request(path), load, log).run()
+    assert outcome.status == "already_passing"
+
+
+def test_a_repair_that_breaks_another_test_is_none(write, tmp_path):
+    write("pyproject.toml", "")
+    write("pair.py", "def base():\n    return 1\n\n\ndef twice():\n    return base() + 2\n")
+    write("test_pair.py", "from pair import base, twice\n\ndef test_base():\n    assert base() == 1\n\n"
+                          "def test_twice():\n    assert twice() == 2\n")  # fmt: skip
+    wrong = "### REPL 2 >>>    return 0"
+    outcome = repair(tmp_path / "pair.py", Scripted([wrong]), function="base", budget=1.0)
+    assert outcome.status == "failed"
+    right = "### REPL 2 >>>    return base() * 2"
+    assert repair(tmp_path / "pair.py", Scripted([right]), function="twice").status == "repaired"
+
+
+def test_crlf_tabs_and_bom_survive(write, tmp_path):
+    write("pyproject.toml", "")
+    path = tmp_path / "mod.py"
+    path.write_bytes(
+        b"\xef\xbb\xbf# caf\xc3\xa9\r\ndef half(x):\r\n\treturn x // 3\r\n\r\nLAST = 1"
+    )
+    write("test_mod.py", "from mod import half\n\ndef test_half():\n    assert half(4) == 2\n")
+    outcome = repair(path, Scripted(["### REPW 2 >>>3 >>>2"]))
+    assert outcome.new_source == path.read_bytes().replace(b"3\r\n", b"2\r\n")
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"function": "grow"}, r"no function grow; it has clamp"),
+        ({"tests": ("tests/none.py",)}, r"There is no tests/none.py"),
+        ({"python": "/nonexistent/python"}, r"does not work as a Python interpreter"),
+    ],
+)
+def test_bad_requests(clamp_project, request_, message):
+    with pytest.raises(CoeError, match=message):
+        repair(clamp_project / "ranges.py", Scripted(), **request_)
+
+
+def test_no_tests_and_no_file(write, tmp_path):
+    write("pyproject.toml", "")
+    lonely = write("lonely.py", "def f():\n    return 1\n")
+    with pytest.raises(CoeError, match=r"No tests were found for lonely.py.*--tests"):
+        repair(lonely, Scripted())
+    with pytest.raises(CoeError, match=r"There is no file"):
+        repair(tmp_path / "missing.py", Scripted())
+    assert repair(
+        lonely, Scripted(["### REPL 2 >>>    return 2"]), tests=("assert f() == 2",)
+    ).status == ("repaired")
+
+
+def test_syntax_error_in_the_file(write, tmp_path):
+    write("pyproject.toml", "")
+    path = write("mod.py", "def one():\n    return (1\n\n\ndef two():\n    return 2\n")
+    write("test_mod.py", "from mod import one, two\n\ndef test_one():\n    assert one() == 1\n")
+    outcome = repair(path, Scripted(["### REPL 2 >>>    return 1"]))
+    assert (outcome.status, outcome.function) == ("repaired", "one")
