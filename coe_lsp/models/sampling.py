@@ -35,8 +35,8 @@ class Sampling:
     """How to continue a sequence by one line.
 
     `temperature` 0 is greedy, and the next three do not matter then; `top_k` 0 and `top_p` 1 are
-    off. `grammar` is GBNF with the rule `root`. `max_tokens` 0 only evaluates the context.
-    Generation always ends at the end of a line.
+    off. `grammar` is GBNF with the rule `root`. `not_first` are tokens that the line may not begin
+    with. `max_tokens` 0 only evaluates the context. Generation always ends at the end of a line.
     """
 
     temperature: float = field(default=0.0, validator=validators.ge(0.0))
@@ -44,6 +44,7 @@ class Sampling:
     top_p: float = field(default=0.95, validator=[validators.gt(0.0), validators.le(1.0)])
     seed: int = 0
     grammar: str | None = None
+    not_first: tuple[int, ...] = ()
     max_tokens: int = field(default=128, validator=validators.ge(0))
 
 
@@ -52,6 +53,7 @@ class Sampler:
 
     def __init__(self, vocabulary: Vocabulary, sampling: Sampling) -> None:
         self.rejections = 0
+        self._not_first = list(sampling.not_first)
         self._vocabulary = vocabulary
         self._chain: Any = None
         self._grammar: Any = None
@@ -77,6 +79,14 @@ class Sampler:
 
         None when the grammar admits no token at all.
         """
+        if self._not_first:
+            banned, self._not_first = self._not_first, []
+            kept = row[banned]
+            row[banned] = -np.inf
+            try:
+                return self.choose(context, index, row)
+            finally:
+                row[banned] = kept  # log-probabilities are those of the model itself
         if self._chain:
             token = int(lib.llama_sampler_sample(self._chain, context, index))
         else:

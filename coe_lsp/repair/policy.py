@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from coe_lsp.chain.commands import ReplaceLine, render
 from coe_lsp.chain.episode import Episode
@@ -22,9 +22,10 @@ from coe_lsp.models.sampling import Sampling
 from coe_lsp.models.sequence import Job, Sequence
 
 _COMMAND_TOKENS = 96
-# Chosen by how often the right line turned up among 32 samples (demo project, untrained default
-# model): hardly ever at 0.7, for three of seven bugs at 1.3.
-_TEMPERATURES = (1.3, 1.0, 1.3, 0.8)
+# High, since what is wanted is seldom what an untrained model finds likeliest.
+_TEMPERATURE = 1.0
+# A token may also come merged with the end of the line.
+_LINE_ENDS = ("\n", "\n\n")
 # Room that must be left for at least one more turn.
 _STATE_TOKENS = 512
 
@@ -66,12 +67,21 @@ class _Slot:
     turns: int
 
 
+@define
+class _Place:
+    """A place in a line at which to go on differently: the tokens before it, those not to use."""
+
+    given: list[int]
+    banned: tuple[int, ...]
+    visits: int = 0
+
+
 class LlamaPolicy:
     """Samples commands from a model in llama.cpp, all chains in one batch.
 
-    The temperature differs from chain to chain: low ones write what is likely, high ones try what
-    is not. For a chain with a focus the start of the command is given, down to the line's
-    indentation, and the model writes the rest of the line.
+    For a chain with a focus the line itself is given up to some token, the token that follows in it
+    is forbidden, and the model writes the rest: so nothing is spent on copies, and each place of
+    the line gets its turn, those that surprise the model first.
     """
 
     def __init__(self, engine: Engine, builder: PromptBuilder, *, seed: int = 0) -> None:
@@ -81,6 +91,7 @@ class LlamaPolicy:
         self._opening: Sequence | None = None
         self._opened: object = None
         self._slots: dict[int, _Slot] = {}
+        self._places: dict[int, list[_Place]] = {}
 
     def propose(
         self, episodes: Mapping[int, Episode], focus: Mapping[int, int], stop: Callable[[], bool]
@@ -91,18 +102,23 @@ class LlamaPolicy:
             slot = self._slot(chain, episode)
             if slot is None:
                 continue
-            given = _start_of_command(episode, focus[chain]) if chain in focus else ""
-            if given:
-                segment = Segment(given)
-                slot.sequence.append(self._engine.tokenize([segment], add_bos=False))
+            given = ""
             sampling = Sampling(
-                temperature=_TEMPERATURES[chain % len(_TEMPERATURES)],
+                temperature=_TEMPERATURE,
                 top_k=60,
                 top_p=0.98,
                 seed=hash((self._seed, chain, len(episode.turns))) & 0xFFFFFFFF,
-                grammar=None if given else grammar(len(episode.pad.lines)),
+                grammar=grammar(len(episode.pad.lines)),
                 max_tokens=_COMMAND_TOKENS,
             )
+            if chain in focus and (place := self._next_place(episode, focus[chain])):
+                slot.sequence.append(place.given)
+                given = self._engine.detokenize(place.given)
+                temperature = _TEMPERATURE if place.visits else 0.0
+                sampling = evolve(
+                    sampling, grammar=None, not_first=place.banned, temperature=temperature
+                )
+                place.visits += 1
             jobs[self._engine.submit(slot.sequence, sampling)] = chain, given
         while jobs and not stop():
             for completion in self._engine.step():
@@ -137,6 +153,32 @@ class LlamaPolicy:
             slot.turns += 1
         return slot
 
+    def _next_place(self, episode: Episode, line: int) -> _Place | None:
+        """The place of the line that was visited least, the most surprising of those first."""
+        places = self._places.get(line)
+        if places is None:
+            places = self._places[line] = self._find_places(episode, line)
+        return min(places, key=lambda place: place.visits, default=None)
+
+    def _find_places(self, episode: Episode, line: int) -> list[_Place]:
+        engine, text = self._engine, episode.pad.lines[line - 1]
+        head = len(render(ReplaceLine(line, "")))
+        command = render(ReplaceLine(line, text))
+        tokens = engine.tokenize([Segment(command)], add_bos=False)
+        (surprise,) = engine.score(self._root(episode), [tokens])
+        places: list[tuple[float, _Place]] = []
+        for index, token in enumerate(tokens):
+            if len(engine.detokenize(tokens[:index])) < head:
+                continue
+            piece = engine.detokenize([token])
+            same = [engine.tokenize([Segment(piece + end)], add_bos=False) for end in _LINE_ENDS]
+            banned = {token, *(ids[0] for ids in same if len(ids) == 1)}
+            # The last token surprises only because the model would merge it with the line end.
+            score = surprise[index] if index + 1 < len(tokens) else 0.0
+            places.append((score, _Place(tokens[:index], tuple(sorted(banned)))))
+        places.sort(key=lambda entry: entry[0])
+        return [place for _, place in places]
+
     def _fits(self, sequence: Sequence, tokens: list[int]) -> bool:
         length = len(sequence.tokens) + len(tokens) + _COMMAND_TOKENS
         # Every other chain may still write its command in this round.
@@ -161,14 +203,8 @@ class LlamaPolicy:
             self._opening.truncate(shared)
             self._opening.append(tokens[shared:])
             self._opened = key
+            self._places.clear()
         return self._opening
-
-
-def _start_of_command(episode: Episode, line: int) -> str:
-    text = episode.pad.lines[line - 1]
-    # The last space of an indentation belongs to the token of the word after it.
-    indent = text[: len(text) - len(text.lstrip(" "))].removesuffix(" ")
-    return render(ReplaceLine(line, indent))
 
 
 def _common(one: list[int], two: list[int]) -> int:
