@@ -195,7 +195,8 @@ class Repair:
         left = len(after.failures)
         message = f"{target.name} is repaired: {_count(len(verifier.tests), 'test')} passed."
         if left:
-            message += f" {_count(left, 'other test')} of the file failed before and still fails."
+            verb = "fails" if left == 1 else "fail"
+            message += f" {_count(left, 'other test')} of the file still {verb}, as before."
         return evolve(
             outcome,
             status="repaired",
