@@ -215,10 +215,3 @@ def test_without_sandbox_the_same_results(clamp_project, interpreter):
     with Worker(clamp_suite(clamp_project), interpreter, Sandbox("off")) as worker:
         assert outcomes(worker.run())["test_high"] == "failed"
         assert not (clamp_project / "tests" / "__pycache__").exists()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="forks")
-def test_warm_runs_share_imports(clamp_project, worker_for):
-    worker = worker_for(clamp_suite(clamp_project))
-    first, *later = [worker.run().seconds for _ in range(6)]
-    assert min(later) < first
