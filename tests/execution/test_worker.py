@@ -1,6 +1,5 @@
 """The worker on ordinary projects: each kind of suite, candidates, coverage, stages, cancelling."""
 
-import sys
 import threading
 import time
 from pathlib import Path
