@@ -28,7 +28,8 @@ from coe_lsp.execution.interpreter import Interpreter
 
 Backend = Literal["bubblewrap", "sandbox-exec", "off"]
 WORKER = Path(__file__).parent / "coe_worker"
-_SCRATCH = "/tmp/coe-scratch"
+# A place that no project can cover: /tmp itself may be one.
+_SCRATCH = "/dev/shm"
 _SCRATCH_BYTES = 256 << 20
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE|_KEY$|AUTH", re.IGNORECASE)
 _OPT_OUT = "or run the tests without isolation, if you trust them and the model, by --sandbox off."
@@ -56,10 +57,8 @@ class Sandbox:
         start = [str(interpreter.executable), str(WORKER)]
         if self.backend == "bubblewrap":
             arguments = _bubblewrap(interpreter, project)
-            return [self.program, *arguments, "--", *start], _environment(
-                interpreter, _SCRATCH, self.backend
-            )
-        environment = _environment(interpreter, str(scratch), self.backend)
+            return [self.program, *arguments, "--", *start], _environment(interpreter, _SCRATCH)
+        environment = _environment(interpreter, str(scratch))
         if self.backend == "sandbox-exec":
             return [
                 self.program,
@@ -139,7 +138,7 @@ _NAMESPACES = (
 def _bubblewrap(interpreter: Interpreter, project: Path) -> list[str]:
     """Mounts are made in this order, so that what is shown lies on top of what hides it."""
     arguments = ["--ro-bind", "/", "/", *_NAMESPACES, "--proc", "/proc", "--dev", "/dev"]
-    arguments += ["--size", str(_SCRATCH_BYTES), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
+    arguments += ["--size", str(_SCRATCH_BYTES), "--tmpfs", _SCRATCH, "--remount-ro", "/dev"]
     hidden = [folder for folder in _hidden_folders() if folder.is_dir()]
     for folder in hidden:
         # /run and the temporary folders hold sockets of other programs, which a read-only mount
@@ -150,7 +149,6 @@ def _bubblewrap(interpreter: Interpreter, project: Path) -> list[str]:
         if any(folder.is_relative_to(place) for place in hidden):
             arguments += ["--ro-bind", str(folder), str(folder)]
     arguments += [item for path in _dot_files(project) for item in ("--tmpfs", str(path))]
-    arguments += ["--size", str(_SCRATCH_BYTES), "--tmpfs", _SCRATCH]
     arguments += [item for folder in hidden for item in ("--remount-ro", str(folder))]
     arguments += ["--chdir", str(project)]
     return arguments
@@ -186,13 +184,13 @@ def _dot_files(project: Path) -> Iterator[Path]:
                 yield entry
 
 
-def _environment(interpreter: Interpreter, scratch: str, backend: Backend) -> dict[str, str]:
+def _environment(interpreter: Interpreter, scratch: str) -> dict[str, str]:
     """The user's environment, less what looks like a secret, with the scratch folder as home."""
     environment = {k: v for k, v in os.environ.items() if not _SECRET.search(k)}
     for name in ("COE_LSP_CACHE", "PYTHONSTARTUP", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST"):
         environment.pop(name, None)
     environment.update(
-        COE_SCRATCH=scratch if backend != "bubblewrap" else os.pathsep.join([scratch, "/dev/shm"]),
+        COE_SCRATCH=scratch,
         HOME=scratch,
         TMPDIR=scratch,
         TEMP=scratch,

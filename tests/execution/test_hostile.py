@@ -203,6 +203,13 @@ def test_no_sockets_of_other_programs(worker, tmp_path):
     assert "No such file" in results["test_act"].detail
 
 
+def test_a_project_that_is_the_temporary_folder_itself(interpreter, sandbox):
+    suite = Suite("asserts", Path("/tmp"), None, statements=("assert write() == 'x'",))
+    code = b"import tempfile\ndef write():\n    with tempfile.TemporaryFile('w+') as f:\n        return 'x'"
+    with Worker(suite, interpreter, sandbox) as worker:
+        assert worker.run(code).passed == 1
+
+
 @pytest.mark.parametrize("folder", ["/etc", "/usr", "/tmp", "/var/tmp", "/dev/shm/..", "~", "/"])
 def test_no_writing_outside_the_scratch_folder(worker, folder):
     place = Path(folder).expanduser()

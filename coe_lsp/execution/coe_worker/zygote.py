@@ -85,7 +85,7 @@ class Zygote:
         self.rewriter: Callable[[str], candidate.Rewriter | None] = lambda path: None
         self._spawn: bool = opening["spawn"] or not hasattr(os, "fork")
         self._child: Child | None = None
-        self._scratch = os.environ["COE_SCRATCH"].split(os.pathsep)
+        self._scratch = os.environ["COE_SCRATCH"]
 
     def serve(self) -> None:
         """Park and answer; in a child, run the tests and end the process."""
@@ -142,8 +142,7 @@ class Zygote:
         write_frame(self._replies, reply)
         if reply["ending"]:
             os._exit(0)
-        for folder in self._scratch:
-            _empty(folder)
+        _empty(self._scratch)
         return None
 
     def _learn(self, modules: list[tuple[str, str, bool]]) -> None:
