@@ -68,11 +68,15 @@ def detect_format(chat_template: str | None) -> ChatFormat:
 
 
 class PromptBuilder:
-    """Builds contexts in one format, with or without worked examples for untrained models."""
+    """Builds contexts in one format.
 
-    def __init__(self, format: ChatFormat, *, few_shot: bool) -> None:
+    `instructed` puts the rules and worked examples before the task. A model that was trained for
+    the task is not told: what it always saw would only cost time.
+    """
+
+    def __init__(self, format: ChatFormat, *, instructed: bool) -> None:
         self.format: ChatFormat = format
-        self.few_shot = few_shot
+        self.instructed = instructed
 
     @property
     def command_end(self) -> Segment:
@@ -90,8 +94,9 @@ class PromptBuilder:
 
         What comes before the task (the rules and the examples) is the same for all tasks.
         """
-        segments = list(self._turn("system", SYSTEM))
-        if self.few_shot:
+        segments: list[Segment] = []
+        if self.instructed:
+            segments += self._turn("system", SYSTEM)
             for example in EXAMPLES:
                 segments += self._example(example)
         segments += self._turn("user", first_message(task, pad))

@@ -43,7 +43,7 @@ def llama_policy(options: ModelOptions, progress: ProgressSink) -> Generator[Loa
         max_sequences=options.samples + 1,
     ) as engine:
         # A trained adapter knows the task; an untrained model has to be shown.
-        builder = PromptBuilder(detect_format(engine.chat_template), few_shot=adapter is None)
+        builder = PromptBuilder(detect_format(engine.chat_template), instructed=adapter is None)
         used = ModelUsed(ref.name, ref.sha256 or "", adapter.name if adapter else None)
         policy = LlamaPolicy(engine, builder, seed=options.seed)
         yield LoadedPolicy(policy, used, trained=adapter is not None)

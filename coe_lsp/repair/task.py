@@ -24,9 +24,13 @@ _TESTS = 3
 
 
 def describe(
-    source: SourceFile, function: Function, suites: Sequence[Suite], goal: Sequence[str]
+    source: SourceFile, function: Function | None, suites: Sequence[Suite], goal: Sequence[str]
 ) -> TaskDescription:
-    """The part of the prompt that does not change from turn to turn."""
+    """The part of the prompt that does not change from turn to turn.
+
+    Statements are not shown as tests: the feedback quotes those that fail. `function` is None where
+    the whole program is under repair and `source` has what is around it.
+    """
     tests: list[str] = []
     for test in goal:
         text = _test_source(test, suites)
@@ -65,7 +69,7 @@ def _detail(failure: TestResult) -> str:
     return failure.detail or failure.outcome
 
 
-def _context(source: SourceFile, function: Function) -> Iterator[str]:
+def _context(source: SourceFile, function: Function | None) -> Iterator[str]:
     """Imports, and for a method the head of its class with its constructor."""
     try:
         tree = ast.parse(source.text)
@@ -77,8 +81,8 @@ def _context(source: SourceFile, function: Function) -> Iterator[str]:
         if isinstance(node, (ast.Import, ast.ImportFrom)) and shown < _IMPORT_LINES:
             yield ast.unparse(node)
             shown += 1
-    owner = _class_node(tree, function.owner)
-    if owner is None:
+    owner = _class_node(tree, function.owner) if function else None
+    if function is None or owner is None:
         return
     yield lines[owner.lineno - 1].strip()
     count = 0
@@ -110,8 +114,6 @@ def _class_node(tree: ast.Module, name: str) -> ast.ClassDef | None:
 def _test_source(test: str, suites: Sequence[Suite]) -> str:
     """The text of a test by its id, without decorators and docstring, cut to some lines."""
     for suite in suites:
-        if suite.kind == "asserts" and test.startswith("assert "):
-            return suite.statements[int(test.rpartition(" ")[2]) - 1]
         if suite.kind in ("pytest", "unittest") and "::" in test:
             path, *names = test.partition("[")[0].split("::")
             return _function_text(_file_of(path, suite.root), names)

@@ -217,15 +217,38 @@ class Verdict:
     """What the tests say of one candidate. Failure lines are those of the candidate file."""
 
     results: tuple[TestResult, ...]
-    passed: int
+    passing: frozenset[str]
     total: int
     failures: tuple[TestResult, ...]
-    cancelled: bool
+    cancelled: bool = False
+
+    @property
+    def passed(self) -> int:
+        """How many of the tests that matter pass."""
+        return len(self.passing)
 
     @property
     def solved(self) -> bool:
         """Whether every test that matters passes."""
         return self.passed == self.total and not self.cancelled
+
+
+def verdict(
+    results: Sequence[TestResult],
+    tests: Sequence[str],
+    *,
+    detail: str = "",
+    status: str = "completed",
+) -> Verdict:
+    """The verdict on a run for `tests`. `detail` says why, where there are no results at all."""
+    cancelled = status == "cancelled"
+    if not results:
+        failure = TestResult("all tests", "error", detail)
+        return Verdict((), frozenset(), len(tests), (failure,), cancelled)
+    known = {result.id: result for result in results}
+    passing = frozenset(test for test in tests if _passes(test, known))
+    failures = tuple(result for result in results if result.failing)
+    return Verdict(tuple(results), passing, len(tests), failures, cancelled)
 
 
 class Verifier:
@@ -237,7 +260,9 @@ class Verifier:
         self.guards = baseline.guards(function)
         self._bench = bench
         self._baseline = baseline
-        self._limits = _limits_for(bench.limits, baseline, [*self.goal, *self.guards])
+        results = baseline.results
+        times = [results[test].seconds for test in self.tests if test in results]
+        self._limits = limits_for(bench.limits, times)
 
     @property
     def tests(self) -> tuple[str, ...]:
@@ -246,18 +271,17 @@ class Verifier:
 
     def first(self) -> Verdict:
         """The verdict on the function as it is, from the baseline."""
-        return self._judge([self._baseline.results[test] for test in self.tests], cancelled=False)
+        return verdict([self._baseline.results[test] for test in self.tests], self.tests)
 
     def judge(self, lines: Sequence[str]) -> Verdict:
         """Run the tests with the function's lines changed to `lines`."""
         try:
             data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
         except UnicodeEncodeError as error:
-            return self._all_fail(f"the file's encoding cannot hold {error.object[error.start]!r}")
+            detail = f"the file's encoding cannot hold {error.object[error.start]!r}"
+            return verdict([], self.tests, detail=detail)
         run = self._bench.run(data, self.tests, limits=self._limits)
-        if not run.results:
-            return self._all_fail(run.detail, cancelled=run.status == "cancelled")
-        return self._judge(run.results, cancelled=run.status == "cancelled")
+        return verdict(run.results, self.tests, detail=run.detail, status=run.status)
 
     def breaks(self, lines: Sequence[str]) -> tuple[str, ...]:
         """Tests of the file that passed before and no longer do: none in a good patch."""
@@ -266,16 +290,6 @@ class Verifier:
         passed = {result.id for result in run.results if result.outcome == "passed"}
         before = (t for t, result in self._baseline.results.items() if result.outcome == "passed")
         return tuple(test for test in before if test not in passed)
-
-    def _judge(self, results: Sequence[TestResult], cancelled: bool) -> Verdict:
-        known = {result.id: result for result in results}
-        passed = sum(_passes(test, known) for test in self.tests)
-        failures = tuple(result for result in results if result.failing)
-        return Verdict(tuple(results), passed, len(self.tests), failures, cancelled)
-
-    def _all_fail(self, detail: str, *, cancelled: bool = False) -> Verdict:
-        failure = TestResult("all tests", "error", detail)
-        return Verdict((), 0, len(self.tests), (failure,), cancelled)
 
 
 def _passes(test: str, known: Mapping[str, TestResult]) -> bool:
@@ -290,14 +304,15 @@ def _passes(test: str, known: Mapping[str, TestResult]) -> bool:
     return bool(inside) and not any(result.failing for result in inside)
 
 
-def _limits_for(limits: Limits, baseline: Baseline, tests: Sequence[str]) -> Limits:
-    """Wrong edits often loop for ever: the faster a hanging candidate is given up, the better."""
-    times = [baseline.results[test].seconds for test in tests if test in baseline.results]
-    slowest = max(times, default=0.0)
+def limits_for(limits: Limits, seconds: Sequence[float]) -> Limits:
+    """Limits for candidates of a program whose tests took `seconds` each.
+
+    Wrong edits often loop for ever: the faster a hanging candidate is given up, the better.
+    """
     return evolve(
         limits,
-        test_seconds=min(limits.test_seconds, 0.5 + _SLOWER * slowest),
-        wall_seconds=min(limits.wall_seconds, 1.5 + _SLOWER * sum(times)),
+        test_seconds=min(limits.test_seconds, 0.5 + _SLOWER * max(seconds, default=0.0)),
+        wall_seconds=min(limits.wall_seconds, 1.5 + _SLOWER * sum(seconds)),
     )
 
 

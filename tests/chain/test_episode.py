@@ -67,11 +67,11 @@ def test_a_line_end_after_the_command_is_no_part_of_the_context():
 
 
 @given(programs, st.lists(st.one_of(texts, commands.map(render)), max_size=12), st.booleans())
-def test_a_context_only_grows(program, answers, few_shot):
+def test_a_context_only_grows(program, answers, instructed):
     task = TaskDescription(context="import os")
     episode = Episode(task, Scratchpad.from_text(program, "1 of 1 tests fail"))
     for format in ("chatml", "llama3", "plain"):
-        builder = PromptBuilder(format, few_shot=few_shot)
+        builder = PromptBuilder(format, instructed=instructed)
         episode = Episode(task, episode.start)
         before = list(episode_segments(builder, episode))
         assert [segment for segment, _ in before] == [*builder.opening(task, episode.start)]

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from coe_lsp.chain.commands import render
 from coe_lsp.chain.episode import Episode, episode_segments
@@ -52,27 +53,26 @@ def shown(segments) -> str:
     return "¦".join(parts)
 
 
-@pytest.mark.parametrize("few_shot", [False, True])
+@pytest.mark.parametrize("instructed", [False, True])
 @pytest.mark.parametrize("format", FORMATS)
-def test_golden(format, few_shot):
-    text = shown(episode_segments(PromptBuilder(format, few_shot=few_shot), episode()))
-    path = GOLDEN / f"{format}{'_few_shot' if few_shot else ''}.txt"
+def test_golden(format, instructed):
+    text = shown(episode_segments(PromptBuilder(format, instructed=instructed), episode()))
+    path = GOLDEN / f"{format}{'_instructed' if instructed else ''}.txt"
     if os.environ.get("COE_WRITE_GOLDEN"):
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("few_shot", [False, True])
 @pytest.mark.parametrize("format", FORMATS)
-def test_what_all_tasks_share_is_a_prefix(format, few_shot):
-    builder = PromptBuilder(format, few_shot=few_shot)
+def test_what_all_tasks_share_is_a_prefix(format):
+    builder = PromptBuilder(format, instructed=True)
     one = builder.opening(TASK, START)
     two = builder.opening(TaskDescription(tests=("assert True",)), Scratchpad(("zebra",)))
     common = next(n for n, (a, b) in enumerate(zip(one, two, strict=False)) if a != b)
     shared = "".join(segment.text for segment in one[:common])
     assert SYSTEM in shared
     assert not any(text in shared for text in ("middle", "zebra"))
-    for example in EXAMPLES if few_shot else ():
+    for example in EXAMPLES:
         assert first_message(example.task, example.start) in shared
         assert all(render(command) in shared for command, _ in example.turns)
 
@@ -84,7 +84,7 @@ def test_user_text_never_becomes_a_control_token(format):
     one = Episode(task, Scratchpad((evil,), evil))
     one = one.extend(one.attempt(f"### REPL 1 >>>{evil}"), evil, False)
     one = one.extend(one.attempt(evil), evil, False)
-    builder = PromptBuilder(format, few_shot=False)
+    builder = PromptBuilder(format, instructed=False)
     segments = [segment for segment, _ in episode_segments(builder, one)]
     assert {segment.text for segment in segments if segment.special} == CONTROL[format]
     harmless = episode_segments(builder, _like(one))
@@ -148,27 +148,32 @@ def test_examples_show_the_commands_and_a_second_try():
 
 @pytest.mark.model
 def test_with_a_real_model(small_model):
-    """Its own chat template gives the same text; the examples stay within 600 of its tokens."""
+    """Its own chat template gives the same text; rules and examples take less than 700 of its tokens."""
     import jinja2
 
     from coe_lsp.models.engine import Engine
 
     with Engine(small_model, context_tokens=256, max_sequences=1) as engine:
-        builder = PromptBuilder(detect_format(engine.chat_template), few_shot=False)
+        builder = PromptBuilder(detect_format(engine.chat_template), instructed=True)
         opening = builder.opening(TASK, START)
-        messages = [
-            {"role": "system", "content": SYSTEM},
-            {"role": "user", "content": first_message(TASK, START)},
-        ]
+        messages = [{"role": "system", "content": SYSTEM}]
+        for example in EXAMPLES:
+            pad, text = example.start, first_message(example.task, example.start)
+            for command, feedback in example.turns:
+                messages.append({"role": "user", "content": text})
+                messages.append({"role": "assistant", "content": render(command)})
+                pad = evolve(pad.apply(command), feedback=feedback)
+                text = pad.render()
+        messages.append({"role": "user", "content": first_message(TASK, START)})
         template = jinja2.Environment().from_string(engine.chat_template)
         wanted = template.render(messages=messages, add_generation_prompt=True)
         assert "".join(segment.text for segment in opening) == wanted
 
-        taught = PromptBuilder(builder.format, few_shot=True).opening(TASK, START)
-        extra = len(engine.tokenize(taught, add_bos=True)) - len(
-            engine.tokenize(opening, add_bos=True)
+        bare = PromptBuilder(builder.format, instructed=False).opening(TASK, START)
+        extra = len(engine.tokenize(opening, add_bos=True)) - len(
+            engine.tokenize(bare, add_bos=True)
         )
-        assert 300 < extra < 600
+        assert 400 < extra < 700
         (end,) = engine.tokenize([builder.command_end], add_bos=False)
         for state in ("x", "<|im_end|>"):
             tokens = engine.tokenize(builder.next_turn(Scratchpad((state,))), add_bos=False)
