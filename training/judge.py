@@ -29,6 +29,8 @@ from training.tasks import Task, TaskError
 
 _LIMITS = Limits(wall_seconds=10.0, test_seconds=5.0)
 _FILE = "program.py"
+# Corrupted programs hang often, and there are many: a test of microseconds gets no half second.
+_PATIENCE = 0.15
 
 
 class Judge:
@@ -106,7 +108,8 @@ class Judge:
         """Judge the reference and tighten the limits to its speed; False if it does not pass."""
         found = self.judge(self.task.reference.split("\n"))
         if found.solved:
-            self._limits = limits_for(self._limits, [r.seconds for r in found.results])
+            times = [result.seconds for result in found.results]
+            self._limits = limits_for(self._limits, times, patience=_PATIENCE)
         return found.solved
 
     def feedback(self, found: Verdict, lines: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-_FAILURES = 3
+_FAILURES = 2
 _DETAIL_LINES = 3
 _DETAIL_CHARACTERS = 160
 _NAME_CHARACTERS = 60
@@ -30,7 +30,7 @@ class Failure:
 def render_feedback(passed: int, total: int, failures: Sequence[Failure]) -> str:
     """The feedback on a state; empty if nothing failed.
 
-    At most three failures with three lines each are shown, in at most 600 characters.
+    At most two failures with three lines each are shown, in at most 600 characters.
     """
     if passed == total and not failures:
         return ""

@@ -96,70 +96,74 @@ class PromptBuilder:
         """
         segments: list[Segment] = []
         if self.instructed:
-            segments += self._turn("system", SYSTEM)
+            segments += chat_turn(self.format, "system", SYSTEM)
             for example in EXAMPLES:
                 segments += self._example(example)
-        segments += self._turn("user", first_message(task, pad))
-        return (*segments, *self._start_of_answer())
+        segments += chat_turn(self.format, "user", first_message(task, pad))
+        return (*segments, *start_of_answer(self.format))
 
     def next_turn(self, pad: Scratchpad) -> tuple[Segment, ...]:
         """What follows `command_end`: the new state, up to where the model writes again."""
         return (
-            *self._between(),
-            *self._turn("user", pad.render()),
-            *self._start_of_answer(),
+            *between_turns(self.format),
+            *chat_turn(self.format, "user", pad.render()),
+            *start_of_answer(self.format),
         )
 
     def _example(self, example: Example) -> list[Segment]:
         pad = example.start
-        segments = list(self._turn("user", first_message(example.task, pad)))
+        segments = list(chat_turn(self.format, "user", first_message(example.task, pad)))
         for number, (command, feedback) in enumerate(example.turns):
             if number:
-                segments += self._turn("user", pad.render())
-            segments += self._start_of_answer()
-            segments += [Segment(render(command)), self.command_end, *self._between()]
+                segments += chat_turn(self.format, "user", pad.render())
+            segments += start_of_answer(self.format)
+            segments += [Segment(render(command)), self.command_end, *between_turns(self.format)]
             applied = pad.apply(command)
             pad = Scratchpad(applied.lines, feedback)
         return segments
 
-    def _turn(self, role: str, text: str) -> tuple[Segment, ...]:
-        """A whole turn of the system or the user."""
-        match self.format:
-            case "chatml":
-                return (
-                    Segment("<|im_start|>", special=True),
-                    Segment(f"{role}\n{text}"),
-                    Segment("<|im_end|>", special=True),
-                    Segment("\n"),
-                )
-            case "llama3":
-                return (
-                    Segment("<|start_header_id|>", special=True),
-                    Segment(role),
-                    Segment("<|end_header_id|>", special=True),
-                    Segment(f"\n\n{text}"),
-                    Segment("<|eot_id|>", special=True),
-                )
-            case "plain":
-                return (Segment(f"{text}\n"),)
 
-    def _start_of_answer(self) -> tuple[Segment, ...]:
-        match self.format:
-            case "chatml":
-                return (Segment("<|im_start|>", special=True), Segment("assistant\n"))
-            case "llama3":
-                return (
-                    Segment("<|start_header_id|>", special=True),
-                    Segment("assistant"),
-                    Segment("<|end_header_id|>", special=True),
-                    Segment("\n\n"),
-                )
-            case "plain":
-                return ()
+def chat_turn(format: ChatFormat, role: str, text: str) -> tuple[Segment, ...]:
+    """A whole turn of the system or the user."""
+    match format:
+        case "chatml":
+            return (
+                Segment("<|im_start|>", special=True),
+                Segment(f"{role}\n{text}"),
+                Segment("<|im_end|>", special=True),
+                Segment("\n"),
+            )
+        case "llama3":
+            return (
+                Segment("<|start_header_id|>", special=True),
+                Segment(role),
+                Segment("<|end_header_id|>", special=True),
+                Segment(f"\n\n{text}"),
+                Segment("<|eot_id|>", special=True),
+            )
+        case "plain":
+            return (Segment(f"{text}\n"),)
 
-    def _between(self) -> tuple[Segment, ...]:
-        """What stands between the end of a command and the next turn."""
-        return (Segment("\n"),) if self.format == "chatml" else ()
+
+def start_of_answer(format: ChatFormat) -> tuple[Segment, ...]:
+    """What stands before the model's own words."""
+    match format:
+        case "chatml":
+            return (Segment("<|im_start|>", special=True), Segment("assistant\n"))
+        case "llama3":
+            return (
+                Segment("<|start_header_id|>", special=True),
+                Segment("assistant"),
+                Segment("<|end_header_id|>", special=True),
+                Segment("\n\n"),
+            )
+        case "plain":
+            return ()
+
+
+def between_turns(format: ChatFormat) -> tuple[Segment, ...]:
+    """What stands between the end of an answer and the next turn."""
+    return (Segment("\n"),) if format == "chatml" else ()
 
 
 def first_message(task: TaskDescription, pad: Scratchpad) -> str:

@@ -1,4 +1,4 @@
-"""Sampling lines from a model: many sequences, one batch a step.
+"""Sampling from a model: many sequences, one batch a step.
 
     with Engine(path, context_tokens=8192) as engine:
         prompt = engine.sequence()
@@ -192,7 +192,7 @@ class Engine:
     # -- generation
 
     def submit(self, sequence: Sequence, sampling: Sampling) -> Job:
-        """Ask for one line after `sequence`. Nothing runs before `step`.
+        """Ask for a continuation of `sequence`. Nothing runs before `step`.
 
         EngineError for an empty sequence, one that has a job, or a grammar that does not parse.
         """
@@ -355,12 +355,14 @@ class Engine:
         piece = context.vocabulary.piece(token)
         if piece is None:
             return self._finish(job, "eog")
-        line, newline, _ = piece.partition(b"\n")
-        job.text += line
+        newline = b""
+        if job.sampling.one_line:
+            piece, newline, _ = piece.partition(b"\n")
+        job.text += piece
         tokens = job.sequence.tokens
         if newline:
             # A merged token such as b")\n": the context keeps only what is before the line end.
-            tokens += context.vocabulary.encode(line)
+            tokens += context.vocabulary.encode(piece)
             return self._finish(job, "line")
         tokens.append(token)
         if len(job.logprobs) == job.sampling.max_tokens or len(tokens) >= self.max_tokens:

@@ -22,8 +22,8 @@ from coe_lsp.models.sampling import Sampling
 from coe_lsp.models.sequence import Job, Sequence
 
 _COMMAND_TOKENS = 96
-# High, since what is wanted is seldom what an untrained model finds likeliest.
-_TEMPERATURE = 1.0
+# A high temperature, since what is wanted is seldom what a model finds likeliest.
+_SAMPLING = Sampling(temperature=1.0, top_k=60, top_p=0.98, max_tokens=_COMMAND_TOKENS)
 # A token may also come merged with the end of the line.
 _LINE_ENDS = ("\n", "\n\n")
 # Room that must be left for at least one more turn.
@@ -84,10 +84,24 @@ class LlamaPolicy:
     the line gets its turn, those that surprise the model first.
     """
 
-    def __init__(self, engine: Engine, builder: PromptBuilder, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        builder: PromptBuilder,
+        *,
+        seed: int = 0,
+        sampling: Sampling = _SAMPLING,
+        constrained: bool = True,
+    ) -> None:
+        """`sampling` says how to draw; its seed and grammar are set here for each command.
+
+        Unless `constrained`, the model may write what it likes, malformed commands included.
+        """
         self._engine = engine
         self._builder = builder
         self._seed = seed
+        self._sampling = sampling
+        self._constrained = constrained
         self._opening: Sequence | None = None
         self._opened: object = None
         self._slots: dict[int, _Slot] = {}
@@ -103,18 +117,15 @@ class LlamaPolicy:
             if slot is None:
                 continue
             given = ""
-            sampling = Sampling(
-                temperature=_TEMPERATURE,
-                top_k=60,
-                top_p=0.98,
+            sampling = evolve(
+                self._sampling,
                 seed=hash((self._seed, chain, len(episode.turns))) & 0xFFFFFFFF,
-                grammar=grammar(len(episode.pad.lines)),
-                max_tokens=_COMMAND_TOKENS,
+                grammar=grammar(len(episode.pad.lines)) if self._constrained else None,
             )
             if chain in focus and (place := self._next_place(episode, focus[chain])):
                 slot.sequence.append(place.given)
                 given = self._engine.detokenize(place.given)
-                temperature = _TEMPERATURE if place.visits else 0.0
+                temperature = self._sampling.temperature if place.visits else 0.0
                 sampling = evolve(
                     sampling, grammar=None, not_first=place.banned, temperature=temperature
                 )

@@ -7,6 +7,7 @@ by rule, not by relevance.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ _IMPORT_LINES = 12
 _CLASS_LINES = 14
 _TEST_LINES = 14
 _TESTS = 3
+_NOISE = re.compile(r"\AAssertionError: (?=assert )|\A[\w.]*TestTimeout: ")
 
 
 def describe(
@@ -66,7 +68,8 @@ def _short_name(test: str) -> str:
 
 
 def _detail(failure: TestResult) -> str:
-    return failure.detail or failure.outcome
+    """What went wrong, in the same words whichever suite tells it."""
+    return _NOISE.sub("", failure.detail) or failure.outcome
 
 
 def _context(source: SourceFile, function: Function | None) -> Iterator[str]:

@@ -304,15 +304,17 @@ def _passes(test: str, known: Mapping[str, TestResult]) -> bool:
     return bool(inside) and not any(result.failing for result in inside)
 
 
-def limits_for(limits: Limits, seconds: Sequence[float]) -> Limits:
+def limits_for(limits: Limits, seconds: Sequence[float], *, patience: float = 0.5) -> Limits:
     """Limits for candidates of a program whose tests took `seconds` each.
 
     Wrong edits often loop for ever: the faster a hanging candidate is given up, the better.
+    `patience` is the time in seconds that even the fastest test gets; all together get three times
+    that.
     """
     return evolve(
         limits,
-        test_seconds=min(limits.test_seconds, 0.5 + _SLOWER * max(seconds, default=0.0)),
-        wall_seconds=min(limits.wall_seconds, 1.5 + _SLOWER * sum(seconds)),
+        test_seconds=min(limits.test_seconds, patience + _SLOWER * max(seconds, default=0.0)),
+        wall_seconds=min(limits.wall_seconds, 3 * patience + _SLOWER * sum(seconds)),
     )
 
 

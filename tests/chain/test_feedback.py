@@ -13,15 +13,13 @@ def test_nothing_is_said_when_all_pass():
 def test_failures():
     failures = [
         Failure("test_a", "assert 1 == 2\n  where 1 = f(3)", 4),
-        Failure("test_b", "ZeroDivisionError: division by zero"),
-        Failure("test_c", ""),
+        Failure("test_b", ""),
     ]
     assert render_feedback(2, 5, failures) == (
         "3 of 5 tests fail\n"
         "test_a (line 4): assert 1 == 2\n"
         "where 1 = f(3)\n"
-        "test_b: ZeroDivisionError: division by zero\n"
-        "test_c"
+        "test_b"
     )
 
 
@@ -29,9 +27,9 @@ def test_only_the_first_failures_and_lines_are_shown():
     failures = [Failure(f"test_{n}", f"a{n}\n\nb{n}\nc{n}\nd{n}") for n in range(9)]
     shown = render_feedback(0, 9, failures)
     assert shown.split("\n")[0] == "9 of 9 tests fail"
-    assert "c2" in shown
+    assert "c1" in shown
     assert "d0" not in shown
-    assert "test_3" not in shown
+    assert "test_2" not in shown
 
 
 def test_a_long_line_is_cut_and_what_follows_is_still_shown():

@@ -165,4 +165,6 @@ def _on_alarm(number: int, frame: Any) -> None:
 def _one_line(error: BaseException) -> str:
     import traceback
 
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
     return "".join(traceback.format_exception_only(type(error), error)).strip()

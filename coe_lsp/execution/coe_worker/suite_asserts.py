@@ -68,32 +68,53 @@ def _namespace(suite: dict[str, Any], source: bytes | None) -> dict[str, Any]:
 
 
 def _execute(statement: str, namespace: dict[str, Any]) -> str | None:
-    """Run one statement; the explanation if it is an assert of a comparison that fails."""
+    """Run one statement; the explanation, as pytest has it, if it is an assert that fails."""
     linecache.cache["<test>"] = (len(statement), None, statement.splitlines(True), "<test>")
     tree = ast.parse(statement, "<test>")
     last = tree.body[-1] if tree.body else None
-    if not (
-        isinstance(last, ast.Assert)
-        and isinstance(last.test, ast.Compare)
-        and len(last.test.ops) == 1
-    ):
+    if not isinstance(last, ast.Assert):
         exec(compile(tree, "<test>", "exec"), namespace)
         return None
-    # Evaluated piece by piece, so that a failure can tell what the two sides were.
+    # Evaluated piece by piece, so that a failure can tell what the sides were.
     exec(compile(ast.Module(tree.body[:-1], []), "<test>", "exec"), namespace)
-    sides = [
-        eval(compile(ast.Expression(side), "<test>", "eval"), namespace)
-        for side in (last.test.left, last.test.comparators[0])
-    ]
-    names = [ast.Name(name, ast.Load()) for name in ("__coe_left", "__coe_right")]
-    test = ast.Expression(ast.Compare(names[0], last.test.ops, [names[1]]))
-    values: dict[str, Any] = dict(zip(("__coe_left", "__coe_right"), sides))
-    if eval(compile(ast.fix_missing_locations(test), "<test>", "eval"), values):
+    test = last.test
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        sides = [test.left, test.comparators[0]]
+    else:
+        sides = [test]
+    values = [eval(compile(ast.Expression(side), "<test>", "eval"), namespace) for side in sides]
+    if len(sides) == 1:
+        holds = values[0]
+        shown = _repr.repr(values[0])
+    else:
+        assert isinstance(test, ast.Compare)
+        names = [ast.Name(name, ast.Load()) for name in ("__coe_left", "__coe_right")]
+        again = ast.fix_missing_locations(
+            ast.Expression(ast.Compare(names[0], test.ops, [names[1]]))
+        )
+        holds = eval(
+            compile(again, "<test>", "eval"), dict(zip(("__coe_left", "__coe_right"), values))
+        )
+        sign = ast.unparse(ast.Compare(ast.Name("a"), test.ops, [ast.Name("b")]))[2:-2]
+        shown = f"{_repr.repr(values[0])} {sign} {_repr.repr(values[1])}"
+    if holds:
         return None
-    left = ast.unparse(last.test.left)
-    return f"{statement.strip()}: {left} is {_repr.repr(sides[0])}"
+    where = [
+        f" +  where {_repr.repr(value)} = {ast.unparse(side)}"
+        for side, value in zip(sides, values)
+        if not _is_literal(side)
+    ]
+    return "\n".join([f"assert {shown}", *where])
+
+
+def _is_literal(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
 
 
 def _describe(statement: str, error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return f"{statement.strip()}: {text}"
+    return f"{text}\n in {statement.strip()}"

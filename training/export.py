@@ -1,0 +1,198 @@
+"""Adapters as GGUF for the server, and merged models requantised.
+
+llama.cpp's adapter format: `general.type` adapter, `adapter.type` lora, `adapter.lora.alpha`, and for
+each linear layer `.lora_a` (rank, in) and `.lora_b` (out, rank) under llama.cpp's own tensor names.
+In the llama architecture the rows of the query and key projections are permuted, as its converter
+does; qwen2 keeps them. At run time the scale is alpha / rank.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import gguf
+import numpy as np
+import numpy.typing as npt
+from attrs import frozen
+
+from coe_lsp.errors import CoeError
+from training.checkpoint import adapter_weights
+
+Floats = npt.NDArray[np.float32]
+Quantisation = Literal["Q8_0", "Q4_K_M", "Q4_0", "F16"]
+_QUANTISATIONS = {"F16": 1, "Q4_0": 2, "Q8_0": 7, "Q4_K_M": 15}
+_NAME = re.compile(r"base_model\.model\.(?P<layer>.+)\.lora_(?P<side>[AB])\.weight\Z")
+
+
+class ExportError(CoeError):
+    """An adapter cannot be exported for this model."""
+
+
+@frozen
+class _Pair:
+    a: Floats
+    b: Floats
+
+
+@frozen
+class _Shape:
+    """What of the base decides how tensors are laid out."""
+
+    architecture: str
+    layers: int
+    heads: int
+    kv_heads: int
+
+
+def export_adapter(
+    adapter: Path, base: Path, target: Path, *, description: str = "", name: str = ""
+) -> None:
+    """Write the adapter of a folder as a GGUF for the model in `base`, weights in 16 bits.
+
+    ExportError if the two do not fit each other.
+    """
+    reader = gguf.GGUFReader(base)
+    shape = _shape(reader)
+    pairs = _pairs(adapter, shape)
+    _check(reader, pairs)
+    alpha = _config(adapter)["lora_alpha"]
+    part = target.with_name(target.name + ".part")
+    writer = gguf.GGUFWriter(part, shape.architecture)
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_name(name or target.stem)
+    if description:
+        writer.add_description(description)
+    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, float(alpha))
+    for tensor, pair in pairs.items():
+        writer.add_tensor(f"{tensor}.lora_a", pair.a.astype(np.float16))
+        writer.add_tensor(f"{tensor}.lora_b", pair.b.astype(np.float16))
+    _finish(writer)
+    part.replace(target)
+
+
+def export_merged(adapter: Path, base: Path, target: Path, quantisation: Quantisation) -> None:
+    """Write base plus adapter as one model. Needs twice the disk of the model in 16 bits."""
+    reader = gguf.GGUFReader(base)
+    shape = _shape(reader)
+    pairs = _pairs(adapter, shape)
+    _check(reader, pairs)
+    config = _config(adapter)
+    scale = float(config["lora_alpha"]) / float(config["r"])
+    full = target.with_name(target.name + ".f16")
+    writer = gguf.GGUFWriter(full, shape.architecture)
+    _copy_metadata(reader, writer)
+    for tensor in reader.tensors:
+        weights = gguf.dequantize(tensor.data, tensor.tensor_type)
+        pair = pairs.get(tensor.name)
+        if pair is not None:
+            weights = weights + scale * (pair.b @ pair.a)
+        # Vectors (norms, biases) stay in 32 bits, as llama.cpp's own converter keeps them.
+        kind = np.float32 if weights.ndim == 1 else np.float16
+        writer.add_tensor(tensor.name, weights.astype(kind))
+    _finish(writer)
+    try:
+        if quantisation == "F16":
+            full.replace(target)
+        else:
+            _quantise(full, target, _QUANTISATIONS[quantisation])
+    finally:
+        full.unlink(missing_ok=True)
+
+
+def _finish(writer: Any) -> None:
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _quantise(source: Path, target: Path, kind: int) -> None:
+    import llama_cpp
+
+    parameters = llama_cpp.llama_model_quantize_default_params()
+    parameters.ftype = kind
+    part = target.with_name(target.name + ".part")
+    code = llama_cpp.llama_model_quantize(
+        str(source).encode(), str(part).encode(), ctypes.byref(parameters)
+    )
+    if code != 0:
+        part.unlink(missing_ok=True)
+        raise ExportError(f"llama.cpp could not quantise {source} (code {code}).")
+    part.replace(target)
+
+
+def _config(adapter: Path) -> dict[str, Any]:
+    try:
+        return json.loads((adapter / "adapter_config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{adapter} holds no adapter: {error}.") from error
+
+
+def _shape(reader: Any) -> _Shape:
+    def value(key: str) -> Any:
+        return reader.fields[key].contents()
+
+    architecture = value("general.architecture")
+    if architecture not in ("llama", "qwen2"):
+        raise ExportError(
+            f"Adapters can be exported for llama and qwen2 models, not for {architecture}."
+        )
+    return _Shape(
+        architecture,
+        int(value(f"{architecture}.block_count")),
+        int(value(f"{architecture}.attention.head_count")),
+        int(value(f"{architecture}.attention.head_count_kv")),
+    )
+
+
+def _pairs(adapter: Path, shape: _Shape) -> dict[str, _Pair]:
+    """The adapter's matrices by llama.cpp's names, laid out as llama.cpp has them."""
+    architecture = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2}
+    names = gguf.get_tensor_name_map(architecture[shape.architecture], shape.layers)
+    sides: dict[str, dict[str, Floats]] = {}
+    for key, value in adapter_weights(adapter).items():
+        match = _NAME.match(key)
+        name = (
+            names.get_name(f"{match['layer']}.weight", try_suffixes=(".weight",)) if match else None
+        )
+        if match is None or name is None:
+            raise ExportError(f"The adapter has a tensor that GGUF has no name for: {key}.")
+        matrix = value.float().numpy()
+        if shape.architecture == "llama" and match["side"] == "B":
+            if name.endswith("attn_q.weight"):
+                matrix = _permuted(matrix, shape.heads)
+            elif name.endswith("attn_k.weight"):
+                matrix = _permuted(matrix, shape.kv_heads)
+        sides.setdefault(name, {})[match["side"]] = matrix
+    return {name: _Pair(pair["A"], pair["B"]) for name, pair in sides.items()}
+
+
+def _permuted(matrix: Floats, heads: int) -> Floats:
+    """Rows from transformers' order of rotary halves to llama.cpp's interleaved one."""
+    rows = matrix.reshape(heads, 2, matrix.shape[0] // heads // 2, *matrix.shape[1:])
+    return np.ascontiguousarray(rows.swapaxes(1, 2).reshape(matrix.shape))
+
+
+def _check(reader: Any, pairs: dict[str, _Pair]) -> None:
+    shapes = {tensor.name: tuple(int(n) for n in tensor.shape) for tensor in reader.tensors}
+    for name, pair in pairs.items():
+        wanted = (pair.a.shape[1], pair.b.shape[0])  # GGUF names the fastest dimension first
+        if shapes.get(name) != wanted:
+            raise ExportError(
+                f"The adapter does not belong to this model: {name} is {shapes.get(name)} there "
+                f"and {wanted} in the adapter."
+            )
+
+
+def _copy_metadata(reader: Any, writer: Any) -> None:
+    for field in reader.fields.values():
+        if field.name == gguf.Keys.General.ARCHITECTURE or field.name.startswith("GGUF."):
+            continue
+        kind = field.types[0]
+        inner = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(field.name, field.contents(), kind, sub_type=inner)

@@ -1,0 +1,154 @@
+"""Many demonstrations from many tasks: in parallel, seeded, resumable, with statistics.
+
+Each task has random numbers of its own, so the result depends on the seed alone, not on the number
+of processes or on where a run was interrupted. Results are appended task by task in the order of
+the tasks; a second call goes on after the last complete task.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import statistics
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from random import Random
+
+from attrs import asdict, define, field, frozen
+
+from training.corrupt import Donors
+from training.demonstrations import Recipe, demonstrations
+from training.records import Record
+from training.tasks import Task
+
+_DONATED = 400
+
+
+@define
+class Statistics:
+    """What was made; see `summary`."""
+
+    tasks: int = 0
+    empty: int = 0
+    records: int = 0
+    kinds: Counter[str] = field(factory=Counter[str])
+    commands: Counter[str] = field(factory=Counter[str])
+    turns: list[int] = field(factory=list[int])
+    distances: list[int] = field(factory=list[int])
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Count what came of one task."""
+        self.tasks += 1
+        self.empty += not records
+        for record in records:
+            self.records += 1
+            self.kinds.update(record.kinds)
+            turns = record.episode.turns
+            self.turns.append(len(turns))
+            self.commands.update(turn.command_text[4:8] for turn in turns)
+            self.distances.append(record.distance)
+
+    def summary(self) -> dict[str, object]:
+        """Counts and means; distances are in characters (the paper's mean is 39.9)."""
+        return {
+            "tasks": self.tasks,
+            "tasks_without": self.empty,
+            "demonstrations": self.records,
+            "turns_mean": round(statistics.fmean(self.turns), 2) if self.turns else 0.0,
+            "turns": dict(sorted(Counter(self.turns).items())),
+            "distance_mean": round(statistics.fmean(self.distances), 1) if self.distances else 0.0,
+            "commands": dict(self.commands.most_common()),
+            "corruptions": dict(self.kinds.most_common()),
+        }
+
+
+@frozen
+class _Job:
+    task: Task
+    donors: Donors
+    recipe: Recipe
+    seed: int
+
+
+def generate(
+    tasks: Sequence[Task],
+    recipe: Recipe,
+    path: Path,
+    *,
+    seed: int,
+    processes: int,
+    progress: Callable[[int, int, int], None] = lambda done, total, records: None,
+) -> Statistics:
+    """Write demonstrations of all tasks to `path`; `progress` gets tasks done, all, and records.
+
+    OSError if the file cannot be written.
+    """
+    random = Random(seed)
+    donated = random.sample([task.reference for task in tasks], min(_DONATED, len(tasks)))
+    donors = Donors.of(donated)
+    done, statistics_ = _resume(path, tasks, recipe, seed)
+    jobs = [_Job(task, donors, recipe, seed) for task in tasks[done:]]
+    context = multiprocessing.get_context("spawn")
+    with path.open("a", encoding="utf-8") as file, ProcessPoolExecutor(
+        processes, context, initializer=_end_with_parent
+    ) as pool:
+        for number, lines in enumerate(pool.map(_make, jobs), done + 1):
+            for line in lines:
+                file.write(line + "\n")
+            file.write(json.dumps({"end": tasks[number - 1].task_id}) + "\n")
+            file.flush()
+            statistics_.add([Record.loads(line) for line in lines])
+            progress(number, len(tasks), statistics_.records)
+    _finish(path)
+    return statistics_
+
+
+def _end_with_parent() -> None:
+    """A pool's processes outlive a killed parent otherwise."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _make(job: _Job) -> list[str]:
+    random = Random(f"{job.seed}/{job.task.task_id}")
+    return [r.dumps() for r in demonstrations(job.task, job.donors, job.recipe, random)]
+
+
+def _resume(path: Path, tasks: Sequence[Task], recipe: Recipe, seed: int) -> tuple[int, Statistics]:
+    """Cut off what an interrupted run left half done; how many tasks are complete."""
+    stamp = path.with_name(path.name + ".stamp")
+    mine = json.dumps([asdict(recipe), seed, [task.task_id for task in tasks]])
+    if not stamp.exists() or stamp.read_text() != mine:
+        path.write_text("")
+        stamp.write_text(mine)
+    found = Statistics()
+    kept: list[str] = []
+    pending: list[str] = []
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        if line.startswith('{"end"') and line.endswith("}"):
+            found.add([Record.loads(text) for text in pending])
+            kept += [*pending, line]
+            pending = []
+        elif line:
+            pending.append(line)
+    path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    return found.tasks, found
+
+
+def _finish(path: Path) -> None:
+    """Leave only records in the file."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    part = path.with_name(path.name + ".part")
+    part.write_text("".join(f"{x}\n" for x in lines if x and not x.startswith('{"end"')))
+    part.replace(path)
+    path.with_name(path.name + ".stamp").unlink()

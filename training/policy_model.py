@@ -1,0 +1,79 @@
+"""The model under training: a frozen base with LoRA adapters, scored at labelled positions only.
+
+The vocabulary is large and commands are short, so the head is computed only where there is a label:
+for a 150k vocabulary that saves most of the memory and a good part of the time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from attrs import frozen
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from torch.nn import functional
+
+from training.encode import NO_LABEL, Batch
+
+
+@frozen
+class Lora:
+    """Size of the adapter: rank and alpha on all linear layers (16 and 32 in the paper)."""
+
+    rank: int = 16
+    alpha: int = 32
+
+
+class PolicyModel(torch.nn.Module):
+    """A base model with an adapter. `forward` gives log-probabilities of labelled tokens."""
+
+    def __init__(self, base: Any, lora: Lora) -> None:
+        super().__init__()
+        config = LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            target_modules="all-linear",
+            lora_dropout=0.0,
+            bias="none",
+            task_type="CAUSAL_LM",
+        )
+        # The adapter's own weights stay in 32 bits whatever the base is in.
+        self.peft = get_peft_model(base, config)
+
+    def forward(
+        self, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Log-probabilities (natural), entropies and hits of the labelled tokens, each flat.
+
+        All three have one entry for each label, in the order of `labels[:, 1:]`; a hit is a label
+        that is the likeliest token.
+        """
+        model = self.peft.get_base_model()
+        hidden = model.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        wanted = labels[:, 1:] != NO_LABEL
+        logits = model.lm_head(hidden[:, :-1][wanted]).float()
+        targets = labels[:, 1:][wanted]
+        logprobs = functional.log_softmax(logits, dim=-1)
+        chosen = logprobs.gather(1, targets[:, None])[:, 0]
+        with torch.no_grad():
+            entropy = -(logprobs.exp() * logprobs).sum(-1)
+            hits = logits.argmax(-1) == targets
+        return chosen, entropy, hits
+
+    def score(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """`forward` on a batch."""
+        return self(batch.ids, batch.mask, batch.labels)
+
+    def trainable(self) -> dict[str, torch.nn.Parameter]:
+        """The adapter's weights by name."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def adapter_state(self) -> dict[str, torch.Tensor]:
+        """The adapter in peft's names."""
+        return get_peft_model_state_dict(self.peft)
+
+    def load_adapter_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Put an adapter in place. RuntimeError if shapes do not fit, KeyError for names."""
+        found = set_peft_model_state_dict(self.peft, state)
+        if found.unexpected_keys:
+            raise KeyError(found.unexpected_keys[0])

@@ -1,0 +1,261 @@
+"""Reinforcement learning with verifiable rewards: the second stage (GRPO with per-turn advantages).
+
+A step takes some start programs, rolls each out `group` times, rewards every turn by the tests
+(`training.rewards`), and moves the adapter by the clipped policy gradient with a KL term to the
+adapter that SFT made (the estimator k3, as in GRPO). Own code rather than TRL's trainer: rewards by
+turn would need an override of a private method there, and rollouts come from the serving engine.
+One process; rollouts are what takes the time, and these are batched.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from attrs import frozen
+
+from coe_lsp.chain.episode import Episode
+from coe_lsp.chain.prompt import PromptBuilder
+from training.base import Tokenizer
+from training.checkpoint import load_adapter, resume, save_adapter, save_checkpoint
+from training.encode import NO_LABEL, Example, collate, encode
+from training.policy_model import PolicyModel
+from training.records import Record
+from training.rewards import advantages, random_rewards, rewards
+from training.rollouts import Generator, Start, roll_out
+
+GeneratorFor = Callable[[PolicyModel, int], Any]
+
+
+@frozen
+class RlvrConfig:
+    """Group size, KL weight and clip are the paper's; what it leaves open is ours."""
+
+    learning_rate: float = 1e-4
+    steps: int = 100
+    starts: int = 16
+    group: int = 4
+    kl: float = 0.01
+    clip: float = 0.2
+    max_turns: int = 10
+    max_tokens: int = 2048
+    micro_tokens: int = 4096
+    updates: int = 1
+    warmup: int = 5
+    save_every: int = 5
+    max_norm: float = 1.0
+
+
+@frozen
+class Rollout:
+    """A finished episode as tokens, with the advantage of each token (0 where there is no label)."""
+
+    example: Example
+    weights: tuple[float, ...]
+
+
+def to_rollouts(
+    group: Sequence[Episode],
+    scores: Sequence[Sequence[float]],
+    tokenizer: Tokenizer,
+    builder: PromptBuilder,
+    max_tokens: int,
+) -> list[Rollout]:
+    """Tokens and advantages of a group; episodes without turns or too long are left out."""
+    made: list[Rollout] = []
+    for episode, by_turn in zip(group, advantages(scores), strict=True):
+        example = encode(Record("", episode), tokenizer, builder)
+        if not by_turn or len(example.ids) > max_tokens or not any(by_turn):
+            continue
+        weights: list[float] = []
+        turn, inside = -1, False
+        for label in example.labels:
+            if label != NO_LABEL and not inside:
+                turn += 1
+            inside = label != NO_LABEL
+            weights.append(by_turn[turn] if inside else 0.0)
+        made.append(Rollout(example, tuple(weights)))
+    return made
+
+
+def policy_loss(
+    new: torch.Tensor,
+    old: torch.Tensor,
+    reference: torch.Tensor,
+    weights: torch.Tensor,
+    *,
+    clip: float,
+    kl: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss and KL of each token, from log-probabilities and advantages of the same shape."""
+    ratio = (new - old).exp()
+    gain = torch.minimum(ratio * weights, ratio.clamp(1 - clip, 1 + clip) * weights)
+    apart = (reference - new).exp() - (reference - new) - 1
+    return kl * apart - gain, apart.detach()
+
+
+@contextmanager
+def adapter_of_reference(model: PolicyModel) -> Iterator[None]:
+    """Inside, the model is the one that RL started from."""
+    model.peft.set_adapter("reference", inference_mode=True)
+    try:
+        yield
+    finally:
+        model.peft.set_adapter("default")
+
+
+def train_rlvr(
+    model: PolicyModel,
+    tokenizer: Tokenizer,
+    generator_for: GeneratorFor,
+    starts_for: Callable[[int], Any],
+    config: RlvrConfig,
+    folder: Path,
+    *,
+    init: Path | None,
+    seed: int,
+    random_arm: bool = False,
+    minutes: float = float("inf"),
+    threads: int = 2,
+    progress: Callable[[dict[str, float]], None] = lambda _: None,
+) -> bool:
+    """Train; True when done, False when the time was up. The adapter is in `folder/adapter`.
+
+    `generator_for(model, step)` and `starts_for(step)` are context managers that give the rollout
+    generator and the starts of a step. `init` is the SFT adapter, also the reference of the KL term;
+    None starts from the base. `random_arm` replaces rewards by coins: a control.
+    """
+    torch.manual_seed(seed)
+    if init is not None:
+        load_adapter(init, model)
+    model.peft.add_adapter("reference", model.peft.peft_config["default"])
+    own = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, weight in own.items():
+            if ".reference." in name:
+                weight.copy_(own[name.replace(".reference.", ".default.")])
+                weight.requires_grad_(False)
+    model.peft.set_adapter("default")
+    trainable = list(model.trainable().values())
+    optimizer = torch.optim.AdamW(trainable, lr=config.learning_rate, weight_decay=0.0)
+    found = resume(folder, model, optimizer)
+    step = found.step if found else 0
+    builder = tokenizer.builder(instructed=False)
+    log = folder / "metrics.jsonl"
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = log.read_text().split("\n") if log.exists() else []
+    log.write_text("".join(x + "\n" for x in kept if x and json.loads(x)["step"] <= step))
+    end = time.monotonic() + 60 * minutes
+    while step < config.steps:
+        began = time.monotonic()
+        with starts_for(step) as starts, generator_for(model, step) as generator:
+            groups = roll_out(
+                generator, starts, each=config.group, max_turns=config.max_turns, threads=threads
+            )
+        sampled = time.monotonic()
+        coin = Random(f"{seed}/{step}")
+        scores = [
+            [random_rewards(e, coin) if random_arm else rewards(e) for e in group]
+            for group in groups
+        ]
+        rollouts = [
+            rollout
+            for group, score in zip(groups, scores, strict=True)
+            for rollout in to_rollouts(group, score, tokenizer, builder, config.max_tokens)
+        ]
+        rate = min(1.0, (step + 1) / config.warmup) * (1 - step / config.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * rate
+        entry = _update(model, rollouts, optimizer, config)
+        step += 1
+        done = time.monotonic()
+        entry |= _describe([e for g in groups for e in g])
+        entry |= {
+            "step": step,
+            "sampling_seconds": sampled - began,
+            "training_seconds": done - sampled,
+        }
+        entry["reward"] = _mean([sum(score) for group in scores for score in group])
+        with log.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        progress(entry)
+        over = time.monotonic() > end and step < config.steps
+        if over or step % config.save_every == 0:
+            save_checkpoint(folder, step, model, optimizer, {})
+        if over:
+            return False
+    save_adapter(folder / "adapter", model)
+    return True
+
+
+def _update(
+    model: PolicyModel,
+    rollouts: Sequence[Rollout],
+    optimizer: torch.optim.Optimizer,
+    config: RlvrConfig,
+) -> dict[str, float]:
+    """`config.updates` optimizer steps on these rollouts; means over their tokens."""
+    if not rollouts:
+        return {"loss": 0.0, "kl": 0.0, "entropy": 0.0, "learned_tokens": 0}
+    device = next(model.parameters()).device
+    parts = _parts(rollouts, config.micro_tokens)
+    inputs = []
+    for part in parts:
+        batch = collate([rollout.example for rollout in part])
+        length = batch.labels.shape[1]
+        weights = torch.tensor(
+            [[*r.weights, *[0.0] * (length - len(r.weights))] for r in part], device=device
+        )[:, 1:]
+        tensors = [t.to(device) for t in (batch.ids, batch.mask, batch.labels)]
+        flat = weights[tensors[2][:, 1:] != NO_LABEL]
+        with torch.no_grad():
+            old = model(*tensors)[0]
+            with adapter_of_reference(model):
+                reference = model(*tensors)[0]
+        inputs.append((tensors, flat, old, reference))
+    count = sum(rollout.example.learned for rollout in rollouts)
+    total: dict[str, float] = {}
+    for _ in range(config.updates):
+        total = {"loss": 0.0, "kl": 0.0, "entropy": 0.0, "learned_tokens": count}
+        for tensors, flat, old, reference in inputs:
+            new, entropy, _ = model(*tensors)
+            loss, apart = policy_loss(new, old, reference, flat, clip=config.clip, kl=config.kl)
+            (loss.sum() / count).backward()
+            total["loss"] += float(loss.detach().sum()) / count
+            total["kl"] += float(apart.sum()) / count
+            total["entropy"] += float(entropy.sum()) / count
+        torch.nn.utils.clip_grad_norm_(model.trainable().values(), config.max_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+    return total
+
+
+def _parts(rollouts: Sequence[Rollout], tokens: int) -> list[list[Rollout]]:
+    parts: list[list[Rollout]] = []
+    for rollout in sorted(rollouts, key=lambda r: len(r.example.ids)):
+        if not parts or len(rollout.example.ids) * (len(parts[-1]) + 1) > tokens:
+            parts.append([])
+        parts[-1].append(rollout)
+    return parts
+
+
+def _describe(episodes: Sequence[Episode]) -> dict[str, float]:
+    turns = [turn for episode in episodes for turn in episode.turns]
+    return {
+        "solve_rate": _mean([float(episode.solved) for episode in episodes]),
+        "malformed_rate": _mean([float(turn.error is not None) for turn in turns]),
+        "turns": _mean([float(len(episode.turns)) for episode in episodes]),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+__all__ = ["Generator", "GeneratorFor", "RlvrConfig", "Start", "policy_loss", "train_rlvr"]

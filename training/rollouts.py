@@ -1,0 +1,189 @@
+"""Rollouts: chains of edits by a model, every state judged by the task's tests.
+
+One generator interface, two ways to generate: llama.cpp on the CPU (the serving engine, with the
+adapter as it is now) and transformers on a GPU (the model under training itself). Tests of different
+tasks run in parallel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import torch
+from attrs import define, field, frozen
+
+from coe_lsp.chain.episode import Attempt, Episode, episode_segments
+from coe_lsp.chain.prompt import PromptBuilder
+from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.repair.policy import LlamaPolicy
+from coe_lsp.repair.verify import Verdict
+from training.base import Tokenizer
+from training.judge import Judge
+
+
+class Generator(Protocol):
+    """Writes the next command of each chain; leaves out chains that no longer fit its context."""
+
+    def commands(self, episodes: Mapping[int, Episode]) -> dict[int, str]:
+        """Commands by chain."""
+        ...
+
+    def forget(self, chain: int) -> None:
+        """The chain has ended."""
+        ...
+
+
+@frozen
+class LlamaGenerator:
+    """The serving policy. Chains of one task should have neighbouring numbers."""
+
+    policy: LlamaPolicy
+
+    def commands(self, episodes: Mapping[int, Episode]) -> dict[int, str]:
+        """See `Generator.commands`."""
+        proposals = self.policy.propose(episodes, {}, lambda: False)
+        return {proposal.chain: proposal.text for proposal in proposals}
+
+    def forget(self, chain: int) -> None:
+        """See `Generator.forget`."""
+        self.policy.forget(chain)
+
+
+@frozen
+class TransformersGenerator:
+    """Batched generation by a transformers model; contexts are evaluated anew at each turn."""
+
+    model: Any
+    tokenizer: Tokenizer
+    builder: PromptBuilder
+    temperature: float
+    max_tokens: int = 2048
+    command_tokens: int = 96
+
+    def commands(self, episodes: Mapping[int, Episode]) -> dict[int, str]:
+        """See `Generator.commands`."""
+        contexts: dict[int, list[int]] = {}
+        for chain, episode in episodes.items():
+            segments = [segment for segment, _ in episode_segments(self.builder, episode)]
+            if not episode.turns:
+                segments = list(self.builder.opening(episode.task, episode.start))
+            tokens = self.tokenizer.tokenize(segments, add_bos=True)
+            if len(tokens) + self.command_tokens <= self.max_tokens:
+                contexts[chain] = tokens
+        if not contexts:
+            return {}
+        longest = max(len(tokens) for tokens in contexts.values())
+        device = self.model.device
+        (end,) = self.tokenizer.encode(self.builder.command_end)[:1]
+        ids = [[end] * (longest - len(tokens)) + tokens for tokens in contexts.values()]
+        mask = [[0] * (longest - len(t)) + [1] * len(t) for t in contexts.values()]
+        sampling: dict[str, Any] = (
+            {"do_sample": True, "temperature": self.temperature, "top_k": 0, "top_p": 1.0}
+            if self.temperature
+            else {"do_sample": False}
+        )
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad():
+            written = self.model.generate(
+                torch.tensor(ids, device=device),
+                attention_mask=torch.tensor(mask, device=device),
+                max_new_tokens=self.command_tokens,
+                eos_token_id=end,
+                pad_token_id=end,
+                use_cache=True,
+                cache_implementation="static" if device.type == "cuda" else None,
+                **sampling,
+            )[:, longest:]
+        self.model.train(training)
+        texts: dict[int, str] = {}
+        for chain, row in zip(contexts, written.tolist(), strict=True):
+            command = row[: row.index(end)] if end in row else row
+            text = self.tokenizer.native.decode(command, skip_special_tokens=True)
+            texts[chain] = text.partition("\n")[0]
+        return texts
+
+    def forget(self, chain: int) -> None:
+        """Nothing is kept between turns."""
+
+
+@define
+class Start:
+    """A program to repair: its task's judge and its text."""
+
+    judge: Judge
+    program: str
+    instructions: str = ""
+
+    def episode(self, max_turns: int) -> Episode:
+        """The episode before its first turn."""
+        lines = tuple(self.program.split("\n"))
+        before = self.judge.judge(lines)
+        task = self.judge.describe(before, instructions=self.instructions)
+        pad = Scratchpad(lines, self.judge.feedback(before, lines))
+        return Episode(task, pad, max_turns=max_turns)
+
+
+@define
+class Tester:
+    """Judges attempts in parallel, each state of a task once."""
+
+    threads: int
+    _known: dict[tuple[int, tuple[str, ...]], Verdict] = field(factory=dict)  # type: ignore[type-arg]
+
+    def extend(self, attempts: Sequence[tuple[Judge, Episode, Attempt]]) -> list[Episode]:
+        """The episodes one turn on. Attempts of one judge run one after the other."""
+        by_judge: dict[int, list[int]] = {}
+        for index, (judge, _, _) in enumerate(attempts):
+            by_judge.setdefault(id(judge), []).append(index)
+        extended: dict[int, Episode] = {}
+
+        def work(indices: list[int]) -> None:
+            for index in indices:
+                judge, episode, attempt = attempts[index]
+                lines = attempt.pad.lines
+                key = id(judge), lines
+                if key not in self._known:
+                    self._known[key] = judge.judge(lines)
+                found = self._known[key]
+                feedback = judge.feedback(found, lines)
+                extended[index] = episode.extend(attempt, feedback, found.solved)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            list(pool.map(work, by_judge.values()))
+        return [extended[index] for index in range(len(attempts))]
+
+
+def roll_out(
+    generator: Generator, starts: Sequence[Start], *, each: int, max_turns: int, threads: int
+) -> list[list[Episode]]:
+    """`each` episodes of every start, ended or out of context; all advance turn by turn together."""
+    tester = Tester(threads)
+    with ThreadPoolExecutor(threads) as pool:
+        openings = list(pool.map(lambda start: start.episode(max_turns), starts))
+    episodes = {
+        number * each + copy: opening
+        for number, opening in enumerate(openings)
+        for copy in range(each)
+    }
+    living = dict(episodes)
+    while living:
+        texts = generator.commands(living)
+        chains = list(texts)
+        attempts = [
+            (starts[chain // each].judge, living[chain], living[chain].attempt(texts[chain]))
+            for chain in chains
+        ]
+        for chain, episode in zip(chains, tester.extend(attempts), strict=True):
+            episodes[chain] = episode
+        for chain in list(living):
+            if chain not in texts or episodes[chain].done:
+                generator.forget(chain)
+                del living[chain]
+            else:
+                living[chain] = episodes[chain]
+    return [
+        [episodes[number * each + copy] for copy in range(each)] for number in range(len(starts))
+    ]
