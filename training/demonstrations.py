@@ -18,6 +18,7 @@ from rapidfuzz.distance import Levenshtein
 from coe_lsp.chain.commands import AddLine, Command, DeleteLine, render
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.repair.verify import Verdict
 from training.corrupt import Donors, corrupt, undo_line
 from training.judge import Judge
@@ -54,14 +55,16 @@ class Recipe:
     max_lines: int = 40
 
 
-def demonstrations(task: Task, donors: Donors, recipe: Recipe, random: Random) -> Iterator[Record]:
+def demonstrations(
+    task: Task, donors: Donors, recipe: Recipe, random: Random, sandbox: Sandbox
+) -> Iterator[Record]:
     """Up to `recipe.per_task` different verified traces of one task.
 
-    None if the reference does not pass its tests. Runs the task's tests in the sandbox.
+    None if the reference does not pass its tests.
     """
     if task.place is None:
         task = vary(task, recipe, random)
-    with Judge(task, as_pytest=random.random() < recipe.pytest) as judge:
+    with Judge(task, sandbox, as_pytest=random.random() < recipe.pytest) as judge:
         if not judge.calibrate():
             return
         maker = _Maker(task, judge, donors, recipe, random)

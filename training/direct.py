@@ -23,17 +23,25 @@ from coe_lsp.chain.prompt import (
 )
 from coe_lsp.chain.scratchpad import Scratchpad
 
-_ASK = "Repair this Python program so that its tests pass. Answer with the whole program in one code block."
+_ASK = (
+    "Repair this Python program so that its tests pass. "
+    "Answer with the whole program in one code block."
+)
+_WRITE = "Write a Python program that passes these tests. Answer with one code block."
 _THINK = _ASK + " Think step by step first."
 _BLOCK = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 
 
 @frozen
 class DirectPrompt:
-    """How the question is put: `shots` worked examples, and whether to think first."""
+    """How the question is put: `shots` worked examples, and whether to think first.
+
+    `write` leaves the faulty program out: the model writes one from the task's words and tests.
+    """
 
     shots: int = 0
     think: bool = False
+    write: bool = False
 
     def segments(
         self, format: ChatFormat, task: TaskDescription, pad: Scratchpad
@@ -52,6 +60,9 @@ class DirectPrompt:
         yield from start_of_answer(format)
 
     def _question(self, task: TaskDescription, pad: Scratchpad) -> str:
+        if self.write:
+            parts = [_WRITE, task.instructions, "\n".join(task.tests)]
+            return "\n\n".join(part for part in parts if part)
         parts = [
             _THINK if self.think else _ASK,
             *([task.instructions] if task.instructions else []),

@@ -1,7 +1,7 @@
 """Adapters as GGUF for the server, and merged models requantised.
 
-llama.cpp's adapter format: `general.type` adapter, `adapter.type` lora, `adapter.lora.alpha`, and for
-each linear layer `.lora_a` (rank, in) and `.lora_b` (out, rank) under llama.cpp's own tensor names.
+llama.cpp's adapter format: `general.type` adapter, `adapter.type` lora, `adapter.lora.alpha`, and
+for each linear layer `.lora_a` (rank, in) and `.lora_b` (out, rank) under llama.cpp's own names.
 In the llama architecture the rows of the query and key projections are permuted, as its converter
 does; qwen2 keeps them. At run time the scale is alpha / rank.
 """

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import statistics
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +21,7 @@ from random import Random
 
 from attrs import asdict, define, field, frozen
 
+from coe_lsp.execution.sandbox import Sandbox
 from training.corrupt import Donors
 from training.demonstrations import Recipe, demonstrations
 from training.records import Record
@@ -72,6 +74,7 @@ class _Job:
     donors: Donors
     recipe: Recipe
     seed: int
+    sandbox: Sandbox
 
 
 def generate(
@@ -81,21 +84,24 @@ def generate(
     *,
     seed: int,
     processes: int,
+    sandbox: Sandbox,
+    deadline: float = float("inf"),
     progress: Callable[[int, int, int], None] = lambda done, total, records: None,
-) -> Statistics:
+) -> Statistics | None:
     """Write demonstrations of all tasks to `path`; `progress` gets tasks done, all, and records.
 
-    OSError if the file cannot be written.
+    None if the deadline (of `time.monotonic`) came first. OSError if the file cannot be written.
     """
     random = Random(seed)
     donated = random.sample([task.reference for task in tasks], min(_DONATED, len(tasks)))
     donors = Donors.of(donated)
     done, statistics_ = _resume(path, tasks, recipe, seed)
-    jobs = [_Job(task, donors, recipe, seed) for task in tasks[done:]]
+    jobs = [_Job(task, donors, recipe, seed, sandbox) for task in tasks[done:]]
     context = multiprocessing.get_context("spawn")
-    with path.open("a", encoding="utf-8") as file, ProcessPoolExecutor(
-        processes, context, initializer=_end_with_parent
-    ) as pool:
+    with (
+        path.open("a", encoding="utf-8") as file,
+        ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool,
+    ):
         for number, lines in enumerate(pool.map(_make, jobs), done + 1):
             for line in lines:
                 file.write(line + "\n")
@@ -103,6 +109,9 @@ def generate(
             file.flush()
             statistics_.add([Record.loads(line) for line in lines])
             progress(number, len(tasks), statistics_.records)
+            if time.monotonic() > deadline and number < len(tasks):
+                pool.shutdown(cancel_futures=True)
+                return None
     _finish(path)
     return statistics_
 
@@ -121,7 +130,8 @@ def _end_with_parent() -> None:
 
 def _make(job: _Job) -> list[str]:
     random = Random(f"{job.seed}/{job.task.task_id}")
-    return [r.dumps() for r in demonstrations(job.task, job.donors, job.recipe, random)]
+    made = demonstrations(job.task, job.donors, job.recipe, random, job.sandbox)
+    return [record.dumps() for record in made]
 
 
 def _resume(path: Path, tasks: Sequence[Task], recipe: Recipe, seed: int) -> tuple[int, Statistics]:

@@ -19,9 +19,8 @@ from attrs import evolve
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.execution.discovery import suites_for
 from coe_lsp.execution.interpreter import Interpreter, probe
-from coe_lsp.execution.sandbox import Sandbox, find_sandbox
+from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Suite
-from coe_lsp.execution.worker import Worker
 from coe_lsp.repair.source import SourceFile
 from coe_lsp.repair.task import describe, feedback_text
 from coe_lsp.repair.verify import TestBench, Verdict, limits_for, verdict
@@ -39,9 +38,9 @@ class Judge:
     def __init__(
         self,
         task: Task,
+        sandbox: Sandbox,
         *,
         as_pytest: bool = False,
-        sandbox: Sandbox | None = None,
         limits: Limits = _LIMITS,
     ) -> None:
         """TaskError if the function of a harvested task is gone."""
@@ -49,7 +48,6 @@ class Judge:
         self._limits = limits
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._source: SourceFile | None = None
-        sandbox = sandbox or find_sandbox("auto")
         if task.place is not None:
             interpreter = probe(Path(task.place.python))
             self._open_project(interpreter, sandbox)
@@ -87,7 +85,11 @@ class Judge:
         self._function = self._source.find(place.function)
         if "\n".join(self._source.scratch_lines(self._function)) != self.task.reference:
             raise TaskError(f"{path}::{place.function} has changed since it was harvested.")
-        suites = suites_for(path, Path(place.root), interpreter)
+        root = Path(place.root)
+        if place.doctest:
+            suites: Sequence[Suite] = [Suite("doctest", root, path)]
+        else:
+            suites = suites_for(path, root, interpreter)
         self._bench = TestBench(suites, interpreter, sandbox, self._limits)
         self.tests = self.task.tests
 

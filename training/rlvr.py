@@ -12,10 +12,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import torch
 from attrs import frozen
@@ -30,7 +29,8 @@ from training.records import Record
 from training.rewards import advantages, random_rewards, rewards
 from training.rollouts import Generator, Start, roll_out
 
-GeneratorFor = Callable[[PolicyModel, int], Any]
+GeneratorFor = Callable[[PolicyModel, int], AbstractContextManager[Generator]]
+StartsFor = Callable[[int], AbstractContextManager[Sequence[Start]]]
 
 
 @frozen
@@ -54,7 +54,7 @@ class RlvrConfig:
 
 @frozen
 class Rollout:
-    """A finished episode as tokens, with the advantage of each token (0 where there is no label)."""
+    """A finished episode as tokens, with the advantage of each token (0 without a label)."""
 
     example: Example
     weights: tuple[float, ...]
@@ -114,7 +114,7 @@ def train_rlvr(
     model: PolicyModel,
     tokenizer: Tokenizer,
     generator_for: GeneratorFor,
-    starts_for: Callable[[int], Any],
+    starts_for: StartsFor,
     config: RlvrConfig,
     folder: Path,
     *,
@@ -123,17 +123,20 @@ def train_rlvr(
     random_arm: bool = False,
     minutes: float = float("inf"),
     threads: int = 2,
+    device: str = "auto",
     progress: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> bool:
     """Train; True when done, False when the time was up. The adapter is in `folder/adapter`.
 
     `generator_for(model, step)` and `starts_for(step)` are context managers that give the rollout
-    generator and the starts of a step. `init` is the SFT adapter, also the reference of the KL term;
-    None starts from the base. `random_arm` replaces rewards by coins: a control.
+    generator and the starts of a step. `init` is the SFT adapter, also the reference of the KL
+    term; None starts from the base. `random_arm` replaces rewards by coins: a control.
     """
     torch.manual_seed(seed)
     if init is not None:
         load_adapter(init, model)
+    if device == "auto" and torch.cuda.is_available():
+        model.to("cuda")
     model.peft.add_adapter("reference", model.peft.peft_config["default"])
     own = dict(model.named_parameters())
     with torch.no_grad():
@@ -256,6 +259,3 @@ def _describe(episodes: Sequence[Episode]) -> dict[str, float]:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
-
-
-__all__ = ["Generator", "GeneratorFor", "RlvrConfig", "Start", "policy_loss", "train_rlvr"]

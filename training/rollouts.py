@@ -1,15 +1,15 @@
-"""Rollouts: chains of edits by a model, every state judged by the task's tests.
+"""Rollouts: chains of edits by a model, each state judged by the task's tests.
 
 One generator interface, two ways to generate: llama.cpp on the CPU (the serving engine, with the
-adapter as it is now) and transformers on a GPU (the model under training itself). Tests of different
-tasks run in parallel.
+adapter as it is now) and transformers on a GPU (the model under training itself). Tests of
+different tasks run in parallel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from attrs import define, field, frozen
@@ -17,10 +17,12 @@ from attrs import define, field, frozen
 from coe_lsp.chain.episode import Attempt, Episode, episode_segments
 from coe_lsp.chain.prompt import PromptBuilder
 from coe_lsp.chain.scratchpad import Scratchpad
-from coe_lsp.repair.policy import LlamaPolicy
 from coe_lsp.repair.verify import Verdict
 from training.base import Tokenizer
 from training.judge import Judge
+
+if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
+    from coe_lsp.repair.policy import LlamaPolicy
 
 
 class Generator(Protocol):
@@ -159,7 +161,7 @@ class Tester:
 def roll_out(
     generator: Generator, starts: Sequence[Start], *, each: int, max_turns: int, threads: int
 ) -> list[list[Episode]]:
-    """`each` episodes of every start, ended or out of context; all advance turn by turn together."""
+    """`each` episodes of every start, ended or out of context; all advance together."""
     tester = Tester(threads)
     with ThreadPoolExecutor(threads) as pool:
         openings = list(pool.map(lambda start: start.episode(max_turns), starts))

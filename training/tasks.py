@@ -40,12 +40,16 @@ class TaskError(CoeError):
 
 @frozen
 class Place:
-    """Where a harvested function lives: the tests run there, on the candidate text of `file`."""
+    """Where a harvested function lives: the tests run there, on the candidate text of `file`.
+
+    `doctest`: only the file's own doctests count, as for an installed package.
+    """
 
     root: str
     file: str
     function: str
     python: str
+    doctest: bool = False
 
 
 @frozen
@@ -72,10 +76,8 @@ class Task:
 
 def load_tasks(name: str, *, split: str | None = None) -> list[Task]:
     """Tasks from a file, or from the hub if `name` is `mbpp`. TaskError for anything unusable."""
-    if name == "mbpp" and not Path(name).exists():
-        tasks = _mbpp()
-    else:
-        tasks = list(_read(Path(name)))
+    from_hub = name == "mbpp" and not Path(name).exists()
+    tasks = _mbpp() if from_hub else list(_read(Path(name)))
     if split is not None:
         tasks = [task for task in tasks if task.split == split]
     if not tasks:

@@ -144,6 +144,14 @@ class LlamaPolicy:
         if slot is not None:
             slot.sequence.release()
 
+    def close(self) -> None:
+        """Give back all that this policy holds of the engine, which others may go on using."""
+        for chain in list(self._slots):
+            self.forget(chain)
+        if self._opening is not None:
+            self._opening.release()
+            self._opening = None
+
     def _slot(self, chain: int, episode: Episode) -> _Slot | None:
         """The chain's sequence with everything appended that the model has not seen.
 

@@ -16,10 +16,7 @@ def test_failures():
         Failure("test_b", ""),
     ]
     assert render_feedback(2, 5, failures) == (
-        "3 of 5 tests fail\n"
-        "test_a (line 4): assert 1 == 2\n"
-        "where 1 = f(3)\n"
-        "test_b"
+        "3 of 5 tests fail\ntest_a (line 4): assert 1 == 2\nwhere 1 = f(3)\ntest_b"
     )
 
 

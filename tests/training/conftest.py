@@ -1,0 +1,75 @@
+"""Fixtures of the training tests: they need the extra `train`."""
+
+import pytest
+
+for package in ("torch", "transformers", "peft", "accelerate", "libcst", "gguf", "matplotlib"):
+    pytest.importorskip(package, reason="needs pip install '.[test,train]'")
+
+import gguf
+import torch
+
+from training.tasks import Task
+
+LAYERS = 2
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(small_model, tmp_path_factory):
+    """The small model's first two layers, with its real vocabulary: loads and runs in no time."""
+    reader = gguf.GGUFReader(small_model)
+    path = tmp_path_factory.mktemp("tiny") / "tiny.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    for field in reader.fields.values():
+        if field.name == "general.architecture" or field.name.startswith("GGUF."):
+            continue
+        kind = field.types[0]
+        inner = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+        value = LAYERS if field.name == "llama.block_count" else field.contents()
+        writer.add_key_value(field.name, value, kind, sub_type=inner)
+    for tensor in reader.tensors:
+        if tensor.name.startswith("blk.") and int(tensor.name.split(".")[1]) >= LAYERS:
+            continue
+        weights = gguf.dequantize(tensor.data, tensor.tensor_type)
+        kind = "float32" if weights.ndim == 1 else "float16"
+        writer.add_tensor(tensor.name, weights.astype(kind))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tiny_gguf):
+    from training.base import find_base, load_tokenizer
+
+    return load_tokenizer(find_base(str(tiny_gguf)))
+
+
+@pytest.fixture
+def tiny_model(tiny_gguf):
+    """A new model under training; the same each time."""
+    from training.base import find_base, load_model
+    from training.policy_model import Lora, PolicyModel
+
+    torch.manual_seed(0)
+    return PolicyModel(load_model(find_base(str(tiny_gguf)), dtype=torch.float32), Lora())
+
+
+@pytest.fixture(scope="session")
+def task():
+    return Task(
+        task_id="toy/above",
+        prompt="Count the values above a limit.",
+        setup="import math",
+        reference=(
+            "def above(values, limit):\n"
+            "    total = 0\n"
+            "    for value in values:\n"
+            "        if value > limit:\n"
+            "            total += 1\n"
+            "    return total"
+        ),
+        tests=("assert above([1, 2, 3], 2) == 1", "assert above([], 0) == 0"),
+        entry_point="above",
+    )

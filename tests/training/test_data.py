@@ -1,0 +1,220 @@
+"""Tasks, corruptions and demonstrations, up to the file that training reads."""
+
+import json
+from random import Random
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coe_lsp.chain.scratchpad import Scratchpad
+from training.corrupt import Donors, corrupt
+from training.demonstrations import Recipe, commands_between, demonstrations
+from training.generate import generate
+from training.harvest import harvest_package, harvest_project
+from training.judge import Judge
+from training.mistakes import mistakes
+from training.records import Record, RecordError, read_records, write_records
+from training.tasks import TaskError, clean, load_tasks, save_tasks
+
+LINES = st.lists(st.text(st.characters(exclude_characters="\n\r"), max_size=12), max_size=8)
+PROGRAM = """\
+def scale(values, low, high):
+    if not values:
+        return []
+    best = max(values, key=abs)
+    result = []
+    for value in values[1:]:
+        if low <= value and value < high:
+            result.append(pow(value - low, 2) - 1)
+        value += 1
+    return sorted(result, reverse=True)
+"""
+
+
+@given(LINES, LINES, st.floats(0, 1), st.randoms(use_true_random=False))
+def test_commands_between_two_programs_turn_one_into_the_other(old, new, words, random):
+    pad = Scratchpad(tuple(old))
+    for command in commands_between(old, new, words, random):
+        pad = pad.apply(command)
+    assert pad.lines == tuple(new)
+
+
+@given(LINES, st.floats(0, 1), st.randoms(use_true_random=False))
+def test_every_corruption_is_undone_by_its_command(lines, words, random):
+    donors = Donors.of([PROGRAM])
+    made = corrupt(lines, donors, words, random)
+    assert Scratchpad(made.lines).apply(made.undo).lines == tuple(lines)
+
+
+def test_mistakes_of_many_kinds_are_single_and_different():
+    found = mistakes(PROGRAM, Random(1), 500)
+    assert len({mistake.text for mistake in found}) == len(found) > 50
+    kinds = {mistake.kind for mistake in found}
+    assert kinds >= {
+        "comparison", "arithmetic", "boolean", "off by one", "swapped operands", "variable",
+        "constant", "missing return", "negated condition", "slice", "missing base case",
+        "missing call", "missing line", "missing argument", "swapped arguments", "assignment",
+    }  # fmt: skip
+    assert mistakes(PROGRAM, Random(1), 500) == found
+    assert mistakes("def f(:\n", Random(1), 5) == []
+
+
+def test_judging_tells_what_serving_tells(task, sandbox):
+    broken = task.reference.replace(">", ">=").split("\n")
+    with Judge(task, sandbox) as judge:
+        assert judge.calibrate()
+        found = judge.judge(broken)
+        assert (found.passed, found.total) == (1, 2)
+        assert judge.feedback(found, broken) == (
+            "1 of 2 tests fail\nassert 1: assert 2 == 1\n+  where 2 = above([1, 2, 3], 2)"
+        )
+        assert judge.describe(found).tests == ()
+        assert judge.describe(found).context == "import math"
+    with Judge(task, sandbox, as_pytest=True) as judge:
+        found = judge.judge(broken)
+        assert judge.feedback(found, broken) == (
+            "1 of 2 tests fail\ntest_above: assert 2 == 1\n+  where 2 = above([1, 2, 3], 2)"
+        )
+        assert judge.describe(found).tests == (
+            "def test_above():\n    assert above([1, 2, 3], 2) == 1",
+        )
+        crash = ["def above(values, limit):", "    return undefined"]
+        assert "(line 2): NameError" in judge.feedback(judge.judge(crash), crash)
+
+
+@pytest.mark.parametrize("pytest_share", [0.0, 1.0])
+def test_demonstrations_end_in_success_and_say_the_truth(task, sandbox, pytest_share):
+    recipe = Recipe(per_task=12, pytest=pytest_share, detour=0.4, bare=0.0)
+    donors = Donors.of([PROGRAM])
+    made = list(demonstrations(task, donors, recipe, Random(3), sandbox))
+    assert len(made) == 12
+    assert len({record.episode.start.lines for record in made}) == 12
+    assert any(record.masked for record in made)
+    assert any(len(record.episode.turns) > 1 for record in made)
+    with Judge(task, sandbox, as_pytest=bool(pytest_share)) as judge:
+        for record in made:
+            episode = record.episode
+            assert episode.solved and episode.start.feedback
+            assert record.distance > 0
+            for turn in episode.turns:
+                found = judge.judge(turn.pad.lines)
+                assert turn.passed == found.solved
+                if "ran too long" not in turn.pad.feedback:
+                    assert turn.pad.feedback == judge.feedback(found, turn.pad.lines)
+                assert turn.error is None
+            assert Record.loads(record.dumps()) == record
+
+
+def test_a_reference_that_fails_gives_no_demonstrations(task, sandbox):
+    wrong = evolve(task, reference="def above(values, limit):\n    return 7")
+    assert list(demonstrations(wrong, Donors.of([PROGRAM]), Recipe(), Random(0), sandbox)) == []
+
+
+def test_generation_is_seeded_and_resumes_where_it_was_killed(task, sandbox, tmp_path):
+    tasks = [evolve(task, task_id=f"toy/{n}") for n in range(3)]
+    recipe = Recipe(per_task=3, pytest=0.0)
+
+    def make(name, **options):
+        path = tmp_path / name
+        found = generate(
+            tasks, recipe, path, seed=5, processes=2, sandbox=sandbox, **options
+        )
+        return path, found
+
+    whole, statistics = make("whole.jsonl")
+    assert statistics.records == 9 and statistics.summary()["demonstrations"] == 9
+    half, stopped = make("half.jsonl", deadline=0.0)
+    assert stopped is None and half.read_text().count('{"end"') == 1
+    with half.open("a") as file:  # killed in the middle of a line
+        file.write('{"task_id": "toy/1", "ta')
+    _, resumed = make("half.jsonl")
+    assert half.read_text() == whole.read_text()
+    assert resumed.records == 9
+    assert len(list(read_records(whole))) == 9
+
+
+def test_task_files(task, tmp_path):
+    path = tmp_path / "tasks.jsonl"
+    save_tasks(path, [task])
+    assert load_tasks(str(path)) == [task]
+    with pytest.raises(TaskError, match="no tasks in split test"):
+        load_tasks(str(path), split="test")
+    with pytest.raises(TaskError, match="cannot be read"):
+        load_tasks(str(tmp_path / "none.jsonl"))
+    path.write_text(json.dumps({"task_id": "x", "reference": "y", "tests": []}))
+    with pytest.raises(TaskError, match="line 1"):
+        load_tasks(str(path))
+    path.write_text("{")
+    with pytest.raises(RecordError, match="line 1"):
+        list(read_records(path))
+
+
+def test_cleaning_says_why(task):
+    again = evolve(task, task_id="b", reference=task.reference + "\n# the same\n")
+    renamed = evolve(task, reference=task.reference.replace("total", "count"))
+    broken = evolve(task, task_id="c", reference="def f(:")
+    long = evolve(task, task_id="d", reference="x = 1\n" * 50)
+    found = clean([task, again, broken, long], max_lines=40)
+    assert found.tasks == (task,)
+    assert found.dropped == {"duplicate": 1, "does not parse": 1, "more than 40 lines": 1}
+    assert clean([task], max_lines=40, forbidden=[renamed]).dropped == {
+        "also in an evaluation set": 1
+    }
+
+
+def test_records_are_written_whole_or_not_at_all(tmp_path):
+    def failing():
+        yield from ()
+        raise OSError("no space left")
+
+    with pytest.raises(OSError):
+        write_records(tmp_path / "records.jsonl", failing())
+    assert not (tmp_path / "records.jsonl").exists()
+
+
+def test_harvest_of_a_project(clamp_project, write, interpreter, sandbox):
+    text = (clamp_project / "ranges.py").read_text()
+    write(
+        "more.py",
+        """
+        def middle(values):
+            ordered = sorted(values)
+            return ordered[len(ordered) // 2]
+
+
+        def unused(values):
+            total = sum(values)
+            return total
+
+
+        def short(): return 1
+        """,
+    )
+    write("tests/test_more.py", "from more import middle\n\ndef test_middle():\n    assert middle([3, 1, 2]) == 2\n")
+    write("alone.py", "def alone():\n    a = 1\n    return a\n")
+    found = harvest_project(clamp_project, interpreter, sandbox, max_lines=40)
+    assert [task.entry_point for task in found.tasks] == ["middle"]
+    assert found.dropped["reached by failing tests too"] == 1  # clamp has a bug
+    assert found.dropped["no tests"] == 1
+    (middle,) = found.tasks
+    made = list(demonstrations(middle, Donors.of([text]), Recipe(per_task=4), Random(0), sandbox))
+    assert made and all(record.episode.solved for record in made)
+    (clamp_project / "tests" / "test_more.py").unlink()
+    with pytest.raises(TaskError, match="tests that pass"):
+        harvest_project(clamp_project, interpreter, sandbox, max_lines=40)
+
+
+def test_harvest_of_an_installed_package(interpreter, sandbox):
+    """inflection is somebody else's, with doctests."""
+    found = harvest_package("inflection", interpreter, sandbox, max_lines=40)
+    names = {task.entry_point for task in found.tasks}
+    assert {"camelize", "dasherize", "ordinal", "tableize"} <= names
+    ordinal = next(task for task in found.tasks if task.entry_point == "ordinal")
+    with Judge(ordinal, sandbox) as judge:
+        assert judge.calibrate()
+        lines = [line.replace("% 100", "% 10") for line in ordinal.reference.split("\n")]
+        assert not judge.judge(lines).solved
+    with pytest.raises(TaskError, match="no package"):
+        harvest_package("no_such_package_here", interpreter, sandbox, max_lines=40)

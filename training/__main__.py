@@ -1,0 +1,202 @@
+"""`python -m training`: run a whole pipeline, or one piece of it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+from rich.console import Console
+
+from coe_lsp.errors import CoeError
+from coe_lsp.execution.interpreter import find_interpreter
+from coe_lsp.execution.sandbox import find_sandbox
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 done, 1 not finished in the time given, 2 bad input, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    console = Console()
+    try:
+        return options.command(options, console)
+    except CoeError as error:
+        print(f"training: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("training: interrupted; the same command goes on from here.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="all stages of a configuration; resumes")
+    run.add_argument("--config", type=Path, required=True)
+    run.add_argument("--minutes", type=float, default=float("inf"), help="stop after that long")
+    run.add_argument("--project", help="in place of tasks.project of the configuration")
+    run.add_argument("--out", help="in place of `out` of the configuration")
+    run.set_defaults(command=_run)
+
+    tasks = commands.add_parser("tasks", help="harvest tasks from a project or a package")
+    where = tasks.add_mutually_exclusive_group(required=True)
+    where.add_argument("--project", type=Path)
+    where.add_argument("--package")
+    tasks.add_argument("--python", help="the project's interpreter")
+    tasks.add_argument("--max-lines", type=int, default=40)
+    tasks.add_argument("--sandbox", choices=["auto", "off"], default="auto")
+    tasks.add_argument("--out", type=Path, required=True, help="the task file to write")
+    tasks.set_defaults(command=_tasks)
+
+    evaluate = commands.add_parser("evaluate", help="measure a policy on a task file; resumes")
+    evaluate.add_argument("--tasks", required=True, help="a task file, optionally path#split")
+    evaluate.add_argument("--model", default="qwen2.5-coder-0.5b")
+    evaluate.add_argument("--adapter", type=Path, help="a GGUF adapter")
+    evaluate.add_argument("--policy", choices=["coe", "base", "direct", "s1k"], required=True)
+    evaluate.add_argument("--shots", type=int, default=0)
+    evaluate.add_argument("--samples", type=int, default=4)
+    evaluate.add_argument("--temperature", type=float, default=0.8)
+    evaluate.add_argument("--turns", type=int, default=10)
+    evaluate.add_argument("--visible", type=int, default=0, help="tests shown (0: all)")
+    evaluate.add_argument("--first", type=int, help="only that many tasks")
+    evaluate.add_argument("--free", action="store_true", help="without the grammar")
+    evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument("--sandbox", choices=["auto", "off"], default="auto")
+    evaluate.add_argument("--out", type=Path, required=True, help="the JSON file to write")
+    evaluate.set_defaults(command=_evaluate)
+
+    export = commands.add_parser("export", help="an adapter folder to GGUF")
+    export.add_argument("--adapter", type=Path, required=True)
+    export.add_argument("--model", default="qwen2.5-coder-0.5b")
+    export.add_argument("--merge", choices=["Q8_0", "Q4_K_M", "Q4_0", "F16"], help="a whole model")
+    export.add_argument("--out", type=Path, required=True)
+    export.set_defaults(command=_export)
+
+    report = commands.add_parser("report", help="a table and plots from evaluations")
+    report.add_argument("results", type=Path, nargs="+")
+    report.add_argument("--out", type=Path, required=True, help="a folder")
+    report.set_defaults(command=_report)
+    return parser
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    from training.base import find_base
+    from training.config import read_config
+    from training.run import run_all
+
+    config = read_config(options.config)
+    if options.project:
+        config = attrs.evolve(config, tasks=attrs.evolve(config.tasks, project=options.project))
+    if options.out:
+        config = attrs.evolve(config, out=options.out)
+    if not run_all(config, minutes=options.minutes, console=console):
+        return 1
+    source = find_base(config.model.base)
+    adapter = (Path(config.out) / f"{source.base_key}-coe-v1.gguf").resolve()
+    if adapter.exists():
+        console.print(f"\nThe adapter: {adapter}", soft_wrap=True)
+        model = f" --model {config.model.base}" if config.model.base != "qwen2.5-coder-0.5b" else ""
+        console.print(f"coe-lsp repair{model} --adapter {adapter} FILE", soft_wrap=True)
+        console.print(
+            f'In your project\'s pyproject.toml: [tool.coe] adapter = "{adapter}"',
+            soft_wrap=True,
+            markup=False,
+        )
+    return 0
+
+
+def _tasks(options: argparse.Namespace, console: Console) -> int:
+    from training.harvest import harvest_package, harvest_project
+    from training.tasks import save_tasks
+
+    sandbox = find_sandbox(options.sandbox)
+    with console.status("") as status:
+        show = lambda path: status.update(f"running the tests of {path.name}")  # noqa: E731
+        if options.project:
+            root = options.project.resolve()
+            interpreter = find_interpreter(root, options.python)
+            found = harvest_project(
+                root, interpreter, sandbox, max_lines=options.max_lines, progress=show
+            )
+        else:
+            interpreter = find_interpreter(Path.cwd(), options.python or sys.executable)
+            found = harvest_package(
+                options.package, interpreter, sandbox, max_lines=options.max_lines, progress=show
+            )
+    save_tasks(options.out, found.tasks)
+    console.print(f"{len(found.tasks)} tasks in {options.out}")
+    for reason, count in Counter(found.dropped).most_common():
+        console.print(f"{count:6} left out: {reason}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace, console: Console) -> int:
+    from training.base import BaseError, find_base
+    from training.evaluate import EvaluationConfig, evaluate
+    from training.report import table
+    from training.tasks import load_tasks
+
+    path, _, split = options.tasks.partition("#")
+    tasks = load_tasks(path, split=split or None)[: options.first]
+    source = find_base(options.model)
+    if source.path is None:
+        raise BaseError("Evaluation runs the model as it is served: name a GGUF.")
+    config = EvaluationConfig(
+        policy=options.policy,
+        shots=options.shots,
+        samples=options.samples,
+        temperature=options.temperature,
+        max_turns=options.turns,
+        visible=options.visible,
+        constrained=not options.free,
+        seed=options.seed,
+    )
+    with console.status("") as status:
+        result = evaluate(
+            tasks,
+            source.path,
+            options.adapter,
+            config,
+            options.out,
+            sandbox=find_sandbox(options.sandbox),
+            progress=lambda done, total, solved: status.update(
+                f"{done} of {total} tasks, {solved} solved"
+            ),
+        )
+    row = {options.out.stem: {"config": result["config"], **result["summary"]}}
+    console.print(table(row), markup=False, soft_wrap=True)
+    return 0
+
+
+def _export(options: argparse.Namespace, console: Console) -> int:
+    from training.base import BaseError, find_base
+    from training.export import export_adapter, export_merged
+
+    source = find_base(options.model)
+    if source.path is None:
+        raise BaseError("Export needs the base model as a GGUF.")
+    if options.merge:
+        export_merged(options.adapter, source.path, options.out, options.merge)
+    else:
+        export_adapter(options.adapter, source.path, options.out)
+    console.print(f"{options.out} ({options.out.stat().st_size >> 10} KiB)")
+    return 0
+
+
+def _report(options: argparse.Namespace, console: Console) -> int:
+    from training.report import plot_results, read_results, table
+
+    results = read_results(options.results)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "table.md").write_text(table(results))
+    plots = plot_results(results, options.out)
+    console.print(table(results), markup=False, soft_wrap=True)
+    console.print(*plots)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

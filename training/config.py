@@ -1,0 +1,131 @@
+"""The settings of a training run, read from a TOML file and checked before anything long starts."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import cattrs
+from attrs import field, frozen
+
+from coe_lsp.errors import CoeError
+from training.demonstrations import Recipe
+from training.policy_model import Lora
+from training.rlvr import RlvrConfig
+from training.sft import SftConfig
+
+
+class ConfigError(CoeError):
+    """A configuration cannot be used; the message names the setting."""
+
+
+@frozen
+class ModelConfig:
+    """`base`: a registry name, a GGUF, a folder or a hub repository; `dtype` is its weights'."""
+
+    base: str = "qwen2.5-coder-0.5b"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["cpu", "auto"] = "auto"
+    lora: Lora = field(factory=Lora)
+
+
+@frozen
+class TasksConfig:
+    """Where tasks come from. Paths are relative to the working directory.
+
+    `files`: task files, each optionally as `path#split`, or `mbpp` for the hub. `project` and
+    `packages` are harvested. Tasks whose program is also in one of `exclude` are dropped.
+    """
+
+    files: tuple[str, ...] = ()
+    project: str | None = None
+    python: str | None = None
+    packages: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    max_lines: int = 40
+
+
+@frozen
+class StartsConfig:
+    """Start programs of RLVR: `corrupted` a task, plus what a model got wrong.
+
+    `written`: faulty programs a task that the base model writes (3-shot) and that the SFT model
+    leaves behind in failed chains at `temperature`.
+    """
+
+    corrupted: int = 4
+    written: int = 4
+    temperature: float = 1.2
+    most: int = 20
+    tasks: int = 400
+
+
+@frozen
+class RejectionConfig:
+    """Rejection sampling between SFT and RLVR: chains a program, and how many are kept of each."""
+
+    each: int = 4
+    keep: int = 2
+
+
+@frozen
+class EvaluationPlan:
+    """What the last stage measures: task files, how many tasks of each, samples a task."""
+
+    files: tuple[str, ...] = ()
+    tasks: int = 100
+    samples: int = 4
+    policies: tuple[str, ...] = ("coe", "base")
+
+
+@frozen
+class RunConfig:
+    """Everything about one run. `stages` are those after SFT that are wanted."""
+
+    out: str
+    seed: int = 0
+    processes: int = 2
+    sandbox: Literal["auto", "off"] = "auto"
+    stages: tuple[Literal["rejection", "rlvr"], ...] = ("rlvr",)
+    random_rewards: bool = False
+    held_out: float = 0.05
+    max_tokens: int = 2048
+    model: ModelConfig = field(factory=ModelConfig)
+    tasks: TasksConfig = field(factory=TasksConfig)
+    demonstrations: Recipe = field(factory=Recipe)
+    sft: SftConfig = field(factory=SftConfig)
+    starts: StartsConfig = field(factory=StartsConfig)
+    rejection: RejectionConfig = field(factory=RejectionConfig)
+    rlvr: RlvrConfig = field(factory=RlvrConfig)
+    evaluation: EvaluationPlan = field(factory=EvaluationPlan)
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read a run's settings. ConfigError names what is wrong and where."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from error
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for plain in (int, float, str, bool):
+        converter.register_structure_hook(plain, _exactly(plain))
+    try:
+        return converter.structure(data, RunConfig)
+    except cattrs.BaseValidationError as error:
+        problems = "; ".join(cattrs.transform_error(error, path="config"))
+        raise ConfigError(f"{path}: {problems}.") from error
+
+
+def _exactly(kind: type) -> object:
+    """No silent conversions: "5" is not a number, and 1 is not a switch."""
+
+    def structure(value: object, _: object) -> object:
+        allowed = (int, float) if kind is float else (kind,)
+        if not isinstance(value, allowed) or (kind is not bool and isinstance(value, bool)):
+            raise TypeError(f"expected {kind.__name__}, got {value!r}")
+        return kind(value)
+
+    return structure

@@ -1,0 +1,146 @@
+"""One command for all stages: shows progress, resumes after a kill, and says what was made.
+
+A stage is marked as done in `state.json` when all its files are complete, so a run that was killed
+goes on in the middle of its stage. The settings are kept there too: another configuration in the
+same folder is refused, not mixed in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from coe_lsp.errors import CoeError
+from training import stages
+from training.config import RunConfig
+from training.stages import Run
+
+_BYTES_FREE = 2 << 30
+
+
+class RunError(CoeError):
+    """A run cannot be started as asked."""
+
+
+def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Console) -> bool:
+    """Run what is left of a run; True when all of it is done.
+
+    Raises the stages' own errors for bad input, before any long work where that is possible.
+    """
+    folder = Path(config.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = _State(folder / "state.json", config)
+    check_machine(config, folder)
+    deadline = time.monotonic() + 60 * minutes
+    with Progress(
+        TextColumn("{task.fields[stage]:>14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+    ) as progress:
+        for name, stage in _plan(config):
+            if name in state.done:
+                continue
+            bar = progress.add_task("", total=None, stage=name)
+
+            def report(text: str, done: float, total: float, bar: object = bar) -> None:
+                progress.update(bar, description=text, completed=done, total=total)  # type: ignore[arg-type]
+
+            started = time.monotonic()
+            finished = stage(Run(config, report, deadline))
+            state.spend(name, time.monotonic() - started)
+            if not finished:
+                console.print(f"Stopped in stage {name}; run the same command again to go on.")
+                return False
+            state.finish(name)
+            progress.update(bar, description="done")
+    return True
+
+
+def _plan(config: RunConfig) -> list[tuple[str, Callable[[Run], bool]]]:
+    plan: list[tuple[str, Callable[[Run], bool]]] = [
+        ("tasks", stages.tasks),
+        ("demonstrations", stages.demonstrations),
+        ("sft", stages.sft),
+    ]
+    if config.stages:
+        plan.append(("starts", stages.starts))
+    if "rejection" in config.stages:
+        plan.append(("rejection", stages.rejection))
+    if "rlvr" in config.stages:
+        plan.append(("rlvr", stages.rlvr))
+    plan.append(("export", stages.export))
+    if config.evaluation.files:
+        plan.append(("evaluation", stages.evaluation))
+    return plan
+
+
+class _State:
+    """What is done, and how long it took in seconds."""
+
+    def __init__(self, path: Path, config: RunConfig) -> None:
+        self._path = path
+        settings = attrs.asdict(config)
+        mine = json.loads(json.dumps(settings))
+        if path.exists():
+            self._data = json.loads(path.read_text())
+            if self._data["config"] != mine:
+                changed = [key for key in mine if self._data["config"].get(key) != mine[key]]
+                raise RunError(
+                    f"{path.parent} holds a run with other settings ({', '.join(changed)}): give "
+                    "this one another `out`, or delete that folder."
+                )
+        else:
+            self._data = {"config": mine, "done": [], "seconds": {}}
+            self._write()
+
+    @property
+    def done(self) -> list[str]:
+        return self._data["done"]
+
+    def spend(self, stage: str, seconds: float) -> None:
+        spent = self._data["seconds"]
+        spent[stage] = round(spent.get(stage, 0.0) + seconds, 1)
+        self._write()
+
+    def finish(self, stage: str) -> None:
+        self._data["done"].append(stage)
+        self._write()
+
+    def _write(self) -> None:
+        part = self._path.with_suffix(".part")
+        part.write_text(json.dumps(self._data, indent=1))
+        part.replace(self._path)
+
+
+def check_machine(config: RunConfig, folder: Path) -> None:
+    """RunError if memory or disk will clearly not do; estimated from the base model's size."""
+    from training.base import find_base
+
+    source = find_base(config.model.base)
+    free = shutil.disk_usage(folder).free
+    if free < _BYTES_FREE:
+        raise RunError(
+            f"{folder} has {free >> 20} MiB free; a run needs about {_BYTES_FREE >> 20} MiB."
+        )
+    if source.path is None or not hasattr(os, "sysconf"):
+        return
+    # Quantised weights take 4 to 8 bits; in training 16 or 32, and activations about as much again.
+    factor = 4 if config.model.dtype == "bfloat16" else 8
+    needed = factor * source.path.stat().st_size + 180_000 * config.sft.micro_tokens * 4
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if config.model.device == "cpu" and needed > memory:
+        raise RunError(
+            f"Training {source.name} takes about {needed >> 30} GiB of memory and there are "
+            f"{memory >> 30}: use a smaller base, dtype bfloat16, or smaller sft.micro_tokens."
+        )

@@ -1,0 +1,87 @@
+"""Start programs that are hard: what a model got wrong itself.
+
+Two sources, as in the paper: the base model writes programs for a task from a few examples, and the
+tuned model leaves states behind when its chains fail at a high temperature. A program is kept if it
+fails, differs from the others of its task, and is not absurdly long. The result is a task file with
+`code`, for RLVR and for evaluation alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from attrs import evolve, frozen
+
+from coe_lsp.chain.prompt import TaskDescription, detect_format
+from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.execution.sandbox import Sandbox
+from coe_lsp.models.engine import Engine
+from coe_lsp.models.sampling import Sampling
+from training.answers import answers
+from training.direct import DirectPrompt, extract
+from training.judge import Judge
+from training.rollouts import Generator, Start, roll_out
+from training.tasks import Task
+
+_ANSWER_TOKENS = 384
+_LONGER = 3
+
+
+@frozen
+class Written:
+    """How many programs a task gets, and how they are drawn."""
+
+    each: int = 4
+    shots: int = 3
+    temperature: float = 1.0
+    seed: int = 0
+
+
+def written_by_model(
+    tasks: Sequence[Task],
+    engine: Engine,
+    written: Written,
+    sandbox: Sandbox,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Iterator[Task]:
+    """Faulty programs that the model writes from a task's words and tests."""
+    format = detect_format(engine.chat_template)
+    prompt = DirectPrompt(written.shots, write=True)
+    for number, task in enumerate(tasks):
+        described = TaskDescription(task.prompt, "", task.tests[:3])
+        drawing = Sampling(
+            temperature=written.temperature, max_tokens=_ANSWER_TOKENS, seed=written.seed + number
+        )
+        question = prompt.segments(format, described, Scratchpad(()))
+        found = answers(engine, question, written.each, drawing)
+        yield from _faulty(task, [extract(answer.text) for answer in found], sandbox)
+        progress(number + 1)
+
+
+def left_by_chains(
+    tasks: Sequence[Task],
+    generator: Generator,
+    *,
+    each: int,
+    max_turns: int,
+    sandbox: Sandbox,
+) -> Iterator[Task]:
+    """Last states of chains that failed; `tasks` have the programs to start from as `code`."""
+    for task in tasks:
+        with Judge(task, sandbox) as judge:
+            start = Start(judge, task.start, task.prompt)
+            (chains,) = roll_out(generator, [start], each=each, max_turns=max_turns, threads=1)
+        states = [chain.pad.text for chain in chains if not chain.solved]
+        yield from _faulty(task, states, sandbox)
+
+
+def _faulty(task: Task, programs: Sequence[str], sandbox: Sandbox) -> Iterator[Task]:
+    longest = max(10, _LONGER * (task.reference.count("\n") + 1))
+    different = [p for p in dict.fromkeys(programs) if p and p.count("\n") < longest]
+    if not different:
+        return
+    with Judge(task, sandbox) as judge:
+        judge.calibrate()
+        for number, program in enumerate(different):
+            if program != task.start and not judge.judge(program.split("\n")).solved:
+                yield evolve(task, task_id=f"{task.task_id}#{number}", code=program)
