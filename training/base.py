@@ -2,21 +2,21 @@
 
 A GGUF (a registry name, or a file) is dequantised: what serves is what is trained. A hub repository
 or a folder with transformers' own files works too, for models that no GGUF was made of yet. Context
-bytes come from `coe_lsp.chain`; that the tokens are llama.cpp's own is what a test checks.
+bytes come from `coe_lsp.chain`, tokens from llama.cpp where there is a GGUF.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from attrs import field, frozen
+from attrs import frozen
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-from coe_lsp.chain.prompt import PromptBuilder, Segment, detect_format
+from coe_lsp.chain.prompt import ChatFormat, PromptBuilder, Segment, detect_format
 from coe_lsp.errors import CoeError
 from coe_lsp.models.download import ensure
 from coe_lsp.models.registry import ModelError, check_gguf, resolve
@@ -26,27 +26,28 @@ class BaseError(CoeError):
     """The base model cannot be loaded."""
 
 
-@frozen
 class Tokenizer:
-    """transformers' tokenizer, fed segment by segment as the engine feeds llama.cpp's."""
+    """Text to tokens, segment by segment as the engine does it.
 
-    native: Any
-    format: str = field(init=False)
-    bos: tuple[int, ...] = field(init=False)
+    `encode` gets a text and whether control tokens are allowed in it, `decode` leaves them out.
+    """
 
-    def __attrs_post_init__(self) -> None:
-        format = detect_format(getattr(self.native, "chat_template", None))
-        object.__setattr__(self, "format", format)
-        object.__setattr__(self, "bos", tuple(self.native("").input_ids))
+    def __init__(
+        self,
+        encode: Callable[[str, bool], list[int]],
+        decode: Callable[[Sequence[int]], str],
+        format: ChatFormat,
+        bos: Sequence[int],
+    ) -> None:
+        self._encode = encode
+        self.decode = decode
+        self.format: ChatFormat = format
+        #: What every context begins with; empty for Qwen2.5 and SmolLM2.
+        self.bos = tuple(bos)
 
     def encode(self, segment: Segment) -> list[int]:
         """Tokens of one segment; only special ones may give control tokens."""
-        if not segment.text:
-            return []
-        found = self.native(
-            segment.text, add_special_tokens=False, split_special_tokens=not segment.special
-        )
-        return list(found.input_ids)
+        return self._encode(segment.text, segment.special) if segment.text else []
 
     def tokenize(self, segments: Iterable[Segment], *, add_bos: bool) -> list[int]:
         """Tokens of several segments."""
@@ -57,7 +58,7 @@ class Tokenizer:
 
     def builder(self, *, instructed: bool) -> PromptBuilder:
         """Builds the contexts of this model."""
-        return PromptBuilder(detect_format(self.native.chat_template), instructed=instructed)
+        return PromptBuilder(self.format, instructed=instructed)
 
 
 @frozen
@@ -95,8 +96,34 @@ def find_base(name: str) -> Source:
 
 
 def load_tokenizer(source: Source) -> Tokenizer:
-    """The model's tokenizer. BaseError if the hub or the files will not give it."""
-    return Tokenizer(_load(AutoTokenizer, source))
+    """The model's tokenizer. BaseError if the hub or the files will not give it.
+
+    Of a GGUF it is llama.cpp's own: what transformers reads from it differs (for SmolLM2 in blanks
+    before digits).
+    """
+    if source.path is not None:
+        from coe_lsp.models.context import load_vocabulary
+
+        loaded = load_vocabulary(source.path)
+        vocabulary = loaded.vocabulary
+        return Tokenizer(
+            lambda text, special: vocabulary.encode(text.encode(), special=special),
+            vocabulary.detokenize,
+            detect_format(loaded.chat_template),
+            vocabulary.tokenize([], add_bos=True),
+        )
+    native = _load(AutoTokenizer, source)
+
+    def encode(text: str, special: bool) -> list[int]:
+        found = native(text, add_special_tokens=False, split_special_tokens=not special)
+        return list(found.input_ids)
+
+    return Tokenizer(
+        encode,
+        lambda tokens: native.decode(tokens, skip_special_tokens=True),
+        detect_format(native.chat_template),
+        native("").input_ids,
+    )
 
 
 def load_model(source: Source, *, dtype: torch.dtype) -> Any:

@@ -103,7 +103,7 @@ class TransformersGenerator:
         texts: dict[int, str] = {}
         for chain, row in zip(contexts, written.tolist(), strict=True):
             command = row[: row.index(end)] if end in row else row
-            text = self.tokenizer.native.decode(command, skip_special_tokens=True)
+            text = self.tokenizer.decode(command)
             texts[chain] = text.partition("\n")[0]
         return texts
 

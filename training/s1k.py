@@ -1,9 +1,9 @@
 """The natural-language arm: SFT on s1K's reasoning traces (Muennighoff et al. 2025).
 
 A row asks a question and gives a trace of thought and an answer; the model learns to think, then
-to answer. Rows come from the hub (`simplescaling/s1K`) or from a JSON-lines file with the same fields:
-`question`, `thinking_trajectories` (list of text) and `attempt` or `solution`. The same LoRA and the
-same trainer as for chains of edits; evaluate with the policy `s1k`.
+to answer. Rows come from the hub (`simplescaling/s1K`) or from a JSON-lines file with the
+same fields: `question`, `thinking_trajectories` (list of text) and `attempt` or `solution`. LoRA and
+trainer are those for chains of edits; evaluate with the policy `s1k`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from coe_lsp.chain.prompt import Segment, chat_turn, detect_format, start_of_answer
+from coe_lsp.chain.prompt import Segment, chat_turn, start_of_answer
 from training.base import Tokenizer
 from training.encode import NO_LABEL, Example
 from training.tasks import TaskError
@@ -50,7 +50,7 @@ def encode_traces(
     rows: Iterable[dict[str, Any]], tokenizer: Tokenizer, *, max_tokens: int
 ) -> list[Example]:
     """Question as the user's turn, thought and answer as the model's; cut at `max_tokens`."""
-    format = detect_format(tokenizer.native.chat_template)
+    format = tokenizer.format
     end = tokenizer.builder(instructed=False).command_end
     examples: list[Example] = []
     for row in rows:

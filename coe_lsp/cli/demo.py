@@ -22,7 +22,7 @@ from rich.table import Table
 
 from coe_lsp.cli.progress import BarProgress
 from coe_lsp.cli.repair import write
-from coe_lsp.cli.view import RepairView, show_outcome
+from coe_lsp.cli.view import RepairView, plain_console, plural, show_outcome
 from coe_lsp.errors import CoeError
 from coe_lsp.repair.loading import ModelOptions, llama_policy
 from coe_lsp.repair.outcome import Outcome
@@ -39,7 +39,7 @@ class Bug:
 
 def demo(options: argparse.Namespace) -> int:
     """Run the demo; exit status 0 if at least one bug was repaired."""
-    console = Console()
+    console = plain_console()
     model = ModelOptions(options.model, options.adapter, options.samples, options.seed)
     with (
         resources.as_file(resources.files("coe_lsp") / "demo") as folder,
@@ -52,7 +52,9 @@ def demo(options: argparse.Namespace) -> int:
         project = Path(copy) / "project"
         shutil.copytree(folder / "project", project, ignore=shutil.ignore_patterns("__pycache__"))
         with BarProgress() as progress, llama_policy(model, progress) as loaded:
-            console.print(f"{len(bugs)} bugs, {loaded.model.name}, up to {options.budget:g} s each")
+            console.print(
+                f"{plural(len(bugs), 'bug')}, {loaded.model.name}, up to {options.budget:g} s each"
+            )
             rows = [(bug, _repair(console, project, bug, loaded, options)) for bug in bugs]
     _summary(console, rows)
     return 0 if any(outcome.status == "repaired" for _, outcome in rows) else 1
@@ -80,7 +82,7 @@ def _repair(
         outcome = Repair(request, ready, view).run()
     show_outcome(console, outcome)
     if outcome.new_source is not None:
-        write(request.path, outcome.new_source)
+        write(request.path, outcome)
     console.print(f"{time.monotonic() - started:.1f} s in all", style="dim", highlight=False)
     return outcome
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from coe_lsp import __version__
+from coe_lsp.cli.view import plain_console
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root
 from coe_lsp.execution.interpreter import Interpreter, find_interpreter
@@ -25,7 +26,7 @@ from coe_lsp.models.registry import resolve
 # Each of these must fail inside the sandbox; `assert` 1 must pass, or nothing runs at all.
 _SELF_TEST = (
     "assert 1 + 1 == 2",
-    "import socket; socket.create_connection(('127.0.0.1', 9), 1)",
+    "import socket; socket.create_connection(('127.0.0.1', PORT), 1)",
     "open(HOME + '/coe-lsp-self-test', 'w')",
     "open(SECRET).read()",
 )
@@ -33,7 +34,7 @@ _SELF_TEST = (
 
 def doctor(python: str | None, model: str | None) -> int:
     """Run the checks; exit status 0 if a repair could run now, 1 if not."""
-    console = Console(highlight=False)
+    console = plain_console()
     console.print(f"coe-lsp {__version__}, Python {sys.version.split()[0]}, {sys.platform}")
     checks: list[tuple[str, Callable[[], str]]] = [
         ("interpreter", lambda: _interpreter(python)),
@@ -45,7 +46,7 @@ def doctor(python: str | None, model: str | None) -> int:
     for name, check in checks:
         try:
             console.print(Text.assemble(("  ok   ", "green"), f"{name}: {check()}"))
-        except CoeError as error:
+        except (CoeError, OSError) as error:
             good = False
             console.print(Text.assemble(("  fail ", "bold red"), f"{name}: {error}"))
     return 0 if good else 1
@@ -71,8 +72,10 @@ def _sandbox(python: str | None) -> str:
     with (
         tempfile.TemporaryDirectory() as folder,
         tempfile.NamedTemporaryFile(dir=Path.home(), prefix=".coe-self-test-") as secret,
+        socket.create_server(("127.0.0.1", 0)) as listener,  # there is somebody to be reached
     ):
-        setup = f"HOME, SECRET = {str(Path.home())!r}, {secret.name!r}"
+        port = listener.getsockname()[1]
+        setup = f"HOME, SECRET, PORT = {str(Path.home())!r}, {secret.name!r}, {port}"
         suite = Suite("asserts", Path(folder), None, setup=setup, statements=_SELF_TEST)
         with Worker(suite, _found(python), sandbox) as worker:
             outcomes = [result.outcome for result in worker.run(b"").results]

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,6 +80,13 @@ def _add_test_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--python", metavar="INTERPRETER", help="the Python that runs the tests")
     command.add_argument(
+        "--test-timeout",
+        type=_seconds,
+        default=5.0,
+        metavar="SECONDS",
+        help="what one test may take (5); a file's tests together get twelve times that",
+    )
+    command.add_argument(
         "--sandbox",
         choices=("auto", "off"),
         default="auto",
@@ -90,22 +99,25 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--adapter", metavar="PATH|none", help="a LoRA adapter; default: the one shipped, if any"
     )
-    command.add_argument("--budget", type=_positive_float, default=60.0, metavar="SECONDS")
+    command.add_argument("--budget", type=_seconds, default=60.0, metavar="SECONDS")
     command.add_argument(
-        "--samples", type=_positive_int, default=16, metavar="N", help="chains side by side"
+        "--samples", type=_samples, default=16, metavar="N", help="chains side by side"
     )
     command.add_argument("--seed", type=int, default=0, metavar="N")
 
 
-def _positive_float(text: str) -> float:
-    value = float(text)
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
 
 
-def _positive_int(text: str) -> int:
-    value = int(text)
+def _samples(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
     if not 0 < value <= 64:
         raise argparse.ArgumentTypeError(f"{text} is not between 1 and 64")
     return value
@@ -115,6 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = parser().parse_args(arguments)
     errors = Console(stderr=True)
+    if threading.current_thread() is threading.main_thread():
+        # An orderly end, so that workers and their folders go with us.
+        signal.signal(signal.SIGTERM, _end)
     try:
         return _command(options)
     except CoeError as error:
@@ -127,6 +142,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has gone; there is nobody left to tell.
         sys.stderr.close()
         return 1
+
+
+def _end(number: int, frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _command(options: argparse.Namespace) -> int:

@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 
 from coe_lsp.cli.progress import BarProgress
-from coe_lsp.cli.view import RepairView, show_outcome
+from coe_lsp.cli.view import RepairView, plain_console, show_outcome
 from coe_lsp.errors import CoeError
-from coe_lsp.repair.loading import ModelOptions, llama_policy
+from coe_lsp.repair.loading import ModelOptions, check, llama_policy
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.repair import Repair, Request
 
@@ -31,16 +31,18 @@ def repair(options: argparse.Namespace) -> int:
         sandbox=options.sandbox,
         budget=options.budget,
         samples=options.samples,
+        test_seconds=options.test_timeout,
     )
     model = ModelOptions(options.model, options.adapter, options.samples, options.seed)
     if options.json:
         return _as_json(request, model, options.apply)
-    console = Console()
+    console = plain_console()
+    check(model)
     outcome = watched(console, request, model)
     show_outcome(console, outcome)
     if options.apply and outcome.new_source is not None:
-        write(request.path, outcome.new_source)
-        console.print(f"{request.path} is changed.")
+        write(request.path, outcome)
+        console.print(f"{request.path} is changed.", markup=False)
     return _STATUS[outcome.status]
 
 
@@ -53,21 +55,32 @@ def watched(console: Console, request: Request, model: ModelOptions) -> Outcome:
 def _as_json(request: Request, model: ModelOptions, apply: bool) -> int:
     quiet = RepairView(Console(stderr=True, quiet=True))
     try:
+        check(model)
         with BarProgress() as progress:
             outcome = Repair(request, lambda: llama_policy(model, progress), quiet).run()
         if apply and outcome.new_source is not None:
-            write(request.path, outcome.new_source)
+            write(request.path, outcome)
     except CoeError as error:
         outcome = Outcome("error", str(request.path), request.function, message=str(error))
+    except KeyboardInterrupt:
+        outcome = Outcome("error", str(request.path), request.function, message="Interrupted.")
+        print(json.dumps(outcome.to_json()))
+        raise
     print(json.dumps(outcome.to_json()))
     return _STATUS[outcome.status]
 
 
-def write(path: Path, data: bytes) -> None:
-    """Replace a file's content whole or not at all, keeping its mode. Raises CoeError."""
+def write(path: Path, outcome: Outcome) -> None:
+    """Write the repaired file, whole or not at all, keeping its mode.
+
+    CoeError if that is impossible, or if the file is no longer the one that was repaired.
+    """
     path = path.resolve()
     temporary = None
+    data = outcome.new_source or b""
     try:
+        if path.read_bytes() != outcome.old_source:
+            raise CoeError(f"{path} has changed since it was read: nothing is written.")
         mode = path.stat().st_mode
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".coe-", delete=False) as file:
             temporary = Path(file.name)

@@ -26,6 +26,21 @@ _SHOWN_FAILURES = 8
 _SHOWN_TURNS = 8
 
 
+def plain_console() -> Console:
+    """Standard output; text that is not for a terminal is left as long as it is."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True)
+
+
+def missing_text(baseline: Baseline) -> str:
+    """What to say of tests that were found and did not run; '' if all did."""
+    if not baseline.missing:
+        return ""
+    names = ", ".join(baseline.missing[:3]) + (", ..." if len(baseline.missing) > 3 else "")
+    why = f" ({baseline.detail})" if baseline.detail else ""
+    return f"did not run{why}, so nothing is known of: {names}"
+
+
 class RepairView:
     """A `Watcher` that draws on a console. Use as a context manager around the repair."""
 
@@ -61,6 +76,8 @@ class RepairView:
         )
         for failure in failing[:_SHOWN_FAILURES]:
             self._console.print(failure_text(failure))
+        if missing := missing_text(baseline):
+            self._console.print(missing, style="yellow", markup=False)
         if len(failing) > _SHOWN_FAILURES:
             self._console.print(f"  and {len(failing) - _SHOWN_FAILURES} more")
         self._status = "loading the model" if failing else ""
@@ -74,18 +91,20 @@ class RepairView:
         self._status = "the model reads the function"
 
     def step(self, step: Step) -> None:
-        """Show one turn; off a terminal only one that passes everything."""
+        """Show one turn; off a terminal nothing, since the outcome tells what counts."""
         if self._console.is_terminal and not self._live.is_started:
             self._live.start()
         self._count += 1
-        line = turn_text(step)
-        self._turns.append(line)
+        self._turns.append(turn_text(step))
         self._status = f"{self._count} edits tried"
-        if not self._console.is_terminal and step.passed == step.total:
-            self._console.print(line)
 
     def _render(self) -> RenderableType:
         return Group(*self._turns, Spinner("dots", text=self._status))
+
+
+def plural(count: int, noun: str) -> str:
+    """The count with its noun."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def failure_text(failure: TestResult) -> Text:
@@ -122,14 +141,14 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
         if console.is_terminal:
             console.print(Syntax(outcome.diff.rstrip("\n"), "diff", background_color="default"))
         else:
-            console.print(outcome.diff, end="", markup=False, highlight=False, soft_wrap=True)
+            console.file.write(outcome.diff)  # to the byte, so that it can be applied
         console.print()
     style = {"repaired": "bold green", "already_passing": "green"}.get(outcome.status, "bold red")
     console.print(Text(outcome.message, style))
     if outcome.attempts:
         seconds = outcome.seconds
         console.print(
-            f"{outcome.attempts} different programs tested in {seconds.total:.1f} s",
+            f"{plural(outcome.attempts, 'different program')} tested in {seconds.total:.1f} s",
             style="dim",
             highlight=False,
         )

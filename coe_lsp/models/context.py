@@ -39,6 +39,32 @@ class Cancelled(CoeError):
     """`Engine.cancel` was called; all jobs were dropped."""
 
 
+@frozen
+class LoadedVocabulary:
+    """The vocabulary of a model whose weights were not loaded; lives as long as the process."""
+
+    vocabulary: Vocabulary
+    chat_template: str | None
+
+
+def load_vocabulary(path: Path) -> LoadedVocabulary:
+    """Read only what text needs to become tokens. EngineError if the file is no model."""
+    _check_gguf(path, "model")
+    silence()
+    lib.llama_backend_init()
+    parameters = lib.llama_model_default_params()
+    parameters.vocab_only = True
+    model = lib.llama_model_load_from_file(str(path).encode(), parameters)
+    if not model:
+        raise EngineError(f"Cannot load the model {path}: {last_error('llama.cpp says not why')}.")
+    return LoadedVocabulary(Vocabulary(model), _template(model))
+
+
+def _template(model: Any) -> str | None:
+    template = lib.llama_model_chat_template(model, None)
+    return template.decode("utf-8", "replace") if template else None
+
+
 @define
 class Slot:
     """One llama.cpp sequence: its id and the cache cells it holds, one for each position."""
@@ -100,8 +126,7 @@ class Context:
             raise EngineError(f"Cannot load the model {path}: {why}.")
         self.vocabulary = Vocabulary(self._model)
         self.trained_tokens = int(lib.llama_model_n_ctx_train(self._model))
-        template = lib.llama_model_chat_template(self._model, None)
-        self.chat_template: str | None = template.decode("utf-8", "replace") if template else None
+        self.chat_template = _template(self._model)
         self.name = self._metadata("general.name") or path.stem
 
     def _create(self, cells: int, slots: int, threads: int) -> None:

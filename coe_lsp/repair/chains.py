@@ -108,7 +108,8 @@ class _Runner:
 
     def run(self) -> Found:
         living: dict[int, _Chain] = {}
-        with ThreadPoolExecutor(1, "coe-tests") as tester:
+        tester = ThreadPoolExecutor(1, "coe-tests")
+        try:
             while not self._over():
                 while len(living) < self._search.samples:
                     living[self._next] = _Chain(self._fresh())
@@ -119,13 +120,17 @@ class _Runner:
                 for number in [n for n in living if self._ended(living[n])]:
                     self._policy.forget(number)
                     del living[number]
-        return self._found(False, self._best)
+            return self._found(False, self._best)
+        finally:
+            # Nobody waits for what is queued, least of all who pressed Ctrl-C.
+            tester.shutdown(wait=False, cancel_futures=True)
 
     def _ended(self, chain: _Chain) -> bool:
         if chain.stuck or chain.episode.done:
             return True
         first = self._known[self._start.lines].passed
-        return bool(self._search.focus) and chain.verdicts[-1].passed <= first
+        tried = bool(chain.verdicts) and chain.verdicts[-1].passed <= first
+        return bool(self._search.focus) and tried
 
     def _focus(self, living: dict[int, _Chain]) -> dict[int, int]:
         """The line for the first turn of each fresh chain that gets one."""
@@ -169,7 +174,7 @@ class _Runner:
         winner: _Chain | None = None
         # In order of chains, not of arrival: timing must not decide which of two repairs wins.
         for proposal, attempt, future in sorted(waiting, key=lambda item: item[0].chain):
-            if solved and not future.done():
+            if (solved or self._over()) and not future.done():
                 future.cancel()
                 continue
             chain = living[proposal.chain]

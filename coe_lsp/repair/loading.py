@@ -30,6 +30,11 @@ class ModelOptions:
     seed: int = 0
 
 
+def check(options: ModelOptions) -> None:
+    """Raise what is wrong with the names of model and adapter, before anything long is done."""
+    resolve_adapter(options.adapter, resolve(options.model).base_key)
+
+
 @contextmanager
 def llama_policy(options: ModelOptions, progress: ProgressSink) -> Generator[LoadedPolicy]:
     """Load everything, fetching the weights first if need be; free it at the end."""

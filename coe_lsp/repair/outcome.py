@@ -53,7 +53,7 @@ class ModelUsed:
 
 @frozen
 class Outcome:
-    """What a repair came to; `new_source`, the whole repaired file, is not in the JSON."""
+    """What a repair came to. Not in the JSON: the whole file as it was read, and repaired."""
 
     status: Status
     file: str
@@ -68,10 +68,11 @@ class Outcome:
     model: ModelUsed | None = None
     message: str = ""
     new_source: bytes | None = field(default=None, repr=False)
+    old_source: bytes | None = field(default=None, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        body = attrs.asdict(self, filter=lambda attribute, _: attribute.name != "new_source")
+        body = attrs.asdict(self, filter=lambda attribute, _: attribute.repr is not False)
         body["chain"] = list(body["chain"])
         for name, value in body["seconds"].items():
             body["seconds"][name] = round(value, 3)

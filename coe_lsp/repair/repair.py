@@ -19,11 +19,11 @@ from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root, suites_for
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
-from coe_lsp.execution.suite import Suite, TestResult
+from coe_lsp.execution.suite import Limits, Suite, TestResult
 from coe_lsp.repair.chains import Found, Search, Step, run_chains
 from coe_lsp.repair.outcome import Counts, Link, ModelUsed, Outcome, Seconds
 from coe_lsp.repair.policy import Policy
-from coe_lsp.repair.source import Function, SourceFile, unified_diff
+from coe_lsp.repair.source import Function, SourceFile, locate, unified_diff
 from coe_lsp.repair.task import describe, feedback_text
 from coe_lsp.repair.verify import Baseline, TestBench, Verifier, measure, relative
 
@@ -33,7 +33,10 @@ _SHARES = (0.6, 0.25, 0.15)
 
 @frozen
 class Request:
-    """What to repair and how far to go. `budget` is in seconds of wall time for the search."""
+    """What to repair and how far to go. `budget` is in seconds of wall time for the search.
+
+    `test_seconds` is what one test may take; a file's tests together get twelve times that.
+    """
 
     path: Path
     function: str | None = None
@@ -42,6 +45,12 @@ class Request:
     sandbox: Literal["auto", "off"] = "auto"
     budget: float = 60.0
     samples: int = 16
+    test_seconds: float = 5.0
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds on the tests as they are: one of them, and all of the file's together."""
+        return Limits(test_seconds=self.test_seconds, wall_seconds=12 * self.test_seconds)
 
 
 @frozen
@@ -94,16 +103,14 @@ class Repair:
         """Repair. Raises CoeError for whatever the user has to put right first."""
         started = time.monotonic()
         request = self._request
-        path = request.path.resolve()
-        if not path.is_file():
-            raise CoeError(f"There is no file {request.path}.")
+        path = locate(request.path)
         source = SourceFile.read(path)
         root = find_root(path)
         named = source.find(request.function) if request.function else None
         interpreter = find_interpreter(root, request.python)
         suites = suites_for(path, root, interpreter, request.tests)
         sandbox = find_sandbox(request.sandbox)
-        with TestBench(suites, interpreter, sandbox) as bench:
+        with TestBench(suites, interpreter, sandbox, request.limits) as bench:
             self._bench = bench
             outcome = self._repair(bench, source, named, root)
             seconds = evolve(outcome.seconds, total=time.monotonic() - started, tests=bench.seconds)
@@ -154,7 +161,7 @@ class Repair:
         loaded: LoadedPolicy,
         deadline: float,
     ) -> tuple[Found, Verifier]:
-        verifier = Verifier(bench, baseline, target)
+        verifier = Verifier(bench, baseline, target, deadline)
         self._watcher.target(target, verifier.goal)
         task = describe(baseline.source, target, bench.suites, verifier.goal)
         lines = baseline.source.scratch_lines(target)
@@ -206,6 +213,7 @@ class Repair:
             chain=chain,
             message=message,
             new_source=data,
+            old_source=source.encode(source.lines),
         )
 
 

@@ -31,6 +31,19 @@ class SourceError(CoeError):
     """The file cannot be repaired as it is."""
 
 
+def locate(path: Path) -> Path:
+    """The absolute path of a file that the user named. SourceError if there is no such file."""
+    try:
+        found = path.expanduser().resolve()
+        if found.is_dir():
+            raise SourceError(f"{path} is a folder; name a Python file in it.")
+        if not found.is_file():
+            raise SourceError(f"There is no file {path}.")
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, a null byte
+        raise SourceError(f"{str(path)[:200]} is not a usable path: {error}.") from error
+    return found
+
+
 @frozen
 class Function:
     """A function by its qualified name; lines are 1-based and include decorators."""

@@ -22,7 +22,7 @@ _IMPORT_LINES = 12
 _CLASS_LINES = 14
 _TEST_LINES = 14
 _TESTS = 3
-_NOISE = re.compile(r"\AAssertionError: (?=assert )|\A[\w.]*TestTimeout: ")
+_NOISE = re.compile(r"\AAssertionError: (?=assert )")
 
 
 def describe(

@@ -6,7 +6,9 @@ candidates of one function against it. Nothing here knows about models or edits.
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,8 +26,11 @@ _TRACED_PASSING = 60
 _GUARDS = 200
 # Ids under which a suite reports that none of its tests could run.
 _WHOLE_SUITE = frozenset({"doctest", "program", "pytest", "collection"})
+_DOCTEST = re.compile(r"doctest(::.*)?\Z", re.DOTALL)
+_STATEMENT = re.compile(r"(assert \d+|program)\Z")
 # A candidate may be this many times slower than the original before it counts as hanging.
 _SLOWER = 5.0
+_UNKNOWN = 0.2
 
 
 class TestBench:
@@ -102,11 +107,11 @@ class TestBench:
 
 
 def _belongs(test: str, suite: Suite) -> bool:
-    if suite.kind == "doctest":
-        return test.startswith("doctest")
-    if suite.kind == "asserts":
-        return test.startswith("assert ") or test == "program"
-    return not test.startswith(("doctest", "assert ", "program"))
+    if _DOCTEST.match(test):
+        return suite.kind == "doctest"
+    if _STATEMENT.match(test):
+        return suite.kind == "asserts"
+    return suite.kind in ("pytest", "unittest")
 
 
 def _merge(runs: Sequence[Run]) -> Run:
@@ -130,7 +135,10 @@ def _merge(runs: Sequence[Run]) -> Run:
 
 @frozen
 class Baseline:
-    """What the tests say of the file as it is. Line numbers are those of the file."""
+    """What the tests say of the file as it is. Line numbers are those of the file.
+
+    `missing` tests were found but did not run, since the process ended before; `detail` says why.
+    """
 
     source: SourceFile
     results: Mapping[str, TestResult]
@@ -138,8 +146,8 @@ class Baseline:
     entries: Mapping[str, frozenset[int]]
     suspicion: Suspicion
     seconds: float
-    status: str
     detail: str
+    missing: tuple[str, ...] = ()
 
     @property
     def failing(self) -> tuple[TestResult, ...]:
@@ -207,8 +215,8 @@ def measure(bench: TestBench, source: SourceFile) -> Baseline:
         entries=traced.entries,
         suspicion=suspicion(results.values(), traced.lines),
         seconds=plain.seconds,
-        status=plain.status,
         detail=plain.detail,
+        missing=tuple(test for test in plain.collected if test not in results),
     )
 
 
@@ -254,14 +262,24 @@ def verdict(
 class Verifier:
     """Judges candidates of one function."""
 
-    def __init__(self, bench: TestBench, baseline: Baseline, function: Function) -> None:
+    def __init__(
+        self,
+        bench: TestBench,
+        baseline: Baseline,
+        function: Function,
+        deadline: float = float("inf"),
+    ) -> None:
+        """Past the `deadline` (of `time.monotonic`) verdicts are `cancelled`."""
         self.function = function
+        self._deadline = deadline
         self.goal = baseline.goal(function)
         self.guards = baseline.guards(function)
         self._bench = bench
         self._baseline = baseline
         results = baseline.results
-        times = [results[test].seconds for test in self.tests if test in results]
+        known = [results[test] for test in self.tests if test in results]
+        # How long a test takes that hangs now, nobody knows; what passes seldom takes seconds.
+        times = [_UNKNOWN if r.outcome == "timeout" else r.seconds for r in known]
         self._limits = limits_for(bench.limits, times)
 
     @property
@@ -280,8 +298,14 @@ class Verifier:
         except UnicodeEncodeError as error:
             detail = f"the file's encoding cannot hold {error.object[error.start]!r}"
             return verdict([], self.tests, detail=detail)
-        run = self._bench.run(data, self.tests, limits=self._limits)
-        return verdict(run.results, self.tests, detail=run.detail, status=run.status)
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            return verdict([], self.tests, status="cancelled")
+        limits = evolve(self._limits, wall_seconds=min(self._limits.wall_seconds, left))
+        run = self._bench.run(data, self.tests, limits=limits)
+        late = run.status == "timeout" and limits != self._limits
+        status = "cancelled" if late else run.status
+        return verdict(run.results, self.tests, detail=run.detail, status=status)
 
     def breaks(self, lines: Sequence[str]) -> tuple[str, ...]:
         """Tests of the file that passed before and no longer do: none in a good patch."""
@@ -295,7 +319,7 @@ class Verifier:
 def _passes(test: str, known: Mapping[str, TestResult]) -> bool:
     """Whether a test passed; what could not even be collected passes if all that is in it does."""
     if test in known:
-        return known[test].outcome in ("passed", "skipped")
+        return known[test].outcome == "passed"  # to skip is not to pass
     inside = [
         result
         for name, result in known.items()

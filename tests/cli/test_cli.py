@@ -9,6 +9,10 @@ import time
 
 import pytest
 
+from coe_lsp.cli.repair import write
+from coe_lsp.errors import CoeError
+from coe_lsp.repair.outcome import Outcome
+
 
 def coe(*arguments, **options):
     return subprocess.run(
@@ -44,11 +48,16 @@ def test_already_passing(clamp_project):
         (["repair", "ranges.py", "--model", "no-such-model"], "no-such-model"),
         (["repair", "ranges.py", "--adapter", "missing.gguf"], "no adapter file missing.gguf"),
         (["repair", "ranges.py", "--budget", "-1"], "not a positive number"),
+        (["repair", "ranges.py", "--budget", "soon"], "soon is not a positive number"),
+        (["repair", "tests"], "tests is a folder"),
+        (["repair", "a" * 300], "not a usable path"),
+        (["tests", "loop.py"], "loop.py"),
         (["models", "path", "no-such-model"], "no-such-model"),
         (["demo", "--only", "nothing-like-it"], "No bug of the demo"),
     ],
 )
 def test_bad_input_is_status_2_and_a_sentence(clamp_project, arguments, message):
+    (clamp_project / "loop.py").symlink_to("loop.py")
     done = coe(*arguments, cwd=clamp_project)
     assert done.returncode == 2
     assert message in " ".join(done.stderr.split())
@@ -117,3 +126,21 @@ def test_models_list():
     done = coe("models", "list")
     assert done.returncode == 0
     assert "qwen2.5-coder-0.5b" in done.stdout
+
+
+def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path):
+    path = tmp_path / "mod.py"
+    outcome = Outcome("repaired", "mod.py", old_source=b"old\r\n", new_source=b"new\r\n")
+    path.write_bytes(b"old\r\n# mine\r\n")
+    with pytest.raises(CoeError, match="has changed"):
+        write(path, outcome)
+    assert path.read_bytes() == b"old\r\n# mine\r\n"
+    path.write_bytes(b"old\r\n")
+    write(path, outcome)
+    assert path.read_bytes() == b"new\r\n"
+
+
+def test_brackets_of_the_users_are_shown(clamp_project):
+    done = coe("tests", clamp_project / "ranges.py", "--tests", "assert [clamp(5, 0, 9)][0] == 5")
+    assert "assert [clamp(5, 0, 9)][0] == 5" in done.stdout
+    assert done.returncode == 0

@@ -217,3 +217,15 @@ def test_without_sandbox_the_same_results(clamp_project, interpreter):
     with Worker(clamp_suite(clamp_project), interpreter, Sandbox("off")) as worker:
         assert outcomes(worker.run())["test_high"] == "failed"
         assert not (clamp_project / "tests" / "__pycache__").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["addopts = '--ff'", "addopts = '--lf -x'", "cache_dir = '.c'\nfilterwarnings = ['error::pytest.PytestConfigWarning']"],
+)
+def test_options_of_the_cache_plugin_are_the_users_right(clamp_project, worker_for, options):
+    text = f"[tool.pytest.ini_options]\n{options}\n"
+    (clamp_project / "pyproject.toml").write_text(text)
+    run = worker_for(clamp_suite(clamp_project)).run()
+    assert outcomes(run) == {"test_low": "passed", "test_high": "failed", "test_inside": "passed"}
+    assert not (clamp_project / ".c").exists()

@@ -1,9 +1,11 @@
 """Repairs from end to end with a scripted policy: real files, real worker, real tests."""
 
 import contextlib
+import time
 from pathlib import Path
 
 import pytest
+from conftest import CLAMP, TEST_CLAMP
 
 from coe_lsp.errors import CoeError
 from coe_lsp.repair.outcome import ModelUsed
@@ -165,3 +167,63 @@ def test_syntax_error_in_the_file(write, tmp_path):
     write("test_mod.py", "from mod import one, two\n\ndef test_one():\n    assert one() == 1\n")
     outcome = repair(path, Scripted(["### REPL 2 >>>    return 1"]))
     assert (outcome.status, outcome.function) == ("repaired", "one")
+
+
+def test_a_skipped_test_is_no_proof(write, tmp_path):
+    path = write("loading.py", "def load(n):\n    return {}\n")
+    write("pyproject.toml", "")
+    write(
+        "test_loading.py",
+        """
+        import pytest
+        from loading import load
+
+        def test_load():
+            got = load(1)
+            if got is None:
+                pytest.skip("nothing there")
+            assert got == {"n": 1}
+        """,
+    )
+    assert repair(path, Scripted(["### REPL 2 >>>    return None"])).status == "failed"
+    fixed = repair(path, Scripted(["### REPL 2 >>>    return {'n': n}"]))
+    assert fixed.status == "repaired"
+
+
+@pytest.mark.parametrize("folder", ["programs", "doctests", "assert 1"])
+def test_folders_may_be_called_what_they_like(write, tmp_path, folder):
+    path = write(f"{folder}/ranges.py", CLAMP)
+    write(f"{folder}/test_ranges.py", TEST_CLAMP)
+    write(
+        "pyproject.toml",
+        "[tool.pytest.ini_options]\npythonpath = ['.', 'programs', 'doctests', 'assert 1']\n",
+    )
+    outcome = repair(path, Scripted([FIX]))
+    assert (outcome.status, outcome.function) == ("repaired", "clamp")
+
+
+def test_hanging_candidates_do_not_outlast_the_budget(clamp_project):
+    path = clamp_project / "ranges.py"
+    hang = [[f"### REPL 5 >>>        while value != {n} or True: pass"] for n in range(40)]
+    started = time.monotonic()
+    outcome = repair(path, Scripted(*hang), budget=2.0, samples=40)
+    assert outcome.status == "failed"
+    assert time.monotonic() - started < 12  # one candidate takes 1.5 s to be given up
+
+
+def test_tests_that_did_not_run_are_named(write, tmp_path):
+    path = write("ranges.py", CLAMP)
+    write("pyproject.toml", "")
+    write(
+        "test_ranges.py",
+        TEST_CLAMP
+        + "\n    def test_exit():\n        import os\n        os._exit(0)\n\n    def test_last():\n        pass\n",
+    )
+    seen = []
+
+    class Watching(Log):
+        def baseline(self, baseline, suites):
+            seen.append(baseline.missing)
+
+    repair(path, Scripted([]), Watching(), budget=0.5)
+    assert seen == [("test_ranges.py::test_last",)]

@@ -2,15 +2,12 @@
 
 import pytest
 
-for package in ("torch", "transformers", "peft", "accelerate", "libcst", "gguf", "matplotlib"):
-    pytest.importorskip(package, reason="needs pip install '.[test,train]'")
-
-import gguf
-import torch
-
-from training.tasks import Task
+gguf = pytest.importorskip("gguf", reason="needs pip install '.[test,train]'")
+torch = pytest.importorskip("torch", reason="needs pip install '.[test,train]'")
 
 LAYERS = 2
+# Two tests at once would otherwise fight for the cores.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +55,8 @@ def tiny_model(tiny_gguf):
 
 @pytest.fixture(scope="session")
 def task():
+    from training.tasks import Task
+
     return Task(
         task_id="toy/above",
         prompt="Count the values above a limit.",

@@ -118,9 +118,7 @@ def test_generation_is_seeded_and_resumes_where_it_was_killed(task, sandbox, tmp
 
     def make(name, **options):
         path = tmp_path / name
-        found = generate(
-            tasks, recipe, path, seed=5, processes=2, sandbox=sandbox, **options
-        )
+        found = generate(tasks, recipe, path, seed=5, processes=2, sandbox=sandbox, **options)
         return path, found
 
     whole, statistics = make("whole.jsonl")
@@ -192,7 +190,10 @@ def test_harvest_of_a_project(clamp_project, write, interpreter, sandbox):
         def short(): return 1
         """,
     )
-    write("tests/test_more.py", "from more import middle\n\ndef test_middle():\n    assert middle([3, 1, 2]) == 2\n")
+    write(
+        "tests/test_more.py",
+        "from more import middle\n\ndef test_middle():\n    assert middle([3, 1, 2]) == 2\n",
+    )
     write("alone.py", "def alone():\n    a = 1\n    return a\n")
     found = harvest_project(clamp_project, interpreter, sandbox, max_lines=40)
     assert [task.entry_point for task in found.tasks] == ["middle"]

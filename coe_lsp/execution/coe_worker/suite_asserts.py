@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 from coe_worker.candidate import remember_lines
+from coe_worker.child import TestTimeout
 from coe_worker.modules import import_file
 
 PROGRAM = "<program>"
@@ -117,4 +118,6 @@ def _is_literal(node: ast.expr) -> bool:
 
 def _describe(statement: str, error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, TestTimeout):
+        text = str(error)
     return f"{text}\n in {statement.strip()}"

@@ -31,7 +31,9 @@ def serve(suite: dict[str, Any], zygote: Any) -> None:
     plugin = _Plugin(pytest, suite, zygote, child)
     # What pytest itself prints goes where nobody reads; the child takes its stream back.
     sys.stdout = open(os.devnull, "w", encoding="utf-8")
-    options = ["-s", "-q", "-p", "no:cacheprovider", "--tb=native", "--color=no"]
+    # The cache plugin stays, since options of the user's may belong to it; it finds an empty cache.
+    cache = os.path.join(os.environ["COE_SCRATCH"], "pytest-cache")
+    options = ["-s", "-q", "-o", "cache_dir=" + cache, "--tb=native", "--color=no", "--maxfail=0"]
     # Plugins that spawn workers, reorder tests or trace lines get in the way of all we do.
     if importlib.util.find_spec("xdist"):
         options += ["-n", "0"]
@@ -152,7 +154,7 @@ class _Plugin:
         error = call.excinfo.value
         detail = call.excinfo.exconly(tryshort=True)
         if isinstance(error, TestTimeout):
-            outcome = "timeout"
+            outcome, detail = "timeout", str(error)
         else:
             outcome = "failed" if report.when == "call" else "error"
         child.result(test, outcome, detail, child.line_of(error.__traceback__, error))

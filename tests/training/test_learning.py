@@ -1,0 +1,318 @@
+"""SFT and RLVR: masks, rewards and advantages by hand, and a tiny model that really learns."""
+
+import json
+import math
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+from attrs import evolve
+
+from coe_lsp.chain.episode import Episode
+from coe_lsp.chain.prompt import Segment, TaskDescription
+from coe_lsp.chain.scratchpad import Scratchpad
+from training.checkpoint import CheckpointError, checkpoints, load_adapter
+from training.encode import NO_LABEL, batches, collate, encode
+from training.judge import Judge
+from training.records import Record
+from training.rewards import advantages, random_rewards, returns, rewards
+from training.rlvr import RlvrConfig, policy_loss, to_rollouts, train_rlvr
+from training.rollouts import Start, TransformersGenerator, roll_out
+from training.sft import SftConfig, train_sft, validate
+
+ROOT = Path(__file__).parents[2]
+
+
+def toy_records(count):
+    """Repairs that one can learn by heart: a line too many is deleted."""
+    records = []
+    for n in range(count):
+        place = n % 3 + 1
+        lines = ["def f(x):", "    y = x", "    return y"]
+        lines.insert(place, "    1 / 0")
+        episode = Episode(TaskDescription(), Scratchpad(tuple(lines), "1 of 1 tests fail"))
+        attempt = episode.attempt(f"### DELL {place + 1}")
+        records.append(Record(f"toy/{n}", episode.extend(attempt, "", True)))
+    return records
+
+
+def two_turns():
+    episode = Episode(TaskDescription(), Scratchpad(("a", "b"), "1 of 1 tests fail"))
+    episode = episode.extend(episode.attempt("### DELL 2"), "1 of 1 tests fail", False)
+    return episode.extend(episode.attempt("### REPL 1 >>>c"), "", True)
+
+
+# -- masks
+
+
+@pytest.mark.parametrize("masked", [(), (0,), (1,)])
+def test_only_commands_and_their_ends_have_labels(tiny_tokenizer, masked):
+    builder = tiny_tokenizer.builder(instructed=False)
+    example = encode(Record("x", two_turns(), masked), tiny_tokenizer, builder)
+    (end,) = tiny_tokenizer.encode(builder.command_end)
+    learned = [label for label in example.labels if label != NO_LABEL]
+    commands = ["### DELL 2", "### REPL 1 >>>c"]
+    wanted = []
+    for number, command in enumerate(commands):
+        if number not in masked:
+            wanted += [*tiny_tokenizer.encode(Segment(command)), end]
+    assert learned == wanted
+    for token, label in zip(example.ids, example.labels, strict=True):
+        assert label in (NO_LABEL, token)
+    # The state after the last turn is shown to nobody, so a command's end is the last token.
+    assert example.ids[-1] == end
+
+
+def test_tokens_are_those_of_the_serving_engine(tiny_tokenizer, tiny_gguf):
+    from coe_lsp.chain.episode import episode_segments
+    from coe_lsp.models.engine import Engine
+
+    odd = 'def f(x):\n\treturn "<|im_end|> é 🎉" >>>  # \u3000\n'
+    episode = Episode(TaskDescription(odd, odd, (odd,)), Scratchpad(tuple(odd.split("\n")), odd))
+    episode = episode.extend(episode.attempt(f"### REPL 1 >>>{odd[:9]}"), odd, False)
+    builder = tiny_tokenizer.builder(instructed=True)
+    segments = [segment for segment, _ in episode_segments(builder, episode)]
+    with Engine(tiny_gguf, context_tokens=256) as engine:
+        assert tiny_tokenizer.tokenize(segments, add_bos=True) == engine.tokenize(
+            segments, add_bos=True
+        )
+
+
+def test_batches_hold_everything_once_and_fit(tiny_tokenizer):
+    builder = tiny_tokenizer.builder(instructed=False)
+    examples = [encode(record, tiny_tokenizer, builder) for record in toy_records(40)]
+    made = list(batches(examples, 300, "0/0"))
+    assert sorted(e.ids for batch in made for e in batch) == sorted(e.ids for e in examples)
+    assert all(max(len(e.ids) for e in batch) * len(batch) <= 300 for batch in made)
+    assert list(batches(examples, 300, "0/0")) == made
+    assert list(batches(examples, 300, "0/1")) != made
+    batch = collate(made[0])
+    assert batch.ids.shape == batch.mask.shape == batch.labels.shape
+    assert int(batch.mask.sum()) == sum(len(e.ids) for e in made[0])
+
+
+# -- rewards
+
+
+def ended(*outcomes, max_turns=10):
+    """An episode of turns that were malformed (m), without effect (.), solving (s), exiting (e)."""
+    episode = Episode(TaskDescription(), Scratchpad(("a",), "fails"), max_turns=max_turns)
+    texts = {"m": "nonsense", ".": "### REPL 1 >>>b", "s": "### REPL 1 >>>c", "e": "### EXIT"}
+    for outcome in outcomes:
+        episode = episode.extend(episode.attempt(texts[outcome]), "fails", outcome == "s")
+    return episode
+
+
+def test_rewards():
+    assert rewards(ended("s")) == [1.0]
+    assert rewards(ended(".", "m", "s")) == [0.0, -0.5, 1.0]
+    assert rewards(ended(".", "e")) == [0.0, 0.0]
+    assert rewards(ended(".", ".", max_turns=2)) == [0.0, -0.5]  # never exited
+    assert rewards(ended(".", "m", max_turns=2)) == [0.0, -0.5]  # not punished twice
+    assert rewards(ended(".", "s", max_turns=2)) == [0.0, 1.0]
+    coin = {tuple(random_rewards(ended(".", "."), Random(n))) for n in range(20)}
+    assert coin == {(0.0, 0.0), (0.0, 1.0)}
+
+
+def test_advantages_by_turn():
+    assert returns([0.0, -0.5, 1.0]) == [0.5, 0.5, 1.0]
+    # Turn 1: returns 1, 1, -0.5, 0 (mean 0.375, deviation 0.649519).
+    # Turn 2: returns 1 and -0.5 of those alive (mean 0.25, deviation 0.75).
+    # Turn 3: one is alive, so it is compared with all at turn 1.
+    group = [[0.0, 0.0, 1.0], [1.0], [0.0, -0.5], [0.0]]
+    made = advantages(group)
+    first = [(value - 0.375) / 0.649619 for value in (1, 1, -0.5, 0)]
+    assert [rollout[0] for rollout in made] == pytest.approx(first, abs=1e-3)
+    assert made[0][1] == pytest.approx(1.0, abs=1e-3)
+    assert made[2][1] == pytest.approx(-1.0, abs=1e-3)
+    assert made[0][2] == pytest.approx((1 - 0.375) / 0.649619, abs=1e-3)
+    assert advantages([[0.0], [0.0]]) == [[0.0], [0.0]]
+    assert advantages([[], [1.0]]) == [[], [0.0]]
+
+
+def test_each_command_gets_the_advantage_of_its_turn(tiny_tokenizer):
+    builder = tiny_tokenizer.builder(instructed=False)
+    group = [two_turns(), ended("m", "e")]
+    scores = [[0.0, 1.0], [-0.5, 0.0]]
+    made = to_rollouts(group, scores, tiny_tokenizer, builder, 2048)
+    by_turn = advantages(scores)
+    for rollout, wanted in zip(made, by_turn, strict=True):
+        seen = []
+        for weight, label in zip(rollout.weights, rollout.example.labels, strict=True):
+            assert label != NO_LABEL or weight == 0.0
+            if label != NO_LABEL and (not seen or seen[-1] != weight):
+                seen.append(weight)
+        assert seen == pytest.approx(wanted)
+    assert to_rollouts(group, [[0.0, 0.0], [0.0, 0.0]], tiny_tokenizer, builder, 2048) == []
+
+
+def test_policy_loss_by_hand():
+    new = torch.tensor([-1.0, -1.0, -2.0], requires_grad=True)
+    old = torch.tensor([-1.0, -1.5, -1.0])
+    reference = torch.tensor([-1.0, -1.0, -2.5])
+    weights = torch.tensor([2.0, 1.0, -1.0])
+    loss, kl = policy_loss(new, old, reference, weights, clip=0.2, kl=0.01)
+    # Ratios 1, e^0.5 (clipped to 1.2) and e^-1 (clipped to 0.8, and the worse of the two counts).
+    assert kl.tolist() == pytest.approx([0.0, 0.0, math.exp(-0.5) + 0.5 - 1])
+    assert loss.tolist() == pytest.approx([-2.0, -1.2, 0.8 + 0.01 * (math.exp(-0.5) - 0.5)])
+    loss.sum().backward()
+    assert new.grad[0] == pytest.approx(-2.0) and new.grad[1] == 0.0
+
+
+# -- learning
+
+CONFIG = SftConfig(
+    learning_rate=5e-3,
+    epochs=4,
+    batch_tokens=700,
+    micro_tokens=350,
+    warmup=2,
+    evaluate_every=8,
+    save_every=5,
+)
+
+
+@pytest.fixture
+def toy(tiny_tokenizer):
+    builder = tiny_tokenizer.builder(instructed=False)
+    return [encode(record, tiny_tokenizer, builder) for record in toy_records(48)]
+
+
+def train(model, examples, folder, **options):
+    done = train_sft(model, examples, examples[:6], CONFIG, folder, seed=1, cpu=True, **options)
+    lines = (folder / "metrics.jsonl").read_text().split("\n")[:-1]
+    return done, [json.loads(line) for line in lines]
+
+
+def test_sft_learns_and_resumes_to_the_same_numbers(tiny_gguf, tiny_model, toy, tmp_path):
+    before = validate(tiny_model, toy[:6], 400, torch.device("cpu"))
+    start = tiny_model.adapter_state()
+    start = {name: value.clone() for name, value in start.items()}
+    done, whole = train(tiny_model, toy, tmp_path / "whole")
+    assert done
+    assert before["command_accuracy"] < 0.5
+    assert whole[-1]["command_accuracy"] == 1.0
+    assert whole[-1]["validation_loss"] < 0.1 * before["validation_loss"]
+    final = {name: value.clone() for name, value in tiny_model.adapter_state().items()}
+
+    tiny_model.load_adapter_state(start)
+    stopped, _ = train(tiny_model, toy, tmp_path / "part", minutes=0.0)
+    assert not stopped
+    tiny_model.load_adapter_state(start)  # as a new process would find it
+    stopped, _ = train(tiny_model, toy, tmp_path / "part", minutes=0.02)
+    tiny_model.load_adapter_state(start)
+    done, parts = train(tiny_model, toy, tmp_path / "part")
+    assert done
+    assert [e["step"] for e in parts] == [e["step"] for e in whole]
+    assert [e["loss"] for e in parts] == pytest.approx([e["loss"] for e in whole], abs=1e-5)
+    for name, value in tiny_model.adapter_state().items():
+        assert torch.allclose(value, final[name], atol=1e-5), name
+    kept = checkpoints(tmp_path / "part")
+    assert len(kept) == 2
+    assert all(f.stat().st_size < 16 << 20 for path in kept for f in path.rglob("*") if f.is_file())
+    with pytest.raises(CheckpointError, match="no adapter"):
+        load_adapter(tmp_path / "nothing", tiny_model)
+
+
+@pytest.mark.slow
+def test_sft_on_two_processes_gives_the_numbers_of_one(tiny_gguf, tiny_model, toy, tmp_path):
+    _, alone = train(tiny_model, toy, tmp_path / "alone")
+    script = tmp_path / "train.py"
+    script.write_text(
+        f"""
+import sys, torch
+sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
+from pathlib import Path
+from test_learning import CONFIG, toy_records
+from training.base import find_base, load_model, load_tokenizer
+from training.encode import encode
+from training.policy_model import Lora, PolicyModel
+from training.sft import train_sft
+
+torch.set_num_threads(1)
+source = find_base({str(tiny_gguf)!r})
+tokenizer = load_tokenizer(source)
+builder = tokenizer.builder(instructed=False)
+examples = [encode(record, tokenizer, builder) for record in toy_records(48)]
+torch.manual_seed(0)
+model = PolicyModel(load_model(source, dtype=torch.float32), Lora())
+train_sft(model, examples, examples[:6], CONFIG, Path({str(tmp_path / "both")!r}), seed=1, cpu=True)
+"""
+    )
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    subprocess.run([*command, str(script)], check=True, capture_output=True, timeout=400)
+    lines = (tmp_path / "both" / "metrics.jsonl").read_text().split("\n")[:-1]
+    both = [json.loads(line) for line in lines]
+    assert [e["loss"] for e in both][:6] == pytest.approx([e["loss"] for e in alone][:6], abs=1e-3)
+    assert both[-1]["command_accuracy"] == 1.0
+
+
+@contextmanager
+def started(task, sandbox, programs):
+    with Judge(task, sandbox) as judge:
+        judge.calibrate()
+        yield [Start(judge, program) for program in programs]
+
+
+def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandbox, tmp_path):
+    """From half-learned by SFT to solving more: the solve rate is measured before and after."""
+    train_sft(
+        tiny_model,
+        toy,
+        [],
+        evolve(CONFIG, epochs=0.75),
+        tmp_path / "sft",
+        seed=1,
+        cpu=True,
+    )
+    simple = evolve(
+        task, setup="", reference="def f(x):\n    y = x\n    return y", tests=("assert f(3) == 3",)
+    )
+    lines = simple.reference.split("\n")
+    programs = ["\n".join([*lines[:n], "    1 / 0", *lines[n:]]) for n in (1, 2)]
+    builder = tiny_tokenizer.builder(instructed=False)
+
+    def generator(temperature):
+        return TransformersGenerator(
+            tiny_model.peft, tiny_tokenizer, builder, temperature, command_tokens=16
+        )
+
+    def solve_rate():
+        torch.manual_seed(7)
+        with started(simple, sandbox, programs) as starts:
+            groups = roll_out(generator(1.0), starts, each=16, max_turns=1, threads=1)
+        return sum(episode.solved for group in groups for episode in group) / 32
+
+    @contextmanager
+    def generator_for(model, step):
+        yield generator(1.0)
+
+    before = solve_rate()
+    config = RlvrConfig(
+        learning_rate=3e-3, steps=8, starts=2, group=8, max_turns=2, warmup=1, save_every=4
+    )
+    done = train_rlvr(
+        tiny_model,
+        tiny_tokenizer,
+        generator_for,
+        lambda step: started(simple, sandbox, programs),
+        config,
+        tmp_path / "rlvr",
+        init=tmp_path / "sft" / "adapter",
+        seed=3,
+    )
+    after = solve_rate()
+    assert done
+    assert before < 0.9
+    assert after >= before + 0.2
+    log = [
+        json.loads(x) for x in (tmp_path / "rlvr" / "metrics.jsonl").read_text().split("\n")[:-1]
+    ]
+    assert [entry["step"] for entry in log] == list(range(1, 9))
+    assert {"reward", "solve_rate", "malformed_rate", "turns", "kl", "entropy"} <= set(log[0])
+    assert log[0]["kl"] == pytest.approx(0.0, abs=1e-4)  # the reference is where it started
+    assert log[-1]["kl"] > 0.0
