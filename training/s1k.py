@@ -2,8 +2,8 @@
 
 A row asks a question and gives a trace of thought and an answer; the model learns to think, then
 to answer. Rows come from the hub (`simplescaling/s1K`) or from a JSON-lines file with the
-same fields: `question`, `thinking_trajectories` (list of text) and `attempt` or `solution`. LoRA and
-trainer are those for chains of edits; evaluate with the policy `s1k`.
+same fields: `question`, `thinking_trajectories` (list of text) and `attempt` or `solution`. LoRA
+and trainer are those for chains of edits; evaluate with the policy `s1k`.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def test_broken_model_file(clamp_project):
 def test_real_model_runs_and_leaves_the_file_alone(clamp_project, small_model):
     path = clamp_project / "ranges.py"
     before = path.read_bytes()
-    done = coe("repair", path, "--model", small_model, "--adapter", "none", "--budget", 15,
+    done = coe("repair", path, "--model", small_model, "--adapter", "none", "--budget", 60,
                "--samples", 4, "--json")  # fmt: skip
     body = json.loads(done.stdout)
     assert body["status"] in ("repaired", "failed"), body
@@ -144,3 +144,14 @@ def test_brackets_of_the_users_are_shown(clamp_project):
     done = coe("tests", clamp_project / "ranges.py", "--tests", "assert [clamp(5, 0, 9)][0] == 5")
     assert "assert [clamp(5, 0, 9)][0] == 5" in done.stdout
     assert done.returncode == 0
+
+
+@pytest.mark.model
+def test_demo_reports_honestly(small_model):
+    """With two seconds a bug the small model repairs next to nothing, and the table says so."""
+    done = coe("demo", "--model", small_model, "--adapter", "none", "--budget", 2, "--only", "iso_")
+    assert done.returncode in (0, 1), done.stderr
+    assert "iso_week_label" in done.stdout
+    repaired = done.returncode == 0
+    assert f"{int(repaired)} of 1 repaired" in done.stdout
+    assert ("yes" if repaired else "no") in done.stdout
