@@ -55,11 +55,11 @@ def export_adapter(
 
     ExportError if the two do not fit each other.
     """
+    alpha = _config(adapter)["lora_alpha"]
     reader = gguf.GGUFReader(base)
     shape = _shape(reader)
     pairs = _pairs(adapter, shape)
     _check(reader, pairs)
-    alpha = _config(adapter)["lora_alpha"]
     part = target.with_name(target.name + ".part")
     writer = gguf.GGUFWriter(part, shape.architecture)
     writer.add_type(gguf.GGUFType.ADAPTER)
@@ -77,11 +77,11 @@ def export_adapter(
 
 def export_merged(adapter: Path, base: Path, target: Path, quantisation: Quantisation) -> None:
     """Write base plus adapter as one model. Needs twice the disk of the model in 16 bits."""
+    config = _config(adapter)
     reader = gguf.GGUFReader(base)
     shape = _shape(reader)
     pairs = _pairs(adapter, shape)
     _check(reader, pairs)
-    config = _config(adapter)
     scale = float(config["lora_alpha"]) / float(config["r"])
     full = target.with_name(target.name + ".f16")
     writer = gguf.GGUFWriter(full, shape.architecture)

@@ -221,7 +221,11 @@ def test_without_sandbox_the_same_results(clamp_project, interpreter):
 
 @pytest.mark.parametrize(
     "options",
-    ["addopts = '--ff'", "addopts = '--lf -x'", "cache_dir = '.c'\nfilterwarnings = ['error::pytest.PytestConfigWarning']"],
+    [
+        "addopts = '--ff'",
+        "addopts = '--lf -x'",
+        "cache_dir = '.c'\nfilterwarnings = ['error::pytest.PytestConfigWarning']",
+    ],
 )
 def test_options_of_the_cache_plugin_are_the_users_right(clamp_project, worker_for, options):
     text = f"[tool.pytest.ini_options]\n{options}\n"

@@ -1,5 +1,7 @@
 """Fixtures of the training tests: they need the extra `train`."""
 
+import copy
+
 import pytest
 
 gguf = pytest.importorskip("gguf", reason="needs pip install '.[test,train]'")
@@ -43,14 +45,20 @@ def tiny_tokenizer(tiny_gguf):
     return load_tokenizer(find_base(str(tiny_gguf)))
 
 
-@pytest.fixture
-def tiny_model(tiny_gguf):
-    """A new model under training; the same each time."""
+@pytest.fixture(scope="session")
+def tiny_base(tiny_gguf):
     from training.base import find_base, load_model
+
+    return load_model(find_base(str(tiny_gguf)), dtype=torch.float32)
+
+
+@pytest.fixture
+def tiny_model(tiny_base):
+    """A new model under training; the same each time."""
     from training.policy_model import Lora, PolicyModel
 
     torch.manual_seed(0)
-    return PolicyModel(load_model(find_base(str(tiny_gguf)), dtype=torch.float32), Lora())
+    return PolicyModel(copy.deepcopy(tiny_base), Lora())
 
 
 @pytest.fixture(scope="session")

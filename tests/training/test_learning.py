@@ -28,13 +28,17 @@ ROOT = Path(__file__).parents[2]
 
 
 def toy_records(count):
-    """Repairs that one can learn by heart: a line too many is deleted."""
+    """Repairs that two layers can learn by heart: a line too many is deleted."""
     records = []
     for n in range(count):
-        place = n % 3 + 1
+        place = 1
         lines = ["def f(x):", "    y = x", "    return y"]
         lines.insert(place, "    1 / 0")
-        episode = Episode(TaskDescription(), Scratchpad(tuple(lines), "1 of 1 tests fail"))
+        feedback = (
+            f"1 of 1 tests fail\nassert 1 (line {place + 1}): ZeroDivisionError: division by zero\n"
+            "in assert f(3) == 3"
+        )
+        episode = Episode(TaskDescription(), Scratchpad(tuple(lines), feedback))
         attempt = episode.attempt(f"### DELL {place + 1}")
         records.append(Record(f"toy/{n}", episode.extend(attempt, "", True)))
     return records
@@ -166,12 +170,12 @@ def test_policy_loss_by_hand():
 # -- learning
 
 CONFIG = SftConfig(
-    learning_rate=5e-3,
+    learning_rate=6e-3,
     epochs=4,
-    batch_tokens=700,
-    micro_tokens=350,
+    batch_tokens=680,
+    micro_tokens=340,
     warmup=2,
-    evaluate_every=8,
+    evaluate_every=4,
     save_every=5,
 )
 
@@ -179,7 +183,7 @@ CONFIG = SftConfig(
 @pytest.fixture
 def toy(tiny_tokenizer):
     builder = tiny_tokenizer.builder(instructed=False)
-    return [encode(record, tiny_tokenizer, builder) for record in toy_records(48)]
+    return [encode(record, tiny_tokenizer, builder) for record in toy_records(24)]
 
 
 def train(model, examples, folder, **options):
@@ -237,7 +241,7 @@ torch.set_num_threads(1)
 source = find_base({str(tiny_gguf)!r})
 tokenizer = load_tokenizer(source)
 builder = tokenizer.builder(instructed=False)
-examples = [encode(record, tokenizer, builder) for record in toy_records(48)]
+examples = [encode(record, tokenizer, builder) for record in toy_records(24)]
 torch.manual_seed(0)
 model = PolicyModel(load_model(source, dtype=torch.float32), Lora())
 train_sft(model, examples, examples[:6], CONFIG, Path({str(tmp_path / "both")!r}), seed=1, cpu=True)
@@ -264,7 +268,7 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
         tiny_model,
         toy,
         [],
-        evolve(CONFIG, epochs=0.75),
+        evolve(CONFIG, epochs=3),
         tmp_path / "sft",
         seed=1,
         cpu=True,
@@ -273,7 +277,7 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
         task, setup="", reference="def f(x):\n    y = x\n    return y", tests=("assert f(3) == 3",)
     )
     lines = simple.reference.split("\n")
-    programs = ["\n".join([*lines[:n], "    1 / 0", *lines[n:]]) for n in (1, 2)]
+    programs = ["\n".join([*lines[:1], "    1 / 0", *lines[1:]])]
     builder = tiny_tokenizer.builder(instructed=False)
 
     def generator(temperature):
@@ -284,7 +288,7 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
     def solve_rate():
         torch.manual_seed(7)
         with started(simple, sandbox, programs) as starts:
-            groups = roll_out(generator(1.0), starts, each=16, max_turns=1, threads=1)
+            groups = roll_out(generator(1.0), starts, each=32, max_turns=1, threads=1)
         return sum(episode.solved for group in groups for episode in group) / 32
 
     @contextmanager
@@ -293,7 +297,7 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
 
     before = solve_rate()
     config = RlvrConfig(
-        learning_rate=3e-3, steps=8, starts=2, group=8, max_turns=2, warmup=1, save_every=4
+        learning_rate=5e-4, steps=6, starts=1, group=16, max_turns=1, warmup=1, save_every=4
     )
     done = train_rlvr(
         tiny_model,
@@ -312,7 +316,7 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
     log = [
         json.loads(x) for x in (tmp_path / "rlvr" / "metrics.jsonl").read_text().split("\n")[:-1]
     ]
-    assert [entry["step"] for entry in log] == list(range(1, 9))
+    assert [entry["step"] for entry in log] == list(range(1, 7))
     assert {"reward", "solve_rate", "malformed_rate", "turns", "kl", "entropy"} <= set(log[0])
     assert log[0]["kl"] == pytest.approx(0.0, abs=1e-4)  # the reference is where it started
     assert log[-1]["kl"] > 0.0
