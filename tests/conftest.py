@@ -6,31 +6,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from samples import CLAMP, TEST_CLAMP
 
 from coe_lsp.execution.interpreter import probe
 from coe_lsp.execution.sandbox import find_sandbox
-
-CLAMP = """
-    def clamp(value, low, high):
-        if value < low:
-            return low
-        if value > high:
-            return low
-        return value
-"""
-TEST_CLAMP = """
-    from ranges import clamp
-
-    def test_low():
-        assert clamp(-1, 0, 10) == 0
-
-    def test_high():
-        print("above")
-        assert clamp(15, 0, 10) == 10
-
-    def test_inside():
-        assert clamp(5, 0, 10) == 5
-"""
 
 
 @pytest.fixture

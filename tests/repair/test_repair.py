@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import CLAMP, TEST_CLAMP
+from samples import CLAMP, TEST_CLAMP
 
 from coe_lsp.errors import CoeError
 from coe_lsp.repair.outcome import ModelUsed
