@@ -8,6 +8,7 @@ from typing import Literal
 
 import cattrs
 from attrs import field, frozen
+from cattrs.v import format_exception
 
 from coe_lsp.errors import CoeError
 from training.demonstrations import Recipe
@@ -18,6 +19,10 @@ from training.sft import SftConfig
 
 class ConfigError(CoeError):
     """A configuration cannot be used; the message names the setting."""
+
+
+class _WrongTypeError(TypeError):
+    """Says itself what is wrong."""
 
 
 @frozen
@@ -115,7 +120,7 @@ def read_config(path: Path) -> RunConfig:
     try:
         return converter.structure(data, RunConfig)
     except cattrs.BaseValidationError as error:
-        problems = "; ".join(cattrs.transform_error(error, path="config"))
+        problems = "; ".join(cattrs.transform_error(error, path="config", format_exception=_say))
         raise ConfigError(f"{path}: {problems}.") from error
 
 
@@ -125,7 +130,12 @@ def _exactly(kind: type) -> object:
     def structure(value: object, _: object) -> object:
         allowed = (int, float) if kind is float else (kind,)
         if not isinstance(value, allowed) or (kind is not bool and isinstance(value, bool)):
-            raise TypeError(f"expected {kind.__name__}, got {value!r}")
+            raise _WrongTypeError(f"expected {kind.__name__}, got {value!r}")
         return kind(value)
 
     return structure
+
+
+def _say(error: BaseException, kind: type | None) -> str:
+    """What cattrs says, but with the value that was given where a plain one is wrong."""
+    return str(error) if isinstance(error, _WrongTypeError) else format_exception(error, kind)

@@ -18,6 +18,7 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.errors import CoeError
+from training.pieces import write_lines
 
 
 class RecordError(CoeError):
@@ -84,8 +85,4 @@ def read_records(path: Path) -> Iterator[Record]:
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write a file of records, all at once or not at all."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        for record in records:
-            file.write(record.dumps() + "\n")
-    part.replace(path)
+    write_lines(path, (record.dumps() for record in records))

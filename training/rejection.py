@@ -7,7 +7,8 @@ shown but not learned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 
 from rapidfuzz.distance import Levenshtein
 
@@ -16,8 +17,6 @@ from training.judge import Judge
 from training.records import Record
 from training.rollouts import Generator, Start, roll_out
 from training.tasks import Task
-
-_AT_A_TIME = 4
 
 
 def successes(
@@ -28,30 +27,22 @@ def successes(
     keep: int,
     max_turns: int,
     sandbox: Sandbox,
-    progress: Callable[[int, int], None] = lambda done, kept: None,
 ) -> Iterator[Record]:
-    """The shortest `keep` of each task's `each` chains that pass, without repetitions."""
-    found = 0
-    for first in range(0, len(tasks), _AT_A_TIME):
-        some = tasks[first : first + _AT_A_TIME]
-        judges = [Judge(task, sandbox) for task in some]
-        try:
-            starts = [
-                Start(judge, task.start.strip("\n"), task.prompt)
-                for judge, task in zip(judges, some, strict=True)
-            ]
-            groups = roll_out(
-                generator, starts, each=each, max_turns=max_turns, threads=len(starts)
-            )
-        finally:
-            for judge in judges:
-                judge.close()
-        for task, chains in zip(some, groups, strict=True):
-            solved = sorted((c for c in chains if c.solved), key=lambda c: len(c.turns))
-            different = {tuple(turn.command_text for turn in c.turns): c for c in reversed(solved)}
-            for chain in list(reversed(different.values()))[:keep]:
-                found += 1
-                malformed = [n for n, turn in enumerate(chain.turns) if turn.error is not None]
-                distance = Levenshtein.distance(chain.start.text, chain.pad.text)
-                yield Record(task.task_id, chain, malformed, ("sampled",), distance)
-        progress(first + len(some), found)
+    """The shortest `keep` of each task's `each` chains that pass, without repetitions.
+
+    All chains advance together: give as many tasks as the generator's context has room for.
+    """
+    with ExitStack() as stack:
+        judges = [stack.enter_context(Judge(task, sandbox)) for task in tasks]
+        starts = [
+            Start(judge, task.start.strip("\n"), task.prompt)
+            for judge, task in zip(judges, tasks, strict=True)
+        ]
+        groups = roll_out(generator, starts, each=each, max_turns=max_turns, threads=len(starts))
+    for task, chains in zip(tasks, groups, strict=True):
+        solved = sorted((c for c in chains if c.solved), key=lambda c: len(c.turns))
+        different = {tuple(turn.command_text for turn in c.turns): c for c in reversed(solved)}
+        for chain in list(reversed(different.values()))[:keep]:
+            malformed = [n for n, turn in enumerate(chain.turns) if turn.error is not None]
+            distance = Levenshtein.distance(chain.start.text, chain.pad.text)
+            yield Record(task.task_id, chain, malformed, ("sampled",), distance)

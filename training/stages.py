@@ -23,7 +23,8 @@ from training.config import RunConfig
 from training.generate import generate
 from training.harvest import harvest_package, harvest_project
 from training.judge import Judge
-from training.records import Record, read_records, write_records
+from training.pieces import in_pieces, write_lines
+from training.records import Record, read_records
 from training.rollouts import Generator, LlamaGenerator, Start, TransformersGenerator
 from training.tasks import Task, TaskError, clean, load_tasks, save_tasks
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from training.policy_model import PolicyModel
 
 Report = Callable[[str, float, float], None]
+_AT_A_TIME = 4
 
 
 @frozen
@@ -132,24 +134,38 @@ def rejection(run: Run) -> bool:
     """Roll the SFT model out on faulty programs, and tune on what succeeded, old data mixed in."""
     from training.rejection import successes
 
-    config, records = run.config, run.file("rejection.jsonl")
-    if not records.exists():
-        starts = _starts(run)
+    config, file = run.config, run.file("rejection.jsonl")
+    if not file.exists():
+        programs = load_tasks(str(run.file("starts.jsonl")))
         with _served(run, run.file("sft") / "adapter", constrained=True) as generator:
-            kept = successes(
-                starts,
-                generator,
-                each=config.rejection.each,
-                keep=config.rejection.keep,
-                max_turns=config.rlvr.max_turns,
-                sandbox=run.sandbox,
-                progress=lambda done, n: run.report(f"{n} chains kept", done, len(starts)),
+            lines = in_pieces(
+                programs,
+                run.file("rejection.pieces"),
+                lambda some: (
+                    record.dumps()
+                    for record in successes(
+                        some,
+                        generator,
+                        each=config.rejection.each,
+                        keep=config.rejection.keep,
+                        max_turns=config.rlvr.max_turns,
+                        sandbox=run.sandbox,
+                    )
+                ),
+                size=_AT_A_TIME,
+                deadline=run.deadline,
+                progress=lambda done, total: run.report("programs rolled out", done, total),
             )
-            write_records(records, kept)
-    new = list(read_records(records))
+        if lines is None:
+            return False
+        write_lines(file, lines)
+    new = list(read_records(file))
     old = list(read_records(run.file("demonstrations.jsonl")))
     Random(config.seed).shuffle(old)
-    return _fine_tune(run, "rejection", [*new, *old[: len(new)]], run.file("sft") / "adapter")
+    # A model that solves nothing is tuned on some more of the old data.
+    return _fine_tune(
+        run, "rejection", [*new, *old[: max(len(new), 64)]], run.file("sft") / "adapter"
+    )
 
 
 def _fine_tune(run: Run, name: str, records: Sequence[Record], init: Path | None) -> bool:
@@ -223,8 +239,12 @@ def starts(run: Run) -> bool:
         if some is not None and len(some) < config.corrupted:
             some.append(evolve(by_id[record.task_id], code=record.episode.start.text))
     if config.written:
-        for task in _written(run, chosen):
-            found[task.task_id.rpartition("#")[0]].append(task)
+        for make in (_written, _left):
+            lines = make(run, chosen)
+            if lines is None:
+                return False
+            for task in map(Task.loads, lines):
+                found[task.task_id.rpartition("#")[0]].append(task)
     programs = [task for some in found.values() for task in some[: config.most]]
     if not programs:
         raise TaskError("There are no faulty programs to start from.")
@@ -232,47 +252,61 @@ def starts(run: Run) -> bool:
     return True
 
 
-def _written(run: Run, chosen: Sequence[Task]) -> Iterator[Task]:
+def _written(run: Run, chosen: Sequence[Task]) -> list[str] | None:
+    """What the base model writes and gets wrong; tasks of a project have no words to write from."""
+    from coe_lsp.models.engine import Engine
     from training.base import find_base
-    from training.starts import Written, left_by_chains, written_by_model
+    from training.starts import Written, written_by_model
 
-    config = run.config.starts
     plain = [task for task in chosen if task.place is None]
     path = find_base(run.config.model.base).path
     if path is None or not plain:
-        return  # without a GGUF there is nothing to sample from on the CPU
-    from coe_lsp.models.engine import Engine
-
-    written = Written(config.written, seed=run.config.seed)
-    with Engine(path, context_tokens=8192, max_sequences=config.written + 2) as engine:
-        yield from written_by_model(
+        return []  # without a GGUF there is nothing to sample from on the CPU
+    written = Written(run.config.starts.written, seed=run.config.seed)
+    with Engine(path, context_tokens=8192, max_sequences=written.each + 2) as engine:
+        return in_pieces(
             plain,
-            engine,
-            written,
-            run.sandbox,
-            lambda done: run.report("programs written by the base", done, len(plain)),
+            run.file("starts.written"),
+            lambda some: (t.dumps() for t in written_by_model(some, engine, written, run.sandbox)),
+            size=1,
+            deadline=run.deadline,
+            progress=lambda done, total: run.report("written by the base model", done, total),
         )
+
+
+def _left(run: Run, chosen: Sequence[Task]) -> list[str] | None:
+    """What the SFT model's chains end in at a high temperature."""
+    from training.base import find_base
+    from training.starts import left_by_chains
+
+    config = run.config.starts
+    if find_base(run.config.model.base).path is None:
+        return []
+    corrupted = {
+        record.task_id: record.episode.start.text
+        for record in read_records(run.file("demonstrations.jsonl"))
+    }
+    faulty = [evolve(t, code=corrupted[t.task_id]) for t in chosen if t.task_id in corrupted]
     with _served(
         run, run.file("sft") / "adapter", temperature=config.temperature, constrained=True
     ) as generator:
-        corrupted = {
-            record.task_id: record.episode.start.text
-            for record in read_records(run.file("demonstrations.jsonl"))
-        }
-        faulty = [evolve(t, code=corrupted[t.task_id]) for t in plain if t.task_id in corrupted]
-        yield from left_by_chains(
+        return in_pieces(
             faulty,
-            generator,
-            each=config.written,
-            max_turns=run.config.rlvr.max_turns,
-            sandbox=run.sandbox,
+            run.file("starts.left"),
+            lambda some: (
+                task.dumps()
+                for task in left_by_chains(
+                    some,
+                    generator,
+                    each=config.written,
+                    max_turns=run.config.rlvr.max_turns,
+                    sandbox=run.sandbox,
+                )
+            ),
+            size=1,
+            deadline=run.deadline,
+            progress=lambda done, total: run.report("left by failed chains", done, total),
         )
-
-
-def _starts(run: Run) -> list[Task]:
-    if not run.file("starts.jsonl").exists():
-        starts(run)
-    return load_tasks(str(run.file("starts.jsonl")))
 
 
 def rlvr(run: Run) -> bool:
@@ -280,7 +314,7 @@ def rlvr(run: Run) -> bool:
     from training.rlvr import train_rlvr
 
     config = run.config
-    programs = _starts(run)
+    programs = load_tasks(str(run.file("starts.jsonl")))
     model, tokenizer = _model(run)
     made = [run.file(stage) / "adapter" for stage in ("rejection", "sft")]
     init = next(path for path in made if path.is_dir())

@@ -8,7 +8,8 @@ fails, differs from the others of its task, and is not absurdly long. The result
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from random import Random
 
 from attrs import evolve, frozen
 
@@ -42,20 +43,20 @@ def written_by_model(
     engine: Engine,
     written: Written,
     sandbox: Sandbox,
-    progress: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Task]:
     """Faulty programs that the model writes from a task's words and tests."""
     format = detect_format(engine.chat_template)
     prompt = DirectPrompt(written.shots, write=True)
-    for number, task in enumerate(tasks):
+    for task in tasks:
         described = TaskDescription(task.prompt, "", task.tests[:3])
         drawing = Sampling(
-            temperature=written.temperature, max_tokens=_ANSWER_TOKENS, seed=written.seed + number
+            temperature=written.temperature,
+            max_tokens=_ANSWER_TOKENS,
+            seed=Random(f"{written.seed}/{task.task_id}").getrandbits(31),
         )
         question = prompt.segments(format, described, Scratchpad(()))
         found = answers(engine, question, written.each, drawing)
         yield from _faulty(task, [extract(answer.text) for answer in found], sandbox)
-        progress(number + 1)
 
 
 def left_by_chains(

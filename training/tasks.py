@@ -30,6 +30,7 @@ import attrs
 from attrs import field, frozen
 
 from coe_lsp.errors import CoeError
+from training.pieces import write_lines
 
 _HUB_MBPP = "google-research-datasets/mbpp"
 
@@ -73,6 +74,23 @@ class Task:
         """The program to repair: the faulty one, or the reference where none is known."""
         return self.code if self.code is not None else self.reference
 
+    def dumps(self) -> str:
+        """One line of JSON."""
+        return json.dumps(attrs.asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def loads(cls, line: str) -> Task:
+        """Read a line of a task file. ValueError, KeyError or TypeError for anything else."""
+        data: dict[str, Any] = json.loads(line)
+        known = {key: value for key, value in data.items() if key in _FIELDS}
+        if known.get("place"):
+            known["place"] = Place(**known["place"])
+        if not all(isinstance(known[key], str) for key in ("task_id", "reference")):
+            raise ValueError("task_id and reference must be text")
+        if not known["tests"] or not all(isinstance(test, str) for test in known["tests"]):
+            raise ValueError("tests must be a list of statements")
+        return cls(**known)
+
 
 def load_tasks(name: str, *, split: str | None = None) -> list[Task]:
     """Tasks from a file, or from the hub if `name` is `mbpp`. TaskError for anything unusable."""
@@ -87,10 +105,8 @@ def load_tasks(name: str, *, split: str | None = None) -> list[Task]:
 
 
 def save_tasks(path: Path, tasks: Iterable[Task]) -> None:
-    """Write a task file."""
-    with path.open("w", encoding="utf-8") as file:
-        for task in tasks:
-            file.write(json.dumps(attrs.asdict(task), ensure_ascii=False) + "\n")
+    """Write a task file, all at once or not at all."""
+    write_lines(path, (task.dumps() for task in tasks))
 
 
 def _read(path: Path) -> Iterator[Task]:
@@ -101,23 +117,12 @@ def _read(path: Path) -> Iterator[Task]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                yield _task(json.loads(line))
+                yield Task.loads(line)
             except (ValueError, KeyError, TypeError) as error:
                 raise TaskError(f"{path}, line {number}, is not a task: {error!r}.") from error
 
 
 _FIELDS = {attribute.name for attribute in attrs.fields(Task)}
-
-
-def _task(data: dict[str, Any]) -> Task:
-    known = {key: value for key, value in data.items() if key in _FIELDS}
-    if known.get("place"):
-        known["place"] = Place(**known["place"])
-    if not all(isinstance(known[key], str) for key in ("task_id", "reference")):
-        raise ValueError("task_id and reference must be text")
-    if not known["tests"] or not all(isinstance(test, str) for test in known["tests"]):
-        raise ValueError("tests must be a list of statements")
-    return Task(**known)
 
 
 def _mbpp() -> list[Task]:

@@ -1,0 +1,159 @@
+"""Metrics by hand, the evaluation's determinism and resume, tables and plots, and s1K's traces."""
+
+import json
+
+import pytest
+from attrs import evolve
+
+from training.__main__ import main
+from training.direct import extract
+from training.encode import NO_LABEL
+from training.evaluate import EvaluationConfig, Sample, TaskResult, evaluate, summarise
+from training.metrics import bootstrap, pass_at_k
+from training.report import ReportError, plot_learning, plot_results, read_results, table
+from training.s1k import encode_traces, load_traces
+from training.tasks import TaskError, save_tasks
+
+
+def test_pass_at_k():
+    assert pass_at_k(4, 1, 1) == 0.25
+    assert pass_at_k(4, 1, 4) == 1.0
+    assert pass_at_k(5, 2, 2) == pytest.approx(0.7)
+    assert pass_at_k(3, 0, 3) == 0.0
+    with pytest.raises(ValueError, match="at least 4"):
+        pass_at_k(3, 1, 4)
+
+
+def test_bootstrap_holds_the_mean():
+    values = [1.0] * 30 + [0.0] * 70
+    interval = bootstrap(values)
+    assert interval.low < interval.mean < interval.high
+    # The standard error of a rate of 0.3 over 100 tasks is 0.046.
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * 0.046, rel=0.2)
+    assert bootstrap(values) == interval
+    assert bootstrap([1.0] * 9).low == 1.0
+
+
+def test_summary_by_hand():
+    def sample(solved, turns=1, malformed=0, hidden=None):
+        return Sample(solved, solved if hidden is None else hidden, turns, 10 * turns, malformed)
+
+    results = [
+        TaskResult("a", sample(True), (sample(True, 2), sample(False, 4, 1)), 6.0),
+        TaskResult("b", sample(False, 3), (sample(True, 1, 0, False), sample(True, 3)), 12.0),
+    ]
+    made = summarise(results, EvaluationConfig("coe", samples=2, max_turns=4, visible=1))
+    assert made["pass@1 greedy"]["mean"] == 0.5
+    assert made["pass@1"]["mean"] == 0.75
+    assert made["curve"] == [0.75, 1.0]
+    assert "pass@4" not in made
+    assert made["turns"] == pytest.approx(14 / 6)
+    assert made["tokens"] == pytest.approx(140 / 6)
+    assert made["malformed"] == pytest.approx(1 / 14)
+    assert made["seconds"] == pytest.approx(3.0)  # a chain
+    assert made["solved_by_turn"] == [0.25, 0.5, 0.75, 0.75]
+    assert made["hidden of visible"]["mean"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("answer", "program"),
+    [
+        ("Here:\n```python\nx = 1\n```\nDone", "x = 1"),
+        ("```\na\n```\nno:\n```py\nb\nc\n```", "b\nc"),
+        ("```python\ncut off", "cut off"),
+        ("x = 2\n", "x = 2"),
+    ],
+)
+def test_the_program_in_an_answer(answer, program):
+    assert extract(answer) == program
+
+
+@pytest.fixture
+def faulty(task):
+    code = task.reference.replace(">", "<")
+    return [
+        evolve(task, task_id=f"t/{n}", code=code, tests=(*task.tests, f"assert {n} >= 0"))
+        for n in range(3)
+    ]
+
+
+@pytest.mark.parametrize("policy", ["coe", "base", "direct"])
+def test_an_evaluation_resumes_to_the_same_file(policy, faulty, tiny_gguf, sandbox, tmp_path):
+    config = EvaluationConfig(
+        policy, samples=1, max_turns=2, chains=2, answer_tokens=24, visible=1, seed=5
+    )
+    whole = evaluate(faulty, tiny_gguf, None, config, tmp_path / "whole.json", sandbox=sandbox)
+    assert whole["summary"]["tasks"] == 3
+
+    def killed(done, total, solved):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(
+            faulty, tiny_gguf, None, config, tmp_path / "a.json", sandbox=sandbox, progress=killed
+        )
+    part = tmp_path / "a.json.part"
+    assert len(part.read_text().split("\n")) == 3  # the header and the first task, whole
+    part.write_text(part.read_text() + '{"task_id": "t/1", "gre')  # killed while writing
+    seen = []
+    again = evaluate(
+        faulty,
+        tiny_gguf,
+        None,
+        config,
+        tmp_path / "a.json",
+        sandbox=sandbox,
+        progress=lambda done, total, solved: seen.append(done),
+    )
+    assert seen == [2, 3]
+    for one, other in zip(whole["results"], again["results"], strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+    assert not part.exists()
+
+
+def test_hidden_tests_tell_overfitted_repairs(task, tiny_gguf, sandbox, tmp_path):
+    """The program passes the visible test as it is; the hidden one fails."""
+    wrong = task.reference.replace("> limit", "!= 1 and value > 2")
+    some = [evolve(task, code=wrong, tests=(task.tests[0], "assert above([1, 2], 0) == 2"))]
+    config = EvaluationConfig("base", samples=0, max_turns=1, visible=1)
+    made = evaluate(some, tiny_gguf, None, config, tmp_path / "x.json", sandbox=sandbox)
+    (result,) = made["results"]
+    # One command of an ignorant model leaves the program passing or breaks it; never repairs it.
+    assert result["greedy"]["hidden"] is False
+
+
+def test_command_line_table_and_plots(faulty, tiny_gguf, tmp_path, capsys):
+    save_tasks(tmp_path / "tasks.jsonl", faulty)
+    arguments = ["evaluate", "--tasks", str(tmp_path / "tasks.jsonl"), "--model", str(tiny_gguf)]
+    options = ["--policy", "base", "--samples", "1", "--turns", "1", "--first", "2"]
+    assert main([*arguments, *options, "--out", str(tmp_path / "one.json")]) == 0
+    assert "| one | 2 |" in capsys.readouterr().out
+    out = tmp_path / "report"
+    assert main(["report", str(tmp_path / "one.json"), "--out", str(out)]) == 0
+    results = read_results([tmp_path / "one.json"])
+    assert (out / "table.md").read_text() == table(results)
+    log = tmp_path / "metrics.jsonl"
+    log.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
+    for plot in [*plot_results(results, out), plot_learning(log, ["loss"], out / "loss.png")]:
+        assert plot.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    with pytest.raises(ReportError, match="not a finished evaluation"):
+        read_results([log])
+    wrong = ["--adapter", str(log), "--out", str(tmp_path / "two.json")]
+    assert main([*arguments, *options, *wrong]) == 2
+    assert "adapter" in capsys.readouterr().err
+
+
+def test_s1k_learns_thought_and_answer(tiny_tokenizer, tmp_path):
+    path = tmp_path / "s1k.jsonl"
+    row = {"question": "2 + 2?", "thinking_trajectories": ["Two and two."], "attempt": "4"}
+    path.write_text(json.dumps(row) + "\n")
+    (example,) = encode_traces(load_traces(str(path)), tiny_tokenizer, max_tokens=200)
+    learned = [label for label in example.labels if label != NO_LABEL]
+    assert tiny_tokenizer.decode(learned[:-1]) == "Two and two.\n\nAnswer:\n4"
+    asked = [t for t, x in zip(example.ids, example.labels, strict=True) if x == NO_LABEL]
+    assert "2 + 2?" in tiny_tokenizer.decode(asked)
+    (cut,) = encode_traces([row], tiny_tokenizer, max_tokens=len(example.ids) - 2)
+    assert cut.ids == example.ids[:-2]
+    path.write_text('{"question": "x"}\n')
+    with pytest.raises(TaskError, match="without question and thinking"):
+        load_traces(str(path))

@@ -1,0 +1,222 @@
+"""The whole pipeline as one command: bad settings are refused first, and a kill loses nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from training.__main__ import main
+from training.config import ConfigError, read_config
+from training.pieces import in_pieces
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "training" / "configs"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_our_configurations_can_be_read(path):
+    assert read_config(path).out.startswith("runs/")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("out = 3", r"expected str, got 3.*config.out"),
+        ('out = "x"\nepochs = 2', r"extra fields.*epochs"),
+        ('out = "x"\n[sft]\nlearning_rate = "high"', r"expected float, got 'high'.*sft.learning"),
+        ('out = "x"\n[sft]\nsave_every = true', r"expected int, got True"),
+        ('out = "x"\nstages = ["ppo"]', r"ppo.*stages"),
+        ("seed = 1", "required field missing.*config.out"),
+        ("out =", "is not TOML"),
+    ],
+)
+def test_wrong_settings_are_named(text, message, tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_config(path)
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        read_config(tmp_path / "none.toml")
+
+
+def settings(path, project, base, out, **more):
+    path.write_text(
+        f"""
+out = "{out}"
+max_tokens = 512
+stages = ["rejection", "rlvr"]
+{more.get("top", "")}
+[model]
+base = "{base}"
+device = "cpu"
+[tasks]
+project = "{project}"
+python = "{sys.executable}"
+[demonstrations]
+per_task = 8
+[sft]
+batch_tokens = 512
+micro_tokens = 512
+save_every = 1
+epochs = {more.get("epochs", 1)}
+[starts]
+corrupted = 4
+written = 1
+[rejection]
+each = 2
+keep = 1
+[rlvr]
+steps = 3
+group = 2
+starts = 2
+max_turns = 2
+save_every = 1
+[evaluation]
+files = ["{out}/tasks.jsonl"]
+samples = 1
+"""
+    )
+    return path
+
+
+@pytest.fixture
+def bad_project(write, tmp_path):
+    write("pyproject.toml", "")
+    write("module.py", "def f(): return 1\n")
+    return tmp_path
+
+
+def test_a_project_without_tests_is_refused_at_once(bad_project, tiny_gguf, tmp_path, capsys):
+    path = settings(tmp_path / "x.toml", bad_project, tiny_gguf, tmp_path / "out")
+    assert main(["run", "--config", str(path)]) == 2
+    assert "no tests" in capsys.readouterr().err.lower()
+
+
+def test_a_base_that_is_not_there_is_refused_at_once(bad_project, tmp_path, capsys):
+    path = settings(tmp_path / "x.toml", bad_project, tmp_path / "none.gguf", tmp_path / "out")
+    assert main(["run", "--config", str(path)]) == 2
+    assert "none.gguf" in capsys.readouterr().err
+
+
+def test_other_settings_in_the_same_folder_are_refused(bad_project, tiny_gguf, tmp_path, capsys):
+    path = settings(tmp_path / "x.toml", bad_project, tiny_gguf, tmp_path / "out")
+    main(["run", "--config", str(path)])
+    settings(path, bad_project, tiny_gguf, tmp_path / "out", epochs=2)
+    assert main(["run", "--config", str(path)]) == 2
+    assert "other settings (sft)" in capsys.readouterr().err
+
+
+def test_too_little_memory_or_disk_is_seen_first(bad_project, tiny_gguf, tmp_path, monkeypatch):
+    import shutil
+
+    from training.run import RunError, check_machine
+
+    config = read_config(settings(tmp_path / "x.toml", bad_project, tiny_gguf, tmp_path / "out"))
+    check_machine(config, tmp_path)
+    usage = shutil.disk_usage(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1 << 20))
+        with pytest.raises(RunError, match="1 MiB free"):
+            check_machine(config, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "sysconf", lambda _: 1 << 12)
+        with pytest.raises(RunError, match="of memory"):
+            check_machine(config, tmp_path)
+
+
+def test_pieces_are_made_once_and_whole(tmp_path):
+    made = []
+
+    def make(some):
+        for item in some:
+            made.append(item)
+            yield str(item)
+            if item == 3 and made.count(3) == 1:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        in_pieces(range(6), tmp_path / "p", make, size=2)
+    assert in_pieces(range(6), tmp_path / "p", make, size=2, deadline=0.0) is None
+    seen = []
+    lines = in_pieces(
+        range(6), tmp_path / "p", make, size=2, progress=lambda *now: seen.append(now)
+    )
+    assert lines == list("012345")
+    assert made == [0, 1, 2, 3, 2, 3, 4, 5]
+    assert seen == [(2, 6), (4, 6), (6, 6)]
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_each_stage_ends_like_one_that_was_not(clamp_project, tiny_gguf, tmp_path):
+    project = clamp_project
+    fixed = (
+        (project / "ranges.py")
+        .read_text()
+        .replace("return low\n    return", "return high\n    return")
+    )
+    (project / "ranges.py").write_text(fixed)
+
+    def start(name):
+        path = settings(tmp_path / f"{name}.toml", project, tiny_gguf, tmp_path / name)
+        log = (tmp_path / f"{name}.log").open("a")
+        command = [sys.executable, "-m", "training", "run", "--config", str(path)]
+        return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+
+    def log(name):
+        return (tmp_path / f"{name}.log").read_text()
+
+    assert start("whole").wait(400) == 0, log("whole")
+
+    # A stage is under way when its first file is there.
+    begun = {
+        "tasks": "state.json",
+        "demonstrations": "demonstrations.jsonl*",
+        "sft": "sft/step-1",
+        "starts": "starts.left/*.jsonl",
+        "rejection": "rejection.pieces/*.jsonl",
+        "rlvr": "rlvr/step-1",
+        "export": "rlvr/adapter",
+        "evaluation": "evaluation/*.part",
+    }
+    out = tmp_path / "killed"
+    killed = []
+    for stage, sign in begun.items():
+        process = start("killed")
+        end = time.monotonic() + 120
+        while process.poll() is None and not list(out.glob(sign)):
+            assert time.monotonic() < end, (stage, log("killed"))
+            time.sleep(0.005)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            killed.append(stage)
+        process.wait()
+        assert stage in killed or process.returncode == 0, log("killed")
+    assert start("killed").wait(400) == 0, log("killed")
+    assert {"tasks", "demonstrations", "sft", "starts", "rejection", "rlvr"} <= set(killed)
+
+    whole = tmp_path / "whole"
+    for name in ("tasks.jsonl", "demonstrations.jsonl", "starts.jsonl"):
+        mine = (out / name).read_text().replace("/killed/", "/whole/")
+        assert mine == (whole / name).read_text(), name
+    for stage in ("sft", "rejection", "rlvr"):
+        steps = [
+            json.loads(x)["step"]
+            for x in (out / stage / "metrics.jsonl").read_text().split("\n")[:-1]
+        ]
+        assert steps == list(range(1, len(steps) + 1))
+        one, other = (
+            load_file(next((f / stage / "adapter").glob("*.safetensors"))) for f in (out, whole)
+        )
+        for name, value in one.items():
+            assert torch.allclose(value, other[name], atol=1e-4), (stage, name)
+    results = json.loads((out / "evaluation" / "tasks-coe.json").read_text())
+    assert results["summary"]["tasks"] == len((out / "tasks.jsonl").read_text().split("\n")) - 1
+    assert "coe-lsp repair --model" in log("killed").replace("\n", " ")
+    assert list(out.glob("*-coe-v1.gguf"))
