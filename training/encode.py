@@ -43,16 +43,39 @@ class Batch:
     labels: torch.Tensor
 
 
-def encode(record: Record, tokenizer: Tokenizer, builder: PromptBuilder) -> Example:
-    """Tokens and labels of a record's whole context."""
+@frozen
+class Written:
+    """A command as a model sampled it: its very tokens, and whether it ended its turn itself."""
+
+    text: str
+    tokens: tuple[int, ...]
+    ended: bool
+
+
+def encode(
+    record: Record,
+    tokenizer: Tokenizer,
+    builder: PromptBuilder,
+    written: Sequence[Written] | None = None,
+) -> Example:
+    """Tokens and labels of a record's whole context.
+
+    `written`, by turn, gives the tokens that were sampled, which text alone does not tell: the same
+    text has several spellings in tokens, and a command that was cut off has no end of its own.
+    """
     ids, labels = list(tokenizer.bos), [NO_LABEL] * len(tokenizer.bos)
     turn, parts = 0, 0
-    for segment, written in episode_segments(builder, record.episode):
+    for segment, by_model in episode_segments(builder, record.episode):
         tokens = tokenizer.encode(segment)
+        learned = by_model and turn not in record.masked
+        if by_model and written is not None:
+            if parts == 0:
+                tokens = list(written[turn].tokens)
+            else:
+                learned = learned and written[turn].ended
         ids += tokens
-        learned = written and turn not in record.masked
         labels += tokens if learned else [NO_LABEL] * len(tokens)
-        if written:  # a command and its end make a turn
+        if by_model:  # a command and its end make a turn
             parts += 1
             turn, parts = (turn + 1, 0) if parts == 2 else (turn, parts)
     return Example(tuple(ids), tuple(labels))

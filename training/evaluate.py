@@ -22,8 +22,7 @@ from typing import Any, Literal
 import attrs
 from attrs import evolve, field, frozen
 
-from coe_lsp.chain.episode import Episode
-from coe_lsp.chain.prompt import PromptBuilder, Segment, detect_format
+from coe_lsp.chain.prompt import PromptBuilder, detect_format
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.models.engine import Engine
 from coe_lsp.models.sampling import Sampling
@@ -32,7 +31,7 @@ from training.answers import answers
 from training.direct import DirectPrompt, extract
 from training.judge import Judge
 from training.metrics import bootstrap, pass_at_k
-from training.rollouts import LlamaGenerator, Start, roll_out
+from training.rollouts import Chain, LlamaGenerator, Start, roll_out
 from training.tasks import Task
 
 PolicyName = Literal["coe", "base", "direct", "s1k"]
@@ -233,7 +232,7 @@ class _Runner:
 
     def _chains(
         self, starts: Sequence[Start], each: int, temperature: float
-    ) -> list[list[Episode | _Answer]]:
+    ) -> list[list[Chain | _Answer]]:
         config = self._config
         sampling = Sampling(temperature=temperature, top_k=0, top_p=1.0, max_tokens=_COMMAND_TOKENS)
         policy = LlamaPolicy(
@@ -255,10 +254,10 @@ class _Runner:
 
     def _answers(
         self, starts: Sequence[Start], each: int, temperature: float
-    ) -> list[list[Episode | _Answer]]:
+    ) -> list[list[Chain | _Answer]]:
         config = self._config
         prompt = DirectPrompt(config.shots, think=config.policy == "s1k")
-        found: list[list[Episode | _Answer]] = []
+        found: list[list[Chain | _Answer]] = []
         for number, start in enumerate(starts):
             episode = start.episode(1)
             segments = prompt.segments(self._format, episode.task, episode.start)
@@ -269,7 +268,7 @@ class _Runner:
                 max_tokens=config.answer_tokens,
                 seed=config.seed + number,
             )
-            programs: list[Episode | _Answer] = []
+            programs: list[Chain | _Answer] = []
             for answer in answers(self._engine, segments, each, drawing):
                 program = extract(answer.text)
                 solved = start.judge.judge(program.split("\n")).solved
@@ -277,20 +276,18 @@ class _Runner:
             found.append(programs)
         return found
 
-    def _sample(self, one: Episode | _Answer, full: Judge) -> Sample:
+    def _sample(self, one: Chain | _Answer, full: Judge) -> Sample:
         if isinstance(one, _Answer):
             program, solved = one.program, one.solved
             turns, tokens, malformed, commands = 1, one.tokens, 0, ()
         else:
-            program, solved = one.pad.text, one.solved
-            commands = tuple(turn.command_text for turn in one.turns)
-            turns, malformed = len(one.turns), sum(t.error is not None for t in one.turns)
-            tokens = sum(len(self._tokens(text)) for text in commands)
+            episode = one.episode
+            program, solved = episode.pad.text, episode.solved
+            commands = tuple(turn.command_text for turn in episode.turns)
+            turns, malformed = len(commands), sum(t.error is not None for t in episode.turns)
+            tokens = sum(len(written.tokens) for written in one.written)
         hidden = solved and full.judge(program.split("\n")).solved
         return Sample(solved, hidden, turns, tokens, malformed, commands)
-
-    def _tokens(self, text: str) -> list[int]:
-        return self._engine.tokenize([Segment(text)], add_bos=False)
 
 
 @frozen

@@ -40,9 +40,10 @@ def successes(
         ]
         groups = roll_out(generator, starts, each=each, max_turns=max_turns, threads=len(starts))
     for task, chains in zip(tasks, groups, strict=True):
-        solved = sorted((c for c in chains if c.solved), key=lambda c: len(c.turns))
-        different = {tuple(turn.command_text for turn in c.turns): c for c in reversed(solved)}
-        for chain in list(reversed(different.values()))[:keep]:
-            malformed = [n for n, turn in enumerate(chain.turns) if turn.error is not None]
-            distance = Levenshtein.distance(chain.start.text, chain.pad.text)
-            yield Record(task.task_id, chain, malformed, ("sampled",), distance)
+        episodes = [chain.episode for chain in chains if chain.episode.solved]
+        episodes.sort(key=lambda episode: len(episode.turns))
+        different = {tuple(turn.command_text for turn in e.turns): e for e in reversed(episodes)}
+        for episode in list(reversed(different.values()))[:keep]:
+            malformed = [n for n, turn in enumerate(episode.turns) if turn.error is not None]
+            distance = Levenshtein.distance(episode.start.text, episode.pad.text)
+            yield Record(task.task_id, episode, malformed, ("sampled",), distance)

@@ -27,7 +27,7 @@ from training.encode import NO_LABEL, Example, collate, encode
 from training.policy_model import PolicyModel
 from training.records import Record
 from training.rewards import advantages, random_rewards, rewards
-from training.rollouts import Generator, Start, roll_out
+from training.rollouts import Chain, Generator, Start, roll_out
 
 GeneratorFor = Callable[[PolicyModel, int], AbstractContextManager[Generator]]
 StartsFor = Callable[[int], AbstractContextManager[Sequence[Start]]]
@@ -61,25 +61,27 @@ class Rollout:
 
 
 def to_rollouts(
-    group: Sequence[Episode],
+    group: Sequence[Chain],
     scores: Sequence[Sequence[float]],
     tokenizer: Tokenizer,
     builder: PromptBuilder,
     max_tokens: int,
 ) -> list[Rollout]:
-    """Tokens and advantages of a group; episodes without turns or too long are left out."""
+    """Tokens and advantages of a group; chains without turns or too long are left out."""
     made: list[Rollout] = []
-    for episode, by_turn in zip(group, advantages(scores), strict=True):
-        example = encode(Record("", episode), tokenizer, builder)
+    for chain, by_turn in zip(group, advantages(scores), strict=True):
+        example = encode(Record("", chain.episode), tokenizer, builder, chain.written)
         if not by_turn or len(example.ids) > max_tokens or not any(by_turn):
             continue
+        # A turn in which the model wrote nothing before a line's end has no labels.
+        values = [v for v, w in zip(by_turn, chain.written, strict=True) if w.tokens or w.ended]
         weights: list[float] = []
         turn, inside = -1, False
         for label in example.labels:
             if label != NO_LABEL and not inside:
                 turn += 1
             inside = label != NO_LABEL
-            weights.append(by_turn[turn] if inside else 0.0)
+            weights.append(values[turn] if inside else 0.0)
         made.append(Rollout(example, tuple(weights)))
     return made
 
@@ -164,7 +166,7 @@ def train_rlvr(
         sampled = time.monotonic()
         coin = Random(f"{seed}/{step}")
         scores = [
-            [random_rewards(e, coin) if random_arm else rewards(e) for e in group]
+            [random_rewards(c.episode, coin) if random_arm else rewards(c.episode) for c in group]
             for group in groups
         ]
         rollouts = [
@@ -178,7 +180,7 @@ def train_rlvr(
         entry = _update(model, rollouts, optimizer, config)
         step += 1
         done = time.monotonic()
-        entry |= _describe([e for g in groups for e in g])
+        entry |= _describe([chain.episode for group in groups for chain in group])
         entry |= {
             "step": step,
             "sampling_seconds": sampled - began,

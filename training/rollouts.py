@@ -15,10 +15,11 @@ import torch
 from attrs import define, field, frozen
 
 from coe_lsp.chain.episode import Attempt, Episode, episode_segments
-from coe_lsp.chain.prompt import PromptBuilder
+from coe_lsp.chain.prompt import PromptBuilder, Segment
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.repair.verify import Verdict
 from training.base import Tokenizer
+from training.encode import Written
 from training.judge import Judge
 
 if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
 class Generator(Protocol):
     """Writes the next command of each chain; leaves out chains that no longer fit its context."""
 
-    def commands(self, episodes: Mapping[int, Episode]) -> dict[int, str]:
+    def commands(self, episodes: Mapping[int, Episode]) -> dict[int, Written]:
         """Commands by chain."""
         ...
 
@@ -43,10 +44,10 @@ class LlamaGenerator:
 
     policy: LlamaPolicy
 
-    def commands(self, episodes: Mapping[int, Episode]) -> dict[int, str]:
+    def commands(self, episodes: Mapping[int, Episode]) -> dict[int, Written]:
         """See `Generator.commands`."""
         proposals = self.policy.propose(episodes, {}, lambda: False)
-        return {proposal.chain: proposal.text for proposal in proposals}
+        return {p.chain: Written(p.text, p.tokens, p.ended) for p in proposals}
 
     def forget(self, chain: int) -> None:
         """See `Generator.forget`."""
@@ -64,7 +65,7 @@ class TransformersGenerator:
     max_tokens: int = 2048
     command_tokens: int = 96
 
-    def commands(self, episodes: Mapping[int, Episode]) -> dict[int, str]:
+    def commands(self, episodes: Mapping[int, Episode]) -> dict[int, Written]:
         """See `Generator.commands`."""
         contexts: dict[int, list[int]] = {}
         for chain, episode in episodes.items():
@@ -100,12 +101,24 @@ class TransformersGenerator:
                 **sampling,
             )[:, longest:]
         self.model.train(training)
-        texts: dict[int, str] = {}
-        for chain, row in zip(contexts, written.tolist(), strict=True):
-            command = row[: row.index(end)] if end in row else row
-            text = self.tokenizer.decode(command)
-            texts[chain] = text.partition("\n")[0]
-        return texts
+        return {
+            chain: self._command(row, end)
+            for chain, row in zip(contexts, written.tolist(), strict=True)
+        }
+
+    def _command(self, row: list[int], end: int) -> Written:
+        """The row up to the end of the turn or, like the serving engine, of the line."""
+        ended = end in row
+        tokens = row[: row.index(end)] if ended else row
+        text, newline, _ = self.tokenizer.decode(tokens).partition("\n")
+        if newline:
+            ended = False
+            while len(self.tokenizer.decode(tokens)) > len(text):
+                tokens = tokens[:-1]
+            # A merged token such as ")\n": what is before the line end counts.
+            rest = text[len(self.tokenizer.decode(tokens)) :]
+            tokens = [*tokens, *self.tokenizer.encode(Segment(rest))]
+        return Written(text, tuple(tokens), ended)
 
     def forget(self, chain: int) -> None:
         """Nothing is kept between turns."""
@@ -126,6 +139,14 @@ class Start:
         task = self.judge.describe(before, instructions=self.instructions)
         pad = Scratchpad(lines, self.judge.feedback(before, lines))
         return Episode(task, pad, max_turns=max_turns)
+
+
+@frozen
+class Chain:
+    """An episode that a model made, with its commands as they were sampled."""
+
+    episode: Episode
+    written: tuple[Written, ...] = ()
 
 
 @define
@@ -160,8 +181,8 @@ class Tester:
 
 def roll_out(
     generator: Generator, starts: Sequence[Start], *, each: int, max_turns: int, threads: int
-) -> list[list[Episode]]:
-    """`each` episodes of every start, ended or out of context; all advance together."""
+) -> list[list[Chain]]:
+    """`each` chains of every start, ended or out of context; all advance together."""
     tester = Tester(threads)
     with ThreadPoolExecutor(threads) as pool:
         openings = list(pool.map(lambda start: start.episode(max_turns), starts))
@@ -171,21 +192,26 @@ def roll_out(
         for copy in range(each)
     }
     living = dict(episodes)
+    written: dict[int, list[Written]] = {chain: [] for chain in episodes}
     while living:
-        texts = generator.commands(living)
-        chains = list(texts)
+        commands = generator.commands(living)
         attempts = [
-            (starts[chain // each].judge, living[chain], living[chain].attempt(texts[chain]))
-            for chain in chains
+            (starts[chain // each].judge, living[chain], living[chain].attempt(command.text))
+            for chain, command in commands.items()
         ]
-        for chain, episode in zip(chains, tester.extend(attempts), strict=True):
+        for chain, episode in zip(commands, tester.extend(attempts), strict=True):
             episodes[chain] = episode
+            written[chain].append(commands[chain])
         for chain in list(living):
-            if chain not in texts or episodes[chain].done:
+            if chain not in commands or episodes[chain].done:
                 generator.forget(chain)
                 del living[chain]
             else:
                 living[chain] = episodes[chain]
     return [
-        [episodes[number * each + copy] for copy in range(each)] for number in range(len(starts))
+        [
+            Chain(episodes[chain], tuple(written[chain]))
+            for chain in range(number * each, (number + 1) * each)
+        ]
+        for number in range(len(starts))
     ]

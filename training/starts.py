@@ -72,7 +72,7 @@ def left_by_chains(
         with Judge(task, sandbox) as judge:
             start = Start(judge, task.start, task.prompt)
             (chains,) = roll_out(generator, [start], each=each, max_turns=max_turns, threads=1)
-        states = [chain.pad.text for chain in chains if not chain.solved]
+        states = [c.episode.pad.text for c in chains if not c.episode.solved]
         yield from _faulty(task, states, sandbox)
 
 

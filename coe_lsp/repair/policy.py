@@ -36,11 +36,17 @@ class ContextError(CoeError):
 
 @frozen
 class Proposal:
-    """One command for one chain; `logprob` is the natural log of its probability, summed."""
+    """One command for one chain; `logprob` is the natural log of its probability, summed.
+
+    `tokens` are those that the model wrote, and `ended` says whether it ended its turn itself or
+    was cut off at a line's end or at the limit. Only training looks at these.
+    """
 
     chain: int
     text: str
     logprob: float
+    tokens: tuple[int, ...] = ()
+    ended: bool = True
 
 
 class Policy(Protocol):
@@ -134,7 +140,13 @@ class LlamaPolicy:
         while jobs and not stop():
             for completion in self._engine.step():
                 chain, given = jobs.pop(completion.job)
-                yield Proposal(chain, given + completion.text, sum(completion.logprobs))
+                yield Proposal(
+                    chain,
+                    given + completion.text,
+                    sum(completion.logprobs),
+                    completion.tokens,
+                    completion.finished == "eog",
+                )
         for chain, _ in jobs.values():
             self.forget(chain)
 

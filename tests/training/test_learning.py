@@ -16,12 +16,12 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import Segment, TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from training.checkpoint import CheckpointError, checkpoints, load_adapter
-from training.encode import NO_LABEL, batches, collate, encode
+from training.encode import NO_LABEL, Written, batches, collate, encode
 from training.judge import Judge
 from training.records import Record
 from training.rewards import advantages, random_rewards, returns, rewards
 from training.rlvr import RlvrConfig, policy_loss, to_rollouts, train_rlvr
-from training.rollouts import Start, TransformersGenerator, roll_out
+from training.rollouts import Chain, Start, TransformersGenerator, roll_out
 from training.sft import SftConfig, train_sft, validate
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +140,15 @@ def test_advantages_by_turn():
 
 def test_each_command_gets_the_advantage_of_its_turn(tiny_tokenizer):
     builder = tiny_tokenizer.builder(instructed=False)
-    group = [two_turns(), ended("m", "e")]
+
+    def sampled(episode):
+        texts = [turn.command_text for turn in episode.turns]
+        return Chain(
+            episode,
+            tuple(Written(t, tuple(tiny_tokenizer.encode(Segment(t))), True) for t in texts),
+        )
+
+    group = [sampled(two_turns()), sampled(ended("m", "e"))]
     scores = [[0.0, 1.0], [-0.5, 0.0]]
     made = to_rollouts(group, scores, tiny_tokenizer, builder, 2048)
     by_turn = advantages(scores)
@@ -152,6 +160,32 @@ def test_each_command_gets_the_advantage_of_its_turn(tiny_tokenizer):
                 seen.append(weight)
         assert seen == pytest.approx(wanted)
     assert to_rollouts(group, [[0.0, 0.0], [0.0, 0.0]], tiny_tokenizer, builder, 2048) == []
+
+
+def test_the_tokens_learned_are_those_that_were_sampled(tiny_tokenizer):
+    """Not another spelling of the same text, and no end where the model was cut off."""
+    builder = tiny_tokenizer.builder(instructed=False)
+    letters = [t for letter in "### DELL 2" for t in tiny_tokenizer.encode(Segment(letter))]
+    assert letters != tiny_tokenizer.encode(Segment("### DELL 2"))
+    (end,) = tiny_tokenizer.encode(builder.command_end)
+    episode = ended("m", "m", "s")
+    written = [
+        Written("nonsense", tuple(letters), False),
+        Written("", (), False),
+        Written("x", tuple(letters[:1]), True),
+    ]
+    example = encode(Record("", episode), tiny_tokenizer, builder, written)
+    learned = [label for label in example.labels if label != NO_LABEL]
+    assert learned == [*letters, letters[0], end]
+    assert example.ids.count(end) >= 3  # the context has them all
+    scores = [[-0.5, -0.5, 1.0], [0.0, 0.0, 0.0]]
+    other = Chain(ended(".", ".", "e"), (Written("x", (5,), True),) * 3)
+    made = to_rollouts(
+        [Chain(episode, tuple(written)), other], scores, tiny_tokenizer, builder, 999
+    )
+    by_turn = advantages(scores)[0]
+    weights = [weight for weight in made[0].weights if weight]
+    assert weights == pytest.approx([by_turn[0]] * len(letters) + [by_turn[2]] * 2)
 
 
 def test_policy_loss_by_hand():
@@ -289,7 +323,7 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
         torch.manual_seed(7)
         with started(simple, sandbox, programs) as starts:
             groups = roll_out(generator(1.0), starts, each=32, max_turns=1, threads=1)
-        return sum(episode.solved for group in groups for episode in group) / 32
+        return sum(chain.episode.solved for group in groups for chain in group) / 32
 
     @contextmanager
     def generator_for(model, step):
