@@ -139,8 +139,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
     from training.report import table
     from training.tasks import load_tasks
 
-    path, _, split = options.tasks.partition("#")
-    tasks = load_tasks(path, split=split or None)[: options.first]
+    tasks = load_tasks(options.tasks)[: options.first]
     source = find_base(options.model)
     if source.path is None:
         raise BaseError("Evaluation runs the model as it is served: name a GGUF.")

@@ -76,8 +76,7 @@ def tasks(run: Run) -> bool:
     found: list[Task] = []
     dropped: dict[str, int] = {}
     for name in config.files:
-        path, _, split = name.partition("#")
-        found += load_tasks(path, split=split or None)
+        found += load_tasks(name)
     if config.project is not None:
         root = Path(config.project).resolve()
         interpreter = find_interpreter(root, config.python)
@@ -91,7 +90,7 @@ def tasks(run: Run) -> bool:
         dropped |= harvested.dropped
     if not found:
         raise TaskError("The configuration names no tasks: set files, project or packages.")
-    excluded = [task for name in config.exclude for task in load_tasks(name.partition("#")[0])]
+    excluded = [task for name in config.exclude for task in load_tasks(name)]
     cleaned = clean(found, max_lines=config.max_lines, forbidden=excluded)
     if not cleaned.tasks:
         raise TaskError(f"No task is left: {dict(cleaned.dropped)}.")
@@ -432,11 +431,10 @@ def evaluation(run: Run) -> bool:
     folder.mkdir(exist_ok=True)
     adapter = run.file(f"{source.base_key}-coe-v1.gguf")
     for name in plan.files:
-        path, _, split = name.partition("#")
-        chosen = load_tasks(path, split=split or None)[: plan.tasks]
+        chosen = load_tasks(name)[: plan.tasks]
         for policy in plan.policies:
             kind, _, shots = policy.partition("-")
-            out = folder / f"{Path(path).stem}-{policy}.json"
+            out = folder / f"{Path(name.partition('#')[0]).stem}-{policy}.json"
             if out.exists():
                 continue
             config = EvaluationConfig(

@@ -92,15 +92,19 @@ class Task:
         return cls(**known)
 
 
-def load_tasks(name: str, *, split: str | None = None) -> list[Task]:
-    """Tasks from a file, or from the hub if `name` is `mbpp`. TaskError for anything unusable."""
-    from_hub = name == "mbpp" and not Path(name).exists()
-    tasks = _mbpp() if from_hub else list(_read(Path(name)))
-    if split is not None:
+def load_tasks(name: str) -> list[Task]:
+    """Tasks from `path` or `path#split`; if the path is `mbpp`, from the hub.
+
+    TaskError for anything unusable.
+    """
+    path, _, split = name.partition("#")
+    from_hub = path == "mbpp" and not Path(path).exists()
+    tasks = _mbpp() if from_hub else list(_read(Path(path)))
+    if split:
         tasks = [task for task in tasks if task.split == split]
     if not tasks:
         where = f" in split {split}" if split else ""
-        raise TaskError(f"{name} has no tasks{where}.")
+        raise TaskError(f"{path} has no tasks{where}.")
     return tasks
 
 

@@ -138,7 +138,7 @@ def test_task_files(task, tmp_path):
     save_tasks(path, [task])
     assert load_tasks(str(path)) == [task]
     with pytest.raises(TaskError, match="no tasks in split test"):
-        load_tasks(str(path), split="test")
+        load_tasks(f"{path}#test")
     with pytest.raises(TaskError, match="cannot be read"):
         load_tasks(str(tmp_path / "none.jsonl"))
     path.write_text(json.dumps({"task_id": "x", "reference": "y", "tests": []}))
