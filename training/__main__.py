@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +17,16 @@ from coe_lsp.errors import CoeError
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
 
+CONFIGS = Path(__file__).parent / "configs"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 done, 1 not finished in the time given, 2 bad input, 130 interrupted."""
     options = _parser().parse_args(arguments)
     console = Console()
+    # Bars and deprecations of the libraries' own would run through ours.
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         return options.command(options, console)
     except CoeError as error:
@@ -35,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="all stages of a configuration; resumes")
-    run.add_argument("--config", type=Path, required=True)
+    run.add_argument("--config", required=True, help=f"a TOML file, or one of {_names()}")
     run.add_argument("--minutes", type=float, default=float("inf"), help="stop after that long")
     run.add_argument("--project", help="in place of tasks.project of the configuration")
     run.add_argument("--out", help="in place of `out` of the configuration")
@@ -82,12 +89,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _names() -> str:
+    return ", ".join(sorted(path.stem for path in CONFIGS.glob("*.toml")))
+
+
 def _run(options: argparse.Namespace, console: Console) -> int:
     from training.base import find_base
     from training.config import read_config
     from training.run import run_all
 
-    config = read_config(options.config)
+    bundled = CONFIGS / f"{options.config}.toml"
+    config = read_config(bundled if bundled.is_file() else Path(options.config))
     if options.project:
         config = attrs.evolve(config, tasks=attrs.evolve(config.tasks, project=options.project))
     if options.out:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cattrs
 from attrs import field, frozen
@@ -124,10 +125,10 @@ def read_config(path: Path) -> RunConfig:
         raise ConfigError(f"{path}: {problems}.") from error
 
 
-def _exactly(kind: type) -> object:
+def _exactly(kind: type[Any]) -> Callable[[Any, Any], Any]:
     """No silent conversions: "5" is not a number, and 1 is not a switch."""
 
-    def structure(value: object, _: object) -> object:
+    def structure(value: Any, _: Any) -> Any:
         allowed = (int, float) if kind is float else (kind,)
         if not isinstance(value, allowed) or (kind is not bool and isinstance(value, bool)):
             raise _WrongTypeError(f"expected {kind.__name__}, got {value!r}")

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import attrs
 from attrs import evolve, field, frozen
 
-from coe_lsp.chain.prompt import PromptBuilder, detect_format
+from coe_lsp.chain.prompt import ChatFormat, PromptBuilder, detect_format
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.models.engine import Engine
 from coe_lsp.models.sampling import Sampling
@@ -197,7 +197,7 @@ class _Runner:
         self._config = config
         self._sandbox = sandbox
         format = detect_format(engine.chat_template)
-        self._format = format
+        self._format: ChatFormat = format
         self._builder = PromptBuilder(format, instructed=not tuned)
 
     def run(self, tasks: Sequence[Task]) -> list[TaskResult]:

@@ -118,7 +118,7 @@ def _quantise(source: Path, target: Path, kind: int) -> None:
     parameters.ftype = kind
     part = target.with_name(target.name + ".part")
     code = llama_cpp.llama_model_quantize(
-        str(source).encode(), str(part).encode(), ctypes.byref(parameters)
+        str(source).encode(), str(part).encode(), ctypes.pointer(parameters)
     )
     if code != 0:
         part.unlink(missing_ok=True)

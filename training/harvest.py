@@ -92,6 +92,7 @@ def _harvest(
     tasks: list[Task] = []
     for path in files:
         progress(path)
+        count = 0
         try:
             source = SourceFile.read(path)
             count = len(source.functions())

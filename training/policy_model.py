@@ -48,7 +48,7 @@ class PolicyModel(torch.nn.Module):
         All three have one entry for each label, in the order of `labels[:, 1:]`; a hit is a label
         that is the likeliest token.
         """
-        model = self.peft.get_base_model()
+        model: Any = self.peft.get_base_model()
         hidden = model.model(input_ids=ids, attention_mask=mask).last_hidden_state
         wanted = labels[:, 1:] != NO_LABEL
         logits = model.lm_head(hidden[:, :-1][wanted]).float()
@@ -70,7 +70,7 @@ class PolicyModel(torch.nn.Module):
 
     def adapter_state(self) -> dict[str, torch.Tensor]:
         """The adapter in peft's names."""
-        return get_peft_model_state_dict(self.peft)
+        return get_peft_model_state_dict(self.peft, save_embedding_layers=False)
 
     def load_adapter_state(self, state: dict[str, torch.Tensor]) -> None:
         """Put an adapter in place. RuntimeError if shapes do not fit, KeyError for names."""

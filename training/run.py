@@ -16,7 +16,14 @@ from pathlib import Path
 
 import attrs
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from coe_lsp.errors import CoeError
 from training import stages
@@ -24,6 +31,7 @@ from training.config import RunConfig
 from training.stages import Run
 
 _BYTES_FREE = 2 << 30
+_SECONDS_A_LINE = 30
 
 
 class RunError(CoeError):
@@ -53,11 +61,9 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
                 continue
             bar = progress.add_task("", total=None, stage=name)
 
-            def report(text: str, done: float, total: float, bar: object = bar) -> None:
-                progress.update(bar, description=text, completed=done, total=total)  # type: ignore[arg-type]
-
+            show = _Line(progress, bar, name)
             started = time.monotonic()
-            finished = stage(Run(config, report, deadline))
+            finished = stage(Run(config, show, deadline))
             state.spend(name, time.monotonic() - started)
             if not finished:
                 console.print(f"Stopped in stage {name}; run the same command again to go on.")
@@ -65,6 +71,32 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
             state.finish(name)
             progress.update(bar, description="done")
     return True
+
+
+class _Line:
+    """A stage's progress: a bar on a terminal, in a log file now and then a line."""
+
+    def __init__(self, progress: Progress, bar: TaskID, stage: str) -> None:
+        self._progress = progress
+        self._bar = bar
+        self._stage = stage
+        self._began = self._said = time.monotonic()
+        self._first: float | None = None
+
+    def __call__(self, text: str, done: float, total: float) -> None:
+        self._progress.update(self._bar, description=text, completed=done, total=total)
+        now = time.monotonic()
+        self._first = done if self._first is None else self._first
+        if self._progress.console.is_terminal or now - self._said < _SECONDS_A_LINE:
+            return
+        self._said = now
+        gained = done - self._first
+        left = (
+            f", {(total - done) * (now - self._began) / gained / 60:.0f} min left" if gained else ""
+        )
+        self._progress.console.print(
+            f"{self._stage} {done:g}/{total:g}: {text}{left}", markup=False, soft_wrap=True
+        )
 
 
 def _plan(config: RunConfig) -> list[tuple[str, Callable[[Run], bool]]]:

@@ -110,7 +110,7 @@ def train_sft(
         optimizer.step()
         optimizer.zero_grad()
         step += 1
-        loss = float(accelerator.reduce(total, "sum"))
+        loss = float(_summed(accelerator, total))
         seconds = time.monotonic() - started
         found_now: dict[str, float] = {}
         if validation and (step % config.evaluate_every == 0 or step == plan.steps):
@@ -119,12 +119,8 @@ def train_sft(
         entry = {"step": step, "loss": loss, "tokens": tokens, "seconds": seconds, **found_now}
         log.write(entry)
         progress(Progress(step, plan.steps, loss, tokens / seconds, found_now))
-        over = bool(
-            accelerator.reduce(
-                torch.tensor(float(time.monotonic() > end), device=accelerator.device), "max"
-            )
-            > 0
-        )
+        late = torch.tensor(float(time.monotonic() > end), device=accelerator.device)
+        over = bool(_summed(accelerator, late) > 0)
         if over and step < plan.steps:
             save()
             return False
@@ -159,6 +155,13 @@ def validate(
                 commands += 1
                 del found[:length]
     return {"validation_loss": total / labels, "command_accuracy": right / commands}
+
+
+def _summed(accelerator: Accelerator, value: torch.Tensor) -> torch.Tensor:
+    """A value's sum over all processes."""
+    found = accelerator.reduce(value, "sum")
+    assert isinstance(found, torch.Tensor)
+    return found
 
 
 def _runs(example: Example) -> list[int]:
