@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 from rich.console import Console
@@ -16,6 +18,9 @@ from rich.console import Console
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
+
+if TYPE_CHECKING:
+    from training.config import RunConfig
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -75,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, required=True, help="the JSON file to write")
     evaluate.set_defaults(command=_evaluate)
 
+    s1k = commands.add_parser("s1k", help="the natural-language arm: SFT on s1K's traces; resumes")
+    s1k.add_argument("--traces", default="simplescaling/s1K", help="a hub repository or a file")
+    s1k.add_argument("--config", required=True, help="model, sft and max_tokens are taken from it")
+    s1k.add_argument("--minutes", type=float, default=float("inf"), help="stop after that long")
+    s1k.add_argument("--out", type=Path, required=True, help="a folder")
+    s1k.set_defaults(command=_s1k)
+
     export = commands.add_parser("export", help="an adapter folder to GGUF")
     export.add_argument("--adapter", type=Path, required=True)
     export.add_argument("--model", default="qwen2.5-coder-0.5b")
@@ -83,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(command=_export)
 
     report = commands.add_parser("report", help="a table and plots from evaluations")
-    report.add_argument("results", type=Path, nargs="+")
+    report.add_argument("results", type=Path, nargs="*", help="JSON files of evaluations")
+    report.add_argument("--metrics", type=Path, nargs="*", default=[], help="metrics.jsonl files")
     report.add_argument("--out", type=Path, required=True, help="a folder")
     report.set_defaults(command=_report)
     return parser
@@ -93,13 +106,18 @@ def _names() -> str:
     return ", ".join(sorted(path.stem for path in CONFIGS.glob("*.toml")))
 
 
+def _config(name: str) -> RunConfig:
+    from training.config import read_config
+
+    bundled = CONFIGS / f"{name}.toml"
+    return read_config(bundled if bundled.is_file() else Path(name))
+
+
 def _run(options: argparse.Namespace, console: Console) -> int:
     from training.base import find_base
-    from training.config import read_config
     from training.run import run_all
 
-    bundled = CONFIGS / f"{options.config}.toml"
-    config = read_config(bundled if bundled.is_file() else Path(options.config))
+    config = _config(options.config)
     if options.project:
         config = attrs.evolve(config, tasks=attrs.evolve(config.tasks, project=options.project))
     if options.out:
@@ -182,6 +200,33 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _s1k(options: argparse.Namespace, console: Console) -> int:
+    from training.base import find_base, load_tokenizer
+    from training.export import export_adapter
+    from training.s1k import encode_traces, load_traces
+    from training.workspace import Run, fine_tune
+
+    config = attrs.evolve(_config(options.config), out=str(options.out))
+    source = find_base(config.model.base)
+    rows = load_traces(options.traces)
+    examples = encode_traces(rows, load_tokenizer(source), max_tokens=config.max_tokens)
+    with console.status("") as status:
+        run = Run(
+            config,
+            lambda text, done, total: status.update(f"{done:g} of {total:g} steps, {text}"),
+            time.monotonic() + 60 * options.minutes,
+        )
+        if not fine_tune(run, "sft", examples, [], None):
+            console.print("Stopped; run the same command again to go on.")
+            return 1
+    target = run.last_adapter
+    if source.path is not None:
+        target = run.file(f"{source.base_key}-s1k.gguf")
+        export_adapter(run.last_adapter, source.path, target)
+    console.print(f"The adapter: {target}", soft_wrap=True)
+    return 0
+
+
 def _export(options: argparse.Namespace, console: Console) -> int:
     from training.base import BaseError, find_base
     from training.export import export_adapter, export_merged
@@ -198,14 +243,14 @@ def _export(options: argparse.Namespace, console: Console) -> int:
 
 
 def _report(options: argparse.Namespace, console: Console) -> int:
-    from training.report import plot_results, read_results, table
+    from training.report import ReportError, write_report
 
-    results = read_results(options.results)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "table.md").write_text(table(results))
-    plots = plot_results(results, options.out)
-    console.print(table(results), markup=False, soft_wrap=True)
-    console.print(*plots)
+    if not options.results and not options.metrics:
+        raise ReportError("Name evaluations, or metrics.jsonl files with --metrics.")
+    for path in write_report(options.results, options.out, options.metrics):
+        console.print(str(path), markup=False, soft_wrap=True)
+        if path.suffix == ".md":
+            console.print(path.read_text(), markup=False, soft_wrap=True)
     return 0
 
 

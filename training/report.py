@@ -15,6 +15,17 @@ import matplotlib.pyplot as plt
 from coe_lsp.errors import CoeError
 
 
+_LEARNING = (
+    "loss",
+    "validation_loss",
+    "command_accuracy",
+    "reward",
+    "solve_rate",
+    "malformed_rate",
+    "kl",
+)
+
+
 class ReportError(CoeError):
     """A result file cannot be used."""
 
@@ -92,11 +103,33 @@ def plot_results(results: dict[str, dict[str, Any]], folder: Path) -> list[Path]
     ]
 
 
-def plot_learning(log: Path, keys: Sequence[str], path: Path) -> Path:
-    """Learning curves from a `metrics.jsonl`."""
-    lines = [json.loads(line) for line in log.read_text().split("\n") if line]
+def write_report(results: Sequence[Path], folder: Path, logs: Sequence[Path] = ()) -> list[Path]:
+    """`table.md` and the plots of some evaluations, learning curves of `metrics.jsonl` files.
+
+    ReportError if a file cannot be used.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made: list[Path] = []
+    if results:
+        found = read_results(results)
+        made.append(folder / "table.md")
+        made[0].write_text(table(found))
+        made += plot_results(found, folder)
+    return made + [plot_learning(log, folder / f"learning-{log.parent.name}.png") for log in logs]
+
+
+def plot_learning(log: Path, path: Path) -> Path:
+    """Learning curves from a `metrics.jsonl`. ReportError if it is none."""
+    try:
+        lines = [json.loads(line) for line in log.read_text().split("\n") if line]
+        return _plot_learning(lines, path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ReportError(f"{log} is not the metrics.jsonl of a stage: {error!r}.") from error
+
+
+def _plot_learning(lines: Sequence[dict[str, float]], path: Path) -> Path:
     figure, axes = plt.subplots(figsize=(6, 4))
-    for key in keys:
+    for key in _LEARNING:
         points = [(line["step"], line[key]) for line in lines if key in line]
         if points:
             axes.plot(*zip(*points, strict=True), label=key.replace("_", " "))

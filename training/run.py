@@ -28,7 +28,7 @@ from rich.progress import (
 from coe_lsp.errors import CoeError
 from training import stages
 from training.config import RunConfig
-from training.stages import Run
+from training.workspace import Run
 
 _BYTES_FREE = 2 << 30
 _SECONDS_A_LINE = 30
@@ -44,10 +44,12 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
     Raises the stages' own errors for bad input, before any long work where that is possible.
     """
     folder = Path(config.out)
+    deadline = time.monotonic() + 60 * minutes
+    if int(os.environ.get("RANK", "0")) > 0:
+        return _help(config, deadline)
     folder.mkdir(parents=True, exist_ok=True)
     state = _State(folder / "state.json", config)
     check_machine(config, folder)
-    deadline = time.monotonic() + 60 * minutes
     with Progress(
         TextColumn("{task.fields[stage]:>14}"),
         BarColumn(),
@@ -97,6 +99,25 @@ class _Line:
         self._progress.console.print(
             f"{self._stage} {done:g}/{total:g}: {text}{left}", markup=False, soft_wrap=True
         )
+
+
+def _help(config: RunConfig, deadline: float) -> bool:
+    """What the other processes of `accelerate launch` do: wait for data, then share the tuning."""
+    run = Run(config, lambda text, done, total: None, deadline)
+
+    def finished(stage: str) -> bool:
+        state = run.file("state.json")
+        return state.exists() and stage in json.loads(state.read_text())["done"]
+
+    shared = [("sft", stages.sft, lambda: finished("demonstrations"))]
+    if "rejection" in config.stages:
+        shared.append(("rejection", stages.rejection, run.file("rejection.jsonl").exists))
+    for name, stage, ready in shared:
+        while not ready() and time.monotonic() < deadline:
+            time.sleep(1)
+        if not finished(name) and not (ready() and stage(run)):
+            return False
+    return True
 
 
 def _plan(config: RunConfig) -> list[tuple[str, Callable[[Run], bool]]]:

@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from coe_lsp.execution.interpreter import find_interpreter, probe
-from coe_lsp.execution.sandbox import Sandbox, find_sandbox
-from training.config import RunConfig
 from training.generate import generate
 from training.harvest import harvest_package, harvest_project
 from training.judge import Judge
 from training.pieces import in_pieces, write_lines
 from training.records import Record, read_records
-from training.rollouts import Generator, LlamaGenerator, Start, TransformersGenerator
+from training.rollouts import Generator, Start, TransformersGenerator
 from training.tasks import Task, TaskError, clean, load_tasks, save_tasks
+from training.workspace import Run, fine_tune, policy_model, served
 
 if TYPE_CHECKING:
     from training.encode import Example
@@ -36,42 +34,8 @@ Report = Callable[[str, float, float], None]
 _AT_A_TIME = 4
 
 
-@frozen
-class Run:
-    """A run's settings and files. `deadline` is a time of `time.monotonic`."""
-
-    config: RunConfig
-    report: Report
-    deadline: float = float("inf")
-
-    @property
-    def folder(self) -> Path:
-        """Where everything is written."""
-        return Path(self.config.out)
-
-    def file(self, name: str) -> Path:
-        """A file or folder of the run."""
-        return self.folder / name
-
-    @property
-    def sandbox(self) -> Sandbox:
-        """Where candidates run."""
-        return find_sandbox(self.config.sandbox)
-
-    @property
-    def minutes(self) -> float:
-        """What is left of the time."""
-        return (self.deadline - time.monotonic()) / 60
-
-    @property
-    def last_adapter(self) -> Path:
-        """The adapter of the latest stage that made one."""
-        made = [self.file(stage) / "adapter" for stage in ("rlvr", "rejection", "sft")]
-        return next((path for path in made if path.is_dir()), made[-1])
-
-
 def tasks(run: Run) -> bool:
-    """Load, harvest and clean the tasks; hold some out for validation."""
+    """Load, harvest and clean the tasks."""
     config = run.config.tasks
     found: list[Task] = []
     dropped: dict[str, int] = {}
@@ -126,7 +90,8 @@ def demonstrations(run: Run) -> bool:
 
 def sft(run: Run) -> bool:
     """Supervised fine-tuning on the demonstrations."""
-    return _fine_tune(run, "sft", list(read_records(run.file("demonstrations.jsonl"))), None)
+    records = list(read_records(run.file("demonstrations.jsonl")))
+    return fine_tune(run, "sft", *_split(run, records), None)
 
 
 def rejection(run: Run) -> bool:
@@ -136,7 +101,7 @@ def rejection(run: Run) -> bool:
     config, file = run.config, run.file("rejection.jsonl")
     if not file.exists():
         programs = load_tasks(str(run.file("starts.jsonl")))
-        with _served(run, run.file("sft") / "adapter", constrained=True) as generator:
+        with served(run, run.file("sft") / "adapter", constrained=True) as generator:
             lines = in_pieces(
                 programs,
                 run.file("rejection.pieces"),
@@ -162,35 +127,8 @@ def rejection(run: Run) -> bool:
     old = list(read_records(run.file("demonstrations.jsonl")))
     Random(config.seed).shuffle(old)
     # A model that solves nothing is tuned on some more of the old data.
-    return _fine_tune(
-        run, "rejection", [*new, *old[: max(len(new), 64)]], run.file("sft") / "adapter"
-    )
-
-
-def _fine_tune(run: Run, name: str, records: Sequence[Record], init: Path | None) -> bool:
-    from training.sft import Progress, train_sft
-
-    train, validation = _split(run, records)
-    model, _ = _model(run)
-
-    def show(state: Progress) -> None:
-        text = f"loss {state.loss:.3f}, {state.tokens_per_second:.0f} tokens/s"
-        if state.validation:
-            text += f", commands right {state.validation['command_accuracy']:.0%}"
-        run.report(text, state.step, state.steps)
-
-    return train_sft(
-        model,
-        train,
-        validation,
-        run.config.sft,
-        run.file(name),
-        seed=run.config.seed,
-        minutes=run.minutes,
-        init=init,
-        progress=show,
-        cpu=run.config.model.device == "cpu",
-    )
+    examples = _split(run, [*new, *old[: max(len(new), 64)]])
+    return fine_tune(run, "rejection", *examples, run.file("sft") / "adapter")
 
 
 def _split(run: Run, records: Sequence[Record]) -> tuple[list[Example], list[Example]]:
@@ -213,18 +151,6 @@ def _split(run: Run, records: Sequence[Record]) -> tuple[list[Example], list[Exa
     if not train:
         raise TaskError(f"No demonstration has at most {limit} tokens; raise max_tokens.")
     return train, validation[:200]
-
-
-def _model(run: Run) -> tuple[PolicyModel, Any]:
-    import torch
-
-    from training.base import find_base, load_model, load_tokenizer
-    from training.policy_model import PolicyModel
-
-    source = find_base(run.config.model.base)
-    dtype = torch.bfloat16 if run.config.model.dtype == "bfloat16" else torch.float32
-    model = PolicyModel(load_model(source, dtype=dtype), run.config.model.lora)
-    return model, load_tokenizer(source)
 
 
 def starts(run: Run) -> bool:
@@ -286,7 +212,7 @@ def _left(run: Run, chosen: Sequence[Task]) -> list[str] | None:
         for record in read_records(run.file("demonstrations.jsonl"))
     }
     faulty = [evolve(t, code=corrupted[t.task_id]) for t in chosen if t.task_id in corrupted]
-    with _served(
+    with served(
         run, run.file("sft") / "adapter", temperature=config.temperature, constrained=True
     ) as generator:
         return in_pieces(
@@ -314,7 +240,7 @@ def rlvr(run: Run) -> bool:
 
     config = run.config
     programs = load_tasks(str(run.file("starts.jsonl")))
-    model, tokenizer = _model(run)
+    model, tokenizer = policy_model(run)
     made = [run.file(stage) / "adapter" for stage in ("rejection", "sft")]
     init = next(path for path in made if path.is_dir())
 
@@ -342,7 +268,7 @@ def rlvr(run: Run) -> bool:
             from training.checkpoint import save_adapter
 
             save_adapter(run.file("rlvr") / "current", current)
-            with _served(run, run.file("rlvr") / "current", seed=step) as generator:
+            with served(run, run.file("rlvr") / "current", seed=step) as generator:
                 yield generator
 
     def show(entry: dict[str, float]) -> None:
@@ -369,43 +295,6 @@ def rlvr(run: Run) -> bool:
     )
 
 
-@contextmanager
-def _served(
-    run: Run,
-    adapter: Path,
-    *,
-    temperature: float = 1.0,
-    constrained: bool = False,
-    seed: int = 0,
-) -> Iterator[LlamaGenerator]:
-    """The serving policy with an adapter that is still in transformers' form."""
-    from coe_lsp.chain.prompt import PromptBuilder, detect_format
-    from coe_lsp.models.engine import Engine
-    from coe_lsp.models.sampling import Sampling
-    from coe_lsp.repair.policy import LlamaPolicy
-    from training.base import BaseError, find_base
-    from training.export import export_adapter
-
-    base = find_base(run.config.model.base).path
-    if base is None:
-        raise BaseError("On the CPU rollouts need the base model as GGUF; use a GPU or name one.")
-    target = adapter.parent / "served.gguf"
-    export_adapter(adapter, base, target)
-    chains = max(run.config.rlvr.starts, 4) * run.config.rlvr.group
-    with Engine(
-        base, adapter=target, context_tokens=32768, max_sequences=min(128, chains + 2)
-    ) as engine:
-        yield LlamaGenerator(
-            LlamaPolicy(
-                engine,
-                PromptBuilder(detect_format(engine.chat_template), instructed=False),
-                seed=run.config.seed * 100003 + seed,
-                sampling=Sampling(temperature=temperature, top_k=0, top_p=1.0, max_tokens=96),
-                constrained=constrained,
-            )
-        )
-
-
 def export(run: Run) -> bool:
     """The latest adapter as GGUF, named so that the server finds it."""
     from training.base import find_base
@@ -422,6 +311,7 @@ def evaluation(run: Run) -> bool:
     """Measure the adapter and what it is compared with."""
     from training.base import find_base
     from training.evaluate import EvaluationConfig, evaluate
+    from training.report import write_report
 
     plan = run.config.evaluation
     source = find_base(run.config.model.base)
@@ -456,4 +346,6 @@ def evaluation(run: Run) -> bool:
             )
             if run.minutes <= 0:
                 return False
+    logs = [run.file(name) / "metrics.jsonl" for name in ("sft", "rejection", "rlvr")]
+    write_report(sorted(folder.glob("*.json")), folder, [log for log in logs if log.exists()])
     return True

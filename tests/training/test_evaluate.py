@@ -10,7 +10,7 @@ from training.direct import extract
 from training.encode import NO_LABEL
 from training.evaluate import EvaluationConfig, Sample, TaskResult, evaluate, summarise
 from training.metrics import bootstrap, pass_at_k
-from training.report import ReportError, plot_learning, plot_results, read_results, table
+from training.report import ReportError, read_results, table, write_report
 from training.s1k import encode_traces, load_traces
 from training.tasks import TaskError, save_tasks
 
@@ -134,10 +134,15 @@ def test_command_line_table_and_plots(faulty, tiny_gguf, tmp_path, capsys):
     assert (out / "table.md").read_text() == table(results)
     log = tmp_path / "metrics.jsonl"
     log.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
-    for plot in [*plot_results(results, out), plot_learning(log, ["loss"], out / "loss.png")]:
+    assert main(["report", "--metrics", str(log), "--out", str(out)]) == 0
+    plots = sorted(out.glob("*.png"))
+    assert [plot.stem.partition("-")[0] for plot in plots] == ["learning", "pass_at_k", "turns"]
+    for plot in plots:
         assert plot.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     with pytest.raises(ReportError, match="not a finished evaluation"):
         read_results([log])
+    with pytest.raises(ReportError, match=r"not the metrics\.jsonl"):
+        write_report([], out, [out / "table.md"])
     wrong = ["--adapter", str(log), "--out", str(tmp_path / "two.json")]
     assert main([*arguments, *options, *wrong]) == 2
     assert "adapter" in capsys.readouterr().err
@@ -157,3 +162,26 @@ def test_s1k_learns_thought_and_answer(tiny_tokenizer, tmp_path):
     path.write_text('{"question": "x"}\n')
     with pytest.raises(TaskError, match="without question and thinking"):
         load_traces(str(path))
+
+
+def test_s1k_is_trained_by_one_command_and_evaluated(faulty, tiny_gguf, tmp_path, capsys):
+    save_tasks(tmp_path / "tasks.jsonl", faulty)
+    traces = tmp_path / "s1k.jsonl"
+    row = {"question": "2 + 2?", "thinking_trajectories": ["Two and two."], "attempt": "4"}
+    traces.write_text("".join(json.dumps(row | {"question": f"{n}?"}) + "\n" for n in range(4)))
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'out = "unused"\n[model]\nbase = "{tiny_gguf}"\ndevice = "cpu"\n[sft]\nbatch_tokens = 64\n'
+    )
+    out = tmp_path / "s1k"
+    command = ["s1k", "--traces", str(traces), "--config", str(config), "--out", str(out)]
+    assert main(command) == 0
+    (adapter,) = out.glob("*.gguf")
+    steps = (out / "sft" / "metrics.jsonl").read_text().split("\n")[:-1]
+    assert json.loads(steps[-1])["step"] == len(steps) > 0
+    assert main([*command, "--traces", str(tmp_path / "none.jsonl")]) == 2
+    assert "none.jsonl" in capsys.readouterr().err
+    options = ["--adapter", str(adapter), "--policy", "s1k", "--samples", "0", "--first", "1"]
+    where = ["--tasks", str(tmp_path / "tasks.jsonl"), "--out", str(tmp_path / "r.json")]
+    assert main(["evaluate", "--model", str(tiny_gguf), *where, *options]) == 0
+    assert "s1k" in capsys.readouterr().out
