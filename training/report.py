@@ -14,7 +14,6 @@ import matplotlib.pyplot as plt
 
 from coe_lsp.errors import CoeError
 
-
 _LEARNING = (
     "loss",
     "validation_loss",

@@ -37,7 +37,9 @@ def load_traces(name: str) -> list[dict[str, Any]]:
 
             rows = list(load_dataset(name, split="train"))
         except ImportError as error:
-            raise TaskError(f"There is no file {name}, and the hub needs: pip install datasets.") from error
+            raise TaskError(
+                f"There is no file {name}, and the hub needs: pip install datasets."
+            ) from error
         except Exception as error:  # whatever the hub's client raises
             raise TaskError(f"{name} cannot be fetched ({error}); name a file by path.") from error
     for row in rows:

@@ -65,6 +65,7 @@ def policy_model(run: Run) -> tuple[PolicyModel, Tokenizer]:
 
     source = find_base(run.config.model.base)
     dtype = torch.bfloat16 if run.config.model.dtype == "bfloat16" else torch.float32
+    torch.manual_seed(run.config.seed)  # the adapter begins with random numbers
     model = PolicyModel(load_model(source, dtype=dtype), run.config.model.lora)
     return model, load_tokenizer(source)
 
