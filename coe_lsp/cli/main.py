@@ -63,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--python", metavar="INTERPRETER")
     doctor.add_argument("--model", metavar="NAME|PATH")
 
+    serve = commands.add_parser("serve", help="the language server, on standard input and output")
+    serve.add_argument("--tcp", type=int, metavar="PORT", help="on a local port, for debugging")
+
     demo = commands.add_parser("demo", help="repair the example project's twelve bugs, live")
     _add_model_options(demo)
     demo.add_argument("--sandbox", choices=("auto", "off"), default="auto")
@@ -166,6 +169,10 @@ def _command(options: argparse.Namespace) -> int:
         from coe_lsp.cli.doctor import doctor
 
         return doctor(options.python, options.model)
+    if options.command == "serve":
+        from coe_lsp.lsp.serve import serve
+
+        return serve(options.tcp)
     from coe_lsp.cli.demo import demo
 
     return demo(options)

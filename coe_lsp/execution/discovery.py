@@ -26,6 +26,10 @@ class DiscoveryError(CoeError):
     """There is nothing to run."""
 
 
+class NoTestsError(DiscoveryError):
+    """No tests were found for a file, which is nothing unusual."""
+
+
 def find_root(path: Path) -> Path:
     """The project's folder: the nearest one with a project file, else where imports start from."""
     for folder in path.parents:
@@ -47,7 +51,7 @@ def suites_for(
     """
     if named:
         return tuple(_named_suites(path, root, interpreter, named))
-    files = [path] if _is_test_file(path) else list(_relevant_files(path, root))
+    files = [path] if is_test_file(path) else list(_relevant_files(path, root))
     suites: list[Suite] = []
     if files:
         args = tuple(str(file.relative_to(root)) for file in files)
@@ -55,7 +59,7 @@ def suites_for(
     if _has_doctests(path):
         suites.append(Suite("doctest", root, path))
     if not suites:
-        raise DiscoveryError(
+        raise NoTestsError(
             f"No tests were found for {path.name}: looked in {root} for test files that carry its "
             "name or import it, and for doctests. Name some with --tests."
         )
@@ -93,7 +97,8 @@ def _test_suite(path: Path, root: Path, interpreter: Interpreter, args: tuple[st
     return Suite("unittest", root, path, args)
 
 
-def _is_test_file(path: Path) -> bool:
+def is_test_file(path: Path) -> bool:
+    """Whether a file is one of tests, by its name."""
     return path.name.startswith("test_") or path.stem.endswith("_test")
 
 
@@ -126,7 +131,7 @@ def _test_files(root: Path) -> Iterator[Path]:
         ]
         for name in files:
             seen += 1
-            if name.endswith(".py") and _is_test_file(path := Path(folder) / name):
+            if name.endswith(".py") and is_test_file(path := Path(folder) / name):
                 yield path
         if seen > _MOST_FILES:
             return

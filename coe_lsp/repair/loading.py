@@ -35,20 +35,45 @@ def check(options: ModelOptions) -> None:
     resolve_adapter(options.adapter, resolve(options.model).base_key)
 
 
+class LoadedModel:
+    """Weights in memory, for one repair after the other. All calls from one thread."""
+
+    def __init__(self, options: ModelOptions, progress: ProgressSink) -> None:
+        """Load everything, fetching the weights first if need be. ModelError if that fails."""
+        ref = resolve(options.model)
+        adapter = resolve_adapter(options.adapter, ref.base_key)
+        self._seed = options.seed
+        self._engine = Engine(
+            ensure(ref, progress=progress),
+            adapter=adapter,
+            context_tokens=_CONTEXT_TOKENS,
+            max_sequences=options.samples + 1,
+        )
+        self._used = ModelUsed(ref.name, ref.sha256 or "", adapter.name if adapter else None)
+
+    @contextmanager
+    def policy(self) -> Generator[LoadedPolicy]:
+        """A fresh policy; what it keeps in the engine is dropped at the end."""
+        # A trained adapter knows the task; an untrained model has to be shown.
+        trained = self._used.adapter is not None
+        builder = PromptBuilder(detect_format(self._engine.chat_template), instructed=not trained)
+        policy = LlamaPolicy(self._engine, builder, seed=self._seed)
+        try:
+            yield LoadedPolicy(policy, self._used, trained)
+        finally:
+            policy.close()
+
+    def close(self) -> None:
+        """Free the weights."""
+        self._engine.close()
+
+
 @contextmanager
 def llama_policy(options: ModelOptions, progress: ProgressSink) -> Generator[LoadedPolicy]:
-    """Load everything, fetching the weights first if need be; free it at the end."""
-    ref = resolve(options.model)
-    adapter = resolve_adapter(options.adapter, ref.base_key)
-    path = ensure(ref, progress=progress)
-    with Engine(
-        path,
-        adapter=adapter,
-        context_tokens=_CONTEXT_TOKENS,
-        max_sequences=options.samples + 1,
-    ) as engine:
-        # A trained adapter knows the task; an untrained model has to be shown.
-        builder = PromptBuilder(detect_format(engine.chat_template), instructed=adapter is None)
-        used = ModelUsed(ref.name, ref.sha256 or "", adapter.name if adapter else None)
-        policy = LlamaPolicy(engine, builder, seed=options.seed)
-        yield LoadedPolicy(policy, used, trained=adapter is not None)
+    """Load everything for one repair; free it at the end."""
+    model = LoadedModel(options, progress)
+    try:
+        with model.policy() as policy:
+            yield policy
+    finally:
+        model.close()

@@ -35,11 +35,13 @@ _SHARES = (0.6, 0.25, 0.15)
 class Request:
     """What to repair and how far to go. `budget` is in seconds of wall time for the search.
 
-    `test_seconds` is what one test may take; a file's tests together get twelve times that.
+    `source` is the file's text if it is not (yet) what the disk has. `test_seconds` is what one
+    test may take; a file's tests together get twelve times that.
     """
 
     path: Path
     function: str | None = None
+    source: SourceFile | None = None
     tests: tuple[str, ...] = ()
     python: str | None = None
     sandbox: Literal["auto", "off"] = "auto"
@@ -104,7 +106,7 @@ class Repair:
         started = time.monotonic()
         request = self._request
         path = locate(request.path)
-        source = SourceFile.read(path)
+        source = request.source or SourceFile.read(path)
         root = find_root(path)
         named = source.find(request.function) if request.function else None
         interpreter = find_interpreter(root, request.python)
@@ -112,6 +114,8 @@ class Repair:
         sandbox = find_sandbox(request.sandbox)
         with TestBench(suites, interpreter, sandbox, request.limits) as bench:
             self._bench = bench
+            if self._cancelled.is_set():
+                bench.cancel()
             outcome = self._repair(bench, source, named, root)
             seconds = evolve(outcome.seconds, total=time.monotonic() - started, tests=bench.seconds)
             return evolve(outcome, seconds=seconds, tests_run=bench.runs)

@@ -31,6 +31,11 @@ class SourceError(CoeError):
     """The file cannot be repaired as it is."""
 
 
+def split_lines(text: str) -> tuple[str, ...]:
+    """Lines with their ends, as Python and the language server protocol see them."""
+    return tuple(_LINE.findall(text))
+
+
 def locate(path: Path) -> Path:
     """The absolute path of a file that the user named. SourceError if there is no such file."""
     try:
@@ -90,7 +95,7 @@ class SourceFile:
             text = data.removeprefix(_BOM).decode(encoding)
         except (SyntaxError, LookupError, UnicodeDecodeError) as error:
             raise SourceError(f"{path} cannot be decoded: {error}.") from error
-        return cls(path, encoding, data.startswith(_BOM), tuple(_LINE.findall(text)))
+        return cls(path, encoding, data.startswith(_BOM), split_lines(text))
 
     @property
     def text(self) -> str:

@@ -1,0 +1,1 @@
+"""The language server: a thin layer over `coe_lsp.repair` and `coe_lsp.execution`."""

@@ -1,0 +1,119 @@
+"""Code actions, code lenses and hover, from what is known already. Pure, and never slow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, cast
+
+from lsprotocol import types
+
+from coe_lsp.lsp.checks import Checked
+from coe_lsp.lsp.documents import function_at
+from coe_lsp.lsp.findings import CODE, SOURCE, chain_text, count, headline
+from coe_lsp.repair.outcome import Outcome
+
+_TITLE = "Repair with CoE"
+
+
+def code_actions(
+    params: types.CodeActionParams,
+    checked: Checked | None,
+    lines: Sequence[str],
+    version: int | None,
+    *,
+    tag: bool,
+) -> list[types.CodeAction]:
+    """A quick fix for each of our diagnostics there; else a rewrite of the function there.
+
+    The rewrite is offered where tests are known to run the function, or where nothing is known yet
+    of this version of the document.
+    """
+    uri, wanted = params.text_document.uri, params.context.only
+    tags = [types.CodeActionTag.LlmGenerated] if tag else None
+    found: list[types.CodeAction] = []
+    ours = [d for d in params.context.diagnostics if d.source == SOURCE and d.code == CODE]
+    if _wants(wanted, types.CodeActionKind.QuickFix):
+        for diagnostic in ours:
+            name = _function_of(diagnostic) or function_at(lines, diagnostic.range.start.line)
+            found.append(
+                types.CodeAction(
+                    title=f"{_TITLE}: {name}" if name else _TITLE,
+                    kind=types.CodeActionKind.QuickFix,
+                    diagnostics=[diagnostic],
+                    is_preferred=True,
+                    command=command(uri, name),
+                    tags=tags,
+                )
+            )
+    if found or not _wants(wanted, types.CodeActionKind.RefactorRewrite):
+        return found
+    name = function_at(lines, params.range.start.line)
+    known = checked.functions if checked and checked.document.version == version else None
+    if name is None or (known is not None and name not in known):
+        return found
+    return [
+        types.CodeAction(
+            title=f"{_TITLE}: {name}",
+            kind=types.CodeActionKind.RefactorRewrite,
+            command=command(uri, name),
+            tags=tags,
+        )
+    ]
+
+
+def command(uri: str, function: str | None, title: str = _TITLE) -> types.Command:
+    """The command that starts a repair."""
+    return types.Command(title, "coe.repair", arguments=[{"uri": uri, "function": function}])
+
+
+def code_lenses(uri: str, checked: Checked, lines: Sequence[str]) -> list[types.CodeLens]:
+    """One over each function with failing tests, wherever it has moved since."""
+    found: list[types.CodeLens] = []
+    for finding in checked.found:
+        if finding.function is None:
+            continue
+        name = finding.function.name
+        row = _row_of(name, finding.function.first - 1, lines)
+        if row is not None:
+            start = types.Position(row, 0)
+            title = f"{count(len(finding.tests), 'test')} failing: {_TITLE}"
+            found.append(types.CodeLens(types.Range(start, start), command(uri, name, title)))
+    return found
+
+
+def hover(
+    row: int, checked: Checked, lines: Sequence[str], outcome: Outcome | None
+) -> types.Hover | None:
+    """Over a function with failing tests: which, and the last chain of edits."""
+    name = function_at(lines, row)
+    here = (f for f in checked.found if f.function and f.function.name == name)
+    finding = next(here, None)
+    if finding is None:
+        return None
+    text = f"**{headline(finding)}**\n\n" + "".join(f"- `{t.id}`\n" for t in finding.tests[:8])
+    if outcome is not None and outcome.function == name:
+        text += f"\n---\n{chain_text(outcome)}"
+    return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, text))
+
+
+def _row_of(name: str, expected: int, lines: Sequence[str]) -> int | None:
+    """The row of a function's `def`, the nearest to where it was if there are several."""
+    start = re.compile(rf"\s*(async\s+)?def\s+{re.escape(name.rpartition('.')[2])}\b")
+    rows = (row for row, line in enumerate(lines) if start.match(line))
+    mine = [row for row in rows if function_at(lines, row) == name]
+    return min(mine, key=lambda row: abs(row - expected), default=None)
+
+
+def _function_of(diagnostic: types.Diagnostic) -> str | None:
+    data: Any = diagnostic.data
+    name = cast("dict[str, Any]", data).get("function") if isinstance(data, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _wants(only: Sequence[types.CodeActionKind | str] | None, kind: types.CodeActionKind) -> bool:
+    """Whether actions of this kind were asked for; `refactor` asks for all its kinds."""
+    if only is None:
+        return True
+    names = [k.value if isinstance(k, types.CodeActionKind) else k for k in only]
+    return any(kind.value == name or kind.value.startswith(f"{name}.") for name in names)

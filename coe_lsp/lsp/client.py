@@ -1,0 +1,238 @@
+"""What the editor at the other end can do, and how it is told and asked.
+
+Every difference between editors is decided here. All of it runs on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Literal, cast
+
+from attrs import asdict, frozen
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+from pygls.lsp.server import LanguageServer
+
+State = Literal["idle", "testing", "loading", "repairing", "failed"]
+
+
+@frozen
+class Patch:
+    """A change that may be made: a name, a unified diff, and the whole new text."""
+
+    label: str
+    diff: str
+    new_text: str
+
+
+@frozen
+class Status:
+    """What the server is at, for a status item; see editors/README.md."""
+
+    state: State
+    message: str
+    repair: int | None = None
+    function: str | None = None
+    turn: int | None = None
+    queued: int | None = None
+
+
+class Client:
+    """The editor."""
+
+    def __init__(self, server: LanguageServer) -> None:
+        self._server = server
+        self._tokens = itertools.count(1)
+        #: As it calls itself in `initialize`.
+        self.name = ""
+
+    # -- what it can do
+
+    @property
+    def _capabilities(self) -> types.ClientCapabilities:
+        return self._server.client_capabilities
+
+    def _announced(self, name: str) -> bool:
+        experimental: Any = self._capabilities.experimental
+        if not isinstance(experimental, dict):
+            return False
+        ours = cast("dict[str, Any]", experimental).get("coe")
+        return isinstance(ours, dict) and cast("dict[str, Any]", ours).get(name) is True
+
+    @property
+    def previews(self) -> bool:
+        """Whether a plugin of ours shows patches and asks."""
+        return self._announced("preview")
+
+    @property
+    def shows_texts(self) -> bool:
+        """Whether a plugin of ours shows what `coe.showChain` and `coe.doctor` return."""
+        return self._announced("chain")
+
+    @property
+    def confirms_edits(self) -> bool:
+        """Whether edits that need confirmation are confirmed."""
+        edit = self._workspace_edit
+        return edit is not None and edit.change_annotation_support is not None
+
+    @property
+    def versioned_edits(self) -> bool:
+        """Whether an edit can name the version of the document that it is for."""
+        edit = self._workspace_edit
+        # Neovim takes them, and does not say so.
+        return self.name == "Neovim" or (edit is not None and bool(edit.document_changes))
+
+    @property
+    def _workspace_edit(self) -> types.WorkspaceEditClientCapabilities | None:
+        workspace = self._capabilities.workspace
+        return workspace.workspace_edit if workspace else None
+
+    @property
+    def tags_actions(self) -> bool:
+        """Whether code actions can be marked as made by a model (LSP 3.18)."""
+        document = self._capabilities.text_document
+        action = document.code_action if document else None
+        support = action.tag_support if action else None
+        return support is not None and types.CodeActionTag.LlmGenerated in support.value_set
+
+    @property
+    def configurable(self) -> bool:
+        """Whether it answers `workspace/configuration`."""
+        workspace = self._capabilities.workspace
+        return workspace is not None and bool(workspace.configuration)
+
+    # -- telling it
+
+    def status(self, status: Status) -> None:
+        """For the plugins' status items."""
+        if self._announced("status"):
+            self._server.protocol.notify(
+                "coe/status", asdict(status, filter=lambda _, value: value is not None)
+            )
+
+    def message(self, text: str, kind: types.MessageType = types.MessageType.Info) -> None:
+        """One message that the user sees."""
+        self._server.window_show_message(types.ShowMessageParams(kind, text))
+
+    def warn(self, text: str) -> None:
+        """One warning that the user sees."""
+        self.message(text, types.MessageType.Warning)
+
+    async def progress(self, title: str, cancel: Callable[[], None]) -> Progress:
+        """A progress report with a cancel button; nothing is shown where that is not supported."""
+        window = self._capabilities.window
+        if not (window and window.work_done_progress):
+            return Progress(self._server, None)
+        token = f"coe-{next(self._tokens)}"
+        progress = self._server.work_done_progress
+        try:
+            await progress.create_async(token)  # pyright: ignore[reportUnknownMemberType]
+        except JsonRpcException:
+            return Progress(self._server, None)
+        progress.begin(
+            token, types.WorkDoneProgressBegin(title=title, cancellable=True, message="")
+        )
+        # pygls cancels this future when the client sends window/workDoneProgress/cancel.
+        cancelled = cast("Future[Any]", progress.tokens[token])  # pyright: ignore[reportUnknownMemberType]
+        cancelled.add_done_callback(lambda done: cancel() if done.cancelled() else None)
+        return Progress(self._server, token)
+
+    # -- asking it
+
+    async def choose(self, text: str, *choices: str) -> str | None:
+        """A question with buttons; None if it was closed."""
+        answer = await self._server.window_show_message_request_async(
+            types.ShowMessageRequestParams(
+                types.MessageType.Info, text, [types.MessageActionItem(name) for name in choices]
+            )
+        )
+        return answer.title if answer is not None else None
+
+    async def preview(self, params: dict[str, Any], patches: list[Patch]) -> int | None:
+        """Have the plugin show patches; the index of the accepted one."""
+        shown = [{"label": p.label, "diff": p.diff, "newText": p.new_text} for p in patches]
+        try:
+            answer: Any = await self._server.protocol.send_request_async(
+                "coe/preview", {**params, "patches": shown}
+            )
+        except JsonRpcException:
+            return None
+        accept = (
+            cast("dict[str, Any]", answer).get("accept")
+            if isinstance(answer, dict)
+            else getattr(answer, "accept", None)
+        )
+        return accept if isinstance(accept, int) and 0 <= accept < len(patches) else None
+
+    async def configuration(self, uri: str) -> object:
+        """The section `coe` for a document, or None."""
+        if not self.configurable:
+            return None
+        try:
+            found = await asyncio.wait_for(
+                self._server.workspace_configuration_async(
+                    types.ConfigurationParams(
+                        [types.ConfigurationItem(scope_uri=uri, section="coe")]
+                    )
+                ),
+                timeout=5,
+            )
+        except (JsonRpcException, TimeoutError):
+            return None
+        return found[0] if found else None
+
+    async def apply(
+        self,
+        label: str,
+        uri: str,
+        version: int | None,
+        edits: list[types.TextEdit],
+        *,
+        confirm: bool,
+    ) -> str | None:
+        """Have edits applied; None if they were, else why not."""
+        annotations = None
+        changes: list[types.TextEdit | types.AnnotatedTextEdit | types.SnippetTextEdit] = [*edits]
+        if confirm:
+            annotations = {"coe": types.ChangeAnnotation(label, needs_confirmation=True)}
+            changes = [types.AnnotatedTextEdit("coe", e.range, e.new_text) for e in edits]
+        if self.versioned_edits:
+            document = types.OptionalVersionedTextDocumentIdentifier(uri=uri, version=version)
+            edit = types.WorkspaceEdit(
+                document_changes=[types.TextDocumentEdit(document, changes)],
+                change_annotations=annotations,
+            )
+        else:
+            edit = types.WorkspaceEdit(changes={uri: edits})
+        result = await self._server.workspace_apply_edit_async(
+            types.ApplyWorkspaceEditParams(edit=edit, label=label)
+        )
+        if result.applied:
+            return None
+        return result.failure_reason or "the editor did not apply the edit"
+
+
+class Progress:
+    """One progress report; ends once, and forgets its token, which pygls would keep."""
+
+    def __init__(self, server: LanguageServer, token: str | None) -> None:
+        self._server = server
+        self._token = token
+
+    def report(self, message: str) -> None:
+        """Say what goes on now."""
+        if self._token is not None:
+            self._server.work_done_progress.report(
+                self._token, types.WorkDoneProgressReport(message=message)
+            )
+
+    def end(self, message: str) -> None:
+        """Say how it ended."""
+        token, self._token = self._token, None
+        if token is not None:
+            self._server.work_done_progress.end(token, types.WorkDoneProgressEnd(message=message))
+            tokens = cast("dict[str, Any]", self._server.work_done_progress.tokens)  # pyright: ignore[reportUnknownMemberType]
+            tokens.pop(token, None)

@@ -1,0 +1,77 @@
+"""Where the server logs: a rotating file, and the editor's output window.
+
+At the default level nothing of the user's source gets into it: no document text, no test output.
+The protocol's own log, which has both, is written at level `debug` only.
+"""
+
+from __future__ import annotations
+
+import logging
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+import platformdirs
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+_KINDS = {
+    logging.DEBUG: types.MessageType.Log,
+    logging.INFO: types.MessageType.Info,
+    logging.WARNING: types.MessageType.Warning,
+    logging.ERROR: types.MessageType.Error,
+}
+_BYTES = 1 << 20
+
+
+class _EditorHandler(logging.Handler):
+    """`window/logMessage`, by whatever thread logs."""
+
+    def __init__(self, server: LanguageServer) -> None:
+        super().__init__()
+        self._server = server
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record; a connection that has gone is no error."""
+        try:
+            kind = _KINDS.get(record.levelno, types.MessageType.Log)
+            self._server.window_log_message(types.LogMessageParams(kind, self.format(record)))
+        except Exception:
+            self.handleError(record)
+
+
+def log_file() -> Path:
+    """The file that is written; two older ones lie beside it."""
+    return platformdirs.user_log_path("coe-lsp", appauthor=False) / "server.log"
+
+
+def start_logging(server: LanguageServer) -> None:
+    """Log what coe-lsp does, to file and editor."""
+    logging.raiseExceptions = False  # a full disk must not end up on standard error for ever
+    ours = logging.getLogger("coe_lsp")
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
+    editor = _EditorHandler(server)
+    editor.setFormatter(logging.Formatter("%(message)s"))
+    ours.addHandler(editor)
+    protocol = logging.getLogger("pygls")
+    protocol.propagate = False
+    protocol.setLevel(logging.CRITICAL)
+    try:
+        log_file().parent.mkdir(parents=True, exist_ok=True)
+        file = RotatingFileHandler(
+            log_file(), maxBytes=_BYTES, backupCount=2, encoding="utf-8", delay=True
+        )
+    except OSError:
+        return
+    file.setFormatter(
+        logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+    )
+    ours.addHandler(file)
+    protocol.addHandler(file)
+
+
+def set_level(level: str) -> None:
+    """`info` or `debug`; the latter includes the protocol."""
+    debug = level == "debug"
+    logging.getLogger("coe_lsp").setLevel(logging.DEBUG if debug else logging.INFO)
+    logging.getLogger("pygls").setLevel(logging.DEBUG if debug else logging.CRITICAL)

@@ -1,0 +1,104 @@
+"""Keeps the model in memory from one repair to the next, and frees it after a while without any.
+
+llama.cpp's context belongs to one thread: everything here is called on the repair thread. A model
+that is not on this machine is fetched only if the user agrees.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from coe_lsp.errors import CoeError
+from coe_lsp.models.adapters import resolve_adapter
+from coe_lsp.models.download import cached, location
+from coe_lsp.models.fetch import ProgressSink
+from coe_lsp.models.registry import ModelRef, resolve
+
+if TYPE_CHECKING:  # llama.cpp is loaded with the first model
+    from coe_lsp.repair.loading import LoadedModel, ModelOptions
+    from coe_lsp.repair.repair import LoadedPolicy
+
+Ask = Callable[[ModelRef], bool]
+
+
+class ModelDeclined(CoeError):
+    """The user does not want the model fetched."""
+
+
+@frozen
+class _Key:
+    """What makes a loaded model the wanted one; a file that was written anew is another one."""
+
+    options: ModelOptions
+    files: tuple[tuple[Path, int, int], ...]
+
+
+class ModelHost:
+    """The model that is loaded, if one is."""
+
+    def __init__(self) -> None:
+        self._model: LoadedModel | None = None
+        self._key: _Key | None = None
+        self._used = time.monotonic()
+
+    @contextmanager
+    def lease(
+        self, options: ModelOptions, ask: Ask, progress: ProgressSink
+    ) -> Generator[LoadedPolicy]:
+        """A policy of the wanted model, which is loaded if it is not there or has changed.
+
+        Raises ModelDeclined, and whatever keeps a model from being loaded (ModelError).
+        """
+        model = self._wanted(options, ask, progress)
+        try:
+            with model.policy() as policy:
+                yield policy
+        except CoeError:
+            raise
+        except Exception:
+            self.close()  # nobody knows what state it is in
+            raise
+        finally:
+            self._used = time.monotonic()
+
+    def close(self) -> None:
+        """Free the model."""
+        model, self._model, self._key = self._model, None, None
+        if model is not None:
+            model.close()
+
+    def close_if_idle(self, seconds: float) -> bool:
+        """Free the model if that long nobody has used it; True if something was freed."""
+        if self._model is None or time.monotonic() - self._used < seconds:
+            return False
+        self.close()
+        return True
+
+    def _wanted(self, options: ModelOptions, ask: Ask, progress: ProgressSink) -> LoadedModel:
+        from coe_lsp.repair.loading import LoadedModel
+
+        ref = resolve(options.model)
+        adapter = resolve_adapter(options.adapter, ref.base_key)
+        if ref.path is None and cached(ref) is None and not ask(ref):
+            raise ModelDeclined(
+                f"{ref.name} is not on this machine and was not fetched. "
+                f"`coe-lsp models pull {ref.name}` does it, or set coe.model to a GGUF file."
+            )
+        files = (location(ref), *([adapter] if adapter else []))
+        key = _key(options, files)
+        if self._model is None or key != self._key:
+            self.close()
+            self._model = LoadedModel(options, progress)
+            self._key = _key(options, files)
+        return self._model
+
+
+def _key(options: ModelOptions, files: tuple[Path, ...]) -> _Key:
+    stats = [(file, file.stat()) for file in files if file.exists()]
+    return _Key(options, tuple((file, s.st_mtime_ns, s.st_size) for file, s in stats))

@@ -1,0 +1,175 @@
+"""Offers a repair to the user, and applies it if it still fits.
+
+The document may have changed since the tests ran. A change elsewhere in the file is kept, and the
+tests run again on the two together; a change of the function itself ends the offer. Edits name the
+document's version, touch only the lines that change, and are one step to undo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from attrs import frozen
+
+from coe_lsp.errors import CoeError
+from coe_lsp.execution.discovery import suites_for
+from coe_lsp.execution.interpreter import find_interpreter
+from coe_lsp.execution.sandbox import find_sandbox
+from coe_lsp.execution.suite import Limits
+from coe_lsp.lsp.client import Client, Patch
+from coe_lsp.lsp.documents import edits
+from coe_lsp.lsp.settings import Settings
+from coe_lsp.lsp.workspace import Document, Workspace
+from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.source import SourceError, SourceFile, unified_diff
+from coe_lsp.repair.verify import TestBench
+
+_log = logging.getLogger(__name__)
+_SHOWN_LINES = 12
+
+
+class StaleError(CoeError):
+    """The repair no longer fits the document; the message says why."""
+
+
+@frozen
+class _Fitted:
+    """The repair as it applies to a document of a certain version."""
+
+    document: Document
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+    patch: Patch
+
+
+class Offers:
+    """Shows repairs and applies those that are accepted."""
+
+    def __init__(
+        self, workspace: Workspace, client: Client, applied: Callable[[str], None]
+    ) -> None:
+        """`applied` gets the address of a document that was changed."""
+        self._workspace = workspace
+        self._client = client
+        self._applied = applied
+
+    async def offer(
+        self,
+        number: int,
+        tested: Document,
+        settings: Settings,
+        outcome: Outcome,
+        goal: Sequence[str],
+    ) -> None:
+        """Offer what repairs `tested`, a document as it was then."""
+        try:
+            fitted = await self._fit(tested, settings, outcome, goal)
+            if settings.apply == "preview" and not self._confirmed_by_editor:
+                if not await self._accepted(number, fitted, outcome):
+                    _log.info("repair %d: not accepted", number)
+                    return
+                # Whoever looked at it for a while may have typed meanwhile.
+                fitted = await self._fit(fitted.document, settings, outcome, goal, shown=fitted)
+            confirm = settings.apply == "preview" and self._confirmed_by_editor
+            await self._apply(fitted, outcome, confirm=confirm)
+        except CoeError as error:
+            _log.info("repair %d: stale", number)
+            self._client.warn(str(error))
+
+    @property
+    def _confirmed_by_editor(self) -> bool:
+        return not self._client.previews and self._client.confirms_edits
+
+    async def _fit(
+        self,
+        tested: Document,
+        settings: Settings,
+        outcome: Outcome,
+        goal: Sequence[str],
+        shown: _Fitted | None = None,
+    ) -> _Fitted:
+        """The repair for the document as it is now, tested with it. StaleError if it is not one."""
+        now = self._workspace.document(tested.uri)
+        if shown is not None and now.text == shown.document.text:
+            return shown if now.version == shown.document.version else _same(shown, now)
+        name = outcome.function or ""
+        old = SourceFile.parse(tested.path, outcome.old_source or b"")
+        repaired = SourceFile.parse(tested.path, outcome.new_source or b"")
+        current = now.source
+        if current.lines == old.lines:
+            return _fitted(now, current, repaired.lines, outcome)
+        try:
+            mine, function = old.find(name), current.find(name)
+            lines = repaired.scratch_lines(repaired.find(name))
+        except SourceError as error:
+            raise StaleError(f"{name} has gone: its repair is not offered.") from error
+        if current.scratch_lines(function) != old.scratch_lines(mine):
+            raise StaleError(
+                f"{name} was edited while it was being repaired: the repair is not offered."
+            )
+        new = current.replace(function, lines)
+        loop = asyncio.get_running_loop()
+        if not await loop.run_in_executor(None, _passes, now, current.encode(new), settings, goal):
+            raise StaleError(
+                f"The file was edited meanwhile, and with these edits the repair of {name} does "
+                "not pass its tests: it is not offered."
+            )
+        return _fitted(now, current, new, outcome)
+
+    async def _accepted(self, number: int, fitted: _Fitted, outcome: Outcome) -> bool:
+        if self._client.previews:
+            shown = {
+                "repair": number,
+                "uri": fitted.document.uri,
+                "version": fitted.document.version,
+                "function": outcome.function,
+                "message": outcome.message,
+            }
+            return await self._client.preview(shown, [fitted.patch]) is not None
+        lines = [x for x in fitted.patch.diff.splitlines()[2:] if x[:1] in "+-"]
+        more = ["..."] if len(lines) > _SHOWN_LINES else []
+        text = "\n".join([outcome.message, *lines[:_SHOWN_LINES], *more])
+        return await self._client.choose(text, "Apply", "Discard") == "Apply"
+
+    async def _apply(self, fitted: _Fitted, outcome: Outcome, *, confirm: bool) -> None:
+        document = fitted.document
+        refused = await self._client.apply(
+            f"Repair {outcome.function}",
+            document.uri,
+            document.version,
+            edits(fitted.old, fitted.new, document.units),
+            confirm=confirm,
+        )
+        if refused is None:
+            self._applied(document.uri)
+        else:
+            self._client.warn(f"The repair of {outcome.function} was not applied: {refused}.")
+
+
+def _same(shown: _Fitted, now: Document) -> _Fitted:
+    """Typed and taken back: the same text with another version."""
+    return _Fitted(now, shown.old, shown.new, shown.patch)
+
+
+def _fitted(document: Document, old: SourceFile, new: tuple[str, ...], outcome: Outcome) -> _Fitted:
+    diff = unified_diff(outcome.file, old.lines, new)
+    before, after = _with_bom(old.bom, old.lines), _with_bom(old.bom, new)
+    return _Fitted(document, before, after, Patch(outcome.message, diff, "".join(after)))
+
+
+def _with_bom(bom: bool, lines: Sequence[str]) -> tuple[str, ...]:
+    """Lines as the editor has them: some send the byte-order mark as a character."""
+    return ("\ufeff" + lines[0], *lines[1:]) if bom and lines else tuple(lines)
+
+
+def _passes(document: Document, data: bytes, settings: Settings, goal: Sequence[str]) -> bool:
+    interpreter = find_interpreter(document.root, settings.python)
+    suites = suites_for(document.path, document.root, interpreter, settings.tests)
+    seconds = settings.test_timeout
+    limits = Limits(test_seconds=seconds, wall_seconds=12 * seconds)
+    with TestBench(suites, interpreter, find_sandbox(settings.sandbox), limits) as bench:
+        run = bench.run(data)
+    passed = {result.id for result in run.results if result.outcome == "passed"}
+    return passed.issuperset(goal)

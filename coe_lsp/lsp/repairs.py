@@ -1,0 +1,322 @@
+"""Repairs: queued, run on their own thread, watched, cancelled, and offered to the user.
+
+One repair at a time, since there is one model; others wait and say so. The model's thread is the
+only one that touches it. What is offered fits the document as it is then, or is not offered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from coe_lsp.errors import CoeError
+from coe_lsp.execution.discovery import is_test_file
+from coe_lsp.execution.suite import Suite
+from coe_lsp.lsp.client import Client, Progress, Status
+from coe_lsp.lsp.findings import count
+from coe_lsp.lsp.model_host import Ask, ModelHost
+from coe_lsp.lsp.offers import Offers
+from coe_lsp.lsp.settings import Settings
+from coe_lsp.lsp.workspace import Document, Workspace
+from coe_lsp.models.fetch import ProgressSink
+from coe_lsp.models.registry import ModelRef
+from coe_lsp.repair.outcome import Outcome
+
+if TYPE_CHECKING:  # these load llama.cpp, which only the first repair should
+    from coe_lsp.repair.chains import Step
+    from coe_lsp.repair.loading import ModelOptions
+    from coe_lsp.repair.repair import LoadedPolicy, Repair
+    from coe_lsp.repair.source import Function
+    from coe_lsp.repair.verify import Baseline
+
+Lease = Callable[["ModelOptions", Ask, ProgressSink], "AbstractContextManager[LoadedPolicy]"]
+
+_log = logging.getLogger(__name__)
+_SECONDS_A_REPORT = 0.1
+
+
+@define
+class _Job:
+    """A repair that was asked for."""
+
+    number: int
+    uri: str
+    function: str | None
+    cancelled: threading.Event = field(factory=threading.Event)
+    repair: Repair | None = None
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+        if self.repair is not None:
+            self.repair.cancel()
+
+
+class Repairs:
+    """All repairs of a server."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        client: Client,
+        offers: Offers,
+        host: ModelHost,
+        lease: Lease,
+        finished: Callable[[str], None],
+    ) -> None:
+        """`lease` gives the policy, as `ModelHost.lease` does; `finished` gets a file's address."""
+        self._workspace = workspace
+        self._client = client
+        self._offers = offers
+        self._host = host
+        self._lease = lease
+        self._finished = finished
+        self._numbers = itertools.count(1)
+        self._queue: list[_Job] = []
+        self._current: _Job | None = None
+        self._worker: asyncio.Task[None] | None = None
+        #: The model belongs to this thread.
+        self._thread = ThreadPoolExecutor(1, "coe-repair")
+        self._outcomes: dict[str, Outcome] = {}
+        self._last: str | None = None
+
+    def outcome(self, uri: str | None) -> Outcome | None:
+        """What the last repair of a document, or of any, came to."""
+        return self._outcomes.get(uri or self._last or "")
+
+    def request(self, uri: str, function: str | None) -> int | None:
+        """Queue a repair; its number, or None if the same one waits or is under way already."""
+        jobs = [*([self._current] if self._current else []), *self._queue]
+        if any((j.uri, j.function) == (uri, function) and not j.cancelled.is_set() for j in jobs):
+            self._client.message(f"{function or 'This file'} is being repaired already.")
+            return None
+        job = _Job(next(self._numbers), uri, function)
+        self._queue.append(job)
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.get_running_loop().create_task(self._work())
+        else:
+            ahead = len(jobs)
+            self._client.message(
+                f"Repair of {function or uri.rpartition('/')[2]} waits for {count(ahead, 'other')}."
+            )
+        return job.number
+
+    def cancel(self, number: int | None = None) -> None:
+        """Cancel one repair, or all."""
+        for job in [*self._queue, *([self._current] if self._current else [])]:
+            if number in (None, job.number):
+                job.cancel()
+        self._queue = [job for job in self._queue if not job.cancelled.is_set()]
+
+    def free_idle_model(self, seconds: float) -> None:
+        """Free the model if no repair has run for that long."""
+        if self._current is None:
+            self._thread.submit(self._host.close_if_idle, seconds)
+
+    def close(self) -> None:
+        """Cancel all and free the model."""
+        self.cancel()
+        self._thread.submit(self._host.close)
+        self._thread.shutdown(wait=True)
+
+    async def _work(self) -> None:
+        while self._queue:
+            job = self._current = self._queue.pop(0)
+            try:
+                await self._one(job)
+            except CoeError as error:
+                _log.warning("repair %d: %s", job.number, error)
+                self._client.warn(str(error))
+                self._client.status(Status("failed", str(error)))
+            except Exception as error:
+                _log.exception("repair %d broke", job.number)
+                text = f"The repair broke ({type(error).__name__}: {error}); the log has more."
+                self._client.warn(text)
+                self._client.status(Status("failed", text))
+            finally:
+                self._current = None
+
+    async def _one(self, job: _Job) -> None:
+        document = self._workspace.document(job.uri)
+        if is_test_file(document.path):
+            raise CoeError(f"{document.path.name} is a file of tests: repair the code they test.")
+        settings = await self._workspace.settings(document)
+        name = job.function or document.path.name
+        progress = await self._client.progress(f"Repair with CoE: {name}", job.cancel)
+        watcher = _Watcher(asyncio.get_running_loop(), job, self._client, progress, self._queue)
+        watcher.say("testing", "running the tests")
+        _log.info("repair %d: started", job.number)
+        ending = "failed"
+        try:
+            outcome, repaired = await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._run, job, document, settings, watcher
+            )
+            self._outcomes[job.uri], self._last = outcome, job.uri
+            _log.info("repair %d: %s, %.1f s", job.number, outcome.status, outcome.seconds.total)
+            ending = "cancelled" if job.cancelled.is_set() else outcome.message
+        finally:
+            watcher.stop()
+            progress.end(ending)
+        if job.cancelled.is_set():
+            self._client.status(Status("idle", f"{name}: cancelled"))
+        elif outcome.status == "repaired":
+            self._client.status(Status("idle", outcome.message))
+            await self._offers.offer(job.number, document, settings, outcome, repaired)
+        elif outcome.status == "already_passing":
+            self._client.message(outcome.message)
+            self._client.status(Status("idle", outcome.message))
+        else:
+            tried = count(outcome.attempts, "different program")
+            text = f"{outcome.function}: {outcome.message} {tried} tested."
+            self._client.warn(text)
+            self._client.status(Status("failed", text))
+        self._finished(job.uri)
+
+    def _run(
+        self, job: _Job, document: Document, settings: Settings, watcher: _Watcher
+    ) -> tuple[Outcome, tuple[str, ...]]:
+        """On the repair thread: the outcome, and the tests that pass now."""
+        from coe_lsp.repair.loading import ModelOptions, check
+        from coe_lsp.repair.repair import Repair, Request
+
+        options = ModelOptions(settings.model, settings.adapter, settings.samples)
+        check(options)
+        request = Request(
+            path=document.path,
+            function=job.function,
+            source=document.source,
+            tests=settings.tests,
+            python=settings.python,
+            sandbox=settings.sandbox,
+            budget=settings.budget,
+            samples=settings.samples,
+            test_seconds=settings.test_timeout,
+        )
+
+        def load() -> AbstractContextManager[LoadedPolicy]:
+            watcher.later("loading", "loading the model")
+            return self._lease(options, watcher.ask, watcher)
+
+        job.repair = Repair(request, load, watcher)
+        if job.cancelled.is_set():
+            job.repair.cancel()
+        return job.repair.run(), watcher.goal
+
+
+class _Cancelled(CoeError):
+    """The user cancelled while something was fetched."""
+
+
+class _Watcher:
+    """Carries what happens on the repair thread to the editor. Also a `ProgressSink`."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        job: _Job,
+        client: Client,
+        progress: Progress,
+        queue: Sequence[_Job],
+    ) -> None:
+        self._loop = loop
+        self._job = job
+        self._client = client
+        self._progress = progress
+        self._queue = queue
+        self._name = job.function
+        self._stopped = False
+        self._reported = 0.0
+        self._best = 0
+        self._total: int | None = None
+        self._fetched = 0
+        self.goal: tuple[str, ...] = ()
+
+    # -- on the event loop
+
+    def say(self, state: str, text: str, turn: int | None = None) -> None:
+        """Report, unless the repair has ended meanwhile."""
+        if self._stopped:
+            return
+        self._progress.report(text)
+        self._client.status(
+            Status(
+                "loading" if state == "loading" else "repairing" if turn else "testing",
+                f"{self._name or 'repair'}: {text}",
+                self._job.number,
+                self._name,
+                turn,
+                len(self._queue) or None,
+            )
+        )
+
+    def stop(self) -> None:
+        """Nothing more is reported."""
+        self._stopped = True
+
+    # -- on the repair thread
+
+    def later(self, state: str, text: str, turn: int | None = None) -> None:
+        """Have it said by the event loop."""
+        self._loop.call_soon_threadsafe(self.say, state, text, turn)
+
+    def baseline(self, baseline: Baseline, suites: Sequence[Suite]) -> None:
+        """See `Watcher.baseline`."""
+        self.later("testing", f"{baseline.passed} passed, {len(baseline.failing)} failed")
+
+    def target(self, function: Function, goal: Sequence[str]) -> None:
+        """See `Watcher.target`."""
+        self._name = function.name
+        self.goal = tuple(goal)
+        self._best = 0
+        self.later("repairing", f"the model reads {function.name}", 1)
+
+    def step(self, step: Step) -> None:
+        """See `Watcher.step`; not more often than people can read."""
+        now = time.monotonic()
+        self._best = max(self._best, step.passed)
+        if now - self._reported < _SECONDS_A_REPORT and step.passed < step.total:
+            return
+        self._reported = now
+        text = f"turn {step.turn}, {self._best} of {step.total} tests pass: {step.command[:60]}"
+        self.later("repairing", text, step.turn)
+
+    def ask(self, ref: ModelRef) -> bool:
+        """Ask whether the model may be fetched."""
+        size = f" ({ref.size / 1e6:.0f} MB)" if ref.size else ""
+        question = self._client.choose(
+            f"{ref.name}{size} is not on this machine. Fetch it now, once?", "Fetch", "Not now"
+        )
+        answer = asyncio.run_coroutine_threadsafe(question, self._loop)
+        while not answer.done():
+            if self._job.cancelled.wait(0.05):
+                answer.cancel()
+                raise _Cancelled("Cancelled.")
+        return answer.result() == "Fetch"
+
+    def start(self, total: int | None, description: str) -> None:
+        """See `ProgressSink.start`."""
+        self._total, self._fetched = total, 0
+        self.later("loading", description)
+
+    def advance(self, count: int) -> None:
+        """See `ProgressSink.advance`."""
+        if self._job.cancelled.is_set():
+            raise _Cancelled("Cancelled.")
+        self._fetched += count
+        now = time.monotonic()
+        if now - self._reported >= _SECONDS_A_REPORT:
+            self._reported = now
+            of = f" of {self._total / 1e6:.0f}" if self._total else ""
+            self.later("loading", f"fetching the model: {self._fetched / 1e6:.0f}{of} MB")
+
+    def message(self, text: str) -> None:
+        """See `ProgressSink.message`."""
+        self.later("loading", text)

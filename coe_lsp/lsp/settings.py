@@ -1,0 +1,165 @@
+"""The server's settings: one table, from which they are checked, documented and compared.
+
+Layers are read in order: what the editor says, `initializationOptions`, `[tool.coe]` of the
+project's `pyproject.toml`. A wrong value is reported and the next layer's is taken. The same table
+makes the README's and is compared with VS Code's `package.json` by a test.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import attrs
+from attrs import field, frozen
+
+from coe_lsp.errors import CoeError
+
+
+@frozen
+class Rule:
+    """What a setting may be. `kind` is a JSON type; `choices` the only values; bounds inclusive."""
+
+    name: str
+    kind: Literal["string", "strings", "number", "integer"]
+    text: str
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def accepted(self) -> str:
+        """The accepted values in words."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        words = {"strings": "a list of strings", "integer": "a whole number"}
+        what = words.get(self.kind, f"a {self.kind}")
+        if self.high is not None:
+            return f"{what} from {self.low:g} to {self.high:g}"
+        return what if self.low is None else f"{what} of at least {self.low:g}"
+
+    def fits(self, value: object) -> bool:
+        """Whether a JSON value is accepted."""
+        if self.kind == "strings":
+            items = cast("list[object]", value) if isinstance(value, list) else [None]
+            return all(isinstance(item, str) for item in items)
+        if self.kind == "string":
+            return isinstance(value, str) and (not self.choices or value in self.choices)
+        kinds = int if self.kind == "integer" else (int, float)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            return False
+        low, high = self.low or 0.0, self.high
+        return low <= value and (high is None or value <= high)
+
+
+def _setting(default: Any, name: str, kind: Any, text: str, **more: Any) -> Any:
+    return field(default=default, metadata={"rule": Rule(name, kind, text, **more)})
+
+
+@frozen
+class Settings:
+    """All settings with their defaults; times in seconds but for `idle_minutes`."""
+
+    python: str | None = _setting(
+        None, "python", "string", "The Python that runs the tests; else the editor's choice, "
+        "`.venv`, `venv`, an active environment, then PATH.")  # fmt: skip
+    tests: tuple[str, ...] = _setting(
+        (), "tests", "strings", "Test files, pytest node ids or `assert` statements in place of "
+        "those that are found.")  # fmt: skip
+    test_timeout: float = _setting(
+        5.0, "testTimeout", "number", "Seconds that one test may take; a file's tests together "
+        "get twelve times that.", low=0.1)  # fmt: skip
+    model: str | None = _setting(
+        None, "model", "string", "A known model's name, a GGUF file or REPOSITORY:FILE; else the "
+        "default model.")  # fmt: skip
+    adapter: str | None = _setting(
+        None, "adapter", "string", "A LoRA adapter (GGUF), or `none`; else the one shipped for "
+        "the model. A changed file is picked up by the next repair.")  # fmt: skip
+    budget: float = _setting(60.0, "budget", "number", "Seconds that a repair may search.", low=1)
+    samples: int = _setting(
+        16, "samples", "integer", "Chains of edits side by side.", low=1, high=64
+    )
+    sandbox: Literal["auto", "off"] = _setting(
+        "auto", "sandbox", "string", "`off` runs the tests without isolation.",
+        choices=("auto", "off"))  # fmt: skip
+    run: Literal["onSave", "onDemand", "off"] = _setting(
+        "onSave", "run", "string", "When the tests of an open file run: on opening and saving, "
+        "only by command and repair, or by repair alone.",
+        choices=("onSave", "onDemand", "off"))  # fmt: skip
+    apply: Literal["preview", "direct"] = _setting(
+        "preview", "apply", "string", "Show the change and ask, or apply it at once.",
+        choices=("preview", "direct"))  # fmt: skip
+    idle_minutes: float = _setting(
+        10.0, "idleMinutes", "number", "Minutes without a repair after which the model and the "
+        "test processes are given up.", low=0.1)  # fmt: skip
+    log_level: Literal["info", "debug"] = _setting(
+        "info", "logLevel", "string", "`debug` also logs what the protocol says, with source "
+        "code.", choices=("info", "debug"))  # fmt: skip
+
+
+RULES: tuple[tuple[str, Rule, Any], ...] = tuple(
+    (attribute.name, attribute.metadata["rule"], attribute.default)
+    for attribute in attrs.fields(Settings)
+)
+"""Each setting's attribute, rule and default."""
+
+
+def read_settings(layers: Sequence[tuple[str, object]]) -> tuple[Settings, tuple[str, ...]]:
+    """Settings from named layers, the first that has a value winning; and what was wrong."""
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    for where, layer in layers:
+        if layer is None:
+            continue
+        if not isinstance(layer, Mapping):
+            problems.append(f"{where}: the settings of coe are a table of names and values.")
+            continue
+        entries = cast("Mapping[str, object]", layer)
+        known = {rule.name for _, rule, _ in RULES}
+        for name in entries:
+            if name not in known:
+                problems.append(f"{where}: there is no setting coe.{name}.")
+        for attribute, rule, _ in RULES:
+            value = entries.get(rule.name)
+            if value is None or attribute in values:
+                continue
+            if rule.fits(value):
+                values[attribute] = (
+                    tuple(cast("list[str]", value)) if rule.kind == "strings" else value
+                )
+            else:
+                problems.append(
+                    f"{where}: coe.{rule.name} is {value!r}, but takes {rule.accepted}."
+                )
+    return Settings(**values), tuple(problems)
+
+
+def project_layer(root: Path) -> object:
+    """`[tool.coe]` of a project, or None. CoeError if the file is not TOML."""
+    path = root / "pyproject.toml"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+    except tomllib.TOMLDecodeError as error:
+        raise CoeError(f"{path} is not TOML: {error}.") from error
+    tools = data.get("tool")
+    return cast("dict[str, object]", tools).get("coe") if isinstance(tools, dict) else None
+
+
+def table() -> str:
+    """The settings as a Markdown table."""
+    rows = ["| setting | default | what it does |", "| --- | --- | --- |"]
+    for _, rule, default in RULES:
+        shown = (
+            ""
+            if default is None or default == ()
+            else f"`{default:g}`"
+            if isinstance(default, float)
+            else f"`{default}`"
+        )
+        choices = f" ({', '.join(f'`{c}`' for c in rule.choices)})" if rule.choices else ""
+        rows.append(f"| `coe.{rule.name}` | {shown} | {rule.text}{choices} |")
+    return "\n".join(rows) + "\n"
