@@ -20,6 +20,7 @@ from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits
 from coe_lsp.lsp.client import Client, Patch
 from coe_lsp.lsp.documents import edits
+from coe_lsp.lsp.findings import count
 from coe_lsp.lsp.settings import Settings
 from coe_lsp.lsp.workspace import Document, Workspace
 from coe_lsp.repair.outcome import Outcome
@@ -156,7 +157,9 @@ def _same(shown: _Fitted, now: Document) -> _Fitted:
 def _fitted(document: Document, old: SourceFile, new: tuple[str, ...], outcome: Outcome) -> _Fitted:
     diff = unified_diff(outcome.file, old.lines, new)
     before, after = _with_bom(old.bom, old.lines), _with_bom(old.bom, new)
-    return _Fitted(document, before, after, Patch(outcome.message, diff, "".join(after)))
+    changed = sum(line[:1] in "+-" for line in diff.splitlines()[2:])
+    label = f"{outcome.function}: {count(changed, 'changed line')}"
+    return _Fitted(document, before, after, Patch(label, diff, "".join(after)))
 
 
 def _with_bom(bom: bool, lines: Sequence[str]) -> tuple[str, ...]:

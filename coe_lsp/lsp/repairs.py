@@ -162,6 +162,9 @@ class Repairs:
             self._outcomes[job.uri], self._last = outcome, job.uri
             _log.info("repair %d: %s, %.1f s", job.number, outcome.status, outcome.seconds.total)
             ending = "cancelled" if job.cancelled.is_set() else outcome.message
+        except asyncio.CancelledError:  # the client has gone
+            job.cancel()
+            raise
         finally:
             watcher.stop()
             progress.end(ending)

@@ -171,16 +171,15 @@ class _Runner:
         proposed = {proposal.chain for proposal, _, _ in waiting}
         for number, chain in living.items():
             chain.stuck = number not in proposed
-        winner: _Chain | None = None
         # In order of chains, not of arrival: timing must not decide which of two repairs wins.
         for proposal, attempt, future in sorted(waiting, key=lambda item: item[0].chain):
             if (solved or self._over()) and not future.done():
                 future.cancel()
                 continue
             chain = living[proposal.chain]
-            if self._extend(chain, proposal, attempt, future.result()) and winner is None:
-                winner = chain
-        return winner
+            if self._extend(chain, proposal, attempt, future.result()):
+                return chain
+        return None
 
     def _judge(
         self, attempt: Attempt, chain: _Chain, tester: ThreadPoolExecutor
@@ -191,11 +190,11 @@ class _Runner:
             future: Future[Verdict] = Future()
             future.set_result(self._known[lines])
             return future
-        self._attempts += 1
         return tester.submit(self._test, lines)
 
     def _test(self, lines: tuple[str, ...]) -> Verdict:
         if lines not in self._known:
+            self._attempts += 1
             verdict = self._verifier.judge(lines)
             if verdict.cancelled:
                 return verdict
