@@ -57,6 +57,7 @@ class LoadedModel:
         # A trained adapter knows the task; an untrained model has to be shown.
         trained = self._used.adapter is not None
         builder = PromptBuilder(detect_format(self._engine.chat_template), instructed=not trained)
+        self._engine.clear_cancel()  # an interrupt of the repair before is not meant for this one
         policy = LlamaPolicy(self._engine, builder, seed=self._seed)
         try:
             yield LoadedPolicy(policy, self._used, trained)

@@ -17,7 +17,7 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.grammar import grammar
 from coe_lsp.chain.prompt import PromptBuilder, Segment
 from coe_lsp.errors import CoeError
-from coe_lsp.models.engine import Engine
+from coe_lsp.models.engine import Cancelled, Engine
 from coe_lsp.models.sampling import Sampling
 from coe_lsp.models.sequence import Job, Sequence
 
@@ -64,6 +64,10 @@ class Policy(Protocol):
 
     def forget(self, chain: int) -> None:
         """The chain has ended."""
+        ...
+
+    def interrupt(self) -> None:
+        """Have `propose` end at once, from any thread; nothing more is asked of the policy."""
         ...
 
 
@@ -118,6 +122,21 @@ class LlamaPolicy:
     ) -> Iterator[Proposal]:
         """See `Policy.propose`."""
         jobs: dict[Job, tuple[int, str]] = {}
+        try:
+            yield from self._propose(episodes, focus, stop, jobs)
+        except Cancelled:
+            pass
+        finally:
+            for chain, _ in jobs.values():
+                self.forget(chain)
+
+    def _propose(
+        self,
+        episodes: Mapping[int, Episode],
+        focus: Mapping[int, int],
+        stop: Callable[[], bool],
+        jobs: dict[Job, tuple[int, str]],
+    ) -> Iterator[Proposal]:
         for chain, episode in episodes.items():
             slot = self._slot(chain, episode)
             if slot is None:
@@ -147,14 +166,16 @@ class LlamaPolicy:
                     completion.tokens,
                     completion.finished == "eog",
                 )
-        for chain, _ in jobs.values():
-            self.forget(chain)
 
     def forget(self, chain: int) -> None:
         """See `Policy.forget`."""
         slot = self._slots.pop(chain, None)
         if slot is not None:
             slot.sequence.release()
+
+    def interrupt(self) -> None:
+        """See `Policy.interrupt`."""
+        self._engine.cancel()
 
     def close(self) -> None:
         """Give back all that this policy holds of the engine, which others may go on using."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -94,10 +94,15 @@ class Repair:
         self._watcher = watcher
         self._cancelled = threading.Event()
         self._bench: TestBench | None = None
+        self._lock = threading.Lock()
+        self._policy: Policy | None = None
 
     def cancel(self) -> None:
         """Stop tests and search; `run` then returns soon with what it has."""
         self._cancelled.set()
+        with self._lock:
+            if self._policy is not None:
+                self._policy.interrupt()
         if self._bench is not None:
             self._bench.cancel()
 
@@ -140,7 +145,7 @@ class Repair:
                 f"{_first_line(baseline.failing[0])}"
             )
         loading = time.monotonic()
-        with self._load() as loaded:
+        with self._load() as loaded, self._asking(loaded.policy):
             loading = time.monotonic() - loading
             outcome = Outcome("failed", file, targets[0].name, before=before, after=before,
                               model=loaded.model)  # fmt: skip
@@ -156,6 +161,19 @@ class Repair:
                 if found.solved or self._cancelled.is_set():
                     break
         return evolve(outcome, attempts=attempts, seconds=Seconds(model=decoding))
+
+    @contextmanager
+    def _asking(self, policy: Policy) -> Generator[None]:
+        """Let `cancel` reach the policy for as long as it is ours."""
+        with self._lock:
+            self._policy = policy
+            if self._cancelled.is_set():
+                policy.interrupt()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._policy = None
 
     def _search(
         self,

@@ -45,6 +45,9 @@ class ScriptedPolicy:
     def forget(self, chain):
         pass
 
+    def interrupt(self):
+        pass
+
 
 def main():
     script = json.loads(Path(sys.argv[1]).read_text())

@@ -32,6 +32,9 @@ class Scripted:
     def forget(self, chain):
         pass
 
+    def interrupt(self):
+        pass
+
 
 class Log:
     def __init__(self):

@@ -1,0 +1,102 @@
+"""Latency and memory of the language server, with a real model at work.
+
+    python tests/benchmarks/bench_server.py [MODEL]
+
+Prints one JSON object: seconds to the answer to `initialize` (median of 5 starts), milliseconds of
+a code action's answer while a repair is decoding (p50, p99 of 200), milliseconds from cancel to the
+end of a repair (median, worst of 5), and resident memory in MB: idle, with the model, and after the
+model was freed. Compare within one run: absolute times hang on what else the machine does.
+"""
+
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+
+from editor_client import Editor
+from samples import CLAMP, TEST_CLAMP
+
+COMMAND = [sys.executable, "-m", "coe_lsp", "serve"]
+
+
+def memory(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    return round(int(line.split()[1]) / 1024)
+
+
+async def start_seconds(project):
+    editor = Editor(COMMAND)
+    started = time.perf_counter()
+    await editor.start(project)
+    seconds = time.perf_counter() - started
+    await editor.stop()
+    return seconds
+
+
+async def main():
+    model = sys.argv[1] if len(sys.argv) > 1 else "smollm2-135m"
+    found = {"model": model}
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder)
+        (project / "tests").mkdir()
+        (project / "pyproject.toml").touch()
+        # An impossible test keeps the search going.
+        (project / "ranges.py").write_text(textwrap.dedent(CLAMP).lstrip())
+        (project / "tests/test_ranges.py").write_text(
+            textwrap.dedent(TEST_CLAMP).lstrip()
+            + "\ndef test_impossible():\n    assert clamp(1, 0, 2) == 3 and clamp(1, 0, 2) == 4\n"
+        )
+        found["initialize_s"] = statistics.median([await start_seconds(project) for _ in range(5)])
+        editor = Editor(COMMAND)
+        editor.configuration = {"model": model, "budget": 300, "idleMinutes": 0.1}
+        await editor.start(project)
+        pid = editor.lsp._server.pid
+        uri = editor.open(project / "ranges.py")
+        (diagnostic, *_) = await editor.diagnostics(uri)
+        found["memory_idle_mb"] = memory(pid)
+
+        async def repairing():
+            start = len(editor.log)
+            await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
+            await editor.wait(
+                "status", lambda s: s.state == "repairing" and "tests pass" in s.message,
+                seconds=120, after=start,
+            )  # fmt: skip
+
+        async def cancelled():
+            start = len(editor.log)
+            began = time.perf_counter()
+            await editor.execute("coe.cancel")
+            await editor.wait("progress", lambda p: p.value["kind"] == "end", after=start)
+            return 1000 * (time.perf_counter() - began)
+
+        await repairing()
+        found["memory_with_model_mb"] = memory(pid)
+        times = []
+        for number in range(200):
+            began = time.perf_counter()
+            await editor.actions(uri, 0, [diagnostic])
+            times.append(1000 * (time.perf_counter() - began))
+            if number % 20 == 0:
+                await asyncio.sleep(0.1)
+        times.sort()
+        found["code_action_ms"] = {"p50": times[100], "p99": times[197]}
+        stops = [await cancelled()]
+        for _ in range(4):
+            await repairing()
+            stops.append(await cancelled())
+        found["cancel_ms"] = {"median": statistics.median(stops), "worst": max(stops)}
+        await asyncio.sleep(15)
+        found["memory_after_idle_mb"] = memory(pid)
+        await editor.stop()
+    print(json.dumps(found, indent=1))
+
+
+asyncio.run(main())
