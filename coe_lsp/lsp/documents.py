@@ -72,7 +72,7 @@ def function_at(lines: Sequence[str], row: int) -> str | None:
     """The qualified name of the function around a row (0-based), by indentation alone.
 
     Looks only upward from the row, so it takes no time whatever the file's size, and needs no
-    syntax that is right. None outside functions.
+    syntax that is right. None outside functions, and below a string that hangs out to the left.
     """
     row = min(row, len(lines) - 1)
     while row >= 0 and not lines[row].strip():
@@ -86,8 +86,9 @@ def function_at(lines: Sequence[str], row: int) -> str | None:
     for number in range(row, -1, -1):
         line = lines[number]
         stripped = line.strip()
-        # What closes a bracket may stand further left than what it belongs to.
-        if not stripped or stripped.startswith(("#", ")", "]", "}")):
+        # Comments and closing brackets may stand further left than what they belong to.
+        loose = stripped.startswith(("#", ")", "]", "}")) and number != row
+        if not stripped or loose:
             continue
         indent = len(line) - len(line.lstrip())
         if limit is not None and indent >= limit:
