@@ -2,9 +2,10 @@
 
     python scripted_server.py SCRIPT.json
 
-SCRIPT.json: {"commands": {FUNCTION: [COMMAND, ...]}, "delay": SECONDS, "fail": TEXT}. A chain for
-FUNCTION gets its commands one a turn, each after the delay; then it exits. With "fail" the model
-cannot be loaded, for that reason. Other arguments are ignored: editors append some.
+SCRIPT.json: {"commands": {FUNCTION: [COMMAND, ...]}, "delay": SECONDS, "fail": TEXT,
+"crash": TEXT}. A chain for FUNCTION gets its commands one a turn, each after the delay; then it
+exits. With "fail" the model cannot be loaded, for that reason; with "crash" it breaks while it is
+asked. The script is read again for each repair. Other arguments are ignored: editors append some.
 """
 
 import json
@@ -25,10 +26,13 @@ class ScriptedPolicy:
     def __init__(self, script):
         self._commands = script["commands"]
         self._delay = script.get("delay", 0.0)
+        self._crash = script.get("crash")
 
     def propose(self, episodes, focus, stop):
         from coe_lsp.repair.policy import Proposal
 
+        if self._crash:
+            raise RuntimeError(self._crash)
         end = time.monotonic() + self._delay
         while time.monotonic() < end:
             if stop():
@@ -50,10 +54,9 @@ class ScriptedPolicy:
 
 
 def main():
-    script = json.loads(Path(sys.argv[1]).read_text())
-
     @contextmanager
     def lease(options, ask, progress):
+        script = json.loads(Path(sys.argv[1]).read_text())
         from coe_lsp.repair.outcome import ModelUsed
         from coe_lsp.repair.repair import LoadedPolicy
 

@@ -139,8 +139,9 @@ async def test_cancel_in_the_middle(editor, script, clamp_project, how):
     assert ended.value["message"] == "cancelled"
     await editor.wait("status", lambda s: s.message == "clamp: cancelled")
     assert editor.seen("preview") == [] and editor.seen("apply") == []
-    # The next one works.
     script(clamp=["### REPL 5 >>>        return high"])
+    await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
+    await editor.wait("apply")
 
 
 async def test_repairs_queue_and_say_so(editor, script, clamp_project):
@@ -402,6 +403,17 @@ async def test_a_model_that_cannot_be_loaded(editor, script, clamp_project):
     ended = await editor.wait("progress", lambda p: p.value["kind"] == "end")
     assert ended.value["message"] == "failed"
     await editor.wait("status", lambda s: s.state == "failed")
+
+
+async def test_a_model_that_breaks_is_told_and_the_next_repair_works(editor, script, clamp_project):
+    script.path.write_text(json.dumps({"commands": {}, "crash": "boom"}))
+    uri, _ = await opened(editor, clamp_project)
+    await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
+    told = await editor.wait("message")
+    assert told.message == "The repair broke (RuntimeError: boom); the log has more."
+    script(clamp=["### REPL 5 >>>        return high"])
+    await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
+    await editor.wait("apply")
 
 
 async def test_a_python_without_pytest(editor, clamp_project):
