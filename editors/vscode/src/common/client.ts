@@ -1,0 +1,64 @@
+// The language client: how the server is started, what it is told of us, and what it asks of us.
+
+import * as vscode from "vscode";
+import {
+  type FeatureState,
+  LanguageClient,
+  type LanguageClientOptions,
+  type StaticFeature,
+} from "vscode-languageclient/node";
+import type { Candidate } from "./locate";
+import type { Preview } from "./preview";
+import type { PreviewParams, StatusParams } from "./protocol";
+import type { Python } from "./python";
+import { section } from "./settings";
+
+/** Announces what we handle; and that progress is shown by us, with a Cancel button. */
+class Announcement implements StaticFeature {
+  fillClientCapabilities: StaticFeature["fillClientCapabilities"] = (capabilities) => {
+    capabilities.experimental = {
+      ...(capabilities.experimental as object | undefined),
+      coe: { preview: true, status: true, chain: true },
+    };
+    capabilities.window = { ...capabilities.window, workDoneProgress: false };
+  };
+  initialize(): void {}
+  getState(): FeatureState {
+    return { kind: "static" };
+  }
+  clear(): void {}
+}
+
+export function makeClient(
+  server: Candidate,
+  names: readonly string[],
+  python: Python,
+  log: vscode.LogOutputChannel,
+  preview: Preview,
+  status: (params: StatusParams) => void,
+): LanguageClient {
+  const run = { command: server.command, args: [...server.args, "serve"] };
+  const options: LanguageClientOptions = {
+    documentSelector: [
+      { scheme: "file", language: "python" },
+      { scheme: "untitled", language: "python" },
+    ],
+    outputChannel: log,
+    synchronize: { configurationSection: "coe" },
+    middleware: {
+      workspace: {
+        configuration: (params) =>
+          params.items.map((item) => {
+            const scope = item.scopeUri === undefined ? undefined : vscode.Uri.parse(item.scopeUri);
+            const settings = vscode.workspace.getConfiguration("coe", scope);
+            return section(names, (name) => settings.inspect(name), python.interpreter(scope));
+          }),
+      },
+    },
+  };
+  const client = new LanguageClient("coe", "CoE", run, options);
+  client.registerFeature(new Announcement());
+  client.onNotification("coe/status", status);
+  client.onRequest("coe/preview", (params: PreviewParams) => preview.show(params));
+  return client;
+}

@@ -1,0 +1,91 @@
+// Shows a repair in the native diff editor, and waits for Accept or Reject: by the buttons in the
+// editor's title, by the notification, or by closing the tab, which rejects.
+
+import * as path from "node:path";
+import * as vscode from "vscode";
+import type { PreviewParams, PreviewResult } from "./protocol";
+import { Texts } from "./texts";
+
+export class Preview implements vscode.Disposable {
+  private readonly texts = new Texts("coe-preview");
+  private decide: ((accepted: boolean) => void) | undefined;
+  private previous: Promise<PreviewResult> = Promise.resolve({ accept: null });
+
+  /** One preview at a time; the next one waits for the decision on this one. */
+  show(params: PreviewParams): Promise<PreviewResult> {
+    this.previous = this.previous.catch(() => undefined).then(() => this.showNow(params));
+    return this.previous;
+  }
+
+  accept(): void {
+    this.decide?.(true);
+  }
+
+  reject(): void {
+    this.decide?.(false);
+  }
+
+  dispose(): void {
+    this.reject();
+    this.texts.dispose();
+  }
+
+  private async showNow(params: PreviewParams): Promise<PreviewResult> {
+    const index = await this.choose(params);
+    const patch = index === undefined ? undefined : params.patches[index];
+    if (index === undefined || patch === undefined) {
+      return { accept: null };
+    }
+    const original = vscode.Uri.parse(params.uri);
+    const name = path.posix.basename(original.path);
+    const repaired = this.texts.put(`/${params.repair}/${name}`, patch.newText);
+    const decision = new Promise<boolean>((resolve) => (this.decide = resolve));
+    const closed = vscode.window.tabGroups.onDidChangeTabs((event) => {
+      if (event.closed.some((tab) => shows(tab, repaired))) {
+        this.decide?.(false);
+      }
+    });
+    await vscode.commands.executeCommand("setContext", "coe.previewing", true);
+    try {
+      const title = `${name}: repair of ${params.function}`;
+      await vscode.commands.executeCommand("vscode.diff", original, repaired, title, {
+        preview: true,
+      });
+      void vscode.window
+        .showInformationMessage(params.message, "Accept", "Reject")
+        .then((answer) => answer && this.decide?.(answer === "Accept"));
+      const accepted = await decision;
+      return { accept: accepted ? index : null };
+    } finally {
+      this.decide = undefined;
+      closed.dispose();
+      await vscode.commands.executeCommand("setContext", "coe.previewing", false);
+      await closeTabs(repaired);
+      this.texts.drop(repaired);
+    }
+  }
+
+  private async choose(params: PreviewParams): Promise<number | undefined> {
+    if (params.patches.length < 2) {
+      return params.patches.length - 1 < 0 ? undefined : 0;
+    }
+    const items = params.patches.map((patch, index) => ({ label: patch.label, index }));
+    const picked = await vscode.window.showQuickPick(items, {
+      placeHolder: `Repairs of ${params.function}, best first`,
+      ignoreFocusOut: true,
+    });
+    return picked?.index;
+  }
+}
+
+function shows(tab: vscode.Tab, uri: vscode.Uri): boolean {
+  return (
+    tab.input instanceof vscode.TabInputTextDiff &&
+    tab.input.modified.toString() === uri.toString()
+  );
+}
+
+async function closeTabs(uri: vscode.Uri): Promise<void> {
+  const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs);
+  await vscode.window.tabGroups.close(tabs.filter((tab) => shows(tab, uri)));
+}

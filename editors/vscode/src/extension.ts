@@ -1,0 +1,183 @@
+// Puts the parts together: finds the server, runs one client, restarts it when settings change.
+
+import * as path from "node:path";
+import * as vscode from "vscode";
+import type { LanguageClient } from "vscode-languageclient/node";
+import { makeClient } from "./common/client";
+import { registerCommands, type Server } from "./common/commands";
+import { install } from "./common/install";
+import { candidates, type Found, locate } from "./common/locate";
+import { Preview } from "./common/preview";
+import { RepairProgress } from "./common/progress";
+import type { StatusParams } from "./common/protocol";
+import { Python } from "./common/python";
+import { shown } from "./common/status";
+import { Texts } from "./common/texts";
+
+let session: Session | undefined;
+
+export async function activate(context: vscode.ExtensionContext): Promise<void> {
+  session = new Session(context, await Python.find());
+  context.subscriptions.push(session);
+  await session.client();
+}
+
+export async function deactivate(): Promise<void> {
+  await session?.stop();
+}
+
+class Session implements Server, vscode.Disposable {
+  private readonly log = vscode.window.createOutputChannel("CoE", { log: true });
+  private readonly item = vscode.window.createStatusBarItem("coe", vscode.StatusBarAlignment.Left);
+  private readonly preview = new Preview();
+  private readonly texts = new Texts("coe-text");
+  private readonly progress = new RepairProgress((repair) => void this.cancel(repair));
+  private readonly parts: vscode.Disposable[];
+  private starting: Promise<LanguageClient | undefined> | undefined;
+  private server: Found | undefined;
+
+  constructor(
+    private readonly context: vscode.ExtensionContext,
+    private readonly python: Python,
+  ) {
+    this.item.name = "CoE";
+    this.item.command = "coe.showLog";
+    this.parts = [
+      this.log,
+      this.item,
+      this.preview,
+      this.texts,
+      registerCommands(this, this.preview, this.texts, this.log),
+      vscode.workspace.onDidChangeConfiguration((event) => {
+        if (event.affectsConfiguration("coe.serverPath")) {
+          void this.restart();
+        }
+      }),
+      python.onDidChange(() => void this.interpreterChanged()),
+    ];
+  }
+
+  client(): Promise<LanguageClient | undefined> {
+    this.starting ??= this.start().then((client) => {
+      if (client === undefined) {
+        this.starting = undefined;
+      }
+      return client;
+    });
+    return this.starting;
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.client();
+  }
+
+  async stop(): Promise<void> {
+    const client = await this.starting?.catch(() => undefined);
+    this.starting = undefined;
+    this.progress.end();
+    this.preview.reject();
+    await client?.stop().catch((error: unknown) => this.log.warn(String(error)));
+    await client?.dispose();
+  }
+
+  dispose(): void {
+    vscode.Disposable.from(...this.parts).dispose();
+  }
+
+  private async start(): Promise<LanguageClient | undefined> {
+    this.show({ state: "loading", message: "looking for the server" });
+    this.server = await this.find();
+    if (this.server === undefined) {
+      this.show({ state: "failed", message: "There is no server." });
+      return undefined;
+    }
+    const { command, args, version, origin } = this.server;
+    this.log.info(`coe-lsp ${version} (${origin}): ${[command, ...args].join(" ")}`);
+    const names = settingNames(this.context.extension);
+    const client = makeClient(this.server, names, this.python, this.log, this.preview, (status) => {
+      this.show(status);
+      this.progress.update(status);
+    });
+    try {
+      await client.start();
+    } catch (error) {
+      this.show({ state: "failed", message: "The server could not be started." });
+      void vscode.window.showErrorMessage(
+        `The CoE server could not be started (${String(error)}): see the log, or run ` +
+          `"${command}" in a terminal.`,
+      );
+      return undefined;
+    }
+    this.show({ state: "idle", message: `coe-lsp ${version}` });
+    return client;
+  }
+
+  private async find(): Promise<Found | undefined> {
+    const set = vscode.workspace.getConfiguration("coe").get<string | null>("serverPath");
+    const folder = path.join(this.context.globalStorageUri.fsPath, "server");
+    const resource = vscode.workspace.workspaceFolders?.[0]?.uri;
+    const interpreter = this.python.interpreter(resource);
+    const look = () => locate(candidates(set ?? undefined, interpreter, folder));
+    const found = await look();
+    if (found !== undefined) {
+      return found;
+    }
+    if (set) {
+      const answer = await vscode.window.showErrorMessage(
+        `coe.serverPath is ${set}, which is no coe-lsp: correct the setting, or clear it.`,
+        "Open Settings",
+      );
+      if (answer !== undefined) {
+        await vscode.commands.executeCommand("workbench.action.openSettings", "coe.serverPath");
+      }
+      return undefined;
+    }
+    const answer = await vscode.window.showWarningMessage(
+      "CoE needs its server, coe-lsp. Install it into an environment of its own, install it " +
+        "yourself (pip install coe-lsp), or say where it is.",
+      "Install",
+      "Open Settings",
+    );
+    if (answer === "Open Settings") {
+      await vscode.commands.executeCommand("workbench.action.openSettings", "coe.serverPath");
+    }
+    const done =
+      answer === "Install" && (await install(this.context, folder, interpreter, this.log));
+    return done ? look() : undefined;
+  }
+
+  private async interpreterChanged(): Promise<void> {
+    if (this.server?.origin === "environment" || this.starting === undefined) {
+      await this.restart();
+      return;
+    }
+    const client = await this.starting;
+    await client?.sendNotification("workspace/didChangeConfiguration", { settings: null });
+  }
+
+  private async cancel(repair: number): Promise<void> {
+    const client = await this.client();
+    await client?.sendRequest("workspace/executeCommand", {
+      command: "coe.cancel",
+      arguments: [{ repair }],
+    });
+  }
+
+  private show(status: StatusParams): void {
+    const { text, tooltip } = shown(status);
+    this.item.text = text;
+    this.item.tooltip = tooltip;
+    this.item.show();
+  }
+}
+
+/** The server's settings, by the manifest, without the section's name. */
+function settingNames(extension: vscode.Extension<unknown>): string[] {
+  const manifest = extension.packageJSON as {
+    contributes: { configuration: { properties: Record<string, unknown> } };
+  };
+  return Object.keys(manifest.contributes.configuration.properties)
+    .map((name) => name.replace(/^coe\./, ""))
+    .filter((name) => name !== "serverPath");
+}
