@@ -61,7 +61,7 @@ def suites_for(
     if not suites:
         raise NoTestsError(
             f"No tests were found for {path.name}: looked in {root} for test files that carry its "
-            "name or import it, and for doctests. Name some with --tests."
+            "name or import it, and for doctests. Name some with --tests (editors: coe.tests)."
         )
     return tuple(suites)
 
@@ -92,7 +92,7 @@ def _test_suite(path: Path, root: Path, interpreter: Interpreter, args: tuple[st
         if "pytest" in _imports(root / arg.partition("::")[0], root):
             raise DiscoveryError(
                 f"{arg} needs pytest, which {interpreter.executable} does not have: install it "
-                "there, or name another interpreter with --python."
+                "there, or name another interpreter with --python (editors: coe.python)."
             )
     return Suite("unittest", root, path, args)
 

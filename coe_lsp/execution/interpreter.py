@@ -69,7 +69,9 @@ def find_interpreter(root: Path, explicit: str | None = None) -> Interpreter:
             return interpreter
         first = first or interpreter
     if first is None:
-        raise InterpreterError("No Python 3.9 or newer was found; name one with --python.")
+        raise InterpreterError(
+            "No Python 3.9 or newer was found; name one with --python (editors: coe.python)."
+        )
     return first
 
 
@@ -107,7 +109,8 @@ def probe(executable: Path) -> Interpreter:
         facts = json.loads(done.stdout.strip().splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
         raise InterpreterError(
-            f"{executable} does not work as a Python interpreter; name another with --python."
+            f"{executable} does not work as a Python interpreter; name another with --python "
+            "(editors: coe.python)."
         ) from error
     major, minor, micro = facts["version"]
     if (major, minor) < (3, 9):

@@ -32,7 +32,10 @@ WORKER = Path(__file__).parent / "coe_worker"
 _SCRATCH = "/dev/shm"
 _SCRATCH_BYTES = 256 << 20
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE|_KEY$|AUTH", re.IGNORECASE)
-_OPT_OUT = "or run the tests without isolation, if you trust them and the model, by --sandbox off."
+_OPT_OUT = (
+    "or run the tests without isolation, if you trust them and the model, by --sandbox off "
+    "(editors: coe.sandbox)."
+)
 
 
 class SandboxError(CoeError):

@@ -42,6 +42,10 @@ class WorkerError(CoeError):
     """The tests could not be run at all."""
 
 
+class _StartCancelled(Exception):
+    """The run was cancelled while its process was being started."""
+
+
 @define
 class _Process:
     popen: subprocess.Popen[bytes]
@@ -83,6 +87,7 @@ class Worker:
         self._preload = True
         self._process: _Process | None = None
         self._lock = threading.Lock()
+        self._asked = threading.Event()  # a run was asked for; perhaps the process still starts
         self._running = threading.Event()
         self._cancelled = False
 
@@ -108,11 +113,16 @@ class Worker:
         }
         with self._lock:
             self._cancelled = False
-            process = self._started()
-            self._running.set()
+            self._asked.set()
             try:
+                process = self._started()
+                self._running.set()
+                if self._cancelled:
+                    return _lost("cancelled", "cancelled")
                 process.ask({"run": request})
                 reply = process.answer(limits.wall_seconds + _GRACE_SECONDS)
+            except _StartCancelled:
+                return _lost("cancelled", "cancelled")
             except TimeoutError:
                 self._stop()
                 return _lost("timeout", f"still running after {limits.wall_seconds:g} s")
@@ -123,6 +133,7 @@ class Worker:
                 return _lost("crashed", "the worker was killed while the tests ran")
             finally:
                 self._running.clear()
+                self._asked.clear()
             if "error" in reply:
                 raise WorkerError(self._setup_problem())
             if reply.get("retire"):
@@ -134,13 +145,13 @@ class Worker:
 
     def cancel(self) -> None:
         """End the run in progress, if there is one; it returns with status `cancelled`."""
-        if not self._running.is_set():
+        if not self._asked.is_set():
             return
         self._cancelled = True
         process = self._process
         if process is None:
             return
-        if not self._spawn:
+        if not self._spawn and self._running.is_set():
             try:
                 process.ask({"cancel": True})
             except (EOFError, OSError):
@@ -150,7 +161,7 @@ class Worker:
                 if not self._running.is_set():
                     return
                 time.sleep(0.002)
-        if self._running.is_set():
+        if self._asked.is_set():
             _kill(process)
 
     def close(self) -> None:
@@ -186,9 +197,14 @@ class Worker:
                 "spawn": self._spawn,
             }
             try:
+                if self._cancelled:
+                    raise EOFError
                 process.ask(opening)
                 reply = process.answer(_START_SECONDS)
             except (EOFError, OSError, TimeoutError) as error:
+                if self._cancelled:
+                    self._stop()
+                    raise _StartCancelled from error
                 message = self._setup_problem()
                 self._stop()
                 raise WorkerError(message) from error
@@ -259,7 +275,7 @@ class Worker:
         if any("No module named 'pytest'" in line for line in lines):
             return (
                 f"{self._interpreter.executable} has no pytest: install it there, or name another "
-                "interpreter with --python."
+                "interpreter with --python (editors: coe.python)."
             )
         last = "; ".join(lines[-3:]) or "it said nothing"
         return f"The tests could not be set up in {self._interpreter.executable}: {last}"

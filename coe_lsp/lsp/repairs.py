@@ -154,14 +154,15 @@ class Repairs:
         watcher = _Watcher(asyncio.get_running_loop(), job, self._client, progress, self._queue)
         watcher.say("testing", "running the tests")
         _log.info("repair %d: started", job.number)
-        ending = "failed"
+        ending = f"{name}: not repaired"
         try:
             outcome, repaired = await asyncio.get_running_loop().run_in_executor(
                 self._thread, self._run, job, document, settings, watcher
             )
-            self._outcomes[job.uri], self._last = outcome, job.uri
+            if outcome.chain:
+                self._outcomes[job.uri], self._last = outcome, job.uri
             _log.info("repair %d: %s, %.1f s", job.number, outcome.status, outcome.seconds.total)
-            ending = "cancelled" if job.cancelled.is_set() else outcome.message
+            ending = f"{name}: cancelled" if job.cancelled.is_set() else outcome.message
         except asyncio.CancelledError:  # the client has gone
             job.cancel()
             raise

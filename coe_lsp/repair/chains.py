@@ -10,14 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
 from coe_lsp.chain.episode import Attempt, Episode
 from coe_lsp.chain.prompt import TaskDescription
-from coe_lsp.repair.policy import Policy, Proposal
 from coe_lsp.repair.task import feedback_text, scratchpad
 from coe_lsp.repair.verify import Verdict, Verifier
+
+if TYPE_CHECKING:  # it loads llama.cpp, which takes a second that the tests need not wait for
+    from coe_lsp.repair.policy import Policy, Proposal
 
 
 @frozen

@@ -65,7 +65,7 @@ def _interpreter(root: Path, python: str | None) -> str:
     if not interpreter.has_pytest:
         raise CoeError(
             f"{interpreter.executable} (Python {version}) has no pytest (unittest, doctest work). "
-            "Install pytest there, or name another interpreter with --python."
+            "Install pytest there, or name another with --python (editors: coe.python)."
         )
     return f"{interpreter.executable} (Python {version}, with pytest)"
 

@@ -10,11 +10,9 @@ from attrs import frozen
 from coe_lsp.chain.prompt import PromptBuilder, detect_format
 from coe_lsp.models.adapters import resolve_adapter
 from coe_lsp.models.download import ensure
-from coe_lsp.models.engine import Engine
 from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.registry import resolve
 from coe_lsp.repair.outcome import ModelUsed
-from coe_lsp.repair.policy import LlamaPolicy
 from coe_lsp.repair.repair import LoadedPolicy
 
 _CONTEXT_TOKENS = 32768
@@ -40,6 +38,8 @@ class LoadedModel:
 
     def __init__(self, options: ModelOptions, progress: ProgressSink) -> None:
         """Load everything, fetching the weights first if need be. ModelError if that fails."""
+        from coe_lsp.models.engine import Engine  # llama.cpp: only when it is needed
+
         ref = resolve(options.model)
         adapter = resolve_adapter(options.adapter, ref.base_key)
         self._seed = options.seed
@@ -54,6 +54,8 @@ class LoadedModel:
     @contextmanager
     def policy(self) -> Generator[LoadedPolicy]:
         """A fresh policy; what it keeps in the engine is dropped at the end."""
+        from coe_lsp.repair.policy import LlamaPolicy
+
         # A trained adapter knows the task; an untrained model has to be shown.
         trained = self._used.adapter is not None
         builder = PromptBuilder(detect_format(self._engine.chat_template), instructed=not trained)

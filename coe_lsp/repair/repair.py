@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from attrs import evolve, frozen
 
@@ -22,10 +22,12 @@ from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite, TestResult
 from coe_lsp.repair.chains import Found, Search, Step, run_chains
 from coe_lsp.repair.outcome import Counts, Link, ModelUsed, Outcome, Seconds
-from coe_lsp.repair.policy import Policy
 from coe_lsp.repair.source import Function, SourceFile, locate, unified_diff
 from coe_lsp.repair.task import describe, feedback_text
 from coe_lsp.repair.verify import Baseline, TestBench, Verifier, measure, relative
+
+if TYPE_CHECKING:
+    from coe_lsp.repair.policy import Policy
 
 # What the most suspect functions get of the time, if more than one is suspect.
 _SHARES = (0.6, 0.25, 0.15)
@@ -132,6 +134,8 @@ class Repair:
         self._watcher.baseline(baseline, bench.suites)
         file = relative(source.path, root)
         before = Counts(baseline.passed, len(baseline.failing))
+        if self._cancelled.is_set():
+            return Outcome("failed", file, self._request.function, message="Cancelled.")
         if not baseline.results:
             raise CoeError(f"No test could be run for {file}: {baseline.detail or 'none found'}.")
         if not baseline.failing:

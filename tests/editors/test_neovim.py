@@ -162,7 +162,7 @@ def test_cancel_in_the_middle(start, clamp_project):
     nvim.wait("require('coe').status():find('turn [2-9]')")
     nvim.command("CoeCancel")
     nvim.wait("require('coe').status() == ''", seconds=5)
-    assert nvim.screen().endswith("coe: cancelled")
+    assert nvim.screen().endswith("coe: clamp: cancelled")
     assert nvim.text() == before
     assert nvim.lua(f"return {NOT_FLOATING}")
 

@@ -136,12 +136,28 @@ async def test_cancel_in_the_middle(editor, script, clamp_project, how):
         await editor.execute("coe.cancel", {"repair": number})
     ended = await editor.wait("progress", lambda p: p.value["kind"] == "end")
     assert time.monotonic() - started < 1.0
-    assert ended.value["message"] == "cancelled"
+    assert ended.value["message"] == "clamp: cancelled"
     await editor.wait("status", lambda s: s.message == "clamp: cancelled")
     assert editor.seen("preview") == [] and editor.seen("apply") == []
     script(clamp=["### REPL 5 >>>        return high"])
     await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
     await editor.wait("apply")
+
+
+async def test_cancel_while_the_tests_run(editor, clamp_project):
+    tests = clamp_project / "tests/test_ranges.py"
+    tests.write_text(tests.read_text() + "\ndef test_slow():\n    import time; time.sleep(2)\n")
+    uri, _ = await opened(editor, clamp_project)
+    await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
+    await editor.wait("progress", lambda p: p.value.get("message") == "running the tests")
+    await asyncio.sleep(0.5)
+    started = time.monotonic()
+    await editor.execute("coe.cancel")
+    ended = await editor.wait("progress", lambda p: p.value["kind"] == "end")
+    assert time.monotonic() - started < 1.0
+    assert ended.value["message"] == "clamp: cancelled"
+    await editor.wait("status", lambda s: s.message == "clamp: cancelled")
+    assert editor.messages() == []
 
 
 async def test_repairs_queue_and_say_so(editor, script, clamp_project):
@@ -401,7 +417,7 @@ async def test_a_model_that_cannot_be_loaded(editor, script, clamp_project):
     told = await editor.wait("message")
     assert told.message == "no model: do this."
     ended = await editor.wait("progress", lambda p: p.value["kind"] == "end")
-    assert ended.value["message"] == "failed"
+    assert ended.value["message"] == "clamp: not repaired"
     await editor.wait("status", lambda s: s.state == "failed")
 
 
