@@ -32,3 +32,14 @@ async def editor(script, tmp_path, monkeypatch):
     one = Editor([sys.executable, SCRIPTED, script.path])
     yield one
     await one.stop()
+
+
+@pytest_asyncio.fixture
+async def plain_editor(tmp_path, monkeypatch):
+    """An editor with the server as it is installed, an empty cache, and no way to fetch a model."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("COE_LSP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    one = Editor([sys.executable, "-m", "coe_lsp", "serve"])
+    yield one
+    await one.stop()

@@ -583,3 +583,53 @@ async def test_stdout_belongs_to_the_protocol(clamp_project):
     process.stdin.close()
     _, errors = await process.communicate()
     assert b"native noise" in errors and b"python noise" in errors
+
+
+@pytest.mark.parametrize("button", ["Fetch", "Not now"])
+async def test_a_model_that_is_not_there_is_fetched_only_if_wanted(
+    plain_editor, clamp_project, button
+):
+    editor = plain_editor
+    editor.button = button
+    editor.configuration = {"model": "smollm2-135m"}
+    uri, _ = await opened(editor, clamp_project)
+    await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
+    question = await editor.wait("question")
+    assert question.message.startswith("smollm2-135m (98 MB) is not on this machine.")
+    told = (await editor.wait("message")).message
+    if button == "Fetch":
+        assert "HF_HUB_OFFLINE" in told
+    else:
+        assert "`coe-lsp models pull smollm2-135m` does it" in told
+    assert len(editor.messages()) == 1
+
+
+async def test_a_model_or_adapter_that_is_wrong_is_told_before_the_tests_run(
+    plain_editor, clamp_project
+):
+    editor = plain_editor
+    editor.configuration = {"model": "nonsense"}
+    uri, _ = await opened(editor, clamp_project)
+    await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
+    told = (await editor.wait("message")).message
+    assert "nonsense" in told and "qwen2.5-coder-0.5b" in told
+    assert "passed" not in str([p.value for p in editor.seen("progress")])
+
+
+async def test_a_sandbox_that_refuses(editor, clamp_project, tmp_path, monkeypatch):
+    fake = tmp_path / "bin/bwrap"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho 'setting up uid map: Permission denied' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    await editor.start(clamp_project)
+    uri = editor.open(clamp_project / "ranges.py")
+    told = (await editor.wait("message")).message
+    assert "Permission denied" in told and "coe.sandbox" in told
+    editor.save(uri)
+    await asyncio.sleep(1.0)
+    assert len(editor.messages()) == 1  # not again with every save
+    editor.configuration = {"sandbox": "off"}
+    editor.lsp.workspace_did_change_configuration(types.DidChangeConfigurationParams(None))
+    editor.save(uri)
+    await editor.diagnostics(uri)
