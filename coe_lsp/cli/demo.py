@@ -22,11 +22,13 @@ from rich.table import Table
 
 from coe_lsp.cli.progress import BarProgress
 from coe_lsp.cli.repair import write
+from coe_lsp.cli.settings import settings_for
 from coe_lsp.cli.view import RepairView, plain_console, plural, show_outcome
 from coe_lsp.errors import CoeError
-from coe_lsp.repair.loading import ModelOptions, llama_policy
+from coe_lsp.repair.loading import llama_policy
 from coe_lsp.repair.outcome import Outcome
-from coe_lsp.repair.repair import LoadedPolicy, Repair, Request
+from coe_lsp.repair.repair import LoadedPolicy, Repair
+from coe_lsp.repair.settings import Settings
 
 
 @frozen
@@ -40,7 +42,8 @@ class Bug:
 def demo(options: argparse.Namespace) -> int:
     """Run the demo; exit status 0 if at least one bug was repaired."""
     console = plain_console()
-    model = ModelOptions(options.model, options.adapter, options.samples, options.seed)
+    settings = settings_for(options, None)
+    model = settings.model_options(options.seed)
     with (
         resources.as_file(resources.files("coe_lsp") / "demo") as folder,
         tempfile.TemporaryDirectory(prefix="coe-demo-") as copy,
@@ -53,25 +56,19 @@ def demo(options: argparse.Namespace) -> int:
         shutil.copytree(folder / "project", project, ignore=shutil.ignore_patterns("__pycache__"))
         with BarProgress() as progress, llama_policy(model, progress) as loaded:
             console.print(
-                f"{plural(len(bugs), 'bug')}, {loaded.model.name}, up to {options.budget:g} s each"
+                f"{plural(len(bugs), 'bug')}, {loaded.model.name}, up to {settings.budget:g} s each"
             )
-            rows = [(bug, _repair(console, project, bug, loaded, options)) for bug in bugs]
+            rows = [(bug, _repair(console, project, bug, loaded, settings)) for bug in bugs]
     _summary(console, rows)
     return 0 if any(outcome.status == "repaired" for _, outcome in rows) else 1
 
 
 def _repair(
-    console: Console, project: Path, bug: Bug, loaded: LoadedPolicy, options: argparse.Namespace
+    console: Console, project: Path, bug: Bug, loaded: LoadedPolicy, settings: Settings
 ) -> Outcome:
     file, _, function = bug.target.partition("::")
     console.rule(f"{bug.target}")
-    request = Request(
-        path=project / file,
-        function=function,
-        sandbox=options.sandbox,
-        budget=options.budget,
-        samples=options.samples,
-    )
+    request = settings.request(project / file, function)
 
     @contextmanager
     def ready() -> Generator[LoadedPolicy]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from rich.text import Text
 
+from coe_lsp.cli.settings import settings_for
 from coe_lsp.cli.view import plain_console
 from coe_lsp.execution.discovery import find_root
 from coe_lsp.repair.doctor import examine, heading
 
 
-def doctor(python: str | None, model: str | None) -> int:
+def doctor(options: argparse.Namespace) -> int:
     """Run the checks; exit status 0 if a repair could run now, 1 if not."""
     console = plain_console()
     console.print(heading())
+    root = find_root(Path.cwd() / "here.py")
+    settings = settings_for(options, root)
     good = True
-    for check in examine(find_root(Path.cwd() / "here.py"), python, model):
+    for check in examine(root, settings.python, settings.model):
         good = good and check.good
         mark = ("  ok   ", "green") if check.good else ("  fail ", "bold red")
         console.print(Text.assemble(mark, f"{check.name}: {check.text}"))

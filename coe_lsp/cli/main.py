@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="repair the example project's twelve bugs, live")
     _add_model_options(demo)
-    demo.add_argument("--sandbox", choices=("auto", "off"), default="auto")
+    demo.add_argument("--sandbox", choices=("auto", "off"))
     demo.add_argument("--only", metavar="WORD", help="only functions whose name contains WORD")
     return top
 
@@ -85,14 +85,12 @@ def _add_test_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--test-timeout",
         type=_seconds,
-        default=5.0,
         metavar="SECONDS",
         help="what one test may take (5); a file's tests together get twelve times that",
     )
     command.add_argument(
         "--sandbox",
         choices=("auto", "off"),
-        default="auto",
         help="off runs the tests without isolation",
     )
 
@@ -102,10 +100,10 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--adapter", metavar="PATH|none", help="a LoRA adapter; default: the one shipped, if any"
     )
-    command.add_argument("--budget", type=_seconds, default=60.0, metavar="SECONDS")
     command.add_argument(
-        "--samples", type=_samples, default=16, metavar="N", help="chains side by side"
+        "--budget", type=_seconds, metavar="SECONDS", help="time for the search (60)"
     )
+    command.add_argument("--samples", type=_samples, metavar="N", help="chains side by side (16)")
     command.add_argument("--seed", type=int, default=0, metavar="N")
 
 
@@ -168,7 +166,7 @@ def _command(options: argparse.Namespace) -> int:
     if options.command == "doctor":
         from coe_lsp.cli.doctor import doctor
 
-        return doctor(options.python, options.model)
+        return doctor(options)
     if options.command == "serve":
         from coe_lsp.lsp.serve import serve
 

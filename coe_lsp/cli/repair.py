@@ -11,11 +11,14 @@ from pathlib import Path
 from rich.console import Console
 
 from coe_lsp.cli.progress import BarProgress
+from coe_lsp.cli.settings import settings_for
 from coe_lsp.cli.view import RepairView, plain_console, show_outcome
 from coe_lsp.errors import CoeError
+from coe_lsp.execution.discovery import find_root
 from coe_lsp.repair.loading import ModelOptions, check, llama_policy
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.repair import Repair, Request
+from coe_lsp.repair.source import locate
 
 _STATUS = {"repaired": 0, "already_passing": 0, "failed": 1, "error": 2}
 
@@ -23,17 +26,16 @@ _STATUS = {"repaired": 0, "already_passing": 0, "failed": 1, "error": 2}
 def repair(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     path, _, function = options.target.partition("::")
-    request = Request(
-        path=Path(path),
-        function=function.replace("::", ".") or None,
-        tests=tuple(options.tests),
-        python=options.python,
-        sandbox=options.sandbox,
-        budget=options.budget,
-        samples=options.samples,
-        test_seconds=options.test_timeout,
-    )
-    model = ModelOptions(options.model, options.adapter, options.samples, options.seed)
+    function = function.replace("::", ".") or None
+    try:
+        settings = settings_for(options, find_root(locate(Path(path))))
+    except CoeError as error:
+        if not options.json:
+            raise
+        print(json.dumps(Outcome("error", path, function, message=str(error)).to_json()))
+        return _STATUS["error"]
+    request = settings.request(Path(path), function)
+    model = settings.model_options(options.seed)
     if options.json:
         return _as_json(request, model, options.apply)
     console = plain_console()

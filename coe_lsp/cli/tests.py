@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from coe_lsp.cli.settings import settings_for
 from coe_lsp.cli.view import failure_text, missing_text, plain_console
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root, suites_for
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
-from coe_lsp.repair.repair import Request
 from coe_lsp.repair.source import SourceFile, locate
 from coe_lsp.repair.verify import TestBench, measure
 
@@ -21,8 +21,9 @@ def tests(path: Path, options: argparse.Namespace) -> int:
     path = locate(path)
     source = SourceFile.read(path)
     root = find_root(path)
-    interpreter = find_interpreter(root, options.python)
-    suites = suites_for(path, root, interpreter, options.tests)
+    settings = settings_for(options, root)
+    interpreter = find_interpreter(root, settings.python)
+    suites = suites_for(path, root, interpreter, settings.tests)
     version = ".".join(map(str, interpreter.version))
     console.print(
         f"{interpreter.executable} (Python {version}), project {root}", style="dim", markup=False
@@ -30,8 +31,8 @@ def tests(path: Path, options: argparse.Namespace) -> int:
     for suite in suites:
         names = ", ".join(suite.args or suite.statements or (path.name,))
         console.print(f"{suite.kind}: {names}", markup=False)
-    limits = Request(path, test_seconds=options.test_timeout).limits
-    with TestBench(suites, interpreter, find_sandbox(options.sandbox), limits) as bench:
+    limits = settings.request(path, None).limits
+    with TestBench(suites, interpreter, find_sandbox(settings.sandbox), limits) as bench:
         baseline = measure(bench, source)
     if not baseline.results:
         raise CoeError(f"No test could be run: {baseline.detail or 'none were collected'}.")

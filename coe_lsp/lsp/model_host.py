@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -19,10 +18,8 @@ from coe_lsp.models.adapters import resolve_adapter
 from coe_lsp.models.download import cached, location
 from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.registry import ModelRef, resolve
-
-if TYPE_CHECKING:  # llama.cpp is loaded with the first model
-    from coe_lsp.repair.loading import LoadedModel, ModelOptions
-    from coe_lsp.repair.repair import LoadedPolicy
+from coe_lsp.repair.loading import LoadedModel, ModelOptions
+from coe_lsp.repair.repair import LoadedPolicy
 
 Ask = Callable[[ModelRef], bool]
 
@@ -81,8 +78,6 @@ class ModelHost:
         return True
 
     def _wanted(self, options: ModelOptions, ask: Ask, progress: ProgressSink) -> LoadedModel:
-        from coe_lsp.repair.loading import LoadedModel
-
         ref = resolve(options.model)
         adapter = resolve_adapter(options.adapter, ref.base_key)
         if ref.path is None and cached(ref) is None and not ask(ref):

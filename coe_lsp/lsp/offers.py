@@ -21,9 +21,9 @@ from coe_lsp.execution.suite import Limits
 from coe_lsp.lsp.client import Client, Patch
 from coe_lsp.lsp.documents import edits
 from coe_lsp.lsp.findings import count
-from coe_lsp.lsp.settings import Settings
 from coe_lsp.lsp.workspace import Document, Workspace
 from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.settings import Settings
 from coe_lsp.repair.source import SourceError, SourceFile, unified_diff
 from coe_lsp.repair.verify import TestBench
 

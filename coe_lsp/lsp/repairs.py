@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 from attrs import define, field
 
@@ -25,20 +24,18 @@ from coe_lsp.lsp.client import Client, Progress, Status
 from coe_lsp.lsp.findings import count
 from coe_lsp.lsp.model_host import Ask, ModelHost
 from coe_lsp.lsp.offers import Offers
-from coe_lsp.lsp.settings import Settings
 from coe_lsp.lsp.workspace import Document, Workspace
 from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.registry import ModelRef
+from coe_lsp.repair.chains import Step
+from coe_lsp.repair.loading import ModelOptions, check
 from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.repair import LoadedPolicy, Repair
+from coe_lsp.repair.settings import Settings
+from coe_lsp.repair.source import Function
+from coe_lsp.repair.verify import Baseline
 
-if TYPE_CHECKING:  # these load llama.cpp, which only the first repair should
-    from coe_lsp.repair.chains import Step
-    from coe_lsp.repair.loading import ModelOptions
-    from coe_lsp.repair.repair import LoadedPolicy, Repair
-    from coe_lsp.repair.source import Function
-    from coe_lsp.repair.verify import Baseline
-
-Lease = Callable[["ModelOptions", Ask, ProgressSink], "AbstractContextManager[LoadedPolicy]"]
+Lease = Callable[[ModelOptions, Ask, ProgressSink], AbstractContextManager[LoadedPolicy]]
 
 _log = logging.getLogger(__name__)
 _SECONDS_A_REPORT = 0.1
@@ -188,22 +185,9 @@ class Repairs:
         self, job: _Job, document: Document, settings: Settings, watcher: _Watcher
     ) -> tuple[Outcome, tuple[str, ...]]:
         """On the repair thread: the outcome, and the tests that pass now."""
-        from coe_lsp.repair.loading import ModelOptions, check
-        from coe_lsp.repair.repair import Repair, Request
-
-        options = ModelOptions(settings.model, settings.adapter, settings.samples)
+        options = settings.model_options()
         check(options)
-        request = Request(
-            path=document.path,
-            function=job.function,
-            source=document.source,
-            tests=settings.tests,
-            python=settings.python,
-            sandbox=settings.sandbox,
-            budget=settings.budget,
-            samples=settings.samples,
-            test_seconds=settings.test_timeout,
-        )
+        request = settings.request(document.path, job.function, document.source)
 
         def load() -> AbstractContextManager[LoadedPolicy]:
             watcher.later("loading", "loading the model")

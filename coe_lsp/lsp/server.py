@@ -25,8 +25,8 @@ from coe_lsp.lsp.findings import chain_text, diagnostics
 from coe_lsp.lsp.model_host import ModelHost
 from coe_lsp.lsp.offers import Offers
 from coe_lsp.lsp.repairs import Lease, Repairs
-from coe_lsp.lsp.settings import Settings
 from coe_lsp.lsp.workspace import DocumentError, Workspace
+from coe_lsp.repair.settings import Settings
 from coe_lsp.repair.source import split_lines
 
 _log = logging.getLogger(__name__)

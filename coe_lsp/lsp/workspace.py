@@ -14,7 +14,7 @@ from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root
 from coe_lsp.lsp.client import Client
 from coe_lsp.lsp.documents import source_of
-from coe_lsp.lsp.settings import Settings, project_layer, read_settings
+from coe_lsp.repair.settings import Settings, project_layer, read_settings
 from coe_lsp.repair.source import SourceFile
 
 

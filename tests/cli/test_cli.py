@@ -78,6 +78,21 @@ def test_broken_model_file(clamp_project):
     assert "Traceback" not in done.stderr
 
 
+def test_the_project_s_settings_are_read_and_what_is_typed_wins(clamp_project):
+    (clamp_project / "pyproject.toml").write_text(
+        '[tool.coe]\ntests = ["assert clamp(1, 0, 2) == 1"]\nsamples = 99\n'
+    )
+    done = coe("tests", "ranges.py", cwd=clamp_project)
+    assert (done.returncode, "1 passed, 0 failed" in done.stdout) == (0, True), done
+    assert "coe.samples is 99, but takes a whole number from 1 to 64." in done.stderr
+    done = coe("tests", "ranges.py", "--tests", "tests/test_ranges.py", cwd=clamp_project)
+    assert (done.returncode, "2 passed, 1 failed" in done.stdout) == (1, True), done
+    (clamp_project / "pyproject.toml").write_text("[tool\n")
+    done = coe("repair", "ranges.py", "--json", cwd=clamp_project)
+    assert (done.returncode, json.loads(done.stdout)["status"]) == (2, "error")
+    assert "is not TOML" in json.loads(done.stdout)["message"]
+
+
 @pytest.mark.model
 def test_real_model_runs_and_leaves_the_file_alone(clamp_project, small_model):
     path = clamp_project / "ranges.py"

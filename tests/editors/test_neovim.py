@@ -14,7 +14,7 @@ import pytest
 from neovim_driver import PLUGIN, Neovim
 
 from coe_lsp.execution import discovery
-from coe_lsp.lsp.settings import RULES
+from coe_lsp.repair.settings import RULES
 
 pytestmark = pytest.mark.skipif(
     neovim_driver.executable() is None,

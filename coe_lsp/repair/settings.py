@@ -1,8 +1,8 @@
-"""The server's settings: one table, from which they are checked, documented and compared.
+"""The settings: one table, from which they are checked, documented and compared.
 
-Layers are read in order: what the editor says, `initializationOptions`, `[tool.coe]` of the
-project's `pyproject.toml`. A wrong value is reported and the next layer's is taken. The same table
-makes the README's and is compared with VS Code's `package.json` by a test.
+Layers are read in order: the command line, or what the editor says and `initializationOptions`;
+then `[tool.coe]` of the project's `pyproject.toml`. A wrong value is reported and the next layer's
+is taken. The same table makes the README's and is compared with VS Code's `package.json` by a test.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import attrs
 from attrs import field, frozen
 
 from coe_lsp.errors import CoeError
+from coe_lsp.repair.loading import ModelOptions
+from coe_lsp.repair.repair import Request
+from coe_lsp.repair.source import SourceFile
 
 
 @frozen
@@ -97,6 +100,26 @@ class Settings:
     log_level: Literal["info", "debug"] = _setting(
         "info", "logLevel", "string", "`debug` also logs what the protocol says, with source "
         "code.", choices=("info", "debug"))  # fmt: skip
+
+    def request(
+        self, path: Path, function: str | None, source: SourceFile | None = None
+    ) -> Request:
+        """What to repair; see `Request`."""
+        return Request(
+            path=path,
+            function=function,
+            source=source,
+            tests=self.tests,
+            python=self.python,
+            sandbox=self.sandbox,
+            budget=self.budget,
+            samples=self.samples,
+            test_seconds=self.test_timeout,
+        )
+
+    def model_options(self, seed: int = 0) -> ModelOptions:
+        """Which weights to use."""
+        return ModelOptions(self.model, self.adapter, self.samples, seed)
 
 
 RULES: tuple[tuple[str, Rule, Any], ...] = tuple(

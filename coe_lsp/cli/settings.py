@@ -1,0 +1,24 @@
+"""Settings for a command: what was typed, then the project's `[tool.coe]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from coe_lsp.repair.settings import RULES, Settings, project_layer, read_settings
+
+
+def settings_for(options: argparse.Namespace, root: Path | None) -> Settings:
+    """The settings in force; `root` is the project's folder, None to leave it out.
+
+    What is wrong with the project's is told on standard error, and the default taken.
+    """
+    typed = {rule.name: getattr(options, attribute, None) or None for attribute, rule, _ in RULES}
+    layers: list[tuple[str, object]] = [("command line", typed)]
+    if root is not None:
+        layers.append((str(root / "pyproject.toml"), project_layer(root)))
+    settings, problems = read_settings(layers)
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    return settings
