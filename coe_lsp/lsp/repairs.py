@@ -111,7 +111,7 @@ class Repairs:
         for job in [*self._queue, *([self._current] if self._current else [])]:
             if number in (None, job.number):
                 job.cancel()
-        self._queue = [job for job in self._queue if not job.cancelled.is_set()]
+        self._queue[:] = [job for job in self._queue if not job.cancelled.is_set()]
 
     def free_idle_model(self, seconds: float) -> None:
         """Free the model if no repair has run for that long."""
