@@ -35,7 +35,8 @@ def load_traces(name: str) -> list[dict[str, Any]]:
         try:
             from datasets import load_dataset  # type: ignore[import-not-found]
 
-            rows = list(load_dataset(name, split="train"))
+            loaded: Any = load_dataset(name, split="train")
+            rows = list(loaded)
         except ImportError as error:
             raise TaskError(
                 f"There is no file {name}, and the hub needs: pip install datasets."
