@@ -31,6 +31,8 @@ def load_traces(name: str) -> list[dict[str, Any]]:
             ]
         except ValueError as error:
             raise TaskError(f"{path} is not a file of JSON lines: {error}.") from error
+    elif path.suffix in (".json", ".jsonl") or path.is_absolute():
+        raise TaskError(f"There is no file {name}.")
     else:
         try:
             from datasets import load_dataset  # type: ignore[import-not-found]

@@ -182,6 +182,6 @@ def test_s1k_is_trained_by_one_command_and_evaluated(faulty, tiny_gguf, tmp_path
     assert main([*command, "--traces", str(tmp_path / "none.jsonl")]) == 2
     assert "none.jsonl" in capsys.readouterr().err
     options = ["--adapter", str(adapter), "--policy", "s1k", "--samples", "0", "--first", "1"]
-    where = ["--tasks", str(tmp_path / "tasks.jsonl"), "--out", str(tmp_path / "r.json")]
+    where = ["--tasks", str(tmp_path / "tasks.jsonl"), "--out", str(tmp_path / "s1k.json")]
     assert main(["evaluate", "--model", str(tiny_gguf), *where, *options]) == 0
-    assert "s1k" in capsys.readouterr().out
+    assert "| s1k | 1 |" in capsys.readouterr().out
