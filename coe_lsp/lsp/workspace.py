@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from attrs import frozen
 from pygls import uris
@@ -55,11 +56,12 @@ class Workspace:
 
     def opened(self) -> list[str]:
         """The addresses of the open documents."""
-        return list(self._server.workspace.text_documents)
+        return [document.uri for document in self._server.workspace.text_documents.values()]
 
     def is_open(self, uri: str) -> bool:
         """Whether the editor has it open."""
-        return uri in self._server.workspace.text_documents
+        # pygls keeps them by the address without its escapes.
+        return unquote(uri) in self._server.workspace.text_documents
 
     def document(self, uri: str) -> Document:
         """An open document. DocumentError if it is not a file, or not open."""

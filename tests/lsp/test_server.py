@@ -77,6 +77,21 @@ async def test_the_whole_story(editor, clamp_project):
     assert "### REPL 5 >>>        return high" in chain["text"]
 
 
+@pytest.mark.parametrize("name", ["with blank", "Überlauf", "per%cent", "a#b"])
+async def test_folders_with_unusual_names(editor, clamp_project, tmp_path, name):
+    project = tmp_path / name
+    (project / "tests").mkdir(parents=True)
+    (project / "pyproject.toml").touch()
+    for file in ("ranges.py", "tests/test_ranges.py"):
+        (project / file).write_text((clamp_project / file).read_text())
+    uri, diagnostic = await opened(editor, project)
+    (action,) = await editor.actions(uri, 0, [diagnostic])
+    await editor.execute(action.command.command, *action.command.arguments)
+    await editor.wait("apply")
+    await asyncio.sleep(0)
+    assert editor.texts[uri] == FIXED
+
+
 async def test_hover_shows_the_last_chain(editor, clamp_project):
     uri, _ = await opened(editor, clamp_project)
     editor.accept = None
