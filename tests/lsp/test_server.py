@@ -48,6 +48,7 @@ async def test_the_whole_story(editor, clamp_project):
     assert answer["repair"] == 1
     await editor.wait("apply")
     await editor.diagnostics(uri, lambda found: not found, after=before)
+    await editor.wait("status", lambda s: s.message == "ranges.py: 3 passed, 0 failed")
     assert editor.texts[uri] == FIXED
     assert (clamp_project / "ranges.py").read_text() == textwrap.dedent(CLAMP).lstrip()
 
