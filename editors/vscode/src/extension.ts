@@ -19,7 +19,7 @@ let session: Session | undefined;
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
   session = new Session(context, await Python.find());
   context.subscriptions.push(session);
-  await session.client();
+  void session.client();
 }
 
 export async function deactivate(): Promise<void> {
@@ -76,7 +76,7 @@ class Session implements Server, vscode.Disposable {
     const client = await this.starting?.catch(() => undefined);
     this.starting = undefined;
     this.progress.end();
-    this.preview.reject();
+    this.preview.rejectAll();
     await client?.stop().catch((error: unknown) => this.log.warn(String(error)));
     await client?.dispose();
   }
@@ -90,6 +90,7 @@ class Session implements Server, vscode.Disposable {
     this.server = await this.find();
     if (this.server === undefined) {
       this.show({ state: "failed", message: "There is no server." });
+      void this.offer();
       return undefined;
     }
     const { command, args, version, origin } = this.server;
@@ -113,16 +114,30 @@ class Session implements Server, vscode.Disposable {
     return client;
   }
 
-  private async find(): Promise<Found | undefined> {
-    const set = vscode.workspace.getConfiguration("coe").get<string | null>("serverPath");
-    const folder = path.join(this.context.globalStorageUri.fsPath, "server");
+  private find(): Promise<Found | undefined> {
+    return locate(candidates(this.serverPath(), this.interpreter(), this.folder));
+  }
+
+  /** The folder of the private environment. */
+  private get folder(): string {
+    return path.join(this.context.globalStorageUri.fsPath, "server");
+  }
+
+  private serverPath(): string | undefined {
+    const { serverPath } = vscode.workspace.getConfiguration("coe");
+    return typeof serverPath === "string" && serverPath ? serverPath : undefined;
+  }
+
+  /** What `coe.python` says, else the Python extension's choice. */
+  private interpreter(): string | undefined {
     const resource = vscode.workspace.workspaceFolders?.[0]?.uri;
-    const interpreter = this.python.interpreter(resource);
-    const look = () => locate(candidates(set ?? undefined, interpreter, folder));
-    const found = await look();
-    if (found !== undefined) {
-      return found;
-    }
+    const set = vscode.workspace.getConfiguration("coe", resource).get<string | null>("python");
+    return set || this.python.interpreter(resource);
+  }
+
+  /** Say that there is no server, and what can be done; nothing waits for the answer. */
+  private async offer(): Promise<void> {
+    const set = this.serverPath();
     if (set) {
       const answer = await vscode.window.showErrorMessage(
         `coe.serverPath is ${set}, which is no coe-lsp: correct the setting, or clear it.`,
@@ -131,7 +146,7 @@ class Session implements Server, vscode.Disposable {
       if (answer !== undefined) {
         await vscode.commands.executeCommand("workbench.action.openSettings", "coe.serverPath");
       }
-      return undefined;
+      return;
     }
     const answer = await vscode.window.showWarningMessage(
       "CoE needs its server, coe-lsp. Install it into an environment of its own, install it " +
@@ -142,9 +157,12 @@ class Session implements Server, vscode.Disposable {
     if (answer === "Open Settings") {
       await vscode.commands.executeCommand("workbench.action.openSettings", "coe.serverPath");
     }
-    const done =
-      answer === "Install" && (await install(this.context, folder, interpreter, this.log));
-    return done ? look() : undefined;
+    if (
+      answer === "Install" &&
+      (await install(this.context, this.folder, this.interpreter(), this.log))
+    ) {
+      await this.restart();
+    }
   }
 
   private async interpreterChanged(): Promise<void> {

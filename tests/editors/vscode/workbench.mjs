@@ -102,6 +102,7 @@ const port = await freePort();
 const host = spawn("node", [entry, ...flags, "--bind-addr", `127.0.0.1:${port}`, project], {
   env: environment,
   stdio: "ignore",
+  detached: true,
 });
 const url = `http://127.0.0.1:${port}`;
 await until("code-server", 60, async () => (await fetch(`${url}/healthz`)).ok);
@@ -261,7 +262,8 @@ try {
   console.error(`picture: ${work}/failed.png`);
 } finally {
   await browser.close();
-  host.kill();
+  // Its group: the editor's hosts and the servers would outlive code-server itself.
+  process.kill(-host.pid, "SIGKILL");
   if (!failed) fs.rmSync(work, { recursive: true, force: true, maxRetries: 5 });
 }
 process.exit(failed ? 1 : 0);

@@ -24,7 +24,9 @@ export function registerCommands(
   };
   const here = (): { uri: string; position: vscode.Position } | undefined => {
     const editor = vscode.window.activeTextEditor;
-    if (editor?.document.languageId !== "python") {
+    const scheme = editor?.document.uri.scheme;
+    const ours = scheme === "file" || scheme === "untitled";
+    if (editor?.document.languageId !== "python" || !ours) {
       void vscode.window.showInformationMessage("Open a Python file first.");
       return undefined;
     }
@@ -53,7 +55,10 @@ export function registerCommands(
     "coe.repairFunction": onFile("coe.repair", false),
     "coe.repairThisFile": onFile("coe.repairFile", true),
     "coe.runTests": onFile("coe.check", true),
-    "coe.cancelRepairs": () => execute("coe.cancel"),
+    "coe.cancelRepairs": () => {
+      preview.rejectAll();
+      return execute("coe.cancel");
+    },
     "coe.restartTests": () => execute("coe.restartWorker"),
     "coe.showLastChain": show("coe.showChain"),
     "coe.showDoctor": show("coe.doctor"),

@@ -27,7 +27,8 @@ export function candidates(
   if (serverPath) {
     return [{ origin: "setting", command: serverPath, args: [] }];
   }
-  const module = ["-m", "coe_lsp"];
+  // -P (Python 3.11, which the server needs anyway): a project's random.py is not the library's.
+  const module = ["-P", "-m", "coe_lsp"];
   const found: Candidate[] = [];
   if (interpreter) {
     found.push({ origin: "environment", command: interpreter, args: module });

@@ -9,11 +9,16 @@ import { Texts } from "./texts";
 export class Preview implements vscode.Disposable {
   private readonly texts = new Texts("coe-preview");
   private decide: ((accepted: boolean) => void) | undefined;
+  private picking: vscode.CancellationTokenSource | undefined;
+  private generation = 0;
   private previous: Promise<PreviewResult> = Promise.resolve({ accept: null });
 
   /** One preview at a time; the next one waits for the decision on this one. */
   show(params: PreviewParams): Promise<PreviewResult> {
-    this.previous = this.previous.catch(() => undefined).then(() => this.showNow(params));
+    const generation = this.generation;
+    this.previous = this.previous
+      .catch(() => undefined)
+      .then(() => (generation === this.generation ? this.showNow(params) : { accept: null }));
     return this.previous;
   }
 
@@ -25,8 +30,15 @@ export class Preview implements vscode.Disposable {
     this.decide?.(false);
   }
 
-  dispose(): void {
+  /** Reject the one that is shown and those that wait: the repairs were cancelled. */
+  rejectAll(): void {
+    this.generation += 1;
+    this.picking?.cancel();
     this.reject();
+  }
+
+  dispose(): void {
+    this.rejectAll();
     this.texts.dispose();
   }
 
@@ -39,10 +51,12 @@ export class Preview implements vscode.Disposable {
     const original = vscode.Uri.parse(params.uri);
     const name = path.posix.basename(original.path);
     const repaired = this.texts.put(`/${params.repair}/${name}`, patch.newText);
-    const decision = new Promise<boolean>((resolve) => (this.decide = resolve));
+    let decide: (accepted: boolean) => void = () => undefined;
+    const decision = new Promise<boolean>((resolve) => (decide = resolve));
+    this.decide = decide;
     const closed = vscode.window.tabGroups.onDidChangeTabs((event) => {
       if (event.closed.some((tab) => shows(tab, repaired))) {
-        this.decide?.(false);
+        decide(false);
       }
     });
     await vscode.commands.executeCommand("setContext", "coe.previewing", true);
@@ -51,9 +65,10 @@ export class Preview implements vscode.Disposable {
       await vscode.commands.executeCommand("vscode.diff", original, repaired, title, {
         preview: true,
       });
+      // The notification may outlive its preview: its buttons decide on this one only.
       void vscode.window
         .showInformationMessage(params.message, "Accept", "Reject")
-        .then((answer) => answer && this.decide?.(answer === "Accept"));
+        .then((answer) => answer && decide(answer === "Accept"));
       const accepted = await decision;
       return { accept: accepted ? index : null };
     } finally {
@@ -70,11 +85,18 @@ export class Preview implements vscode.Disposable {
       return params.patches.length - 1 < 0 ? undefined : 0;
     }
     const items = params.patches.map((patch, index) => ({ label: patch.label, index }));
-    const picked = await vscode.window.showQuickPick(items, {
-      placeHolder: `Repairs of ${params.function}, best first`,
-      ignoreFocusOut: true,
-    });
-    return picked?.index;
+    this.picking = new vscode.CancellationTokenSource();
+    try {
+      const picked = await vscode.window.showQuickPick(
+        items,
+        { placeHolder: `Repairs of ${params.function}, best first`, ignoreFocusOut: true },
+        this.picking.token,
+      );
+      return picked?.index;
+    } finally {
+      this.picking.dispose();
+      this.picking = undefined;
+    }
   }
 }
 
