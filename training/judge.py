@@ -28,8 +28,6 @@ from training.tasks import Task, TaskError
 
 _LIMITS = Limits(wall_seconds=10.0, test_seconds=5.0)
 _FILE = "program.py"
-# Corrupted programs hang often, and there are many: a test of microseconds gets no half second.
-_PATIENCE = 0.15
 
 
 class Judge:
@@ -111,7 +109,7 @@ class Judge:
         found = self.judge(self.task.reference.split("\n"))
         if found.solved:
             times = [result.seconds for result in found.results]
-            self._limits = limits_for(self._limits, times, patience=_PATIENCE)
+            self._limits = limits_for(self._limits, times)
         return found.solved
 
     def feedback(self, found: Verdict, lines: Sequence[str]) -> str:

@@ -34,14 +34,22 @@ class Suite:
 
 @frozen
 class Limits:
-    """Bounds on one run; sizes in bytes, times in seconds."""
+    """Bounds on one run; sizes in bytes, times in seconds.
+
+    A test may take `test_seconds` of wall time, and `cpu_seconds` of processor time, which a busy
+    machine does not use up (not on Windows). After `timeouts` tests that ran too long, or `failures` that failed in whatever way, the run
+    ends; the tests after that are missing from its results.
+    """
 
     wall_seconds: float = 10.0
     test_seconds: float = 5.0
+    cpu_seconds: float | None = None
     memory_bytes: int = 1 << 30
     file_bytes: int = 32 << 20
     processes: int = 64
     output_bytes: int = 4000
+    timeouts: int | None = None
+    failures: int | None = None
 
 
 @frozen

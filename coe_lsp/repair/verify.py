@@ -31,6 +31,9 @@ _STATEMENT = re.compile(r"(assert \d+|program)\Z")
 # A candidate may be this many times slower than the original before it counts as hanging.
 _SLOWER = 5.0
 _UNKNOWN = 0.2
+# What even the fastest test gets, in seconds of wall time and of processor time.
+_PATIENCE = 0.5
+_CPU_PATIENCE = 0.1
 
 
 class TestBench:
@@ -328,17 +331,20 @@ def _passes(test: str, known: Mapping[str, TestResult]) -> bool:
     return bool(inside) and not any(result.failing for result in inside)
 
 
-def limits_for(limits: Limits, seconds: Sequence[float], *, patience: float = 0.5) -> Limits:
+def limits_for(limits: Limits, seconds: Sequence[float]) -> Limits:
     """Limits for candidates of a program whose tests took `seconds` each.
 
-    Wrong edits often loop for ever: the faster a hanging candidate is given up, the better.
-    `patience` is the time in seconds that even the fastest test gets; all together get three times
-    that.
+    Wrong edits often loop for ever: the faster a hanging candidate is given up, the better, so
+    after the first test that hangs no other is run. Processor time bounds what a test computes,
+    more generous wall time what it waits for.
     """
+    slowest = _SLOWER * max(seconds, default=0.0)
     return evolve(
         limits,
-        test_seconds=min(limits.test_seconds, patience + _SLOWER * max(seconds, default=0.0)),
-        wall_seconds=min(limits.wall_seconds, 3 * patience + _SLOWER * sum(seconds)),
+        test_seconds=min(limits.test_seconds, _PATIENCE + slowest),
+        cpu_seconds=min(limits.test_seconds, _CPU_PATIENCE + slowest),
+        wall_seconds=min(limits.wall_seconds, 3 * _PATIENCE + _SLOWER * sum(seconds)),
+        timeouts=1,
     )
 
 

@@ -233,3 +233,52 @@ def test_options_of_the_cache_plugin_are_the_users_right(clamp_project, worker_f
     run = worker_for(clamp_suite(clamp_project)).run()
     assert outcomes(run) == {"test_low": "passed", "test_high": "failed", "test_inside": "passed"}
     assert not (clamp_project / ".c").exists()
+
+
+_SUITES = {
+    "pytest": """
+        import code_
+
+        def test_one(): code_.one()
+        def test_two(): code_.two()
+        def test_three(): code_.three()
+    """,
+    "unittest": """
+        import unittest
+        import code_
+
+        class Test(unittest.TestCase):
+            def test_1_one(self): code_.one()
+            def test_2_two(self): code_.two()
+            def test_3_three(self): code_.three()
+    """,
+}
+
+
+@pytest.mark.parametrize("kind", ["pytest", "unittest", "asserts"])
+@pytest.mark.parametrize(
+    ("code", "limits", "expected"),
+    [
+        ("1 / 0", Limits(failures=2), ["failed", "failed"]),
+        ("1 / 0", Limits(timeouts=1), ["failed", "failed", "failed"]),
+        ("while True: pass", Limits(cpu_seconds=0.05, timeouts=1), ["timeout"]),
+        ("__import__('time').sleep(9)", Limits(test_seconds=0.1, timeouts=2), ["timeout"] * 2),
+    ],
+)
+def test_a_run_ends_after_so_many_failures(
+    write, tmp_path, worker_for, kind, code, limits, expected
+):
+    functions = "".join(f"def {name}():\n    {code}\n" for name in ("one", "two", "three"))
+    if kind == "asserts":
+        suite = Suite(kind, tmp_path, None, statements=("one()", "two()", "three()"))
+    else:
+        write("code_.py", functions)
+        write("test_code.py", _SUITES[kind])
+        suite = Suite(kind, tmp_path, tmp_path / "code_.py", ("test_code.py",))
+    worker = worker_for(suite)
+    run = worker.run(functions.encode(), limits=limits)
+    assert [result.outcome for result in run.results] == expected, run.results
+    assert len(run.collected) == 3
+    assert run.seconds < 3
+    # And the worker is none the worse for it.
+    assert worker.run(b"def one(): 1\ndef two(): 1\ndef three(): 1\n").passed == 3

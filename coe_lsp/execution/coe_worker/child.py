@@ -19,6 +19,7 @@ from coe_worker.coverage import LineTracer
 from coe_worker.output import marker
 from coe_worker.wire import write_frame
 
+PROGRAM = "<program>"  # stands for the path of a program that is not a file
 _DETAIL_CHARACTERS = 2000
 
 
@@ -36,7 +37,8 @@ class Child:
         self.select: list[str] | None = run["select"]
         self._run = run
         self._events = events
-        self._tracer = LineTracer(suite["path"]) if run["coverage"] and suite["path"] else None
+        self._tracer = LineTracer(suite["path"] or PROGRAM) if run["coverage"] else None
+        self._left = {"timeout": run["timeouts"], "failed": run["failures"]}
         self._had = frozenset(sys.modules)
         self._began = time.monotonic()
 
@@ -47,6 +49,7 @@ class Child:
         random.seed(0)
         if hasattr(signal, "SIGALRM"):
             signal.signal(signal.SIGALRM, _on_alarm)
+            signal.signal(signal.SIGPROF, _on_alarm)
         self.own_streams()
         source = self._run["source"]
         if source is None:
@@ -77,7 +80,7 @@ class Child:
         self._began = time.monotonic()
         if self._tracer:
             self._tracer.start()
-        self._alarm(self._run["test_seconds"])
+        self._alarm(self._run["test_seconds"], self._run["cpu_seconds"] or 0)
 
     def stop(self, test: str) -> None:
         """A test is over, its teardown included."""
@@ -98,6 +101,19 @@ class Child:
                 "seconds": seconds,
             }
         )  # fmt: skip
+        if outcome not in ("passed", "skipped"):
+            self._count("failed")
+            if outcome == "timeout":
+                self._count("timeout")
+
+    def _count(self, outcome: str) -> None:
+        """End the run if there have been too many of these."""
+        left = self._left[outcome]
+        if left is None:
+            return
+        self._left[outcome] = left - 1
+        if left <= 1:
+            self.finish()
 
     def failed(self, test: str, error: BaseException, detail: str = "") -> None:
         """Report a test that ended with `error`."""
@@ -107,9 +123,7 @@ class Child:
 
     def line_of(self, trace: TracebackType | None, error: BaseException | None) -> int | None:
         """The innermost line (1-based) of the file under repair in a traceback."""
-        path = self.suite["path"]
-        if not path:
-            path = "<program>"
+        path = self.suite["path"] or PROGRAM
         real = os.path.realpath(path)
         found = None
         if isinstance(error, SyntaxError) and error.filename:
@@ -143,9 +157,10 @@ class Child:
             new.append((name, file if isinstance(file, str) else "", rewritten))
         return new
 
-    def _alarm(self, seconds: float) -> None:
+    def _alarm(self, seconds: float, cpu_seconds: float = 0) -> None:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, seconds)
+            signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
 
     def _flush(self) -> None:
         for stream in (sys.stdout, sys.stderr):

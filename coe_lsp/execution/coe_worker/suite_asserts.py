@@ -13,10 +13,9 @@ import sys
 from typing import Any
 
 from coe_worker.candidate import remember_lines
-from coe_worker.child import TestTimeout
+from coe_worker.child import PROGRAM, TestTimeout
 from coe_worker.modules import import_file
 
-PROGRAM = "<program>"
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 120
 _repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = 20

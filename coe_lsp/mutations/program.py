@@ -1,0 +1,149 @@
+"""A program as text and syntax tree, and edits of it by position.
+
+Positions are byte offsets, as the syntax tree counts columns. Only what is parsed here is changed,
+so comments and layout outside of an edit keep their bytes.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from attrs import frozen
+
+# What may stand anywhere without parentheses.
+_ATOMS = (
+    ast.Name,
+    ast.Constant,
+    ast.Call,
+    ast.Attribute,
+    ast.Subscript,
+    ast.List,
+    ast.Dict,
+    ast.Set,
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.JoinedStr,
+)
+# Where an expression stands between brackets, commas or line ends of its own.
+_ROOMY = (
+    ast.Call,
+    ast.keyword,
+    ast.Return,
+    ast.Assign,
+    ast.AugAssign,
+    ast.AnnAssign,
+    ast.Expr,
+    ast.If,
+    ast.While,
+    ast.For,
+    ast.Slice,
+    ast.List,
+    ast.Set,
+    ast.Dict,
+)
+
+
+@frozen
+class Edit:
+    """Bytes `start` to `end` become `new`. `weight` is the natural log of how likely it is.
+
+    Weights compare edits of one program with each other; they are no probabilities.
+    """
+
+    start: int
+    end: int
+    new: str
+    kind: str
+    weight: float
+
+
+class Program:
+    """A program that parses. SyntaxError, ValueError or RecursionError if it does not."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.data = text.encode("utf-8", "surrogatepass")
+        self.tree = ast.parse(text)
+        self._starts = [0]
+        for index, byte in enumerate(self.data):
+            if byte == 0x0A:
+                self._starts.append(index + 1)
+        self.parents: dict[ast.AST, ast.AST] = {}
+        for node in ast.walk(self.tree):
+            for child in ast.iter_child_nodes(node):
+                self.parents[child] = node
+
+    def span(self, node: ast.expr | ast.stmt | ast.arg | ast.keyword) -> tuple[int, int]:
+        """Where the node begins and ends."""
+        assert node.end_lineno is not None and node.end_col_offset is not None
+        start = self._starts[node.lineno - 1] + node.col_offset
+        return start, self._starts[node.end_lineno - 1] + node.end_col_offset
+
+    def line_start(self, line: int) -> int:
+        """Where a line (1-based) begins; the program's end for the line after the last."""
+        return self._starts[line - 1] if line <= len(self._starts) else len(self.data)
+
+    def source(self, node: ast.expr | ast.stmt | ast.arg | ast.keyword) -> str:
+        """The node's own text."""
+        return self.between(*self.span(node))
+
+    def between(self, start: int, end: int) -> str:
+        """The text between two positions."""
+        return self.data[start:end].decode("utf-8", "surrogatepass")
+
+    def atom(self, node: ast.expr) -> str:
+        """The node's text, in parentheses if it could come apart elsewhere."""
+        text = self.source(node)
+        return text if isinstance(node, _ATOMS) else f"({text})"
+
+    def fitting(self, new: ast.expr, place: ast.expr) -> str:
+        """The text of `new` as it can stand where `place` does."""
+        return self.source(new) if self.roomy(place) else self.atom(new)
+
+    def roomy(self, node: ast.expr) -> bool:
+        """Whether an operator put in the place of the node would hold together."""
+        parent = self.parents.get(node)
+        if isinstance(parent, ast.Subscript):
+            return node is parent.slice
+        if isinstance(parent, ast.Call):
+            return node is not parent.func
+        return isinstance(parent, _ROOMY)
+
+    def apply(self, edit: Edit) -> str:
+        """The program's text after an edit."""
+        new = edit.new.encode("utf-8", "surrogatepass")
+        changed = self.data[: edit.start] + new + self.data[edit.end :]
+        return changed.decode("utf-8", "surrogatepass")
+
+    def line_of(self, position: int) -> int:
+        """The line (1-based) of a position."""
+        low, high = 0, len(self._starts)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._starts[middle] <= position else (low, middle)
+        return low + 1
+
+    def expressions(self) -> Iterator[ast.expr]:
+        """All expressions that run in a call, in order of the text.
+
+        Left out: annotations, decorators, docstrings, patterns, what is inside formatted strings
+        (its positions are only right since Python 3.12).
+        """
+        yield from _expressions(self.tree)
+
+
+def _expressions(node: ast.AST) -> Iterator[ast.expr]:
+    if isinstance(node, ast.expr):
+        yield node
+    if isinstance(node, (ast.JoinedStr, ast.pattern)):
+        return
+    for name, value in ast.iter_fields(node):
+        if name in ("annotation", "returns", "decorator_list", "type_params"):
+            continue
+        for child in value if isinstance(value, list) else [value]:  # pyright: ignore[reportUnknownVariableType]
+            if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+                continue
+            if isinstance(child, ast.AST):
+                yield from _expressions(child)

@@ -1,0 +1,89 @@
+"""The names, constants and expressions that a program has at hand to be used elsewhere in it."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import difflib
+
+from coe_lsp.mutations.program import Program
+
+_PIECES = 40
+_LONGEST = 60
+
+
+class Scope:
+    """What a program mentions. All lists are in order of first appearance, without repetition.
+
+    `outside` are further names that it can see, of its module or class say.
+    """
+
+    def __init__(self, program: Program, outside: tuple[str, ...] = ()) -> None:
+        variables: dict[str, None] = {}
+        functions: dict[str, None] = {}
+        attributes: dict[str, None] = {}
+        numbers: dict[str, None] = {}
+        strings: dict[str, None] = {}
+        pieces: dict[str, None] = {}
+        conditions: dict[str, None] = {}
+        for node in ast.walk(program.tree):
+            match node:
+                case ast.arg():
+                    variables[node.arg] = None
+                case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                    functions[node.name] = None
+                case ast.Import() | ast.ImportFrom():
+                    for alias in node.names:
+                        functions[(alias.asname or alias.name).partition(".")[0]] = None
+                case _:
+                    pass
+        for node in program.expressions():
+            text = program.source(node)
+            match node:
+                case ast.Name(ctx=ast.Store()):
+                    variables[node.id] = None
+                case ast.Attribute():
+                    attributes[node.attr] = None
+                case ast.Constant(value=bool() | None):
+                    pass
+                case ast.Constant(value=int() | float()):
+                    numbers[text] = None
+                case ast.Constant(value=str()):
+                    strings[text] = None
+                case ast.Compare():
+                    conditions[text] = None
+                case ast.Call(func=ast.Name(id=name)):
+                    functions[name] = None
+                case _:
+                    pass
+            loads = isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
+            piece = (ast.BinOp, ast.Call, ast.Subscript, ast.Attribute)
+            short = len(text) <= _LONGEST and "\n" not in text
+            if isinstance(node, piece) and loads and short:
+                pieces[text] = None
+        called = {name for name in functions if name not in variables}
+        self.variables = [name for name in variables if name not in ("self", "cls", "_")]
+        self.functions = list(called | {n for n in outside if n not in variables})
+        self.functions.sort()
+        self.attributes = list(attributes)
+        self.numbers = list(numbers)
+        self.strings = list(strings)
+        self.pieces = list(pieces)[:_PIECES]
+        self.conditions = [text for text in conditions if "\n" not in text][:_PIECES]
+        self.known = frozenset([*variables, *_defined(program), *outside])
+
+    def close(self, name: str) -> list[str]:
+        """Names that look like a misspelt one."""
+        words = [*self.known, *dir(builtins)]
+        return difflib.get_close_matches(name, sorted(set(words) - {name}), n=4, cutoff=0.6)
+
+
+def _defined(program: Program) -> set[str]:
+    """Functions, classes and imports that the program itself brings."""
+    found: set[str] = set()
+    for node in ast.walk(program.tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {(a.asname or a.name).partition(".")[0] for a in node.names}
+    return found

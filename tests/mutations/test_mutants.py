@@ -1,0 +1,167 @@
+"""One-edit changes: that they contain the repair of what people get wrong, and are programs."""
+
+import ast
+import textwrap
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.mutations.mutants import commands_between, mutants
+
+_WRONG_AND_RIGHT = {
+    "comparison": ("if n < limit:\n    return n", "if n <= limit:\n    return n"),
+    "membership": ("return n in limit", "return n not in limit"),
+    "arithmetic": ("return n + limit * 2", "return n - limit * 2"),
+    "floor": ("mid = n / 2\nreturn mid", "mid = n // 2\nreturn mid"),
+    "augmented": ("n += limit\nreturn n", "n -= limit\nreturn n"),
+    "assigned": ("total = 0\ntotal = n\nreturn total", "total = 0\ntotal += n\nreturn total"),
+    "off by one": ("return [n for n in range(limit)]", "return [n for n in range(limit + 1)]"),
+    "from one": ("for i in range(n):\n    print(i)", "for i in range(1, n):\n    print(i)"),
+    "constant": ("return n % 10", "return n % 9"),
+    "truth": ("found = True\nreturn found", "found = False\nreturn found"),
+    "boolean": ("return n > 1 and limit > 1", "return n > 1 or limit > 1"),
+    "negation": ("if n:\n    return 1", "if not n:\n    return 1"),
+    "not": ("if not n:\n    return 1", "if n:\n    return 1"),
+    "extra condition": ("return n > 1 and limit > 1", "return n > 1"),
+    "variable": ("return n", "return limit"),
+    "method": ("return n.lower()", "return n.upper()"),
+    "function": ("return min(n)", "return max(n)"),
+    "swapped arguments": ("return divmod(n, limit)", "return divmod(limit, n)"),
+    "swapped operands": ("return n - limit", "return limit - n"),
+    "missing call": ("d = n - limit\nreturn d", "d = abs(n - limit)\nreturn d"),
+    "extra call": ("return sorted(n)", "return n"),
+    "index": ("return n[0]", "return n[-1]"),
+    "slice end": ("return n[:limit]", "return n[:limit + 1]"),
+    "slice start": ("return n[limit:]", "return n[limit + 1:]"),
+    "reversed": ("return n[::1]", "return n[::-1]"),
+    "descending": ("return sorted(n)", "return sorted(n, reverse=True)"),
+    "precedence": ("return n + limit * 2", "return (n + limit) * 2"),
+    "missing return": ("if n:\n    n + 1\nreturn 0", "if n:\n    return n + 1\nreturn 0"),
+    "no return": ("total = n + 1", "total = n + 1\nreturn total"),
+    "extra line": ("n = 0\nlimit = 1\nreturn n", "limit = 1\nreturn n"),
+    "order": ("n = limit\nlimit = n\nreturn n", "limit = n\nn = limit\nreturn n"),
+    "jump": ("for x in n:\n    if x:\n        break", "for x in n:\n    if x:\n        continue"),
+    "early return": (
+        "for x in n:\n    limit += x\n    return limit",
+        "for x in n:\n    limit += x\nreturn limit",
+    ),
+    "left out of the loop": (
+        "for x in n:\n    y = x\nlimit.append(y)",
+        "for x in n:\n    y = x\n    limit.append(y)",
+    ),
+    "base case": ("return n[0]", "if not n:\n    return []\nreturn n[0]"),
+    "elif": (
+        "if n:\n    n = 1\nif limit:\n    n = 2\nreturn n",
+        "if n:\n    n = 1\nelif limit:\n    n = 2\nreturn n",
+    ),
+    "missing increment": (
+        "while n < limit:\n    print(n)",
+        "while n < limit:\n    print(n)\n    n += 1",
+    ),
+    "misspelt": ("return nn + limit", "return n + limit"),
+    "unwrapped": ("if n:\n    limit = 2\nreturn limit", "limit = 2\nreturn limit"),
+    "accents": ("té = 'é'; return té + n - limit", "té = 'é'; return té + n + limit"),
+}
+_PROGRAM = '''\
+def outer(items, limit=3, *rest, key=None, **more):
+    """It has a docstring."""
+    total, seen = 0, {}
+    for index, item in enumerate(items[1:limit]):
+        if item in seen and not key or index > limit - 1:  # a remark
+            continue
+        elif item:
+            seen[item] = f"{item!r} {index}"
+            total += len(item) * 2 if key else 0
+        else:
+            break
+    while total > 10:
+        total //= 3
+    try:
+        return sorted([x for x in seen if x != "a"], key=lambda x: (x, -total))
+    finally:
+        inner = lambda: total
+'''
+
+
+def _function(body):
+    return ("def f(n, limit):\n" + textwrap.indent(body, "    ")).split("\n")
+
+
+@pytest.mark.parametrize("name", _WRONG_AND_RIGHT)
+def test_the_repair_of_a_common_mistake_is_among_the_mutants(name):
+    wrong, right = (_function(body) for body in _WRONG_AND_RIGHT[name])
+    wanted = ast.dump(ast.parse("\n".join(right)))
+    found = [ast.dump(ast.parse("\n".join(mutant.lines))) for mutant in mutants(wrong)]
+    assert wanted in found
+
+
+def test_mutants_are_different_programs_that_parse():
+    lines = _PROGRAM.split("\n")
+    found = list(mutants(lines))
+    assert len(found) > 500
+    assert len({mutant.lines for mutant in found}) == len(found)
+    assert tuple(lines) not in {mutant.lines for mutant in found}
+    broken = []
+    for mutant in found:
+        try:
+            ast.parse("\n".join(mutant.lines))
+        except SyntaxError:
+            broken.append(mutant)
+    assert not broken
+
+
+def test_likely_ones_come_first_and_those_in_suspect_lines():
+    lines = _PROGRAM.split("\n")
+    weights = [mutant.weight for mutant in mutants(lines)]
+    assert weights == sorted(weights, reverse=True)
+    first = [mutant.line for _, mutant in zip(range(20), mutants(lines, {13: 1.0}), strict=False)]
+    assert first.count(13) > 10
+
+
+def test_a_model_can_change_the_order():
+    lines = _function("return n + limit")
+
+    def likes_division(program, edit):
+        return 9.0 if edit.new == "//" else 0.0
+
+    first = next(mutants(lines, likely=likes_division))
+    assert first.lines[1] == "    return n // limit"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("if n > 1\n    return n", "if n > 1:\n    return n"),
+        ("return (n + limit", "return (n + limit)"),
+        ("if n = limit:\n    return n", "if n == limit:\n    return n"),
+        ("x = [1, 2\nreturn x", "x = [1, 2]\nreturn x"),
+        ("x = n\n  return x", "x = n\nreturn x"),
+        ("for i in n:\nreturn i", "for i in n:\n    return i"),
+        ("return n)", "return n"),
+        ('return "a + n', 'return "a" + n'),
+    ],
+)
+def test_a_program_that_does_not_parse_is_made_to(wrong, right):
+    found = list(mutants(_function(wrong)))
+    for mutant in found:
+        ast.parse("\n".join(mutant.lines))
+    assert tuple(_function(right)) in {mutant.lines for mutant in found}
+
+
+def test_nothing_comes_of_what_is_hopeless():
+    assert list(mutants([])) == []
+    assert list(mutants(["def f(:", "  ???", "((", "]]"])) == []
+
+
+_lines = st.lists(st.sampled_from(["a", "b", "c", "", "    d"]), max_size=7)
+
+
+@settings(max_examples=300)
+@given(_lines, _lines)
+def test_commands_lead_from_one_program_to_the_other(old, new):
+    pad = Scratchpad(tuple(old))
+    for command in commands_between(old, new):
+        pad = pad.apply(command)
+    assert pad.lines == tuple(new)
