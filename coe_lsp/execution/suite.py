@@ -37,8 +37,8 @@ class Limits:
     """Bounds on one run; sizes in bytes, times in seconds.
 
     A test may take `test_seconds` of wall time, and `cpu_seconds` of processor time, which a busy
-    machine does not use up (not on Windows). After `timeouts` tests that ran too long, or `failures` that failed in whatever way, the run
-    ends; the tests after that are missing from its results.
+    machine does not use up (not on Windows). After `timeouts` tests that ran too long, or
+    `failures` that failed in whatever way, the run ends; its results lack the tests after that.
     """
 
     wall_seconds: float = 10.0
