@@ -46,8 +46,8 @@ class LlamaGenerator:
 
     def commands(self, episodes: Mapping[int, Episode]) -> dict[int, Written]:
         """See `Generator.commands`."""
-        proposals = self.policy.propose(episodes, {}, lambda: False)
-        return {p.chain: Written(p.text, p.tokens, p.ended) for p in proposals}
+        proposals = self.policy.propose(episodes)
+        return {p.number: Written(p.text, p.tokens, p.ended) for p in proposals}
 
     def forget(self, chain: int) -> None:
         """See `Generator.forget`."""

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import resources
 from pathlib import Path
 
@@ -25,9 +25,10 @@ from coe_lsp.cli.repair import write
 from coe_lsp.cli.settings import settings_for
 from coe_lsp.cli.view import RepairView, plain_console, plural, show_outcome
 from coe_lsp.errors import CoeError
-from coe_lsp.repair.loading import llama_policy
+from coe_lsp.repair.asking import LoadedPolicy
+from coe_lsp.repair.loading import ModelOptions, llama_policy
 from coe_lsp.repair.outcome import Outcome
-from coe_lsp.repair.repair import LoadedPolicy, Repair
+from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.settings import Settings
 
 
@@ -54,29 +55,33 @@ def demo(options: argparse.Namespace) -> int:
             raise CoeError(f"No bug of the demo has {options.only!r} in its name.")
         project = Path(copy) / "project"
         shutil.copytree(folder / "project", project, ignore=shutil.ignore_patterns("__pycache__"))
-        with BarProgress() as progress, llama_policy(model, progress) as loaded:
-            console.print(
-                f"{plural(len(bugs), 'bug')}, {loaded.model.name}, up to {settings.budget:g} s each"
-            )
+        with BarProgress() as progress, _loaded(model, progress) as loaded:
+            name = loaded.model.name if loaded else "no model"
+            console.print(f"{plural(len(bugs), 'bug')}, {name}, up to {settings.budget:g} s each")
             rows = [(bug, _repair(console, project, bug, loaded, settings)) for bug in bugs]
     _summary(console, rows)
     return 0 if any(outcome.status == "repaired" for _, outcome in rows) else 1
 
 
+@contextmanager
+def _loaded(model: ModelOptions, progress: BarProgress) -> Generator[LoadedPolicy | None]:
+    if model.without_model:
+        yield None
+    else:
+        with llama_policy(model, progress) as loaded:
+            yield loaded
+
+
 def _repair(
-    console: Console, project: Path, bug: Bug, loaded: LoadedPolicy, settings: Settings
+    console: Console, project: Path, bug: Bug, loaded: LoadedPolicy | None, settings: Settings
 ) -> Outcome:
     file, _, function = bug.target.partition("::")
     console.rule(f"{bug.target}")
     request = settings.request(project / file, function)
 
-    @contextmanager
-    def ready() -> Generator[LoadedPolicy]:
-        yield loaded
-
     started = time.monotonic()
     with RepairView(console) as view:
-        outcome = Repair(request, ready, view).run()
+        outcome = Repair(request, loaded and (lambda: nullcontext(loaded)), view).run()
     show_outcome(console, outcome)
     if outcome.new_source is not None:
         write(request.path, outcome)

@@ -51,7 +51,15 @@ def repair(options: argparse.Namespace) -> int:
 def watched(console: Console, request: Request, model: ModelOptions) -> Outcome:
     """Run a repair with its progress on the console."""
     with RepairView(console) as view, BarProgress(view.pause) as progress:
-        return Repair(request, lambda: llama_policy(model, progress), view).run()
+        return _repair(request, model, progress, view).run()
+
+
+def _repair(
+    request: Request, model: ModelOptions, progress: BarProgress, view: RepairView
+) -> Repair:
+    if model.without_model:
+        return Repair(request, None, view)
+    return Repair(request, lambda: llama_policy(model, progress), view, at_hand=False)
 
 
 def _as_json(request: Request, model: ModelOptions, apply: bool) -> int:
@@ -59,7 +67,7 @@ def _as_json(request: Request, model: ModelOptions, apply: bool) -> int:
     try:
         check(model)
         with BarProgress() as progress:
-            outcome = Repair(request, lambda: llama_policy(model, progress), quiet).run()
+            outcome = _repair(request, model, progress, quiet).run()
         if apply and outcome.new_source is not None:
             write(request.path, outcome)
     except CoeError as error:

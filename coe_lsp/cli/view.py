@@ -17,8 +17,8 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from coe_lsp.execution.suite import Suite, TestResult
-from coe_lsp.repair.chains import Step
 from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.search import Step
 from coe_lsp.repair.source import Function
 from coe_lsp.repair.verify import Baseline
 
@@ -80,7 +80,7 @@ class RepairView:
             self._console.print(missing, style="yellow", markup=False)
         if len(failing) > _SHOWN_FAILURES:
             self._console.print(f"  and {len(failing) - _SHOWN_FAILURES} more")
-        self._status = "loading the model" if failing else ""
+        self._status = "looking for the function" if failing else ""
 
     def target(self, function: Function, goal: Sequence[str]) -> None:
         """Show what is being repaired."""
@@ -88,7 +88,7 @@ class RepairView:
         self._console.print(
             Text.assemble("repairing ", (function.name, "bold cyan"), f" ({where})")
         )
-        self._status = "the model reads the function"
+        self._status = "testing likely mistakes"
 
     def step(self, step: Step) -> None:
         """Show one turn; off a terminal nothing, since the outcome tells what counts."""
@@ -116,10 +116,10 @@ def failure_text(failure: TestResult) -> Text:
 
 
 def turn_text(step: Step) -> Text:
-    """One turn: chain, command, tests passing."""
+    """One turn: which program, command, tests passing."""
     colour = "green" if step.passed == step.total else "yellow" if step.passed else "red"
     text = Text.assemble(
-        (f"  chain {step.chain:<3} turn {step.turn:<2} ", "dim"),
+        (f"  program {step.candidate:<4} turn {step.turn:<2} ", "dim"),
         (f"{step.passed}/{step.total} ", colour),
         step.command[:100],
     )

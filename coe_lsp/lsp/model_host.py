@@ -18,8 +18,8 @@ from coe_lsp.models.adapters import resolve_adapter
 from coe_lsp.models.download import cached, location
 from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.registry import ModelRef, resolve
+from coe_lsp.repair.asking import LoadedPolicy
 from coe_lsp.repair.loading import LoadedModel, ModelOptions
-from coe_lsp.repair.repair import LoadedPolicy
 
 Ask = Callable[[ModelRef], bool]
 
@@ -63,6 +63,10 @@ class ModelHost:
             raise
         finally:
             self._used = time.monotonic()
+
+    def at_hand(self, options: ModelOptions) -> bool:
+        """Whether a model for these options is in memory."""
+        return self._key is not None and self._key.options == options
 
     def close(self) -> None:
         """Free the model."""

@@ -20,9 +20,8 @@ from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits
 from coe_lsp.lsp.client import Client, Patch
 from coe_lsp.lsp.documents import edits
-from coe_lsp.lsp.findings import count
 from coe_lsp.lsp.workspace import Document, Workspace
-from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.outcome import Outcome, Repaired
 from coe_lsp.repair.settings import Settings
 from coe_lsp.repair.source import SourceError, SourceFile, unified_diff
 from coe_lsp.repair.verify import TestBench
@@ -66,13 +65,23 @@ class Offers:
     ) -> None:
         """Offer what repairs `tested`, a document as it was then."""
         try:
-            fitted = await self._fit(tested, settings, outcome, goal)
+            fitted = await self._fit(tested, settings, outcome, 0, goal)
             if settings.apply == "preview" and not self._confirmed_by_editor:
-                if not await self._accepted(number, fitted, outcome):
+                choice = [fitted]
+                if fitted.document.text == tested.text:  # the others were tested with it, too
+                    rest = range(1, len(outcome.patches))
+                    choice += [
+                        await self._fit(tested, settings, outcome, index, goal) for index in rest
+                    ]
+                index = await self._accepted(number, choice, outcome)
+                if index is None:
                     _log.info("repair %d: not accepted", number)
                     return
                 # Whoever looked at it for a while may have typed meanwhile.
-                fitted = await self._fit(fitted.document, settings, outcome, goal, shown=fitted)
+                shown = choice[index]
+                fitted = await self._fit(
+                    shown.document, settings, outcome, index, goal, shown=shown
+                )
             confirm = settings.apply == "preview" and self._confirmed_by_editor
             await self._apply(fitted, outcome, confirm=confirm)
         except CoeError as error:
@@ -88,19 +97,24 @@ class Offers:
         tested: Document,
         settings: Settings,
         outcome: Outcome,
+        index: int,
         goal: Sequence[str],
         shown: _Fitted | None = None,
     ) -> _Fitted:
-        """The repair for the document as it is now, tested with it. StaleError if it is not one."""
+        """One of the patches for the document as it is now, tested with it.
+
+        StaleError if it is none any more.
+        """
         now = self._workspace.document(tested.uri)
         if shown is not None and now.text == shown.document.text:
             return shown if now.version == shown.document.version else _same(shown, now)
         name = outcome.function or ""
         old = SourceFile.parse(tested.path, outcome.old_source or b"")
-        repaired = SourceFile.parse(tested.path, outcome.new_source or b"")
+        patch = outcome.patches[index]
+        repaired = SourceFile.parse(tested.path, patch.new_source)
         current = now.source
         if current.lines == old.lines:
-            return _fitted(now, current, repaired.lines, outcome)
+            return _fitted(now, current, repaired.lines, outcome, patch)
         try:
             mine, function = old.find(name), current.find(name)
             lines = repaired.scratch_lines(repaired.find(name))
@@ -117,9 +131,13 @@ class Offers:
                 f"The file was edited meanwhile, and with these edits the repair of {name} does "
                 "not pass its tests: it is not offered."
             )
-        return _fitted(now, current, new, outcome)
+        return _fitted(now, current, new, outcome, patch)
 
-    async def _accepted(self, number: int, fitted: _Fitted, outcome: Outcome) -> bool:
+    async def _accepted(
+        self, number: int, choice: Sequence[_Fitted], outcome: Outcome
+    ) -> int | None:
+        """Which of the repairs the user wants; None for none of them."""
+        fitted = choice[0]
         if self._client.previews:
             shown = {
                 "repair": number,
@@ -128,11 +146,11 @@ class Offers:
                 "function": outcome.function,
                 "message": outcome.message,
             }
-            return await self._client.preview(shown, [fitted.patch]) is not None
+            return await self._client.preview(shown, [one.patch for one in choice])
         lines = [x for x in fitted.patch.diff.splitlines()[2:] if x[:1] in "+-"]
         more = ["..."] if len(lines) > _SHOWN_LINES else []
         text = "\n".join([outcome.message, *lines[:_SHOWN_LINES], *more])
-        return await self._client.choose(text, "Apply", "Discard") == "Apply"
+        return 0 if await self._client.choose(text, "Apply", "Discard") == "Apply" else None
 
     async def _apply(self, fitted: _Fitted, outcome: Outcome, *, confirm: bool) -> None:
         document = fitted.document
@@ -154,11 +172,16 @@ def _same(shown: _Fitted, now: Document) -> _Fitted:
     return _Fitted(now, shown.old, shown.new, shown.patch)
 
 
-def _fitted(document: Document, old: SourceFile, new: tuple[str, ...], outcome: Outcome) -> _Fitted:
+def _fitted(
+    document: Document,
+    old: SourceFile,
+    new: tuple[str, ...],
+    outcome: Outcome,
+    patch: Repaired,
+) -> _Fitted:
     diff = unified_diff(outcome.file, old.lines, new)
     before, after = _with_bom(old.bom, old.lines), _with_bom(old.bom, new)
-    changed = sum(line[:1] in "+-" for line in diff.splitlines()[2:])
-    label = f"{outcome.function}: {count(changed, 'changed line')}"
+    label = f"{outcome.function}: {patch.reason}"
     return _Fitted(document, before, after, Patch(label, diff, "".join(after)))
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import is_test_file
@@ -27,10 +27,10 @@ from coe_lsp.lsp.offers import Offers
 from coe_lsp.lsp.workspace import Document, Workspace
 from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.registry import ModelRef
-from coe_lsp.repair.chains import Step
 from coe_lsp.repair.loading import ModelOptions, check
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.repair import LoadedPolicy, Repair
+from coe_lsp.repair.search import SearchSettings, Step
 from coe_lsp.repair.settings import Settings
 from coe_lsp.repair.source import Function
 from coe_lsp.repair.verify import Baseline
@@ -68,6 +68,7 @@ class Repairs:
         host: ModelHost,
         lease: Lease,
         finished: Callable[[str], None],
+        search: SearchSettings,
     ) -> None:
         """`lease` gives the policy, as `ModelHost.lease` does; `finished` gets a file's address."""
         self._workspace = workspace
@@ -76,6 +77,7 @@ class Repairs:
         self._host = host
         self._lease = lease
         self._finished = finished
+        self._search = search
         self._numbers = itertools.count(1)
         self._queue: list[_Job] = []
         self._current: _Job | None = None
@@ -187,13 +189,17 @@ class Repairs:
         """On the repair thread: the outcome, and the tests that pass now."""
         options = settings.model_options()
         check(options)
-        request = settings.request(document.path, job.function, document.source)
+        request = evolve(
+            settings.request(document.path, job.function, document.source), search=self._search
+        )
 
         def load() -> AbstractContextManager[LoadedPolicy]:
             watcher.later("loading", "loading the model")
             return self._lease(options, watcher.ask, watcher)
 
-        job.repair = Repair(request, load, watcher)
+        at_hand = self._host.at_hand(options)
+        wanted = None if options.without_model else load
+        job.repair = Repair(request, wanted, watcher, at_hand=at_hand)
         if job.cancelled.is_set():
             job.repair.cancel()
         return job.repair.run(), watcher.goal
@@ -264,7 +270,7 @@ class _Watcher:
         self._name = function.name
         self.goal = tuple(goal)
         self._best = 0
-        self.later("repairing", f"the model reads {function.name}", 1)
+        self.later("repairing", "testing likely mistakes", 1)
 
     def step(self, step: Step) -> None:
         """See `Watcher.step`; not more often than people can read."""
@@ -274,6 +280,8 @@ class _Watcher:
             return
         self._reported = now
         text = f"turn {step.turn}, {self._best} of {step.total} tests pass: {step.command[:60]}"
+        if self._best == step.total and step.passed < step.total:
+            text = f"repaired; looking for better: {step.command[:60]}"
         self.later("repairing", text, step.turn)
 
     def ask(self, ref: ModelRef) -> bool:

@@ -26,6 +26,7 @@ from coe_lsp.lsp.model_host import ModelHost
 from coe_lsp.lsp.offers import Offers
 from coe_lsp.lsp.repairs import Lease, Repairs
 from coe_lsp.lsp.workspace import DocumentError, Workspace
+from coe_lsp.repair.search import SearchSettings
 from coe_lsp.repair.settings import Settings
 from coe_lsp.repair.source import split_lines
 
@@ -46,8 +47,8 @@ COMMANDS = (
 class CoeServer(LanguageServer):
     """pygls's server with our parts."""
 
-    def __init__(self, lease: Lease | None = None) -> None:
-        """`lease` replaces the model, for tests of everything else."""
+    def __init__(self, lease: Lease | None = None, search: SearchSettings | None = None) -> None:
+        """`lease` replaces the model and `search` its settings, for tests of everything else."""
         # Whole documents: pygls cuts lines where Python does, which for parts would be wrong.
         super().__init__(  # pyright: ignore[reportUnknownMemberType]
             "coe-lsp", __version__, types.TextDocumentSyncKind.Full
@@ -58,7 +59,13 @@ class CoeServer(LanguageServer):
         self.offers = Offers(self.documents, self.client, self._applied)
         host = ModelHost()
         self.repairs = Repairs(
-            self.documents, self.client, self.offers, host, lease or host.lease, self._repaired
+            self.documents,
+            self.client,
+            self.offers,
+            host,
+            lease or host.lease,
+            self._repaired,
+            search or SearchSettings(),
         )
         self._idle: asyncio.Task[None] | None = None
 
@@ -208,9 +215,9 @@ class CoeServer(LanguageServer):
             return None
 
 
-def make_server(lease: Lease | None = None) -> CoeServer:
+def make_server(lease: Lease | None = None, search: SearchSettings | None = None) -> CoeServer:
     """A server with all its handlers; it reads and writes nothing before it is started."""
-    server = CoeServer(lease)
+    server = CoeServer(lease, search)
     _register_life(server)
     _register_documents(server)
     _register_language(server)

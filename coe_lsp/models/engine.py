@@ -300,6 +300,34 @@ class Engine:
                 context.close_slot(slot)
         return scores
 
+    def score_against(
+        self, sequence: Sequence, tokens: Seq[int], others: Seq[Seq[int]]
+    ) -> list[list[float]]:
+        """Like `score` for one continuation, and what else could stand in each place of it.
+
+        For each of `tokens`, the log-probability of it and of each of the `others` in its place.
+        """
+        self.check(sequence, busy=True)
+        self._evaluate(sequence)
+        context = self._native()
+        base = min(sequence.evaluated, len(sequence.tokens) - 1)
+        slot = context.copy(sequence.slot, base)
+        inputs = [*sequence.tokens[base:], *tokens[:-1]]
+        skipped = len(sequence.tokens) - base - 1
+        scores: list[list[float]] = []
+        try:
+            for begin in range(0, len(inputs), SCORE_OUTPUTS):
+                part = inputs[begin : begin + SCORE_OUTPUTS]
+                rows = self._decode([Piece(slot, part, len(part))])
+                for index in range(max(0, skipped - begin), len(part)):
+                    place = begin + index - skipped
+                    scores.append(
+                        [self._logprob(rows[index], t) for t in (tokens[place], *others[place])]
+                    )
+        finally:
+            context.close_slot(slot)
+        return scores
+
     # -- inside
 
     def _plan(self) -> list[tuple[Job, Piece]]:

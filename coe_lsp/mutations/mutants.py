@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import frozen
 
@@ -36,13 +36,11 @@ def mutants(
     lines: Sequence[str],
     suspicion: Mapping[int, float] | None = None,
     outside: tuple[str, ...] = (),
-    likely: Callable[[Program, Edit], float] | None = None,
 ) -> Iterator[Mutant]:
     """Different mutants in order of weight; texts are only made when they are asked for.
 
     `suspicion` has a score between 0 and 1 for lines that failing tests ran; other lines count as
-    not run, and come last. `likely` adds what a model thinks of an edit. A program that does not
-    parse has mutants that do.
+    not run, and come last. A program that does not parse has mutants that do.
     """
     try:
         program = Program("\n".join(lines))
@@ -57,8 +55,6 @@ def mutants(
             line = program.line_of(edit.start)
             last = max(line, program.line_of(max(edit.end - 1, edit.start)))
             weight = edit.weight + _suspicion(suspicion, line, last)
-            if likely is not None:
-                weight += likely(program, edit)
             scored.append((-weight, len(scored), edit, line))
     scored.sort()
     seen = {program.text}

@@ -12,25 +12,37 @@ from coe_lsp.models.adapters import resolve_adapter
 from coe_lsp.models.download import ensure
 from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.registry import resolve
+from coe_lsp.repair.asking import LoadedPolicy
 from coe_lsp.repair.outcome import ModelUsed
-from coe_lsp.repair.repair import LoadedPolicy
 
+NO_MODEL = "none"
 _CONTEXT_TOKENS = 32768
+# Sequences beside those that are written: the opening, states to go on from, lines being scored.
+_KEPT_STATES = 16
 
 
 @frozen
 class ModelOptions:
-    """Which weights to use; None stands for the default model and for the shipped adapter."""
+    """Which weights to use; None stands for the default model and for the shipped adapter.
+
+    The model `none` is none: mutations are all that is tried.
+    """
 
     model: str | None = None
     adapter: str | None = None
     samples: int = 16
     seed: int = 0
 
+    @property
+    def without_model(self) -> bool:
+        """Whether no model is wanted."""
+        return self.model == NO_MODEL
+
 
 def check(options: ModelOptions) -> None:
     """Raise what is wrong with the names of model and adapter, before anything long is done."""
-    resolve_adapter(options.adapter, resolve(options.model).base_key)
+    if not options.without_model:
+        resolve_adapter(options.adapter, resolve(options.model).base_key)
 
 
 class LoadedModel:
@@ -47,8 +59,10 @@ class LoadedModel:
             ensure(ref, progress=progress),
             adapter=adapter,
             context_tokens=_CONTEXT_TOKENS,
-            max_sequences=options.samples + 1,
+            max_sequences=options.samples + _KEPT_STATES,
         )
+        #: What was last read stays in memory: the next task's beginning is mostly the same.
+        self._opening = self._engine.sequence()
         self._used = ModelUsed(ref.name, ref.sha256 or "", adapter.name if adapter else None)
 
     @contextmanager
@@ -60,7 +74,7 @@ class LoadedModel:
         trained = self._used.adapter is not None
         builder = PromptBuilder(detect_format(self._engine.chat_template), instructed=not trained)
         self._engine.clear_cancel()  # an interrupt of the repair before is not meant for this one
-        policy = LlamaPolicy(self._engine, builder, seed=self._seed)
+        policy = LlamaPolicy(self._engine, builder, seed=self._seed, opening=self._opening)
         try:
             yield LoadedPolicy(policy, self._used, trained)
         finally:

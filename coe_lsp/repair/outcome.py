@@ -52,8 +52,24 @@ class ModelUsed:
 
 
 @frozen
+class Repaired:
+    """One of the repairs to choose from; `reason` says why it stands where it does.
+
+    Not in the JSON: the whole file, repaired.
+    """
+
+    diff: str
+    reason: str
+    commands: tuple[str, ...]
+    new_source: bytes = field(repr=False)
+
+
+@frozen
 class Outcome:
-    """What a repair came to. Not in the JSON: the whole file as it was read, and repaired."""
+    """What a repair came to; `diff`, `after` and `chain` are those of the first of `patches`.
+
+    Not in the JSON: the whole file as it was read, and repaired.
+    """
 
     status: Status
     file: str
@@ -67,6 +83,7 @@ class Outcome:
     seconds: Seconds = Seconds()
     model: ModelUsed | None = None
     message: str = ""
+    patches: tuple[Repaired, ...] = ()
     new_source: bytes | None = field(default=None, repr=False)
     old_source: bytes | None = field(default=None, repr=False)
 
@@ -74,6 +91,9 @@ class Outcome:
         """The object that `--json` prints."""
         body = attrs.asdict(self, filter=lambda attribute, _: attribute.repr is not False)
         body["chain"] = list(body["chain"])
+        body["patches"] = [
+            {**patch, "commands": list(patch["commands"])} for patch in body["patches"]
+        ]
         for name, value in body["seconds"].items():
             body["seconds"][name] = round(value, 3)
         return {"schema": SCHEMA, **body}

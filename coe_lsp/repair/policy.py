@@ -1,25 +1,20 @@
-"""What proposes edits: a small protocol, and the policy that asks a language model.
-
-A policy sees episodes and answers with the text of one command each. It never applies or tests
-anything. It may keep what it computed for a chain from one turn to the next; nobody else relies on
-that.
-"""
+"""The policy that asks a language model in llama.cpp, all that is asked for in one batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve
 
 from coe_lsp.chain.commands import ReplaceLine, render
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.grammar import grammar
 from coe_lsp.chain.prompt import PromptBuilder, Segment
-from coe_lsp.errors import CoeError
 from coe_lsp.models.engine import Cancelled, Engine
 from coe_lsp.models.sampling import Sampling
-from coe_lsp.models.sequence import Job, Sequence
+from coe_lsp.models.sequence import Job
+from coe_lsp.models.sequence import Sequence as EngineSequence
+from coe_lsp.repair.asking import Ask, ContextError, Proposal
 
 _COMMAND_TOKENS = 96
 # A high temperature, since what is wanted is seldom what a model finds likeliest.
@@ -30,51 +25,13 @@ _LINE_ENDS = ("\n", "\n\n")
 _STATE_TOKENS = 512
 
 
-class ContextError(CoeError):
-    """The function does not fit the model's context."""
-
-
-@frozen
-class Proposal:
-    """One command for one chain; `logprob` is the natural log of its probability, summed.
-
-    `tokens` are those that the model wrote, and `ended` says whether it ended its turn itself or
-    was cut off at a line's end or at the limit. Only training looks at these.
-    """
-
-    chain: int
-    text: str
-    logprob: float
-    tokens: tuple[int, ...] = ()
-    ended: bool = True
-
-
-class Policy(Protocol):
-    """State in, command out."""
-
-    def propose(
-        self, episodes: Mapping[int, Episode], focus: Mapping[int, int], stop: Callable[[], bool]
-    ) -> Iterator[Proposal]:
-        """Answer each chain's episode with its next command, in whatever order they get ready.
-
-        `focus` names, for some chains, the line (1-based) that is to be replaced.
-        Leaves chains out once `stop()` is true, and those that it cannot go on with.
-        """
-        ...
-
-    def forget(self, chain: int) -> None:
-        """The chain has ended."""
-        ...
-
-    def interrupt(self) -> None:
-        """Have `propose` end at once, from any thread; nothing more is asked of the policy."""
-        ...
-
-
 @define
 class _Slot:
-    sequence: Sequence
+    """What a proposal's sequence holds: the start, and `turns` turns with the states after them."""
+
+    sequence: EngineSequence
     turns: int
+    answered: bool = False  # whether the command of one more turn follows
 
 
 @define
@@ -102,8 +59,11 @@ class LlamaPolicy:
         seed: int = 0,
         sampling: Sampling = _SAMPLING,
         constrained: bool = True,
+        opening: EngineSequence | None = None,
     ) -> None:
-        """`sampling` says how to draw; its seed and grammar are set here for each command.
+        """`opening` may hold what was read for another task; what is common is not read again.
+
+        `sampling` says how to draw; its seed and grammar are set here for each command.
 
         Unless `constrained`, the model may write what it likes, malformed commands included.
         """
@@ -112,98 +72,178 @@ class LlamaPolicy:
         self._seed = seed
         self._sampling = sampling
         self._constrained = constrained
-        self._opening: Sequence | None = None
+        self._own_opening = opening is None
+        self._opening = engine.sequence() if opening is None else opening
         self._opened: object = None
+        self._reading: Job | None = None
+        self._jobs: dict[Job, tuple[int, str]] = {}
         self._slots: dict[int, _Slot] = {}
         self._places: dict[int, list[_Place]] = {}
 
-    def propose(
-        self, episodes: Mapping[int, Episode], focus: Mapping[int, int], stop: Callable[[], bool]
-    ) -> Iterator[Proposal]:
-        """See `Policy.propose`."""
-        jobs: dict[Job, tuple[int, str]] = {}
+    def read(self, start: Episode) -> bool:
+        """See `Policy.read`."""
         try:
-            yield from self._propose(episodes, focus, stop, jobs)
+            if self._reading is None:
+                opening = self._root(start)
+                if opening.pending <= 1:
+                    return True
+                self._reading = self._engine.submit(opening, Sampling(max_tokens=0))
+            self._engine.step()
         except Cancelled:
-            pass
-        finally:
-            for chain, _ in jobs.values():
-                self.forget(chain)
+            self._reading = None
+            return False
+        if self._reading.completion is None:
+            return False
+        self._reading = None
+        return True
 
-    def _propose(
-        self,
-        episodes: Mapping[int, Episode],
-        focus: Mapping[int, int],
-        stop: Callable[[], bool],
-        jobs: dict[Job, tuple[int, str]],
-    ) -> Iterator[Proposal]:
-        for chain, episode in episodes.items():
-            slot = self._slot(chain, episode)
-            if slot is None:
-                continue
-            given = ""
+    def ask(self, ask: Ask) -> bool:
+        """See `Policy.ask`."""
+        episode = ask.episode
+        if ask.parent != ask.number:
+            self.forget(ask.number)
+        try:
+            slot = self._slot(ask)
+        except Cancelled:
+            return False
+        if slot is None:
+            return False
+        given = ""
+        sampling = evolve(
+            self._sampling,
+            seed=hash((self._seed, ask.number, len(episode.turns))) & 0xFFFFFFFF,
+            grammar=grammar(len(episode.pad.lines)) if self._constrained else None,
+        )
+        if ask.focus is not None and (place := self._next_place(episode, ask.focus)):
+            slot.sequence.append(place.given)
+            given = self._engine.detokenize(place.given)
+            temperature = self._sampling.temperature if place.visits else 0.0
             sampling = evolve(
-                self._sampling,
-                seed=hash((self._seed, chain, len(episode.turns))) & 0xFFFFFFFF,
-                grammar=grammar(len(episode.pad.lines)) if self._constrained else None,
+                sampling, grammar=None, not_first=place.banned, temperature=temperature
             )
-            if chain in focus and (place := self._next_place(episode, focus[chain])):
-                slot.sequence.append(place.given)
-                given = self._engine.detokenize(place.given)
-                temperature = self._sampling.temperature if place.visits else 0.0
-                sampling = evolve(
-                    sampling, grammar=None, not_first=place.banned, temperature=temperature
-                )
-                place.visits += 1
-            jobs[self._engine.submit(slot.sequence, sampling)] = chain, given
-        while jobs and not stop():
-            for completion in self._engine.step():
-                chain, given = jobs.pop(completion.job)
-                yield Proposal(
-                    chain,
+            place.visits += 1
+        slot.answered = True
+        self._jobs[self._engine.submit(slot.sequence, sampling)] = ask.number, given
+        return True
+
+    def step(self) -> list[Proposal]:
+        """See `Policy.step`."""
+        if not self._jobs:
+            return []
+        try:
+            completions = self._engine.step()
+        except Cancelled:
+            for number, _ in list(self._jobs.values()):
+                self.forget(number)
+            return []
+        found: list[Proposal] = []
+        for completion in completions:
+            number, given = self._jobs.pop(completion.job)
+            found.append(
+                Proposal(
+                    number,
                     given + completion.text,
                     sum(completion.logprobs),
                     completion.tokens,
                     completion.finished == "eog",
                 )
+            )
+        return found
 
-    def forget(self, chain: int) -> None:
+    def propose(self, episodes: Mapping[int, Episode]) -> Iterator[Proposal]:
+        """One command for each of several chains, known by number, in whatever order they come.
+
+        Leaves out chains that have outgrown the context.
+        """
+        for number, episode in episodes.items():
+            self.ask(Ask(number, episode, number if episode.turns else None))
+        while self._jobs:
+            yield from self.step()
+
+    def forget(self, number: int) -> None:
         """See `Policy.forget`."""
-        slot = self._slots.pop(chain, None)
+        for job in [job for job, (asked, _) in self._jobs.items() if asked == number]:
+            del self._jobs[job]
+        slot = self._slots.pop(number, None)
         if slot is not None:
             slot.sequence.release()
+
+    def prefer(self, start: Episode, line: int, variants: Sequence[str]) -> list[float]:
+        """See `Policy.prefer`."""
+        end = self._engine.tokenize([self._builder.command_end], add_bos=False)[:1]
+        texts = [start.pad.lines[line - 1], *variants]
+        tokens, *others = (
+            [
+                *self._engine.tokenize([Segment(render(ReplaceLine(line, text)))], add_bos=False),
+                *end,
+            ]
+            for text in texts
+        )
+        parts = [min(_common(tokens, other), len(other) - 1, len(tokens) - 1) for other in others]
+        rows: dict[int, list[int]] = {}
+        for place, other in zip(parts, others, strict=True):
+            rows.setdefault(place, []).append(other[place])
+        places = [tuple(rows.get(place, ())) for place in range(len(tokens))]
+        try:
+            found = self._engine.score_against(self._root(start), tokens, places)
+        except Cancelled:
+            return [0.0] * len(variants)
+        return [
+            found[place][1 + rows[place].index(other[place])] - found[place][0]
+            for place, other in zip(parts, others, strict=True)
+        ]
+
+    def likelihoods(self, start: Episode, texts: Sequence[str]) -> list[float]:
+        """See `Policy.likelihoods`."""
+        tokens = [self._engine.tokenize([Segment(text)], add_bos=False) for text in texts]
+        try:
+            return [sum(scores) for scores in self._engine.score(self._root(start), tokens)]
+        except Cancelled:
+            return [0.0] * len(texts)
 
     def interrupt(self) -> None:
         """See `Policy.interrupt`."""
         self._engine.cancel()
 
     def close(self) -> None:
-        """Give back all that this policy holds of the engine, which others may go on using."""
-        for chain in list(self._slots):
-            self.forget(chain)
-        if self._opening is not None:
+        """Give back all that this policy holds of the engine, but an opening that it was given."""
+        for number in list(self._slots):
+            self.forget(number)
+        if self._own_opening:
             self._opening.release()
-            self._opening = None
 
-    def _slot(self, chain: int, episode: Episode) -> _Slot | None:
-        """The chain's sequence with everything appended that the model has not seen.
+    def _slot(self, ask: Ask) -> _Slot | None:
+        """A sequence with everything appended that the model has to see before it answers.
 
-        None if the chain has outgrown the context.
+        None if the episode has outgrown the context.
         """
-        slot = self._slots.get(chain)
-        if slot is None:
-            slot = _Slot(self._root(episode).fork(), 0)
-            self._slots[chain] = slot
-        if slot.turns < len(episode.turns):
-            turn = episode.turns[-1]
-            segments = [self._builder.command_end, *self._builder.next_turn(turn.pad)]
+        episode, parent = ask.episode, None
+        if ask.parent is not None:
+            parent = self._slots.get(ask.parent)
+        if parent is None:
+            parent = _Slot(self._root(episode).fork(), 0)
+            if ask.parent is not None and ask.parent != ask.number:
+                self._slots[ask.parent] = parent
+        if not self._append_turns(parent, episode):
+            return None
+        slot = parent
+        if ask.parent is not None and ask.parent != ask.number:
+            slot = _Slot(parent.sequence.fork(), parent.turns)
+        self._slots[ask.number] = slot
+        return slot
+
+    def _append_turns(self, slot: _Slot, episode: Episode) -> bool:
+        """Bring a sequence up to the episode's newest state; False if there is no room."""
+        for turn in episode.turns[slot.turns :]:
+            segments = [] if slot.answered else [Segment(turn.command_text)]
+            segments += [self._builder.command_end, *self._builder.next_turn(turn.pad)]
             tokens = self._engine.tokenize(segments, add_bos=False)
             if not self._fits(slot.sequence, tokens):
-                self.forget(chain)
-                return None
+                return False
             slot.sequence.append(tokens)
             slot.turns += 1
-        return slot
+            slot.answered = False
+        return True
 
     def _next_place(self, episode: Episode, line: int) -> _Place | None:
         """The place of the line that was visited least, the most surprising of those first."""
@@ -231,20 +271,18 @@ class LlamaPolicy:
         places.sort(key=lambda entry: entry[0])
         return [place for _, place in places]
 
-    def _fits(self, sequence: Sequence, tokens: list[int]) -> bool:
+    def _fits(self, sequence: EngineSequence, tokens: list[int]) -> bool:
         length = len(sequence.tokens) + len(tokens) + _COMMAND_TOKENS
         # Every other chain may still write its command in this round.
         room = self._engine.free_tokens - len(self._slots) * _COMMAND_TOKENS
         return length <= self._engine.max_tokens and len(tokens) <= room
 
-    def _root(self, episode: Episode) -> Sequence:
-        """The opening that all chains of a task share, evaluated once."""
+    def _root(self, episode: Episode) -> EngineSequence:
+        """The opening that all episodes of a task share, evaluated once."""
         key = (episode.task, episode.start)
-        if self._opening is None or self._opened != key:
+        if self._opened != key:
             segments = self._builder.opening(episode.task, episode.start)
             tokens = self._engine.tokenize(segments, add_bos=True)
-            if self._opening is None:
-                self._opening = self._engine.sequence()
             if len(tokens) + 2 * _STATE_TOKENS > self._engine.max_tokens:
                 raise ContextError(
                     f"The function and its tests take {len(tokens)} tokens; the model's context "

@@ -9,28 +9,34 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
+from coe_lsp.chain.commands import parse
+from coe_lsp.chain.prompt import TaskDescription
+from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root, suites_for
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite, TestResult
-from coe_lsp.repair.chains import Found, Search, Step, run_chains
-from coe_lsp.repair.outcome import Counts, Link, ModelUsed, Outcome, Seconds
+from coe_lsp.repair.asking import LoadedPolicy, Policy
+from coe_lsp.repair.outcome import Counts, Link, Outcome, Repaired, Seconds
+from coe_lsp.repair.patches import MOST_SHOWN, Patch, constants
+from coe_lsp.repair.search import Clues, Found, Search, SearchSettings, Step
 from coe_lsp.repair.source import Function, SourceFile, locate, unified_diff
 from coe_lsp.repair.task import describe, feedback_text
 from coe_lsp.repair.verify import Baseline, TestBench, Verifier, measure, relative
 
-if TYPE_CHECKING:
-    from coe_lsp.repair.policy import Policy
-
 # What the most suspect functions get of the time, if more than one is suspect.
 _SHARES = (0.6, 0.25, 0.15)
+# Seconds for mutations alone before a model is loaded that is not in memory.
+_HEAD_START = 0.5
+# And how long they go on if it cannot be loaded, before the user is told.
+_WITHOUT_MODEL = 10.0
 
 
 @frozen
@@ -38,7 +44,8 @@ class Request:
     """What to repair and how far to go. `budget` is in seconds of wall time for the search.
 
     `source` is the file's text if it is not (yet) what the disk has. `test_seconds` is what one
-    test may take; a file's tests together get twelve times that.
+    test may take; a file's tests together get twelve times that. `search` has what measurements
+    switch; the fields here go before it.
     """
 
     path: Path
@@ -50,20 +57,12 @@ class Request:
     budget: float = 60.0
     samples: int = 16
     test_seconds: float = 5.0
+    search: SearchSettings = field(factory=SearchSettings)
 
     @property
     def limits(self) -> Limits:
         """Bounds on the tests as they are: one of them, and all of the file's together."""
         return Limits(test_seconds=self.test_seconds, wall_seconds=12 * self.test_seconds)
-
-
-@frozen
-class LoadedPolicy:
-    """A policy ready to be asked, the weights behind it, and whether they were trained for this."""
-
-    policy: Policy
-    model: ModelUsed
-    trained: bool
 
 
 class Watcher(Protocol):
@@ -88,16 +87,21 @@ class Repair:
     def __init__(
         self,
         request: Request,
-        load_policy: Callable[[], AbstractContextManager[LoadedPolicy]],
+        load_policy: Callable[[], AbstractContextManager[LoadedPolicy]] | None,
         watcher: Watcher,
+        *,
+        at_hand: bool = True,
     ) -> None:
+        """`load_policy` None: without a model. `at_hand`: it is in memory, so it costs nothing."""
         self._request = request
         self._load = load_policy
+        self._at_hand = at_hand
         self._watcher = watcher
         self._cancelled = threading.Event()
         self._bench: TestBench | None = None
         self._lock = threading.Lock()
         self._policy: Policy | None = None
+        self._loaded: LoadedPolicy | None = None
 
     def cancel(self) -> None:
         """Stop tests and search; `run` then returns soon with what it has."""
@@ -148,23 +152,67 @@ class Repair:
                 f"The failing tests do not run any function of {file}: "
                 f"{_first_line(baseline.failing[0])}"
             )
-        loading = time.monotonic()
-        with self._load() as loaded, self._asking(loaded.policy):
-            loading = time.monotonic() - loading
-            outcome = Outcome("failed", file, targets[0].name, before=before, after=before,
-                              model=loaded.model)  # fmt: skip
-            deadline = time.monotonic()
-            attempts, decoding = 0, loading
+        outcome = Outcome("failed", file, targets[0].name, before=before, after=before)
+        deadline = time.monotonic()
+        with ExitStack() as stack:
             for index, target in enumerate(targets):
                 share = _SHARES[index] / sum(_SHARES[: len(targets)])
                 deadline += share * self._request.budget
-                found, verifier = self._search(bench, baseline, target, loaded, deadline)
-                attempts += found.attempts
-                decoding += found.model_seconds
-                outcome = self._outcome(outcome, baseline, target, found, verifier, bench)
-                if found.solved or self._cancelled.is_set():
+                outcome = self._target(bench, baseline, target, deadline, outcome, stack)
+                if outcome.status == "repaired" or self._cancelled.is_set():
                     break
-        return evolve(outcome, attempts=attempts, seconds=Seconds(model=decoding))
+        return outcome
+
+    def _target(
+        self,
+        bench: TestBench,
+        baseline: Baseline,
+        target: Function,
+        deadline: float,
+        outcome: Outcome,
+        stack: ExitStack,
+    ) -> Outcome:
+        """Try to repair one function; the outcome so far with what came of it."""
+        verifier = Verifier(bench, baseline, target, deadline)
+        self._watcher.target(target, verifier.goal)
+        task = describe(baseline.source, target, bench.suites, verifier.goal)
+        lines = baseline.source.scratch_lines(target)
+        settings = evolve(self._request.search, samples=self._request.samples, deadline=deadline)
+        search = Search(
+            verifier,
+            task,
+            lines,
+            _clues(baseline, target, task, bench.suites),
+            settings,
+            self._watcher.step,
+            self._cancelled.is_set,
+        )
+        loading = 0.0
+        problem: CoeError | None = None
+        with search:
+            if self._load is not None and not self._at_hand and self._loaded is None:
+                search.run(until=time.monotonic() + _HEAD_START)
+            if self._load is not None and not search.solved and self._loaded is None:
+                loading = time.monotonic()
+                try:
+                    self._loaded = stack.enter_context(self._load())
+                    stack.enter_context(self._asking(self._loaded.policy))
+                except CoeError as error:
+                    problem = error
+                loading = time.monotonic() - loading
+            end = float("inf") if problem is None else time.monotonic() + _WITHOUT_MODEL
+            search.run(self._loaded, until=end)
+            found = search.found()
+        if problem is not None and not found.patches:
+            raise problem
+        seconds = Seconds(model=outcome.seconds.model + loading + found.model_seconds)
+        outcome = evolve(
+            outcome,
+            attempts=outcome.attempts + found.tested,
+            seconds=seconds,
+            model=self._loaded.model if self._loaded else None,
+        )
+        return self._outcome(outcome, baseline, target, found, verifier, bench)
 
     @contextmanager
     def _asking(self, policy: Policy) -> Generator[None]:
@@ -179,25 +227,6 @@ class Repair:
             with self._lock:
                 self._policy = None
 
-    def _search(
-        self,
-        bench: TestBench,
-        baseline: Baseline,
-        target: Function,
-        loaded: LoadedPolicy,
-        deadline: float,
-    ) -> tuple[Found, Verifier]:
-        verifier = Verifier(bench, baseline, target, deadline)
-        self._watcher.target(target, verifier.goal)
-        task = describe(baseline.source, target, bench.suites, verifier.goal)
-        lines = baseline.source.scratch_lines(target)
-        focus = () if loaded.trained else _focus_lines(lines, baseline, target)
-        search = Search(self._request.samples, deadline=deadline, focus=focus)
-        found = run_chains(
-            loaded.policy, verifier, task, lines, search, self._watcher.step, self._cancelled.is_set
-        )
-        return found, verifier
-
     def _outcome(
         self,
         outcome: Outcome,
@@ -207,24 +236,18 @@ class Repair:
         verifier: Verifier,
         bench: TestBench,
     ) -> Outcome:
-        chain = tuple(
-            Link(
-                turn.command_text,
-                feedback_text(verdict, target.first, len(turn.pad.lines)),
-                verdict.passed,
-                verdict.total - verdict.passed,
-            )
-            for turn, verdict in zip(found.episode.turns, found.verdicts, strict=False)
-        )
-        if not found.solved:
+        lines = baseline.source.scratch_lines(target)
+        if not found.patches:
             if outcome.chain:
                 return outcome  # the most suspect function's best chain tells more
+            chain = _chain(found.closest.commands, lines, verifier)
             message = "Cancelled." if self._cancelled.is_set() else "No repair was found in time."
             return evolve(outcome, chain=chain, message=message)
         source = baseline.source
-        new = source.replace(target, found.episode.pad.lines)
-        data = source.encode(new)
-        after = bench.run(data)
+        shown = tuple(
+            _repaired(patch, source, target, outcome.file) for patch in found.patches[:MOST_SHOWN]
+        )
+        after = bench.run(shown[0].new_source)
         left = len(after.failures)
         message = f"{target.name} is repaired: {_count(len(verifier.tests), 'test')} passed."
         if left:
@@ -234,21 +257,45 @@ class Repair:
             outcome,
             status="repaired",
             function=target.name,
-            diff=unified_diff(outcome.file, source.lines, new),
+            diff=shown[0].diff,
             after=Counts(after.passed, left),
-            chain=chain,
+            chain=_chain(found.patches[0].commands, lines, verifier),
             message=message,
-            new_source=data,
+            patches=shown,
+            new_source=shown[0].new_source,
             old_source=source.encode(source.lines),
         )
 
 
-def _focus_lines(lines: Sequence[str], baseline: Baseline, target: Function) -> tuple[int, ...]:
-    """The scratchpad's lines that failing tests run, most suspect first; all, if none was seen."""
+def _repaired(patch: Patch, source: SourceFile, target: Function, file: str) -> Repaired:
+    new = source.replace(target, patch.lines)
+    diff = unified_diff(file, source.lines, new)
+    return Repaired(diff, patch.reason, patch.commands, source.encode(new))
+
+
+def _chain(commands: Sequence[str], lines: Sequence[str], verifier: Verifier) -> tuple[Link, ...]:
+    """The commands once more, one after the other, each with what the tests say then."""
+    pad = Scratchpad(tuple(lines))
+    links: list[Link] = []
+    for command in commands:
+        pad = pad.apply(parse(command))
+        verdict = verifier.judge(pad.lines)
+        feedback = feedback_text(verdict, verifier.function.first, len(pad.lines))
+        links.append(Link(command, feedback, verdict.passed, verdict.total - verdict.passed))
+    return tuple(links)
+
+
+def _clues(
+    baseline: Baseline, target: Function, task: TaskDescription, suites: Sequence[Suite]
+) -> Clues:
+    """What the tests and the file say of where the mistake may be."""
     scores = baseline.suspicion.lines
-    numbers = [n for n, line in enumerate(lines, 1) if line.strip()]
-    seen = [n for n in numbers if target.first + n - 1 in scores]
-    return tuple(sorted(seen or numbers, key=lambda n: -scores.get(target.first + n - 1, 0.0)))
+    count = len(baseline.source.scratch_lines(target))
+    lines = {n: scores[target.first + n - 1] for n in range(1, count + 1)
+             if target.first + n - 1 in scores}  # fmt: skip
+    statements = [statement for suite in suites for statement in suite.statements]
+    spelt = {constant for text in [*task.tests, *statements] for constant in constants(text)}
+    return Clues(lines, baseline.source.names(), frozenset(spelt))
 
 
 def _count(number: int, noun: str) -> str:

@@ -75,8 +75,8 @@ class Settings:
         5.0, "testTimeout", "number", "Seconds that one test may take; a file's tests together "
         "get twelve times that.", low=0.1)  # fmt: skip
     model: str | None = _setting(
-        None, "model", "string", "A known model's name, a GGUF file or REPOSITORY:FILE; else the "
-        "default model.")  # fmt: skip
+        None, "model", "string", "A known model's name, a GGUF file, REPOSITORY:FILE, or `none` "
+        "for mutations alone; else the default model.")  # fmt: skip
     adapter: str | None = _setting(
         None, "adapter", "string", "A LoRA adapter (GGUF), or `none`; else the one shipped for "
         "the model. A changed file is picked up by the next repair.")  # fmt: skip

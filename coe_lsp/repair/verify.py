@@ -30,7 +30,10 @@ _DOCTEST = re.compile(r"doctest(::.*)?\Z", re.DOTALL)
 _STATEMENT = re.compile(r"(assert \d+|program)\Z")
 # A candidate may be this many times slower than the original before it counts as hanging.
 _SLOWER = 5.0
-_UNKNOWN = 0.2
+_UNKNOWN = 0.02
+# Seconds for a test after one has hung, after two have, and for one that hangs while watched.
+_HANGING = (1.0, 0.3)
+_TRACED_HANGING = 0.3
 # What even the fastest test gets, in seconds of wall time and of processor time.
 _PATIENCE = 0.5
 _CPU_PATIENCE = 0.1
@@ -185,9 +188,11 @@ class Baseline:
         none was seen to run it, all failing tests.
         """
         failing = [result.id for result in self.failing]
-        direct = [test for test in failing if function.first in self.entries.get(test, ())]
-        running = [test for test in failing if self._runs(test, function)]
-        return tuple(direct or running or failing)
+        direct = {test for test in failing if function.first in self.entries.get(test, ())}
+        chosen = direct or {test for test in failing if self._runs(test, function)}
+        # Of tests that hang only some were watched.
+        chosen |= {test for test in failing if test not in self.lines} if chosen else set(failing)
+        return tuple(test for test in failing if test in chosen)
 
     def guards(self, function: Function) -> tuple[str, ...]:
         """Passing tests that a repair must not break; the first ones if there are many."""
@@ -201,16 +206,25 @@ class Baseline:
 
 
 def measure(bench: TestBench, source: SourceFile) -> Baseline:
-    """Run all tests once, then the failing and a sample of the passing ones with coverage."""
+    """Run all tests once, then the failing and a sample of the passing ones with coverage.
+
+    Once a test has hung for as long as one may, the others get less.
+    """
     data = source.encode(source.lines)
-    plain = bench.run(data)
+    plain = _all_tests(bench, data)
     results = {result.id: result for result in plain.results}
     failing = [result.id for result in plain.failures]
+    hanging = [result.id for result in plain.results if result.outcome == "timeout"]
     passing = [result.id for result in plain.results if result.outcome == "passed"]
     traced = Run("completed", "", ())
     if failing and plain.collected:
         step = max(1, len(passing) // _TRACED_PASSING)
-        traced = bench.run(data, [*failing, *passing[::step]], coverage=True)
+        chosen = [test for test in failing if test not in hanging] + passing[::step]
+        runs = [bench.run(data, chosen, coverage=True)] if chosen else []
+        if hanging:
+            limits = evolve(bench.limits, test_seconds=_TRACED_HANGING)
+            runs.append(bench.run(data, hanging[:2], coverage=True, limits=limits))
+        traced = _merge(runs)
     return Baseline(
         source=source,
         results=results,
@@ -221,6 +235,22 @@ def measure(bench: TestBench, source: SourceFile) -> Baseline:
         detail=plain.detail,
         missing=tuple(test for test in plain.collected if test not in results),
     )
+
+
+def _all_tests(bench: TestBench, data: bytes) -> Run:
+    runs = [bench.run(data, limits=evolve(bench.limits, timeouts=1))]
+    collected = runs[0].collected
+    for patience in _HANGING:
+        results = {result.id: result for run in runs for result in run.results}
+        rest = [test for test in collected if test not in results]
+        if not rest or runs[-1].results[-1:] == () or runs[-1].results[-1].outcome != "timeout":
+            break
+        slowest = max((r.seconds for r in results.values() if r.outcome == "passed"), default=0.0)
+        seconds = min(bench.limits.test_seconds, max(patience, _SLOWER * slowest))
+        timeouts = None if patience == _HANGING[-1] else 1
+        limits = evolve(bench.limits, test_seconds=seconds, timeouts=timeouts)
+        runs.append(bench.run(data, rest, limits=limits))
+    return evolve(_merge(runs), collected=collected, status=runs[-1].status, detail=runs[-1].detail)
 
 
 @frozen

@@ -11,13 +11,14 @@ asked. The script is read again for each repair. Other arguments are ignored: ed
 import json
 import re
 import sys
-import time
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 from coe_lsp.lsp import serve as serving
 from coe_lsp.lsp.server import make_server
 from coe_lsp.models.registry import ModelError
+from coe_lsp.repair.search import SearchSettings
 
 
 class ScriptedPolicy:
@@ -27,44 +28,58 @@ class ScriptedPolicy:
         self._commands = script["commands"]
         self._delay = script.get("delay", 0.0)
         self._crash = script.get("crash")
+        self._asked = []
+        self._interrupted = threading.Event()
 
-    def propose(self, episodes, focus, stop):
-        from coe_lsp.repair.policy import Proposal
+    def read(self, start):
+        return True
+
+    def ask(self, ask):
+        self._asked.append(ask)
+        return True
+
+    def step(self):
+        from coe_lsp.repair.asking import Proposal
 
         if self._crash:
             raise RuntimeError(self._crash)
-        end = time.monotonic() + self._delay
-        while time.monotonic() < end:
-            if stop():
-                return
-            time.sleep(0.01)
-        for chain, episode in episodes.items():
-            name = re.search(r"def (\w+)", episode.start.text)[1]
-            commands = self._commands.get(name, [])
-            turn = len(episode.turns)
-            if stop():
-                return
-            yield Proposal(chain, commands[turn] if turn < len(commands) else "### EXIT", -1.0)
+        if self._interrupted.wait(self._delay):
+            return []
+        asked, self._asked = self._asked, []
+        return [Proposal(ask.number, self._command(ask.episode), -1.0) for ask in asked]
 
-    def forget(self, chain):
+    def _command(self, episode):
+        name = re.search(r"def (\w+)", episode.start.text)[1]
+        commands, turn = self._commands.get(name, []), len(episode.turns)
+        return commands[turn] if turn < len(commands) else "### EXIT"
+
+    def prefer(self, start, line, variants):
+        return [0.0] * len(variants)
+
+    def likelihoods(self, start, texts):
+        return [0.0] * len(texts)
+
+    def forget(self, number):
         pass
 
     def interrupt(self):
-        pass
+        self._interrupted.set()
 
 
 def main():
     @contextmanager
     def lease(options, ask, progress):
         script = json.loads(Path(sys.argv[1]).read_text())
+        from coe_lsp.repair.asking import LoadedPolicy
         from coe_lsp.repair.outcome import ModelUsed
-        from coe_lsp.repair.repair import LoadedPolicy
 
         if "fail" in script:
             raise ModelError(script["fail"])
         yield LoadedPolicy(ScriptedPolicy(script), ModelUsed("script", "", None), trained=True)
 
-    serving.make_server = lambda: make_server(lease)
+    # What the script says must not be forestalled by a mutation.
+    search = SearchSettings(mutations=False, grace=0.1)
+    serving.make_server = lambda: make_server(lease, search)
     serving.serve(None)
 
 

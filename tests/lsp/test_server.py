@@ -67,7 +67,7 @@ async def test_the_whole_story(editor, clamp_project):
     assert editor.seen("progress")[0].value["cancellable"] is True
     states = [status.state for status in editor.seen("status")]
     assert [s for n, s in enumerate(states) if n == 0 or states[n - 1] != s] == [
-        "testing", "idle", "testing", "loading", "repairing", "idle", "testing", "idle"
+        "testing", "idle", "testing", "repairing", "loading", "repairing", "idle", "testing", "idle"
     ]  # fmt: skip
 
     hover = await editor.lsp.text_document_hover_async(
@@ -607,7 +607,10 @@ async def test_a_model_that_is_not_there_is_fetched_only_if_wanted(
 ):
     editor = plain_editor
     editor.button = button
-    editor.configuration = {"model": "smollm2-135m"}
+    editor.configuration = {"model": "smollm2-135m", "budget": 5}
+    # Too far from right for mutations, which need no model.
+    text = "def clamp(value, low, high):\n    return NotImplemented\n"
+    (clamp_project / "ranges.py").write_text(text)
     uri, _ = await opened(editor, clamp_project)
     await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
     question = await editor.wait("question")
@@ -618,6 +621,43 @@ async def test_a_model_that_is_not_there_is_fetched_only_if_wanted(
     else:
         assert "`coe-lsp models pull smollm2-135m` does it" in told
     assert len(editor.messages()) == 1
+
+
+async def test_what_mutations_can_repair_needs_no_model(plain_editor, clamp_project):
+    editor = plain_editor
+    editor.configuration = {"model": "smollm2-135m"}
+    uri, _ = await opened(editor, clamp_project)
+    await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
+    preview = await editor.wait("preview")
+    assert preview.patches[0].newText == FIXED
+    await editor.diagnostics(uri, lambda found: not found)
+    assert not editor.seen("question")
+    texts = [p.value["message"] for p in editor.seen("progress")]
+    assert any(text.startswith("repaired; looking for better") for text in texts)
+
+
+async def test_several_repairs_can_be_chosen_from(plain_editor, write, tmp_path):
+    write("pyproject.toml", "")
+    path = write("larger.py", "def larger(a, b):\n    return a if a < b else b\n")
+    write("test_larger.py", """
+        from larger import larger
+
+        def test_larger():
+            assert larger(3, 2) == 3
+    """)  # fmt: skip
+    editor = plain_editor
+    editor.configuration = {"model": "none"}
+    editor.accept = 1
+    await editor.start(tmp_path)
+    uri = editor.open(path)
+    await editor.diagnostics(uri)
+    await editor.execute("coe.repair", {"uri": uri, "function": "larger"})
+    preview = await editor.wait("preview")
+    assert 2 <= len(preview.patches) <= 3
+    assert len({patch.newText for patch in preview.patches}) == len(preview.patches)
+    assert all(patch.label.startswith("larger: ") for patch in preview.patches)
+    await editor.diagnostics(uri, lambda found: not found)
+    assert editor.texts[uri] == preview.patches[1].newText
 
 
 async def test_a_model_or_adapter_that_is_wrong_is_told_before_the_tests_run(

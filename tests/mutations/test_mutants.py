@@ -120,16 +120,6 @@ def test_likely_ones_come_first_and_those_in_suspect_lines():
     assert first.count(13) > 10
 
 
-def test_a_model_can_change_the_order():
-    lines = _function("return n + limit")
-
-    def likes_division(program, edit):
-        return 9.0 if edit.new == "//" else 0.0
-
-    first = next(mutants(lines, likely=likes_division))
-    assert first.lines[1] == "    return n // limit"
-
-
 @pytest.mark.parametrize(
     ("wrong", "right"),
     [

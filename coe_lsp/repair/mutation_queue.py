@@ -1,0 +1,108 @@
+"""The model-free policy: which mutant to test next, over all states that are worth changing.
+
+Mutants of the start come in order of weight. A state that passes more tests than the start has its
+own mutants woven in, so that two mistakes can be found one after the other; once all single changes
+are used up, pairs of likely ones follow. Same calls, same order.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from attrs import define, field, frozen
+
+from coe_lsp.mutations.mutants import Mutant, mutants
+
+# A second change is as promising as the first if the first won a test, else much less.
+_PROGRESS_BONUS = 3.0
+_BLIND_EACH = 60
+
+
+@frozen(order=True)
+class _Entry:
+    """Ordered by what is lost against the best one, then by age."""
+
+    cost: float
+    age: int
+    mutant: Mutant = field(order=False)
+    parent: int = field(order=False)
+
+
+@define
+class _Source:
+    """The mutants of one state, its next one already taken out."""
+
+    mutants: Iterator[Mutant]
+    bonus: float
+
+
+class MutationQueue:
+    """Mutants of the start (state 0) and of further states."""
+
+    def __init__(
+        self, lines: Sequence[str], suspicion: Mapping[int, float], outside: tuple[str, ...] = ()
+    ) -> None:
+        """`suspicion` by line, 1-based; `outside` are names that the function can see."""
+        self._lines = tuple(lines)
+        self._suspicion = suspicion
+        self._outside = outside
+        self._ages = itertools.count()
+        self._heap: list[_Entry] = []
+        self._sources: dict[int, _Source] = {}
+        self._used: list[Mutant] = []
+        self._second: Iterator[Mutant] = iter(())
+        self._first = list(mutants(lines, suspicion, outside))
+        for mutant in self._first:
+            self._push(mutant, 0.0, 0)
+
+    def add(self, number: int, lines: Sequence[str], progress: float) -> None:
+        """Weave in the mutants of a state that won tests (`progress`, a share of those to win)."""
+        same_lines = len(lines) == len(self._lines)
+        found = mutants(lines, self._suspicion if same_lines else None, self._outside)
+        self._sources[number] = _Source(found, _PROGRESS_BONUS * (progress - 1))
+        self._refill(number)
+
+    def reweigh(self, weight: Callable[[Mutant], float]) -> None:
+        """Add what a model thinks of them to the weights of the start's mutants still to come."""
+        changed = [
+            _Entry(entry.cost - weight(entry.mutant), entry.age, entry.mutant, 0)
+            if entry.parent == 0
+            else entry
+            for entry in self._heap
+        ]
+        heapq.heapify(changed)
+        self._heap = changed
+
+    @property
+    def first(self) -> Sequence[Mutant]:
+        """All mutants of the start."""
+        return self._first
+
+    def pop(self) -> tuple[Mutant, int] | None:
+        """The next mutant, and the number of the state to compare it with."""
+        if self._heap:
+            entry = heapq.heappop(self._heap)
+            if entry.parent:
+                self._refill(entry.parent)
+            else:
+                self._used.append(entry.mutant)
+            return entry.mutant, entry.parent
+        mutant = next(self._second, None)
+        while mutant is None and self._used:
+            first = self._used.pop(0)
+            again = mutants(first.lines, None, self._outside)
+            self._second = itertools.islice(again, _BLIND_EACH)
+            mutant = next(self._second, None)
+        return None if mutant is None else (mutant, 0)
+
+    def _refill(self, number: int) -> None:
+        source = self._sources[number]
+        mutant = next(source.mutants, None)
+        if mutant is not None:
+            self._push(mutant, source.bonus, number)
+
+    def _push(self, mutant: Mutant, bonus: float, parent: int) -> None:
+        entry = _Entry(-mutant.weight - bonus, next(self._ages), mutant, parent)
+        heapq.heappush(self._heap, entry)

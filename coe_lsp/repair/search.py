@@ -1,0 +1,444 @@
+"""Looks for programs that pass all tests: many chains of edits, the most promising first.
+
+Two policies feed one tester. Mutations are tested from the first moment and whenever the model has
+nothing to test; the model, once it is there, reads the task, says which mutations it finds likely,
+and writes commands, its batch always full, from the start or from whichever state looks best. When
+a repair is found the search goes on for a short grace period, so that there is a choice.
+
+    search = Search(verifier, task, lines, clues, settings, watch, cancelled)
+    with search:                       # from here on mutations are tested
+        search.run(until=0.5)
+        search.run(loaded)             # and from here on the model is asked
+    found = search.found()
+
+With a budget in candidates instead of seconds the same seed gives the same result.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
+
+from attrs import evolve, frozen
+
+from coe_lsp.chain.commands import ReplaceLine, parse, render
+from coe_lsp.chain.episode import Episode
+from coe_lsp.chain.prompt import TaskDescription
+from coe_lsp.mutations.mutants import commands_between
+from coe_lsp.repair.asking import Ask, LoadedPolicy, Policy, Proposal
+from coe_lsp.repair.mutation_queue import MutationQueue
+from coe_lsp.repair.patches import Patch, best, measured
+from coe_lsp.repair.states import Frontier, Scorer, State, state_key
+from coe_lsp.repair.task import feedback_text, scratchpad
+from coe_lsp.repair.tester import Candidate, Tested, Tester
+from coe_lsp.repair.verify import Verdict, Verifier
+
+_POLL = 0.02
+_ROOM = 8
+_MUTANTS_A_STEP = 3
+# A model's opinion counts less than it says: it is surprised by much that is right.
+_OPINION, _LOWEST, _HIGHEST = 0.5, -8.0, 4.0
+_LINES_WEIGHED = 24
+_PATCHES_RANKED = 8
+_GRACE_CANDIDATES = 40
+
+
+@frozen
+class Clues:
+    """What is known about where the mistake may be.
+
+    `suspicion` has a score between 0 and 1 by line (1-based, of the function); `names` are those
+    that the function can see outside of itself, `test_constants` those that its tests spell out.
+    """
+
+    suspicion: Mapping[int, float] = {}
+    names: tuple[str, ...] = ()
+    test_constants: frozenset[str] = frozenset()
+
+
+@frozen
+class SearchSettings:
+    """How far to look. Times in seconds; `deadline` on the clock of `time.monotonic`.
+
+    `samples` commands are written at a time, `max_turns` is the longest chain. The search goes on
+    for `grace` after the first repair. `candidates` bounds the programs tested instead of the time:
+    then everything happens in a fixed order.
+
+    The switches are for measuring what each piece earns: `mutations` are tested, the model gives
+    `opinions` on them and on repairs, the `best_first` state is gone on from, equal programs are
+    tested once (`deduplicate`), an untrained model is given lines and `places` to change, and
+    suspect lines come first (`suspicion`).
+    """
+
+    samples: int = 16
+    max_turns: int = 10
+    deadline: float = float("inf")
+    grace: float = 1.0
+    candidates: int | None = None
+    mutations: bool = True
+    opinions: bool = True
+    best_first: bool = True
+    deduplicate: bool = True
+    places: bool = True
+    suspicion: bool = True
+
+
+@frozen
+class Step:
+    """One program tested, as it is told to whoever watches."""
+
+    candidate: int
+    turn: int
+    command: str
+    passed: int
+    total: int
+    error: str | None
+
+
+@frozen
+class Found:
+    """What came of it: the repairs, best first, and the chain that came closest.
+
+    `tested` counts different programs, `model_seconds` the time the model was at work.
+    """
+
+    patches: tuple[Patch, ...]
+    closest: State
+    tested: int
+    model_seconds: float
+    seconds_to_first: float | None
+
+
+class Search:
+    """One search for one function. Use it as a context: it ends its thread."""
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        task: TaskDescription,
+        lines: Sequence[str],
+        clues: Clues,
+        settings: SearchSettings,
+        watch: Callable[[Step], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._watch = watch
+        self._cancelled = cancelled
+        self._clues = clues
+        self._line_one = verifier.function.first
+        before = verifier.first()
+        pad = scratchpad(lines, before, self._line_one)
+        self._episode = Episode(task, pad, max_turns=settings.max_turns)
+        start = State(0, pad.lines, before, "start", self._episode)
+        suspicion: Mapping[int, float] = clues.suspicion if settings.suspicion else {}
+        self._states = {0: start}
+        self._scorer = Scorer(before, suspicion, settings.best_first)
+        self._frontier = Frontier(self._scorer, start, _ROOM)
+        self._closest = start
+        self._lock = threading.Lock()  # the queue is the tester's as well
+        mutable = pad.lines if settings.mutations else ()
+        self._queue = MutationQueue(mutable, suspicion, clues.names)
+        self._tester = Tester(
+            verifier,
+            {state_key(pad.lines): before},
+            self._next_mutant,
+            threaded=settings.candidates is None,
+            deduplicate=settings.deduplicate,
+        )
+        self._numbers = 0
+        self._pending: dict[int, State] = {}
+        self._patches: list[Patch] = []
+        self._began = time.monotonic()
+        self._found_at: tuple[float, int] | None = None  # seconds, programs tested
+        self._model_seconds = 0.0
+        self._loaded: LoadedPolicy | None = None
+        self._read = False
+        self._stuck = False
+        code = [number for number, line in enumerate(pad.lines, 1) if line.strip()]
+        code.sort(key=lambda number: -suspicion.get(number, 0.0))
+        self._focus = [number for number in code if number in suspicion] or code
+        self._unweighed = self._focus[:_LINES_WEIGHED] if settings.opinions else []
+        self._asked = 0
+
+    def __enter__(self) -> Self:
+        self._tester.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tester.stop()
+        self._tester.join()
+
+    def run(self, loaded: LoadedPolicy | None = None, *, until: float = float("inf")) -> None:
+        """Search until a repair is found and the grace is over, or time or all ideas are up.
+
+        Without a model mutations alone are tested. `until` (on the clock of `time.monotonic`) ends
+        this call, after which there can be another.
+        """
+        if loaded is not None:
+            self._loaded = loaded
+            self._frontier.stay = loaded.trained
+        while not self._over() and time.monotonic() < until:
+            if self._loaded is None or self._stuck:
+                self._tester.wait(_POLL)
+            else:
+                started = time.monotonic()
+                self._ask_model(self._loaded)
+                self._model_seconds += time.monotonic() - started
+            self._collect(_MUTANTS_A_STEP)
+            if (self._loaded is None or self._stuck) and not self._pending and self._tester.idle:
+                break
+
+    @property
+    def solved(self) -> bool:
+        """Whether there is a repair."""
+        return bool(self._patches)
+
+    def found(self) -> Found:
+        """What came of it; the search is over then."""
+        self._tester.stop()
+        patches = self._ranked()
+        for number in [*self._pending, *self._states]:
+            self._forget(number)
+        return Found(
+            patches,
+            self._closest,
+            self._tester.attempts,
+            self._model_seconds,
+            self._found_at[0] if self._found_at else None,
+        )
+
+    def _over(self) -> bool:
+        settings, tested = self._settings, self._tester.attempts
+        if self._cancelled() or time.monotonic() >= settings.deadline:
+            return True
+        if settings.candidates is not None and tested >= settings.candidates:
+            return True
+        if self._found_at is None:
+            return False
+        seconds, before = self._found_at
+        if settings.candidates is not None:
+            return tested >= before + _GRACE_CANDIDATES
+        return time.monotonic() >= self._began + seconds + settings.grace
+
+    # -- the model
+
+    def _ask_model(self, loaded: LoadedPolicy) -> None:
+        """One piece of the model's work."""
+        policy = loaded.policy
+        if not self._read:
+            self._read = policy.read(self._episode)
+            return
+        if self._unweighed:
+            self._weigh(policy, self._unweighed.pop(0))
+            return
+        while len(self._pending) < self._settings.samples:
+            state, focus = self._choose(loaded.trained)
+            number = self._number()
+            assert state.episode is not None  # others do not get into the frontier
+            if policy.ask(Ask(number, state.episode, state.number or None, focus)):
+                self._pending[number] = state
+                continue
+            self._forget(number)
+            if not state.number:
+                self._stuck = not self._pending
+                break
+            self._frontier.remove(state)
+            self._forget(state.number)
+        for proposal in policy.step():
+            self._take(proposal)
+
+    def _choose(self, trained: bool) -> tuple[State, int | None]:
+        """What to ask for next: the state to go on from, and the line to be replaced.
+
+        A trained model chooses the line itself; an untrained one gets lines of the start, most
+        suspect first, three times out of four.
+        """
+        self._asked += 1
+        if trained or not self._settings.places or self._asked % 4 == 0 or not self._focus:
+            return self._frontier.next(), None
+        nth = self._asked - self._asked // 4 - 1
+        return self._states[0], self._focus[nth % len(self._focus)]
+
+    def _take(self, proposal: Proposal) -> None:
+        """Have what the model wrote tested, if it changes anything."""
+        state = self._pending.pop(proposal.number)
+        assert state.episode is not None
+        attempt = state.episode.attempt(proposal.text)
+        if attempt.error is not None or attempt.pad.lines == state.lines:
+            self._forget(proposal.number)
+            error = attempt.error or "nothing changed"
+            self._tell(proposal.number, state.depth + 1, proposal.text, state.verdict, error)
+            return
+        self._tester.submit(
+            Candidate(
+                attempt.pad.lines,
+                "model",
+                (proposal.text,),
+                state.number,
+                proposal.number,
+                weight=state.logprob + proposal.logprob,
+            )
+        )
+
+    def _forget(self, number: int) -> None:
+        if self._loaded is not None:
+            self._loaded.policy.forget(number)
+
+    def _weigh(self, policy: Policy, line: int) -> None:
+        """Let the model say which of the mutants of a line it finds likely."""
+        start = self._states[0].lines
+        variants = {
+            mutant.lines: mutant.lines[line - 1]
+            for mutant in self._queue.first
+            if mutant.line == line and _only_differs_in(mutant.lines, start, line)
+        }
+        if not variants:
+            return
+        ratios = policy.prefer(self._episode, line, list(variants.values()))
+        opinions = {
+            lines: _OPINION * min(max(ratio, _LOWEST), _HIGHEST)
+            for lines, ratio in zip(variants, ratios, strict=True)
+        }
+        with self._lock:
+            self._queue.reweigh(lambda mutant: opinions.get(mutant.lines, 0.0))
+
+    # -- mutations
+
+    def _next_mutant(self) -> Candidate | None:
+        """Called by the tester, perhaps on its thread."""
+        with self._lock:
+            found = self._queue.pop()
+        if found is None:
+            return None
+        mutant, parent = found
+        commands = commands_between(self._states[parent].lines, mutant.lines)
+        text = tuple(render(command) for command in commands)
+        return Candidate(
+            mutant.lines, "mutation", text, parent, kind=mutant.kind, weight=mutant.weight
+        )
+
+    # -- results
+
+    def _collect(self, mutants: int) -> None:
+        for tested in self._tester.results(mutants):
+            self._learn(tested)
+
+    def _learn(self, tested: Tested) -> None:
+        candidate, verdict = tested.candidate, tested.verdict
+        parent = self._states[candidate.parent]
+        number = candidate.number or self._number()
+        state = State(
+            number,
+            candidate.lines,
+            verdict,
+            candidate.source,
+            self._extended(parent, tested),
+            (*parent.commands, *candidate.commands),
+            candidate.weight if candidate.source == "model" else 0.0,
+            parent.touched | _lines_touched(parent.lines, candidate.lines),
+            parent.depth + 1,
+        )
+        kept = False
+        if not verdict.cancelled:
+            text = " ".join(candidate.commands)
+            self._tell(number, state.depth, text, verdict, None, tested.solved)
+            if tested.solved and not tested.known:
+                self._solved(state, candidate)
+            elif not tested.known or not self._settings.deduplicate:
+                kept = self._keep(state)
+        if not kept:
+            self._forget(number)
+
+    def _extended(self, parent: State, tested: Tested) -> Episode | None:
+        """The parent's episode with the candidate's command; None if it takes several."""
+        commands = tested.candidate.commands
+        if parent.episode is None or parent.episode.done or len(commands) != 1:
+            return None
+        lines = tested.candidate.lines
+        feedback = feedback_text(tested.verdict, self._line_one, len(lines))
+        attempt = parent.episode.attempt(commands[0])
+        return parent.episode.extend(attempt, feedback, tested.solved)
+
+    def _keep(self, state: State) -> bool:
+        """Take a state in among those to go on from, if it is good enough."""
+        if state.verdict.passed > self._closest.verdict.passed:
+            self._closest = state
+        self._states[state.number] = state
+        progress = self._scorer.progress(state.verdict)
+        if progress > 0 and self._settings.best_first and self._settings.mutations:
+            with self._lock:
+                self._queue.add(state.number, state.lines, progress)
+        kept = self._frontier.add(state)
+        for dropped in self._frontier.dropped():
+            self._forget(dropped.number)
+        return kept
+
+    def _solved(self, state: State, candidate: Candidate) -> None:
+        if self._found_at is None:
+            self._found_at = time.monotonic() - self._began, self._tester.attempts
+        patch = Patch(state.lines, state.commands, state.source, state.number, candidate.kind)
+        if candidate.source == "mutation":
+            patch = evolve(patch, weight=candidate.weight)
+        start = self._states[0].lines
+        self._patches.append(measured(patch, start, self._clues.test_constants))
+
+    def _ranked(self) -> tuple[Patch, ...]:
+        """The repairs, best first; by the model's likelihood if there is a choice."""
+        patches = best(self._patches)
+        asks = self._read and len(patches) > 1 and self._settings.opinions
+        if self._loaded is None or not asks or self._cancelled():
+            return tuple(patches)
+        asked, rest = patches[:_PATCHES_RANKED], patches[_PATCHES_RANKED:]
+        start = self._states[0].lines
+        texts: list[str] = []
+        for patch in asked:
+            for text in patch.commands:
+                texts += [text, _unchanged(text, start)]
+        scores = iter(self._loaded.policy.likelihoods(self._episode, texts))
+        weighed = [
+            evolve(patch, likelihood=sum(next(scores) - next(scores) for _ in patch.commands))
+            for patch in asked
+        ]
+        return (*best(weighed), *rest)
+
+    def _number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _tell(
+        self,
+        number: int,
+        turn: int,
+        command: str,
+        verdict: Verdict,
+        error: str | None,
+        solved: bool = False,
+    ) -> None:
+        passed = verdict.passed if solved or not verdict.solved else verdict.total - 1
+        self._watch(Step(number, turn, command, passed, verdict.total, error))
+
+
+def _only_differs_in(new: Sequence[str], old: Sequence[str], line: int) -> bool:
+    same = len(new) == len(old) and new[: line - 1] == old[: line - 1]
+    return same and new[line:] == old[line:]
+
+
+def _lines_touched(old: Sequence[str], new: Sequence[str]) -> frozenset[int]:
+    """Lines of the old program (1-based) that are not in the new one, or next to what is new."""
+    first = 0
+    while first < min(len(old), len(new)) and old[first] == new[first]:
+        first += 1
+    last = 0
+    while last < min(len(old), len(new)) - first and old[-1 - last] == new[-1 - last]:
+        last += 1
+    return frozenset(range(first + 1, max(first + 1, len(old) - last) + 1))
+
+
+def _unchanged(text: str, lines: Sequence[str]) -> str:
+    """The command that would leave the line as it is, to compare a command with."""
+    command = parse(text)
+    number = min(getattr(command, "line", 1), len(lines))
+    return render(ReplaceLine(number, lines[number - 1]))
