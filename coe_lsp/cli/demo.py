@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from coe_lsp.cli.progress import BarProgress
-from coe_lsp.cli.repair import write
+from coe_lsp.cli.repair import run, write
 from coe_lsp.cli.settings import settings_for
 from coe_lsp.cli.view import RepairView, plain_console, plural, show_outcome
 from coe_lsp.errors import CoeError
@@ -58,7 +58,9 @@ def demo(options: argparse.Namespace) -> int:
         with BarProgress() as progress, _loaded(model, progress) as loaded:
             name = loaded.model.name if loaded else "no model"
             console.print(f"{plural(len(bugs), 'bug')}, {name}, up to {settings.budget:g} s each")
-            rows = [(bug, _repair(console, project, bug, loaded, settings)) for bug in bugs]
+            rows = [
+                (bug, _repair(console, project, bug, loaded, settings, progress)) for bug in bugs
+            ]
     _summary(console, rows)
     return 0 if any(outcome.status == "repaired" for _, outcome in rows) else 1
 
@@ -73,7 +75,12 @@ def _loaded(model: ModelOptions, progress: BarProgress) -> Generator[LoadedPolic
 
 
 def _repair(
-    console: Console, project: Path, bug: Bug, loaded: LoadedPolicy | None, settings: Settings
+    console: Console,
+    project: Path,
+    bug: Bug,
+    loaded: LoadedPolicy | None,
+    settings: Settings,
+    progress: BarProgress,
 ) -> Outcome:
     file, _, function = bug.target.partition("::")
     console.rule(f"{bug.target}")
@@ -81,7 +88,7 @@ def _repair(
 
     started = time.monotonic()
     with RepairView(console) as view:
-        outcome = Repair(request, loaded and (lambda: nullcontext(loaded)), view).run()
+        outcome = run(Repair(request, loaded and (lambda: nullcontext(loaded)), view), progress)
     show_outcome(console, outcome)
     if outcome.new_source is not None:
         write(request.path, outcome)

@@ -35,6 +35,8 @@ class BarProgress:
             console=self._console,
         )
         self._task: TaskID | None = None
+        #: Set from a signal handler to have what is fetched given up.
+        self.interrupted = False
 
     def start(self, total: int | None, description: str) -> None:
         """See `ProgressSink.start`."""
@@ -49,7 +51,9 @@ class BarProgress:
         self._task = self._progress.add_task(description, total=total)
 
     def advance(self, count: int) -> None:
-        """See `ProgressSink.advance`."""
+        """See `ProgressSink.advance`. KeyboardInterrupt once `interrupted`."""
+        if self.interrupted:
+            raise KeyboardInterrupt
         if self._task is not None:
             self._progress.advance(self._task, count)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import tempfile
+import threading
 from pathlib import Path
 
 from rich.console import Console
@@ -51,7 +53,27 @@ def repair(options: argparse.Namespace) -> int:
 def watched(console: Console, request: Request, model: ModelOptions) -> Outcome:
     """Run a repair with its progress on the console."""
     with RepairView(console) as view, BarProgress(view.pause) as progress:
-        return _repair(request, model, progress, view).run()
+        return run(_repair(request, model, progress, view), progress)
+
+
+def run(repair: Repair, progress: BarProgress) -> Outcome:
+    """Run a repair that Ctrl-C ends in order, once everything that it started has ended."""
+
+    def on_interrupt(number: int, frame: object) -> None:
+        # An exception raised here would be lost in native code that calls back into Python.
+        progress.interrupted = True
+        repair.cancel()
+
+    if threading.current_thread() is not threading.main_thread():
+        return repair.run()
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        outcome = repair.run()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if progress.interrupted:
+            raise KeyboardInterrupt
+    return outcome
 
 
 def _repair(
@@ -67,7 +89,7 @@ def _as_json(request: Request, model: ModelOptions, apply: bool) -> int:
     try:
         check(model)
         with BarProgress() as progress:
-            outcome = _repair(request, model, progress, quiet).run()
+            outcome = run(_repair(request, model, progress, quiet), progress)
         if apply and outcome.new_source is not None:
             write(request.path, outcome)
     except CoeError as error:

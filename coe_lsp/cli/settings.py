@@ -8,13 +8,20 @@ from pathlib import Path
 
 from coe_lsp.repair.settings import RULES, Settings, project_layer, read_settings
 
+# Options of commands that only share the name of a setting.
+_FLAGS = {"apply"}
+
 
 def settings_for(options: argparse.Namespace, root: Path | None) -> Settings:
     """The settings in force; `root` is the project's folder, None to leave it out.
 
     What is wrong with the project's is told on standard error, and the default taken.
     """
-    typed = {rule.name: getattr(options, attribute, None) or None for attribute, rule, _ in RULES}
+    typed = {
+        rule.name: getattr(options, attribute, None) or None
+        for attribute, rule, _ in RULES
+        if attribute not in _FLAGS
+    }
     layers: list[tuple[str, object]] = [("command line", typed)]
     if root is not None:
         layers.append((str(root / "pyproject.toml"), project_layer(root)))

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import define, field, frozen
 
 from coe_lsp.mutations.mutants import Mutant, mutants
 
-# A second change is as promising as the first if the first won a test, else much less.
-_PROGRESS_BONUS = 3.0
+# What a share of the tests won adds to the weight of a second change, and what each state that won
+# as much takes away from the next one's: there can be many.
+_PROGRESS_BONUS = 2.0
+_ANOTHER = 0.7
 _BLIND_EACH = 60
 
 
@@ -45,23 +48,26 @@ class MutationQueue:
         self, lines: Sequence[str], suspicion: Mapping[int, float], outside: tuple[str, ...] = ()
     ) -> None:
         """`suspicion` by line, 1-based; `outside` are names that the function can see."""
-        self._lines = tuple(lines)
-        self._suspicion = suspicion
         self._outside = outside
         self._ages = itertools.count()
         self._heap: list[_Entry] = []
         self._sources: dict[int, _Source] = {}
+        self._progress: list[float] = []
         self._used: list[Mutant] = []
         self._second: Iterator[Mutant] = iter(())
         self._first = list(mutants(lines, suspicion, outside))
         for mutant in self._first:
             self._push(mutant, 0.0, 0)
 
-    def add(self, number: int, lines: Sequence[str], progress: float) -> None:
+    def add(
+        self, number: int, lines: Sequence[str], progress: float, suspicion: Mapping[int, float]
+    ) -> None:
         """Weave in the mutants of a state that won tests (`progress`, a share of those to win)."""
-        same_lines = len(lines) == len(self._lines)
-        found = mutants(lines, self._suspicion if same_lines else None, self._outside)
-        self._sources[number] = _Source(found, _PROGRESS_BONUS * (progress - 1))
+        found = mutants(lines, suspicion, self._outside)
+        rivals = sum(other >= progress for other in self._progress)
+        self._progress.append(progress)
+        bonus = _PROGRESS_BONUS * progress - _ANOTHER * math.log1p(rivals)
+        self._sources[number] = _Source(found, bonus)
         self._refill(number)
 
     def reweigh(self, weight: Callable[[Mutant], float]) -> None:

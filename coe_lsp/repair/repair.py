@@ -99,7 +99,7 @@ class Repair:
         self._watcher = watcher
         self._cancelled = threading.Event()
         self._bench: TestBench | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `cancel` may come from a signal in the midst of it
         self._policy: Policy | None = None
         self._loaded: LoadedPolicy | None = None
 
@@ -279,7 +279,7 @@ def _chain(commands: Sequence[str], lines: Sequence[str], verifier: Verifier) ->
     links: list[Link] = []
     for command in commands:
         pad = pad.apply(parse(command))
-        verdict = verifier.judge(pad.lines)
+        verdict = verifier.judge(pad.lines, late=True)
         feedback = feedback_text(verdict, verifier.function.first, len(pad.lines))
         links.append(Link(command, feedback, verdict.passed, verdict.total - verdict.passed))
     return tuple(links)

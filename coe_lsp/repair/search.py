@@ -43,6 +43,8 @@ _OPINION, _LOWEST, _HIGHEST = 0.5, -8.0, 4.0
 _LINES_WEIGHED = 24
 _PATCHES_RANKED = 8
 _GRACE_CANDIDATES = 40
+# What is left of a line's suspicion once it was changed.
+_AGAIN = 0.3
 
 
 @frozen
@@ -323,8 +325,11 @@ class Search:
     # -- results
 
     def _collect(self, mutants: int) -> None:
-        for tested in self._tester.results(mutants):
-            self._learn(tested)
+        for result in self._tester.results(mutants):
+            if isinstance(result, Tested):
+                self._learn(result)
+            else:
+                self._mutate(self._states[result.state], result.suspicion)
 
     def _learn(self, tested: Tested) -> None:
         candidate, verdict = tested.candidate, tested.verdict
@@ -348,7 +353,7 @@ class Search:
             if tested.solved and not tested.known:
                 self._solved(state, candidate)
             elif not tested.known or not self._settings.deduplicate:
-                kept = self._keep(state)
+                kept = self._keep(state, parent)
         if not kept:
             self._forget(number)
 
@@ -362,19 +367,32 @@ class Search:
         attempt = parent.episode.attempt(commands[0])
         return parent.episode.extend(attempt, feedback, tested.solved)
 
-    def _keep(self, state: State) -> bool:
-        """Take a state in among those to go on from, if it is good enough."""
+    def _keep(self, state: State, parent: State) -> bool:
+        """Take a state in among those to go on from, if it is good enough.
+
+        It is mutated further only if it won a test against the one before: else any two changes
+        that do not matter would make a third worth trying.
+        """
         if state.verdict.passed > self._closest.verdict.passed:
             self._closest = state
         self._states[state.number] = state
         progress = self._scorer.progress(state.verdict)
-        if progress > 0 and self._settings.best_first and self._settings.mutations:
-            with self._lock:
-                self._queue.add(state.number, state.lines, progress)
+        won = progress > max(0.0, self._scorer.progress(parent.verdict))
+        if won and self._settings.best_first and self._settings.mutations:
+            self._tester.trace(state.number, state.lines)
         kept = self._frontier.add(state)
         for dropped in self._frontier.dropped():
             self._forget(dropped.number)
         return kept
+
+    def _mutate(self, state: State, suspicion: Mapping[int, float]) -> None:
+        """Have a state's mutants tested as well; what was changed already is left, mostly."""
+        rest = {
+            line: s * (_AGAIN if line in state.touched else 1.0) for line, s in suspicion.items()
+        }
+        with self._lock:
+            progress = self._scorer.progress(state.verdict)
+            self._queue.add(state.number, state.lines, progress, rest)
 
     def _solved(self, state: State, candidate: Candidate) -> None:
         if self._found_at is None:

@@ -53,6 +53,20 @@ class Tested:
         return self.verdict.solved and not self.breaks
 
 
+@frozen
+class Traced:
+    """How suspect the lines of a state are; scores between 0 and 1 by line (1-based)."""
+
+    state: int
+    suspicion: dict[int, float]
+
+
+@frozen
+class _ToTrace:
+    state: int
+    lines: tuple[str, ...]
+
+
 class Tester:
     """Owns the verifier while a search runs."""
 
@@ -71,8 +85,8 @@ class Tester:
         self._broken: dict[str, tuple[str, ...]] = {}
         self._mutant = mutant
         self._deduplicate = deduplicate
-        self._waiting: deque[Candidate] = deque()
-        self._tested: deque[Tested] = deque()
+        self._waiting: deque[Candidate | _ToTrace] = deque()
+        self._tested: deque[Tested | Traced] = deque()
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._stopped = False
@@ -95,7 +109,13 @@ class Tester:
             self._waiting.append(candidate)
             self._wake.notify()
 
-    def results(self, mutants: int = 0) -> list[Tested]:
+    def trace(self, state: int, lines: tuple[str, ...]) -> None:
+        """Have a state traced, before anything else."""
+        with self._wake:
+            self._waiting.appendleft(_ToTrace(state, lines))
+            self._wake.notify()
+
+    def results(self, mutants: int = 0) -> list[Tested | Traced]:
         """What has been tested since the last call.
 
         Without a thread this is where it happens: all that was submitted, then up to `mutants`
@@ -168,7 +188,9 @@ class Tester:
                 self._error = error
                 self._wake.notify_all()
 
-    def _test(self, candidate: Candidate) -> Tested:
+    def _test(self, candidate: Candidate | _ToTrace) -> Tested | Traced:
+        if isinstance(candidate, _ToTrace):
+            return Traced(candidate.state, self._verifier.suspicion(candidate.lines))
         key = state_key(candidate.lines) if self._deduplicate else "\n".join(candidate.lines)
         verdict = self._known.get(key)
         if verdict is not None:

@@ -324,14 +324,14 @@ class Verifier:
         """The verdict on the function as it is, from the baseline."""
         return verdict([self._baseline.results[test] for test in self.tests], self.tests)
 
-    def judge(self, lines: Sequence[str]) -> Verdict:
-        """Run the tests with the function's lines changed to `lines`."""
+    def judge(self, lines: Sequence[str], *, late: bool = False) -> Verdict:
+        """Run the tests with the function's lines changed to `lines`; `late`: past the deadline."""
         try:
             data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
         except UnicodeEncodeError as error:
             detail = f"the file's encoding cannot hold {error.object[error.start]!r}"
             return verdict([], self.tests, detail=detail)
-        left = self._deadline - time.monotonic()
+        left = float("inf") if late else self._deadline - time.monotonic()
         if left <= 0:
             return verdict([], self.tests, status="cancelled")
         limits = evolve(self._limits, wall_seconds=min(self._limits.wall_seconds, left))
@@ -339,6 +339,14 @@ class Verifier:
         late = run.status == "timeout" and limits != self._limits
         status = "cancelled" if late else run.status
         return verdict(run.results, self.tests, detail=run.detail, status=status)
+
+    def suspicion(self, lines: Sequence[str]) -> dict[int, float]:
+        """How suspect the lines of a candidate are (1-based, of `lines`), by running it traced."""
+        data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
+        run = self._bench.run(data, self.tests, coverage=True, limits=self._limits)
+        first = self.function.first
+        scores = suspicion(run.results, run.lines).lines
+        return {n - first + 1: s for n, s in scores.items() if first <= n < first + len(lines)}
 
     def breaks(self, lines: Sequence[str]) -> tuple[str, ...]:
         """Tests of the file that passed before and no longer do: none in a good patch."""

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from samples import HOPELESS
 
 from coe_lsp.cli.repair import write
 from coe_lsp.errors import CoeError
@@ -70,12 +71,13 @@ def test_json_error_is_one_object(clamp_project):
     assert json.loads(done.stdout)["status"] == "error"
 
 
-def test_broken_model_file(clamp_project):
+def test_broken_model_file(clamp_project, write):
+    write("ranges.py", HOPELESS)
     bad = clamp_project / "bad.gguf"
     bad.write_bytes(b"GGUF" + bytes(100))
     done = coe("repair", "ranges.py", "--model", bad, cwd=clamp_project)
     assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    assert "bad.gguf" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_the_project_s_settings_are_read_and_what_is_typed_wins(clamp_project):
@@ -93,11 +95,20 @@ def test_the_project_s_settings_are_read_and_what_is_typed_wins(clamp_project):
     assert "is not TOML" in json.loads(done.stdout)["message"]
 
 
+def test_without_a_model(clamp_project):
+    done = coe("repair", "ranges.py", "--model", "none", "--json", cwd=clamp_project)
+    body = json.loads(done.stdout)
+    assert (done.returncode, body["status"], body["model"]) == (0, "repaired", None)
+    assert body["patches"][0]["commands"] == ["### REPL 5 >>>        return high"]
+    assert body["patches"][0]["diff"] == body["diff"]
+    assert "variable" in body["patches"][0]["reason"]
+
+
 @pytest.mark.model
-def test_real_model_runs_and_leaves_the_file_alone(clamp_project, small_model):
-    path = clamp_project / "ranges.py"
+def test_real_model_runs_and_leaves_the_file_alone(clamp_project, small_model, write):
+    path = write("ranges.py", HOPELESS)
     before = path.read_bytes()
-    done = coe("repair", path, "--model", small_model, "--adapter", "none", "--budget", 60,
+    done = coe("repair", path, "--model", small_model, "--adapter", "none", "--budget", 20,
                "--samples", 4, "--json")  # fmt: skip
     body = json.loads(done.stdout)
     assert body["status"] in ("repaired", "failed"), body
@@ -107,7 +118,8 @@ def test_real_model_runs_and_leaves_the_file_alone(clamp_project, small_model):
 
 
 @pytest.mark.model
-def test_interrupt_leaves_nothing_behind(clamp_project, small_model, tmp_path):
+def test_interrupt_leaves_nothing_behind(clamp_project, small_model, tmp_path, write):
+    write("ranges.py", HOPELESS)
     env = os.environ | {"TMPDIR": str(tmp_path / "scratch")}
     (tmp_path / "scratch").mkdir()
     before = (clamp_project / "ranges.py").read_bytes()
