@@ -96,14 +96,14 @@ def _add_test_options(command: argparse.ArgumentParser) -> None:
 
 
 def _add_model_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", metavar="NAME|PATH", help="a known model, a GGUF or REPO:FILE")
+    command.add_argument("--model", metavar="NAME|PATH", help="a name, a GGUF, REPO:FILE or none")
     command.add_argument(
         "--adapter", metavar="PATH|none", help="a LoRA adapter; default: the one shipped, if any"
     )
     command.add_argument(
         "--budget", type=_seconds, metavar="SECONDS", help="time for the search (60)"
     )
-    command.add_argument("--samples", type=_samples, metavar="N", help="chains side by side (16)")
+    command.add_argument("--samples", type=_samples, metavar="N", help="commands at a time (16)")
     command.add_argument("--seed", type=int, default=0, metavar="N")
 
 

@@ -20,6 +20,7 @@ from coe_lsp.execution.worker import Worker
 from coe_lsp.models.adapters import find_adapter
 from coe_lsp.models.download import cached
 from coe_lsp.models.registry import resolve
+from coe_lsp.repair.loading import NO_MODEL
 
 # Each of these must fail inside the sandbox; `assert` 1 must pass, or nothing runs at all.
 _SELF_TEST = (
@@ -92,6 +93,8 @@ def _sandbox(root: Path, python: str | None) -> str:
 
 
 def _model(name: str | None) -> str:
+    if name == NO_MODEL:
+        return "none, as asked for: mutations alone"
     ref = resolve(name)
     path = cached(ref)
     if path is None:

@@ -82,7 +82,7 @@ class Settings:
         "the model. A changed file is picked up by the next repair.")  # fmt: skip
     budget: float = _setting(60.0, "budget", "number", "Seconds that a repair may search.", low=1)
     samples: int = _setting(
-        16, "samples", "integer", "Chains of edits side by side.", low=1, high=64
+        16, "samples", "integer", "Commands that the model writes at a time.", low=1, high=64
     )
     sandbox: Literal["auto", "off"] = _setting(
         "auto", "sandbox", "string", "`off` runs the tests without isolation.",

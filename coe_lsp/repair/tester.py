@@ -196,7 +196,8 @@ class Tester:
         if verdict is not None:
             return Tested(candidate, verdict, True, self._broken.get(key, ()))
         self.attempts += 1
-        verdict = self._verifier.judge(candidate.lines)
+        # Most mutants win nothing; what the model is to read must be true in every line.
+        verdict = self._verifier.judge(candidate.lines, hasty=candidate.source == "mutation")
         if verdict.cancelled:
             return Tested(candidate, verdict, False)
         self._known[key] = verdict

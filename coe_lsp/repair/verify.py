@@ -324,21 +324,31 @@ class Verifier:
         """The verdict on the function as it is, from the baseline."""
         return verdict([self._baseline.results[test] for test in self.tests], self.tests)
 
-    def judge(self, lines: Sequence[str], *, late: bool = False) -> Verdict:
-        """Run the tests with the function's lines changed to `lines`; `late`: past the deadline."""
+    def judge(self, lines: Sequence[str], *, late: bool = False, hasty: bool = False) -> Verdict:
+        """Run the tests with the function's lines changed to `lines`; `late`: past the deadline.
+
+        `hasty`: the tests that passed before are only run if one is won; else they count as passed.
+        """
         try:
             data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
         except UnicodeEncodeError as error:
             detail = f"the file's encoding cannot hold {error.object[error.start]!r}"
             return verdict([], self.tests, detail=detail)
+        if hasty and self.guards:
+            found = self._run(data, self.goal, late=late)
+            if not found.passed:
+                return evolve(found, passing=frozenset(self.guards), total=len(self.tests))
+        return self._run(data, self.tests, late=late)
+
+    def _run(self, data: bytes, tests: Sequence[str], *, late: bool) -> Verdict:
         left = float("inf") if late else self._deadline - time.monotonic()
         if left <= 0:
-            return verdict([], self.tests, status="cancelled")
+            return verdict([], tests, status="cancelled")
         limits = evolve(self._limits, wall_seconds=min(self._limits.wall_seconds, left))
-        run = self._bench.run(data, self.tests, limits=limits)
-        late = run.status == "timeout" and limits != self._limits
-        status = "cancelled" if late else run.status
-        return verdict(run.results, self.tests, detail=run.detail, status=status)
+        run = self._bench.run(data, tests, limits=limits)
+        over = run.status == "timeout" and limits != self._limits
+        status = "cancelled" if over else run.status
+        return verdict(run.results, tests, detail=run.detail, status=status)
 
     def suspicion(self, lines: Sequence[str]) -> dict[int, float]:
         """How suspect the lines of a candidate are (1-based, of `lines`), by running it traced."""
