@@ -147,6 +147,7 @@ class Search:
             verifier,
             {state_key(pad.lines): before},
             self._next_mutant,
+            self._on_solved,
             threaded=settings.candidates is None,
             deduplicate=settings.deduplicate,
         )
@@ -236,7 +237,7 @@ class Search:
         if self._unweighed:
             self._weigh(policy, self._unweighed.pop(0))
             return
-        while len(self._pending) < self._settings.samples:
+        while len(self._pending) < self._settings.samples and not self._over():
             state, focus = self._choose(loaded.trained)
             number = self._number()
             assert state.episode is not None  # others do not get into the frontier
@@ -385,6 +386,22 @@ class Search:
             self._forget(dropped.number)
         return kept
 
+    def _on_solved(self) -> None:
+        """The first repair begins the grace period. Called by the tester, perhaps on its thread."""
+        if self._found_at is not None:
+            return
+        self._found_at = time.monotonic() - self._began, self._tester.attempts
+        if self._settings.candidates is None:
+            timer = threading.Timer(self._settings.grace, self._stop_reading)
+            timer.daemon = True
+            timer.start()
+
+    def _stop_reading(self) -> None:
+        """A long prompt is not read to its end for the sake of a choice between repairs."""
+        loaded = self._loaded
+        if loaded is not None and not self._read:
+            loaded.policy.interrupt()
+
     def _mutate(self, state: State, suspicion: Mapping[int, float]) -> None:
         """Have a state's mutants tested as well; what was changed already is left, mostly."""
         rest = {
@@ -395,8 +412,6 @@ class Search:
             self._queue.add(state.number, state.lines, progress, rest)
 
     def _solved(self, state: State, candidate: Candidate) -> None:
-        if self._found_at is None:
-            self._found_at = time.monotonic() - self._began, self._tester.attempts
         patch = Patch(state.lines, state.commands, state.source, state.number, candidate.kind)
         if candidate.source == "mutation":
             patch = evolve(patch, weight=candidate.weight)

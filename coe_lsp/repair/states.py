@@ -24,6 +24,8 @@ _SUSPICION = 0.5
 _LIKELIHOOD = 0.1
 _SIZE = 0.3
 _VISITS = 0.8
+# To read a new state costs the model as much as a dozen commands from one that it has read.
+_NOTHING_WON = 3.0
 
 
 def state_key(lines: Sequence[str]) -> str:
@@ -78,12 +80,15 @@ class Scorer:
         visits = _VISITS * math.log1p(state.visits)
         if not self.best_first:
             return -visits - state.depth
+        progress = self.progress(state.verdict)
+        idle = _NOTHING_WON if state.depth and progress <= 0 else 0.0
         suspicion = max((self.suspicion.get(line, 0.0) for line in state.touched), default=1.0)
         return (
-            _PROGRESS * self.progress(state.verdict)
+            _PROGRESS * progress
             + _SUSPICION * suspicion
             + _LIKELIHOOD * max(state.logprob, -20.0)
             - _SIZE * state.depth
+            - idle
             - visits
         )
 

@@ -75,15 +75,20 @@ class Tester:
         verifier: Verifier,
         known: dict[str, Verdict],
         mutant: Callable[[], Candidate | None],
+        solved: Callable[[], None],
         *,
         threaded: bool,
         deduplicate: bool = True,
     ) -> None:
-        """`known` has verdicts by state key; `mutant` gives the next mutant, None for no more."""
+        """`known` has verdicts by state key; `mutant` gives the next mutant, None for no more.
+
+        `solved` is called for each repair, on the thread that tests.
+        """
         self._verifier = verifier
         self._known = known
         self._broken: dict[str, tuple[str, ...]] = {}
         self._mutant = mutant
+        self._solved = solved
         self._deduplicate = deduplicate
         self._waiting: deque[Candidate | _ToTrace] = deque()
         self._tested: deque[Tested | Traced] = deque()
@@ -92,6 +97,7 @@ class Tester:
         self._stopped = False
         self._error: BaseException | None = None
         self._idle = False
+        self._over = False  # the time is up, or the user cancelled: every verdict would say so
         #: How many different programs were tested.
         self.attempts = 0
         self._thread: threading.Thread | None = None
@@ -166,7 +172,7 @@ class Tester:
         try:
             while True:
                 with self._wake:
-                    if self._stopped:
+                    if self._stopped or self._over:
                         return
                     candidate = self._waiting.popleft() if self._waiting else None
                 candidate = candidate or self._mutant()
@@ -195,12 +201,15 @@ class Tester:
         verdict = self._known.get(key)
         if verdict is not None:
             return Tested(candidate, verdict, True, self._broken.get(key, ()))
-        self.attempts += 1
         # Most mutants win nothing; what the model is to read must be true in every line.
         verdict = self._verifier.judge(candidate.lines, hasty=candidate.source == "mutation")
         if verdict.cancelled:
+            self._over = True
             return Tested(candidate, verdict, False)
+        self.attempts += 1
         self._known[key] = verdict
         if verdict.solved:
             self._broken[key] = self._verifier.breaks(candidate.lines)
+            if not self._broken[key]:
+                self._solved()
         return Tested(candidate, verdict, False, self._broken.get(key, ()))
