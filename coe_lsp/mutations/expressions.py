@@ -94,12 +94,13 @@ _MIXED_UP = (
 _WRAPPERS = ("abs", "len", "int", "str", "sorted", "list", "set", "sum", "max", "min", "reversed",
              "round", "float", "tuple", "bool")  # fmt: skip
 _METHODS = ("lower()", "upper()", "strip()", "copy()", "split()", "items()", "keys()", "values()")
+_COMBINED = 12
 _BUILTINS = frozenset(dir(builtins))
 
 
 def expression_edits(program: Program, scope: Scope) -> Iterator[Edit]:
     """All edits of expressions, in order of the text."""
-    for node in program.expressions():
+    for node in filter(program.wanted, program.expressions()):
         match node:
             case ast.Compare():
                 yield from _comparison(program, node)
@@ -456,7 +457,7 @@ def _around(program: Program, node: ast.expr, scope: Scope) -> Iterator[Edit]:
             yield _put(program, node, new, "off by one", extra)
         for new in (f"{atom} * 2", f"{atom} // 2", f"-{atom}", f"not {atom}", f"{atom} % 10"):
             yield _put(program, node, new, "missing operator", extra - 1.2)
-        for name in scope.variables:
+        for name in scope.variables[:_COMBINED]:
             if name != text:
                 for operator in ("+", "-", "*"):
                     new = f"{atom} {operator} {name}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from attrs import frozen
 
@@ -17,19 +18,26 @@ from coe_lsp.mutations.syntax import syntax_edits
 
 # How much the suspicion of a line counts against the likelihood of a mistake.
 _SUSPICION = 1.5
+# In longer programs only so many of the lines that failing tests ran are changed.
+_LONG = 60
 
 
-@frozen
+@frozen(eq=False)
 class Mutant:
     """A changed program; `line` (1-based, of the program before) is where it begins to differ.
 
     `weight` is the natural log of how promising it is, comparable within one program only.
     """
 
-    lines: tuple[str, ...]
     line: int
     kind: str
     weight: float
+    _make: Callable[[], Sequence[str]]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The program's lines, made anew each time: there can be very many mutants."""
+        return tuple(self._make())
 
 
 def mutants(
@@ -37,16 +45,17 @@ def mutants(
     suspicion: Mapping[int, float] | None = None,
     outside: tuple[str, ...] = (),
 ) -> Iterator[Mutant]:
-    """Different mutants in order of weight; texts are only made when they are asked for.
+    """Mutants in order of weight, no edit twice; different edits may give the same text.
 
     `suspicion` has a score between 0 and 1 for lines that failing tests ran; other lines count as
-    not run, and come last. A program that does not parse has mutants that do.
+    not run, and come last. `outside` are names that the program can see. A program that does not
+    parse has mutants that do.
     """
     try:
-        program = Program("\n".join(lines))
+        program = Program("\n".join(lines), _only(len(lines), suspicion or {}))
     except (SyntaxError, ValueError, RecursionError):
         for number, (changed, line) in enumerate(syntax_edits(lines)):
-            yield Mutant(changed, line, "syntax", -0.01 * number)
+            yield Mutant(line, "syntax", -0.01 * number, partial(tuple[str, ...], changed))
         return
     scope = Scope(program, outside)
     scored: list[tuple[float, int, Edit, int]] = []
@@ -57,12 +66,24 @@ def mutants(
             weight = edit.weight + _suspicion(suspicion, line, last)
             scored.append((-weight, len(scored), edit, line))
     scored.sort()
-    seen = {program.text}
+    seen: set[tuple[int, int, str]] = set()
     for weight, _, edit, line in scored:
-        text = program.apply(edit)
-        if text not in seen:
-            seen.add(text)
-            yield Mutant(tuple(text.split("\n")), line, edit.kind, -weight)
+        key = (edit.start, edit.end, edit.new)
+        if key not in seen and program.between(edit.start, edit.end) != edit.new:
+            seen.add(key)
+            yield Mutant(line, edit.kind, -weight, partial(_lines, program, edit))
+
+
+def _lines(program: Program, edit: Edit) -> list[str]:
+    return program.apply(edit).split("\n")
+
+
+def _only(count: int, suspicion: Mapping[int, float]) -> frozenset[int] | None:
+    """The lines to change in a long program: the most suspect, the last ones of equals."""
+    if count <= _LONG:
+        return None
+    ranked = sorted(suspicion or range(1, count + 1), key=lambda n: (-suspicion.get(n, 0.0), -n))
+    return frozenset(ranked[:_LONG])
 
 
 def _suspicion(scores: Mapping[int, float] | None, first: int, last: int) -> float:

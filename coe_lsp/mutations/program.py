@@ -7,7 +7,7 @@ so comments and layout outside of an edit keep their bytes.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from attrs import frozen
 
@@ -62,8 +62,10 @@ class Edit:
 class Program:
     """A program that parses. SyntaxError, ValueError or RecursionError if it does not."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, only: Collection[int] | None = None) -> None:
+        """`only` names the lines (1-based) in which edits may begin; None for all."""
         self.text = text
+        self._only = only
         self.data = text.encode("utf-8", "surrogatepass")
         self.tree = ast.parse(text)
         self._starts = [0]
@@ -124,6 +126,10 @@ class Program:
             middle = (low + high) // 2
             low, high = (middle, high) if self._starts[middle] <= position else (low, middle)
         return low + 1
+
+    def wanted(self, node: ast.expr | ast.stmt) -> bool:
+        """Whether edits may begin where the node does."""
+        return self._only is None or node.lineno in self._only
 
     def expressions(self) -> Iterator[ast.expr]:
         """All expressions that run in a call, in order of the text.

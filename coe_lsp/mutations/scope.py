@@ -5,15 +5,19 @@ from __future__ import annotations
 import ast
 import builtins
 import difflib
+from collections import Counter
 
 from coe_lsp.mutations.program import Program
 
-_PIECES = 40
+_PIECES = 25
+_VARIABLES = 24
 _LONGEST = 60
 
 
 class Scope:
-    """What a program mentions. All lists are in order of first appearance, without repetition.
+    """What a program mentions, the most used of it where there is very much.
+
+    All lists are in order of first appearance, without repetition.
 
     `outside` are further names that it can see, of its module or class say.
     """
@@ -62,7 +66,10 @@ class Scope:
             if isinstance(node, piece) and loads and short:
                 pieces[text] = None
         called = {name for name in functions if name not in variables}
-        self.variables = [name for name in variables if name not in ("self", "cls", "_")]
+        uses = Counter(n.id for n in ast.walk(program.tree) if isinstance(n, ast.Name))
+        names = [name for name in variables if name not in ("self", "cls", "_")]
+        often = set(sorted(names, key=lambda name: -uses[name])[:_VARIABLES])
+        self.variables = [name for name in names if name in often]
         self.functions = list(called | {n for n in outside if n not in variables})
         self.functions.sort()
         self.attributes = list(attributes)

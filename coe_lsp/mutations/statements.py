@@ -19,6 +19,7 @@ _SIMPLE = (
 )  # fmt: skip
 _AUGMENTED = ("+", "-", "*", "//", "/", "%", "**", "|", "&", "^", "<<", ">>")
 _BASE_VALUES = ("0", "1", "[]", "''", "None", "False", "True", "-1", "{}")
+_PAIRED = 10
 _Block = list[ast.stmt]
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -36,6 +37,8 @@ def statement_edits(program: Program, scope: Scope) -> Iterator[Edit]:
 def _block(program: Program, scope: Scope, owner: ast.AST, block: _Block) -> Iterator[Edit]:
     for index, node in enumerate(block):
         if _is_docstring(owner, node, index) or not _alone(program, node):
+            continue
+        if not program.wanted(node):
             continue
         yield from _delete(program, block, node)
         if index + 1 < len(block) and _alone(program, block[index + 1]):
@@ -345,7 +348,7 @@ def _new_lines(scope: Scope, looped: bool, last: bool) -> Iterator[tuple[str, fl
         yield f"{name} -= 1", -2.4
         for value in ("0", "[]", "''", "1"):
             yield f"{name} = {value}", -3.0
-        for other in scope.variables:
+        for other in scope.variables[:_PAIRED]:
             if other != name:
                 yield f"{name}.append({other})", -2.6
                 yield f"{name} = {other}", -2.8

@@ -203,6 +203,7 @@ class Repair:
             end = float("inf") if problem is None else time.monotonic() + _WITHOUT_MODEL
             search.run(self._loaded, until=end)
             found = search.found()
+            problem = problem or search.problem
         if problem is not None and not found.patches:
             raise problem
         seconds = Seconds(model=outcome.seconds.model + loading + found.model_seconds)

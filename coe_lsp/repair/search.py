@@ -27,7 +27,7 @@ from coe_lsp.chain.commands import ReplaceLine, parse, render
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.mutations.mutants import commands_between
-from coe_lsp.repair.asking import Ask, LoadedPolicy, Policy, Proposal
+from coe_lsp.repair.asking import Ask, ContextError, LoadedPolicy, Policy, Proposal
 from coe_lsp.repair.mutation_queue import MutationQueue
 from coe_lsp.repair.patches import Patch, best, measured
 from coe_lsp.repair.states import Frontier, Scorer, State, state_key
@@ -41,6 +41,7 @@ _MUTANTS_A_STEP = 3
 # A model's opinion counts less than it says: it is surprised by much that is right.
 _OPINION, _LOWEST, _HIGHEST = 0.5, -8.0, 4.0
 _LINES_WEIGHED = 24
+_VARIANTS_WEIGHED = 1000
 _PATCHES_RANKED = 8
 _GRACE_CANDIDATES = 40
 # What is left of a line's suspicion once it was changed.
@@ -159,6 +160,8 @@ class Search:
         self._model_seconds = 0.0
         self._loaded: LoadedPolicy | None = None
         self._read = False
+        #: Why the model could not be asked, if so.
+        self.problem: ContextError | None = None
         self._stuck = False
         code = [number for number, line in enumerate(pad.lines, 1) if line.strip()]
         code.sort(key=lambda number: -suspicion.get(number, 0.0))
@@ -232,7 +235,10 @@ class Search:
         """One piece of the model's work."""
         policy = loaded.policy
         if not self._read:
-            self._read = policy.read(self._episode)
+            try:
+                self._read = policy.read(self._episode)
+            except ContextError as error:  # mutations do not mind
+                self.problem, self._loaded = error, None
             return
         if self._unweighed:
             self._weigh(policy, self._unweighed.pop(0))
@@ -293,20 +299,18 @@ class Search:
     def _weigh(self, policy: Policy, line: int) -> None:
         """Let the model say which of the mutants of a line it finds likely."""
         start = self._states[0].lines
-        variants = {
-            mutant.lines: mutant.lines[line - 1]
-            for mutant in self._queue.first
-            if mutant.line == line and _only_differs_in(mutant.lines, start, line)
-        }
-        if not variants:
+        made = [(m, m.lines) for m in self._queue.first if m.line == line]
+        single = [(m, lines[line - 1]) for m, lines in made if _only_differs_in(lines, start, line)]
+        single = single[:_VARIANTS_WEIGHED]
+        if not single:
             return
-        ratios = policy.prefer(self._episode, line, list(variants.values()))
+        ratios = policy.prefer(self._episode, line, [text for _, text in single])
         opinions = {
-            lines: _OPINION * min(max(ratio, _LOWEST), _HIGHEST)
-            for lines, ratio in zip(variants, ratios, strict=True)
+            id(mutant): _OPINION * min(max(ratio, _LOWEST), _HIGHEST)
+            for (mutant, _), ratio in zip(single, ratios, strict=True)
         }
         with self._lock:
-            self._queue.reweigh(lambda mutant: opinions.get(mutant.lines, 0.0))
+            self._queue.reweigh(lambda mutant: opinions.get(id(mutant), 0.0))
 
     # -- mutations
 

@@ -93,7 +93,7 @@ def settled(nvim: Neovim) -> None:
 
 
 def test_from_the_diagnostic_to_undo(start, clamp_project):
-    nvim = start(["### DELL 9", FIX], delay=0.3)
+    nvim = start(["### REPW 5 >>>low >>>value", FIX], delay=0.3)
     nvim.edit(clamp_project / "ranges.py")
     found = nvim.wait("vim.diagnostic.get(0)[1]")
     assert found["source"] == "coe" and found["code"] == "failing-tests"
