@@ -79,8 +79,9 @@ class Run:
     of those functions that were called from outside the file.
 
     `status` tells how the process ended; when it is not `completed`, tests that had not reported
-    by then are missing from `results`. Results come from the process that ran the code under test:
-    code that sets out to forge them can.
+    by then are missing from `results`. If the candidate was `swapped` into a program that was
+    imported before, failures come without detail and line. Results come from the process that ran
+    the code under test: code that sets out to forge them can.
     """
 
     status: Status
@@ -91,6 +92,7 @@ class Run:
     entries: dict[str, frozenset[int]] = field(factory=dict[str, frozenset[int]])
     output: str = ""
     seconds: float = 0.0
+    swapped: bool = False
 
     @property
     def passed(self) -> int:

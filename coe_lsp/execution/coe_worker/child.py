@@ -17,6 +17,7 @@ from typing import Any
 from coe_worker import candidate, limits
 from coe_worker.coverage import LineTracer
 from coe_worker.output import marker
+from coe_worker.swap import Swap
 from coe_worker.wire import write_frame
 
 PROGRAM = "<program>"  # stands for the path of a program that is not a file
@@ -35,21 +36,26 @@ class Child:
     def __init__(self, suite: dict[str, Any], run: dict[str, Any], events: int) -> None:
         self.suite = suite
         self.select: list[str] | None = run["select"]
+        self.holding: bool = run["hold"]
         self._run = run
         self._events = events
         self._tracer = LineTracer(suite["path"] or PROGRAM) if run["coverage"] else None
         self._left = {"timeout": run["timeouts"], "failed": run["failures"]}
         self._had = frozenset(sys.modules)
         self._began = time.monotonic()
+        self.rewritten = False
+        #: Whether only the outcome of a test matters, not why.
+        self.brief = False
 
     def begin(self, rewrite: candidate.Rewriter | None = None) -> bytes | None:
-        """Put limits and candidate in place; returns the candidate's bytes (None: as on disk)."""
-        limits.apply(self._run["memory_bytes"], self._run["wall_seconds"], self._run["file_bytes"])
+        """Put limits and candidate in place; returns the candidate's bytes (None: as on disk).
+
+        A program that is to be held gets no limits, which its candidates would inherit.
+        """
+        if not self.holding:
+            self._limit()
         # Each candidate sees the same random numbers, whatever ran before it.
         random.seed(0)
-        if hasattr(signal, "SIGALRM"):
-            signal.signal(signal.SIGALRM, _on_alarm)
-            signal.signal(signal.SIGPROF, _on_alarm)
         self.own_streams()
         source = self._run["source"]
         if source is None:
@@ -57,7 +63,31 @@ class Child:
         data = source.encode("latin-1")
         if self.suite["path"]:
             candidate.install(self.suite["path"], data, rewrite)
+        self.rewritten = rewrite is not None
+        if self.holding and self._tracer:
+            self._tracer.start()
         return data
+
+    def program(self) -> Swap:
+        """What is held, now that it is imported."""
+        lines = self._tracer.stop()[0] if self._tracer else []
+        return Swap(self.suite["path"], self._run["source"].encode("latin-1"), lines)
+
+    def _limit(self) -> None:
+        limits.apply(self._run["memory_bytes"], self._run["wall_seconds"], self._run["file_bytes"])
+        if hasattr(signal, "SIGALRM"):
+            signal.signal(signal.SIGALRM, _on_alarm)
+            signal.signal(signal.SIGPROF, _on_alarm)
+
+    def begin_swapped(self, swap: Swap) -> None:
+        """Put limits in place and the candidate into the module that is already imported."""
+        self.brief = True
+        self._limit()
+        random.seed(0)
+        self.own_streams()
+        if not swap.apply(self._run["source"].encode("latin-1")):
+            self._send({"event": "unfit"})
+            self.finish()
 
     def own_streams(self) -> None:
         """Point Python's standard streams at the pipes, away from whatever was set up before."""
@@ -123,18 +153,19 @@ class Child:
 
     def line_of(self, trace: TracebackType | None, error: BaseException | None) -> int | None:
         """The innermost line (1-based) of the file under repair in a traceback."""
-        path = self.suite["path"] or PROGRAM
-        real = os.path.realpath(path)
         found = None
-        if isinstance(error, SyntaxError) and error.filename:
-            if os.path.realpath(error.filename) == real:
-                return error.lineno
+        if isinstance(error, SyntaxError) and error.filename and self._is_ours(error.filename):
+            return error.lineno
         while trace is not None:
-            name = trace.tb_frame.f_code.co_filename
-            if name == path or os.path.realpath(name) == real:
+            if self._is_ours(trace.tb_frame.f_code.co_filename):
                 found = trace.tb_lineno
             trace = trace.tb_next
         return found
+
+    def _is_ours(self, name: str) -> bool:
+        path = self.suite["path"] or PROGRAM
+        same_end = os.path.basename(name) == os.path.basename(path)
+        return name == path or (same_end and os.path.realpath(name) == os.path.realpath(path))
 
     def finish(self) -> None:
         """Report the end and leave, without running anybody's exit handlers."""

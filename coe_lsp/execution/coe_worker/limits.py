@@ -26,6 +26,17 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
+# Processes of this one's that belong to no run: neither counted nor ended with one.
+_kept: set[int] = set()
+
+
+def keep(pid: int | None) -> None:
+    """From now on `descendants` leaves out this child of ours, and all below it; and no other."""
+    _kept.clear()
+    if pid is not None:
+        _kept.add(pid)
+
+
 def become_subreaper() -> None:
     """Orphans of our children are given to us instead of init (Linux; elsewhere nothing)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -75,7 +86,7 @@ def _own_pages(column: int) -> int:
 
 
 def descendants(root: int) -> list[tuple[int, int]]:
-    """All living processes below `root` as (pid, resident bytes)."""
+    """All living processes below `root` as (pid, resident bytes), but for the one that is kept."""
     try:
         pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
@@ -93,6 +104,8 @@ def descendants(root: int) -> list[tuple[int, int]]:
     todo = [root]
     while todo:
         for pid, resident in children.get(todo.pop(), ()):
+            if pid in _kept:
+                continue
             found.append((pid, resident))
             todo.append(pid)
     return found
@@ -108,6 +121,7 @@ def kill_tree(child: int, seconds: float = 1.0) -> bool:
     end = time.monotonic() + seconds
     _signal_group(child, signal.SIGKILL)
     _signal(child, signal.SIGKILL)
+    _wait_briefly(child)
     while True:
         _reap()
         left = [pid for pid, _ in descendants(me)]
@@ -119,6 +133,17 @@ def kill_tree(child: int, seconds: float = 1.0) -> bool:
         if time.monotonic() > end:
             return False
         time.sleep(0.001)
+
+
+def _wait_briefly(child: int) -> None:
+    """Give a process that was killed the milliseconds that it needs to go."""
+    try:
+        for _ in range(50):
+            if os.waitpid(child, os.WNOHANG)[0]:
+                return
+            time.sleep(0.0002)
+    except ChildProcessError:
+        pass
 
 
 def _reap() -> None:

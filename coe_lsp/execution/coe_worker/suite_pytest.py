@@ -68,6 +68,7 @@ class _Plugin:
     def __init__(
         self, pytest: Any, suite: dict[str, Any], zygote: Any, child: Child | None
     ) -> None:
+        self._pytest = pytest
         self._suite = suite
         self._zygote = zygote
         self.child = child
@@ -76,7 +77,7 @@ class _Plugin:
         self._running = ""
         first, wrapper = pytest.hookimpl(tryfirst=True), pytest.hookimpl(hookwrapper=True)
         cls = type(self)
-        for method in (cls.pytest_collection, cls.pytest_sessionfinish):
+        for method in (cls.pytest_collection, cls.pytest_runtestloop, cls.pytest_sessionfinish):
             first(method)
         for method in (cls.pytest_runtest_protocol, cls.pytest_runtest_makereport):
             wrapper(method)
@@ -126,6 +127,21 @@ class _Plugin:
             self.ran = True
             self.child.collected([item.nodeid for item in session.items])
 
+    def pytest_runtestloop(self, session: Any) -> None:
+        if self.child is None or not self.child.holding:
+            return
+        if session.testsfailed:
+            os._exit(0)
+        for item in session.items:
+            _ = item.location  # found out once, for all candidates
+        child = self.child = self._zygote.keep(self.child)
+        manager = session.config.pluginmanager
+        manager.unregister(name="assertion")  # explains how two values differ, at length
+        manager.register(_Brief(self._pytest))
+        items = {item.nodeid: item for item in session.items}
+        session.items[:] = [items[test] for test in child.select or items if test in items]
+        child.collected([item.nodeid for item in session.items])
+
     def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> Generator[None, Any, None]:
         assert self.child is not None
         self._running = item.nodeid
@@ -148,6 +164,10 @@ class _Plugin:
     def _report_failure(self, test: str, report: Any, call: Any) -> None:
         child = self.child
         assert child is not None
+        if child.brief:
+            hung = call.excinfo is not None and isinstance(call.excinfo.value, TestTimeout)
+            child.result(test, "timeout" if hung else "failed")
+            return
         if call.excinfo is None:
             child.result(test, "failed", str(report.longrepr))
             return
@@ -176,6 +196,21 @@ class _Plugin:
         if self.child is not None and self.ran:
             # Skips the terminal summary and other plugins' reports: nobody would read them.
             self.child.finish()
+
+
+class _Brief:
+    """Spares pytest the making of long reports, where all that matters is which tests pass."""
+
+    def __init__(self, pytest: Any) -> None:
+        self._report = pytest.TestReport
+        self._special = (pytest.skip.Exception, pytest.xfail.Exception)
+        pytest.hookimpl(tryfirst=True)(type(self).pytest_runtest_makereport)
+
+    def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:
+        if call.excinfo is None or isinstance(call.excinfo.value, self._special):
+            return None
+        keywords = dict.fromkeys(item.keywords, 1)
+        return self._report(item.nodeid, item.location, keywords, "failed", "", call.when)
 
 
 def _last_line(text: str) -> str:

@@ -20,6 +20,28 @@ from coe_worker.wire import FrameReader, read_frame
 _LOOK_SECONDS = 0.02
 
 
+def fork(*private: int) -> ForkPipes | int:
+    """Fork a child in a session of its own: its event pipe in the child, all its pipes here.
+
+    `private` descriptors are closed in the child; the first is where a `cancel` may arrive.
+    """
+    events, child_events = os.pipe()
+    output, child_output = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        for fd in (events, output, *private):
+            os.close(fd)
+        os.setsid()
+        limits.die_with_parent()
+        os.dup2(child_output, 1)
+        os.dup2(child_output, 2)
+        os.close(child_output)
+        return child_events
+    os.close(child_events)
+    os.close(child_output)
+    return ForkPipes(pid, events, output, private[0])
+
+
 class ForkPipes:
     """The pipes of a forked child, and the control pipe, waited for together."""
 
@@ -94,6 +116,7 @@ class Watch:
         self._output = OutputSplitter(run["nonce"], run["output_bytes"])
         self._results: dict[str, dict[str, Any]] = {}
         self._reply: dict[str, Any] = {"lines": {}, "entries": {}, "collected": [], "modules": None}
+        self._reply["fit"] = True
         self._current: str | None = None
         self._done = False
         self._resident = limits.resident_bytes()
@@ -176,6 +199,8 @@ class Watch:
                 self._reply["entries"][event["id"]] = event["entries"]
             elif name == "collected":
                 self._reply["collected"] = event["ids"]
+            elif name == "unfit":
+                self._reply["fit"] = False
             elif name == "done":
                 self._done = True
                 self._reply["modules"] = event["modules"]

@@ -19,12 +19,14 @@ import os
 import shutil
 import sys
 import sysconfig
+import threading
 import time
 from typing import Any, Callable
 
 from coe_worker import candidate, limits, spawn
 from coe_worker.child import Child
-from coe_worker.watch import ForkPipes, Watch
+from coe_worker.hold import Held, Keeper, fork_keeper
+from coe_worker.watch import Watch, fork
 from coe_worker.wire import read_frame, write_frame
 
 
@@ -85,6 +87,8 @@ class Zygote:
         self.rewriter: Callable[[str], candidate.Rewriter | None] = lambda path: None
         self._spawn: bool = opening["spawn"] or not hasattr(os, "fork")
         self._child: Child | None = None
+        self._held: Held | None = None
+        self._keeper: Keeper | None = None
         self._scratch = os.environ["COE_SCRATCH"]
 
     def serve(self) -> None:
@@ -94,6 +98,8 @@ class Zygote:
         if self._child is None:
             # The suite ended before it reached our stage: pytest refused its configuration.
             write_frame(self._replies, {"error": "the tests could not be set up"})
+        elif self._child.holding:
+            os._exit(0)  # pytest would not collect them
         else:
             self._child.finish()
 
@@ -114,12 +120,54 @@ class Zygote:
         write_frame(self._replies, {"ready": stage, "python": version, "pid": os.getpid()})
         while True:
             request = read_frame(self._requests)
-            if "run" not in request:
-                continue  # a cancel that came after its run had ended
-            child = self._start(request["run"])
+            child = None
+            if "run" in request:
+                child = self._start(request["run"])
+            elif "hold" in request:
+                child = self._hold(request["hold"])
+            elif "swap" in request:
+                self._swap(request["swap"])
+            # What is left is a cancel that came after its run had ended.
             if child is not None:
                 self._child = child
                 return child
+
+    def _hold(self, run: dict[str, Any]) -> Child | None:
+        """Fork a process that collects the tests and keeps them; returns only in that process."""
+        if self._held is not None:
+            self._held.end()
+        forked = fork_keeper(self._requests, self._replies)
+        if isinstance(forked, Keeper):
+            self._held, self._keeper = None, forked
+            return Child(self.suite, run, events=os.open(os.devnull, os.O_WRONLY))
+        self._held = forked
+        limits.keep(forked.pid)
+        if not forked.wait():
+            self._lose()
+        return None
+
+    def _swap(self, run: dict[str, Any]) -> None:
+        """Let the keeper run a candidate; it answers for itself."""
+        if self._held is None or not self._held.ask(run):
+            self._lose()
+        _empty(self._scratch)
+
+    def _lose(self) -> None:
+        if self._held is not None:
+            self._held.end()
+            self._held = None
+        write_frame(self._replies, {"held": False})
+
+    def keep(self, child: Child) -> Child:
+        """Serve candidates with what is collected now; returns only in their processes."""
+        assert self._keeper is not None
+        program = child.program()
+        # Threads do not survive a fork, nor files the end of a run.
+        settled = threading.active_count() == 1 and not os.listdir(self._scratch)
+        if not settled or child.rewritten or not candidate.loaded(self.suite["path"]):
+            os._exit(0)
+        self._child = self._keeper.keep(self.suite, program)
+        return self._child
 
     def _start(self, run: dict[str, Any]) -> Child | None:
         """Fork; returns only in the child. In the parent, watch and reply, then return None."""
@@ -128,7 +176,7 @@ class Zygote:
         if self._spawn:
             reply = Watch(spawn.Pipes(self.suite, run), run).until_end()
         else:
-            pipes = _fork(self._requests, self._replies)
+            pipes = fork(self._requests, self._replies)
             if isinstance(pipes, int):
                 return Child(self.suite, run, events=pipes)
             reply = Watch(pipes, run).until_end()
@@ -157,25 +205,6 @@ class Zygote:
         # Pages that the collector does not touch stay shared with the children.
         gc.collect()
         gc.freeze()
-
-
-def _fork(requests: int, replies: int) -> ForkPipes | int:
-    """Fork a child in a session of its own; its event pipe in the child, all its pipes here."""
-    events, child_events = os.pipe()
-    output, child_output = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        for fd in (events, output, requests, replies):
-            os.close(fd)
-        os.setsid()
-        limits.die_with_parent()
-        os.dup2(child_output, 1)
-        os.dup2(child_output, 2)
-        os.close(child_output)
-        return child_events
-    os.close(child_events)
-    os.close(child_output)
-    return ForkPipes(pid, events, output, requests)
 
 
 def _import_dependencies(modules: list[str], suite: dict[str, Any]) -> None:

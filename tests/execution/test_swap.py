@@ -1,0 +1,290 @@
+"""Candidates swapped into a program that is already imported: as an ordinary run, only quicker."""
+
+import os
+import statistics
+import threading
+import time
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from coe_lsp.execution.suite import Limits, Suite
+from coe_lsp.execution.worker import Worker
+
+MODULE = """
+import functools
+import os
+
+LIMIT = 10
+
+
+def noisy(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def early():
+    return 3
+
+
+TABLE = [early()] * 3
+
+
+@noisy
+def decorated(value):
+    return value + 2
+
+
+@functools.lru_cache
+def cached(value):
+    return value * 3
+
+
+def default(value, step=2):
+    return value + step
+
+
+def outer(value):
+    def inner(other):
+        return other - 1
+
+    return inner(value)
+
+
+def limit():
+    return LIMIT
+
+
+def several(count):
+    return [n for n in range(count)]
+
+
+class Base:
+    def hello(self):
+        return "base"
+
+
+class Shelf(Base):
+    size = 4
+
+    def __init__(self):
+        self.items = []
+
+    def hello(self):
+        return super().hello() + "?"
+
+    @property
+    def free(self):
+        return self.size + len(self.items)
+
+    @staticmethod
+    def kind():
+        return "shelve"
+
+
+def table():
+    return sum(TABLE)
+"""
+
+TESTS = """
+import pytest
+from shelf import Shelf, cached, decorated, default, limit, outer, several, table
+
+
+def test_decorated():
+    assert decorated(1) == 2
+
+
+def test_cached():
+    assert cached(2) == 4
+
+
+def test_default():
+    assert default(1) == 2
+
+
+def test_outer():
+    assert outer(1) == 2
+
+
+def test_limit():
+    assert limit() == 11
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_several(count):
+    assert list(several(count)) == list(range(1, count + 1))
+
+
+def test_free():
+    assert Shelf().free == 3
+
+
+def test_hello():
+    assert Shelf().hello() == "base!"
+
+
+def test_kind():
+    assert Shelf.kind() == "shelf"
+
+
+def test_table():
+    assert table() == 6
+"""
+
+# What changes, to what, whether the candidate can be swapped in, and what it wins.
+CHANGES = [
+    ("value + 2", "value + 1", True, {"test_decorated"}),
+    ("value * 3", "value * 2", True, {"test_cached"}),
+    ("other - 1", "other + 1", True, {"test_outer"}),
+    ("return LIMIT", "return LIMIT + 1", True, {"test_limit"}),
+    ("self.size + len", "-1 + self.size + len", True, {"test_free"}),
+    ('hello() + "?"', 'hello() + "!"', True, {"test_hello"}),
+    ('return "shelve"', 'kind = "shelf"\n        return kind', True, {"test_kind"}),
+    ("sum(TABLE)", "os._exit(3)", True, set()),
+    ("return sum(TABLE)", "while True: pass", True, set()),
+    # Bodies that ran at import, code of another kind, and anything outside of functions.
+    ("return 3\n", "return 2\n", False, {"test_table"}),
+    ("return [n for n in range(count)]", "yield from range(1, count + 1)", False,
+     {"test_several[1]", "test_several[2]"}),
+    ("step=2", "step=1", False, {"test_default"}),
+    ("LIMIT = 10", "LIMIT = 11", False, {"test_limit"}),
+    ("size = 4", "size = 3", False, {"test_free"}),
+    ("def table():", "def table(:", False, set()),
+]  # fmt: skip
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    (tmp_path / "shelf.py").write_text(MODULE)
+    (tmp_path / "test_shelf.py").write_text(TESTS)
+    return Suite("pytest", tmp_path, tmp_path / "shelf.py", ("test_shelf.py",))
+
+
+@pytest.fixture
+def worker(shelf, interpreter, sandbox):
+    limits = Limits(wall_seconds=10, test_seconds=0.5, cpu_seconds=0.3, timeouts=1)
+    with Worker(shelf, interpreter, sandbox, limits) as worker:
+        worker.run()
+        yield worker
+
+
+def wins(run):
+    return {result.id.partition("::")[2] for result in run.results if result.outcome == "passed"}
+
+
+def test_a_swapped_candidate_does_what_a_fresh_import_of_it_does(worker):
+    base = MODULE.encode()
+    failing = [result.id for result in worker.run(base).failures]
+    assert len(failing) == 11
+    for old, new, fits, won in CHANGES:
+        assert MODULE.count(old) == 1, old
+        candidate = MODULE.replace(old, new).encode()
+        quick = worker.run(candidate, failing, base=base)
+        assert (quick.swapped, wins(quick)) == (fits, won), (old, new)
+        fresh = worker.run(candidate, failing)
+        assert not fresh.swapped
+        assert wins(fresh) == won
+        assert fresh.status == quick.status
+        assert [(r.id, r.outcome) for r in fresh.results] == [
+            (r.id, r.outcome) for r in quick.results
+        ]
+    # Nothing of all that stayed behind.
+    assert wins(worker.run(base, failing, base=base)) == set()
+
+
+def test_a_selection_and_its_order_are_kept(worker):
+    base = MODULE.encode()
+    chosen = ["test_shelf.py::test_table", "test_shelf.py::test_cached"]
+    assert worker.run(base, chosen, base=base).swapped
+    run = worker.run(base, chosen[1:], base=base)
+    assert [result.id for result in run.results] == chosen[1:]
+    run = worker.run(base, [*chosen, "test_shelf.py::test_kind"][::-1], base=base)
+    assert [r.id.partition("::")[2] for r in run.results] == [
+        "test_kind", "test_cached", "test_table",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("shelf.py", "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"),
+        ("shelf.py", "import tempfile\nKEPT = tempfile.mkdtemp()\n"),
+        ("test_shelf.py", "import nowhere_to_be_found\n"),
+    ],
+    ids=["thread", "file", "collection"],
+)  # fmt: skip
+def test_what_cannot_be_held_runs_the_ordinary_way(
+    shelf, interpreter, sandbox, tmp_path, place, text
+):
+    (tmp_path / place).write_text(text + (tmp_path / place).read_text())
+    base = (tmp_path / "shelf.py").read_bytes()
+    with Worker(shelf, interpreter, sandbox) as worker:
+        for _ in range(2):
+            run = worker.run(base, ["test_shelf.py::test_cached"], base=base)
+            assert run.status == "completed"
+            assert run.failures
+            assert not run.swapped
+
+
+def test_a_file_that_conftest_imports_can_be_held_too(shelf, interpreter, sandbox, tmp_path):
+    (tmp_path / "conftest.py").write_text("import shelf\n")
+    base = MODULE.encode()
+    with Worker(shelf, interpreter, sandbox) as worker:
+        worker.run()
+        run = worker.run(
+            base.replace(b"value * 3", b"value * 2"), ["test_shelf.py::test_cached"], base=base
+        )
+        assert run.swapped
+        assert wins(run) == {"test_cached"}
+
+
+def test_swapping_is_quicker(shelf, interpreter, sandbox, tmp_path):
+    many = "".join(
+        dedent(f"""
+        def test_more_{n}():
+            assert cached({n + 1}) == {n + 1}
+        """)
+        for n in range(100)
+    )
+    (tmp_path / "test_shelf.py").write_text(TESTS + many)
+    base, chosen = MODULE.encode(), ["test_shelf.py::test_cached"]
+    times: dict[bool, list[float]] = {True: [], False: []}
+    with Worker(shelf, interpreter, sandbox) as worker:
+        for _ in range(9):
+            for swapped in (True, False):
+                started = time.perf_counter()
+                worker.run(base, chosen, base=base if swapped else None)
+                times[swapped].append(time.perf_counter() - started)
+    assert statistics.median(times[True]) < 0.7 * statistics.median(times[False])
+
+
+def test_cancel_ends_a_swapped_candidate(worker):
+    base = MODULE.encode()
+    chosen = ["test_shelf.py::test_table"]
+    assert worker.run(base, chosen, base=base).swapped
+    hanging = base.replace(b"return sum(TABLE)", b"import time; time.sleep(60)")
+    limits = Limits(wall_seconds=60, test_seconds=60)
+    threading.Timer(0.5, worker.cancel).start()
+    started = time.monotonic()
+    run = worker.run(hanging, chosen, base=base, limits=limits)
+    assert run.status == "cancelled"
+    assert time.monotonic() - started < 5
+    assert worker.run(base, chosen, base=base).swapped
+
+
+def test_no_process_of_a_swapped_candidate_survives(worker):
+    base = MODULE.encode()
+    chosen = ["test_shelf.py::test_table"]
+    assert worker.run(base, chosen, base=base).swapped
+    mark = f"coe-survivor-{os.getpid()}"
+    loop = f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 600; echo {mark}'], start_new_session=True)"
+    run = worker.run(base.replace(b"return sum(TABLE)", loop.encode()), chosen, base=base)
+    assert run.swapped
+    assert run.failures
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not [command for command in commands if mark.encode() in command]
