@@ -47,12 +47,11 @@ class _StartCancelled(Exception):
 
 
 @frozen
-class _Held:
-    """A program that is imported, with these tests collected; `ready` if that worked."""
+class Held:
+    """A program of the file under repair to be imported, and tests to be collected, but once."""
 
     source: bytes
-    select: frozenset[str]
-    ready: bool
+    tests: frozenset[str]
 
 
 @define
@@ -61,7 +60,8 @@ class _Process:
     scratch: tempfile.TemporaryDirectory[str]
     errors: Any
     init_pid: int | None = None
-    held: _Held | None = None
+    held: Held | None = None
+    held_ready: bool = False
 
     def ask(self, message: dict[str, Any]) -> None:
         assert self.popen.stdin is not None
@@ -108,15 +108,14 @@ class Worker:
         *,
         coverage: bool = False,
         limits: Limits | None = None,
-        base: bytes | None = None,
+        base: Held | None = None,
     ) -> Run:
         """Run the tests against `source` in place of the file (None: the file as it is on disk).
 
-        `select` names the tests by id (None: all of the suite). With a `base`, another program of
-        the file, and a pytest suite, the base is imported and the tests collected but once, and the
-        functions of `source` take the place of the base's: far quicker, and nearly always with the
-        same results. Where that cannot be, the run is an ordinary one. Raises WorkerError if the
-        worker cannot be started.
+        `select` names the tests by id (None: all of the suite). With a `base` and a pytest suite
+        the functions of `source` take the place of those of a program that is held: far quicker,
+        and nearly always with the same results. Where that cannot be, the run is an ordinary one.
+        Raises WorkerError if the worker cannot be started.
         """
         limits = limits or self.limits
         request = _request(source, select, limits, coverage=coverage)
@@ -130,7 +129,11 @@ class Worker:
                     return _lost("cancelled", "cancelled")
                 patience = limits.wall_seconds + _GRACE_SECONDS
                 reply: dict[str, Any] = {"fit": False}
-                if base is not None and select and self._holds(process, base, select):
+                if (
+                    base is not None
+                    and base.tests.issuperset(select or "?")
+                    and (self._holds(process, base))
+                ):
                     process.ask({"swap": request})
                     reply = process.answer(patience)
                     if "held" in reply:
@@ -162,18 +165,19 @@ class Worker:
                 self._stop()
             return _to_run(reply, swapped=swapped)
 
-    def _holds(self, process: _Process, base: bytes, select: Sequence[str]) -> bool:
-        """Have the base held with these tests, unless it is or cannot be."""
-        held = process.held
+    def _holds(self, process: _Process, base: Held) -> bool:
+        """Have a program held, unless it is already or cannot be."""
         if self.suite.kind != "pytest" or self._spawn:
             return False
-        if held is None or held.source != base or not held.select.issuperset(select):
+        if process.held != base:
             # Watched, to know which functions run already while the tests are collected.
-            request = _request(base, select, self.limits, coverage=True, hold=True)
+            request = _request(
+                base.source, sorted(base.tests), self.limits, coverage=True, hold=True
+            )
             process.ask({"hold": request})
             reply = process.answer(self.limits.wall_seconds + _GRACE_SECONDS)
-            held = process.held = _Held(base, frozenset(select), reply["held"])
-        return held.ready
+            process.held, process.held_ready = base, reply["held"]
+        return process.held_ready
 
     def cancel(self) -> None:
         """End the run in progress, if there is one; it returns with status `cancelled`."""

@@ -154,6 +154,7 @@ class Search:
         )
         self._numbers = 0
         self._pending: dict[int, State] = {}
+        self._made: dict[int, tuple[Candidate, State]] = {}  # how states that won came about
         self._patches: list[Patch] = []
         self._began = time.monotonic()
         self._found_at: tuple[float, int] | None = None  # seconds, programs tested
@@ -334,7 +335,10 @@ class Search:
             if isinstance(result, Tested):
                 self._learn(result)
             else:
-                self._mutate(self._states[result.state], result.suspicion)
+                state = self._states[result.state]
+                if state.verdict.brief and not result.verdict.cancelled:
+                    self._complete(state, result.verdict)
+                self._mutate(state, result.suspicion)
 
     def _learn(self, tested: Tested) -> None:
         candidate, verdict = tested.candidate, tested.verdict
@@ -345,7 +349,7 @@ class Search:
             candidate.lines,
             verdict,
             candidate.source,
-            self._extended(parent, tested),
+            self._extended(parent, candidate, verdict, solved=tested.solved),
             (*parent.commands, *candidate.commands),
             candidate.weight if candidate.source == "model" else 0.0,
             parent.touched | _lines_touched(parent.lines, candidate.lines),
@@ -358,21 +362,34 @@ class Search:
             if tested.solved and not tested.known:
                 self._solved(state, candidate)
             elif not tested.known or not self._settings.deduplicate:
-                kept = self._keep(state, parent)
+                kept = self._keep(state, candidate, parent)
         if not kept:
             self._forget(number)
 
-    def _extended(self, parent: State, tested: Tested) -> Episode | None:
-        """The parent's episode with the candidate's command; None if it takes several."""
-        commands = tested.candidate.commands
-        if parent.episode is None or parent.episode.done or len(commands) != 1:
-            return None
-        lines = tested.candidate.lines
-        feedback = feedback_text(tested.verdict, self._line_one, len(lines))
-        attempt = parent.episode.attempt(commands[0])
-        return parent.episode.extend(attempt, feedback, tested.solved)
+    def _extended(
+        self, parent: State, candidate: Candidate, verdict: Verdict, *, solved: bool
+    ) -> Episode | None:
+        """The parent's episode with the candidate's command.
 
-    def _keep(self, state: State, parent: State) -> bool:
+        None if it takes several, or if the feedback is not known in full.
+        """
+        if parent.episode is None or parent.episode.done:
+            return None
+        if len(candidate.commands) != 1 or verdict.brief:
+            return None
+        feedback = feedback_text(verdict, self._line_one, len(candidate.lines))
+        attempt = parent.episode.attempt(candidate.commands[0])
+        return parent.episode.extend(attempt, feedback, solved)
+
+    def _complete(self, state: State, verdict: Verdict) -> None:
+        """Now that all is known of a state, the model may go on from it as well."""
+        candidate, parent = self._made.pop(state.number)
+        state.verdict = verdict
+        state.episode = self._extended(parent, candidate, verdict, solved=False)
+        self._frontier.add(state)
+        self._drop()
+
+    def _keep(self, state: State, candidate: Candidate, parent: State) -> bool:
         """Take a state in among those to go on from, if it is good enough.
 
         It is mutated further only if it won a test against the one before: else any two changes
@@ -385,10 +402,14 @@ class Search:
         won = progress > max(0.0, self._scorer.progress(parent.verdict))
         if won and self._settings.best_first and self._settings.mutations:
             self._tester.trace(state.number, state.lines)
+            self._made[state.number] = candidate, parent
         kept = self._frontier.add(state)
+        self._drop()
+        return kept
+
+    def _drop(self) -> None:
         for dropped in self._frontier.dropped():
             self._forget(dropped.number)
-        return kept
 
     def _on_solved(self) -> None:
         """The first repair begins the grace period. Called by the tester, perhaps on its thread."""

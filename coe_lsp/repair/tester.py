@@ -55,9 +55,13 @@ class Tested:
 
 @frozen
 class Traced:
-    """How suspect the lines of a state are; scores between 0 and 1 by line (1-based)."""
+    """How suspect the lines of a state are; scores between 0 and 1 by line (1-based).
+
+    The verdict is in full, whatever the state came with.
+    """
 
     state: int
+    verdict: Verdict
     suspicion: dict[int, float]
 
 
@@ -196,12 +200,14 @@ class Tester:
 
     def _test(self, candidate: Candidate | _ToTrace) -> Tested | Traced:
         if isinstance(candidate, _ToTrace):
-            return Traced(candidate.state, self._verifier.suspicion(candidate.lines))
+            verdict = self._verifier.judge(candidate.lines)
+            scores = self._verifier.suspicion(candidate.lines)
+            return Traced(candidate.state, verdict, scores)
         key = state_key(candidate.lines) if self._deduplicate else "\n".join(candidate.lines)
         verdict = self._known.get(key)
         if verdict is not None:
             return Tested(candidate, verdict, True, self._broken.get(key, ()))
-        # Most mutants win nothing; what the model is to read must be true in every line.
+        # Most mutants win nothing. What the model is to read must be true in every line.
         verdict = self._verifier.judge(candidate.lines, hasty=candidate.source == "mutation")
         if verdict.cancelled:
             self._over = True

@@ -19,7 +19,7 @@ from coe_lsp.execution.interpreter import Interpreter
 from coe_lsp.execution.localise import Suspicion, rank, suspicion
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Run, Suite, TestResult
-from coe_lsp.execution.worker import Worker
+from coe_lsp.execution.worker import Held, Worker
 from coe_lsp.repair.source import Function, SourceFile
 
 _TRACED_PASSING = 60
@@ -34,6 +34,8 @@ _UNKNOWN = 0.02
 # Seconds for a test after one has hung, after two have, and for one that hangs while watched.
 _HANGING = (1.0, 0.3)
 _TRACED_HANGING = 0.3
+# How many failing tests a hasty verdict begins with.
+_QUICK = 6
 # What even the fastest test gets, in seconds of wall time and of processor time.
 _PATIENCE = 0.5
 _CPU_PATIENCE = 0.1
@@ -69,26 +71,26 @@ class TestBench:
         *,
         coverage: bool = False,
         limits: Limits | None = None,
-        base: bytes | None = None,
+        base: tuple[bytes, Sequence[str]] | None = None,
     ) -> Run:
         """One run of all suites together. `select` names tests by id across them.
 
-        With a `base`, see `Worker.run`, it is quicker and may in rare cases be wrong.
+        With a `base`, a program and tests to hold (see `Worker.run`), it is quicker and may in rare
+        cases be wrong.
         """
         runs: list[Run] = []
         for worker in self._workers:
-            chosen = None
-            if select is not None:
-                chosen = [test for test in select if _belongs(test, worker.suite)]
-                if not chosen:
-                    continue
-                if not _WHOLE_SUITE.isdisjoint(chosen):
-                    chosen = None
+            chosen = None if select is None else _chosen(select, worker.suite)
+            if chosen == []:
+                continue
             if self._cancelled.is_set():
                 runs.append(Run("cancelled", "cancelled", ()))
                 break
             limits = limits or self.limits
-            run = worker.run(source, chosen, coverage=coverage, limits=limits, base=base)
+            held = None
+            if base is not None and (tests := _chosen(base[1], worker.suite)):
+                held = Held(base[0], frozenset(tests))
+            run = worker.run(source, chosen, coverage=coverage, limits=limits, base=held)
             self.runs += 1
             self.seconds += run.seconds
             runs.append(run)
@@ -115,6 +117,12 @@ class TestBench:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _chosen(select: Sequence[str], suite: Suite) -> list[str] | None:
+    """Those tests that are the suite's; None for the whole of it."""
+    chosen = [test for test in select if _belongs(test, suite)]
+    return chosen if _WHOLE_SUITE.isdisjoint(chosen) else None
 
 
 def _belongs(test: str, suite: Suite) -> bool:
@@ -260,13 +268,17 @@ def _all_tests(bench: TestBench, data: bytes) -> Run:
 
 @frozen
 class Verdict:
-    """What the tests say of one candidate. Failure lines are those of the candidate file."""
+    """What the tests say of one candidate. Failure lines are those of the candidate file.
+
+    A `brief` verdict has no details of failures, and may in rare cases be wrong.
+    """
 
     results: tuple[TestResult, ...]
     passing: frozenset[str]
     total: int
     failures: tuple[TestResult, ...]
     cancelled: bool = False
+    brief: bool = False
 
     @property
     def passed(self) -> int:
@@ -319,6 +331,8 @@ class Verifier:
         # How long a test takes that hangs now, nobody knows; what passes seldom takes seconds.
         times = [_UNKNOWN if r.outcome == "timeout" else r.seconds for r in known]
         self._limits = limits_for(bench.limits, times)
+        self._quick = quickest(self.goal, results)
+        self._base = baseline.source.encode(baseline.source.lines), self.tests
 
     @property
     def tests(self) -> tuple[str, ...]:
@@ -332,8 +346,8 @@ class Verifier:
     def judge(self, lines: Sequence[str], *, late: bool = False, hasty: bool = False) -> Verdict:
         """Run the tests with the function's lines changed to `lines`; `late`: past the deadline.
 
-        `hasty`: first the failing tests alone, with the quickest means; only if one is won all is
-        run as it should be, else the others count as passed.
+        `hasty`: first a few of the failing tests, with the quickest means; if none is won that is
+        all, and the verdict is brief, as it is if some are won. A repair is always judged in full.
         """
         try:
             data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
@@ -341,23 +355,28 @@ class Verifier:
             detail = f"the file's encoding cannot hold {error.object[error.start]!r}"
             return verdict([], self.tests, detail=detail)
         if hasty:
-            base = self._baseline.source
-            found = self._run(data, self.goal, late=late, base=base.encode(base.lines))
-            if not found.passed:
+            found = self._run(data, self._quick, late=late, swapped=True)
+            if not found.passed or found.cancelled:
                 return evolve(found, passing=frozenset(self.guards), total=len(self.tests))
+            if len(self.tests) > len(self._quick):
+                found = self._run(data, self.tests, late=late, swapped=True)
+            if not found.solved:
+                return found
         return self._run(data, self.tests, late=late)
 
     def _run(
-        self, data: bytes, tests: Sequence[str], *, late: bool, base: bytes | None = None
+        self, data: bytes, tests: Sequence[str], *, late: bool, swapped: bool = False
     ) -> Verdict:
         left = float("inf") if late else self._deadline - time.monotonic()
         if left <= 0:
             return verdict([], tests, status="cancelled")
         limits = evolve(self._limits, wall_seconds=min(self._limits.wall_seconds, left))
+        base = self._base if swapped else None
         run = self._bench.run(data, tests, limits=limits, base=base)
         over = run.status == "timeout" and limits != self._limits
         status = "cancelled" if over else run.status
-        return verdict(run.results, tests, detail=run.detail, status=status)
+        found = verdict(run.results, tests, detail=run.detail, status=status)
+        return evolve(found, brief=swapped)
 
     def suspicion(self, lines: Sequence[str]) -> dict[int, float]:
         """How suspect the lines of a candidate are (1-based, of `lines`), by running it traced."""
@@ -374,6 +393,16 @@ class Verifier:
         passed = {result.id for result in run.results if result.outcome == "passed"}
         before = (t for t, result in self._baseline.results.items() if result.outcome == "passed")
         return tuple(test for test in before if test not in passed)
+
+
+def quickest(goal: Sequence[str], results: Mapping[str, TestResult]) -> tuple[str, ...]:
+    """A few of the failing tests: of the quicker half some that lie apart, in their order."""
+    seconds = {test: results[test].seconds for test in goal if test in results}
+    half = sorted(goal, key=lambda test: seconds.get(test, 0.0))[: max(_QUICK, len(goal) // 2)]
+    inside = [test for test in goal if test in half]
+    if len(inside) <= _QUICK:
+        return tuple(inside)
+    return tuple(inside[n * len(inside) // _QUICK] for n in range(_QUICK))
 
 
 def _passes(test: str, known: Mapping[str, TestResult]) -> bool:

@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 
 from coe_lsp.execution.suite import Limits, Suite
-from coe_lsp.execution.worker import Worker
+from coe_lsp.execution.worker import Held, Worker
 
 MODULE = """
 import functools
@@ -136,6 +136,8 @@ def test_table():
     assert table() == 6
 """
 
+BASE = MODULE.encode()
+
 # What changes, to what, whether the candidate can be swapped in, and what it wins.
 CHANGES = [
     ("value + 2", "value + 1", True, {"test_decorated"}),
@@ -173,13 +175,17 @@ def worker(shelf, interpreter, sandbox):
         yield worker
 
 
+def held(*tests):
+    return Held(BASE, frozenset(tests))
+
+
 def wins(run):
     return {result.id.partition("::")[2] for result in run.results if result.outcome == "passed"}
 
 
 def test_a_swapped_candidate_does_what_a_fresh_import_of_it_does(worker):
-    base = MODULE.encode()
-    failing = [result.id for result in worker.run(base).failures]
+    failing = [result.id for result in worker.run(BASE).failures]
+    base = Held(BASE, frozenset(failing))
     assert len(failing) == 11
     for old, new, fits, won in CHANGES:
         assert MODULE.count(old) == 1, old
@@ -194,16 +200,19 @@ def test_a_swapped_candidate_does_what_a_fresh_import_of_it_does(worker):
             (r.id, r.outcome) for r in quick.results
         ]
     # Nothing of all that stayed behind.
-    assert wins(worker.run(base, failing, base=base)) == set()
+    assert wins(worker.run(BASE, failing, base=base)) == set()
 
 
 def test_a_selection_and_its_order_are_kept(worker):
-    base = MODULE.encode()
     chosen = ["test_shelf.py::test_table", "test_shelf.py::test_cached"]
-    assert worker.run(base, chosen, base=base).swapped
-    run = worker.run(base, chosen[1:], base=base)
+    base = held(*chosen)
+    assert worker.run(BASE, chosen, base=base).swapped
+    run = worker.run(BASE, chosen[1:], base=base)
     assert [result.id for result in run.results] == chosen[1:]
-    run = worker.run(base, [*chosen, "test_shelf.py::test_kind"][::-1], base=base)
+    chosen = ["test_shelf.py::test_kind", *chosen[::-1]]
+    assert not worker.run(BASE, chosen, base=base).swapped  # holds but two of them
+    run = worker.run(BASE, chosen, base=held(*chosen))
+    assert run.swapped
     assert [r.id.partition("::")[2] for r in run.results] == [
         "test_kind", "test_cached", "test_table",
     ]  # fmt: skip
@@ -222,10 +231,11 @@ def test_what_cannot_be_held_runs_the_ordinary_way(
     shelf, interpreter, sandbox, tmp_path, place, text
 ):
     (tmp_path / place).write_text(text + (tmp_path / place).read_text())
-    base = (tmp_path / "shelf.py").read_bytes()
+    source = (tmp_path / "shelf.py").read_bytes()
+    base = Held(source, frozenset({"test_shelf.py::test_cached"}))
     with Worker(shelf, interpreter, sandbox) as worker:
         for _ in range(2):
-            run = worker.run(base, ["test_shelf.py::test_cached"], base=base)
+            run = worker.run(source, ["test_shelf.py::test_cached"], base=base)
             assert run.status == "completed"
             assert run.failures
             assert not run.swapped
@@ -233,12 +243,10 @@ def test_what_cannot_be_held_runs_the_ordinary_way(
 
 def test_a_file_that_conftest_imports_can_be_held_too(shelf, interpreter, sandbox, tmp_path):
     (tmp_path / "conftest.py").write_text("import shelf\n")
-    base = MODULE.encode()
+    chosen = ["test_shelf.py::test_cached"]
     with Worker(shelf, interpreter, sandbox) as worker:
         worker.run()
-        run = worker.run(
-            base.replace(b"value * 3", b"value * 2"), ["test_shelf.py::test_cached"], base=base
-        )
+        run = worker.run(BASE.replace(b"value * 3", b"value * 2"), chosen, base=held(*chosen))
         assert run.swapped
         assert wins(run) == {"test_cached"}
 
@@ -252,38 +260,39 @@ def test_swapping_is_quicker(shelf, interpreter, sandbox, tmp_path):
         for n in range(100)
     )
     (tmp_path / "test_shelf.py").write_text(TESTS + many)
-    base, chosen = MODULE.encode(), ["test_shelf.py::test_cached"]
+    chosen = ["test_shelf.py::test_cached"]
+    base = held(*chosen)
     times: dict[bool, list[float]] = {True: [], False: []}
     with Worker(shelf, interpreter, sandbox) as worker:
         for _ in range(9):
             for swapped in (True, False):
                 started = time.perf_counter()
-                worker.run(base, chosen, base=base if swapped else None)
+                worker.run(BASE, chosen, base=base if swapped else None)
                 times[swapped].append(time.perf_counter() - started)
     assert statistics.median(times[True]) < 0.7 * statistics.median(times[False])
 
 
 def test_cancel_ends_a_swapped_candidate(worker):
-    base = MODULE.encode()
     chosen = ["test_shelf.py::test_table"]
-    assert worker.run(base, chosen, base=base).swapped
-    hanging = base.replace(b"return sum(TABLE)", b"import time; time.sleep(60)")
+    base = held(*chosen)
+    assert worker.run(BASE, chosen, base=base).swapped
+    hanging = BASE.replace(b"return sum(TABLE)", b"import time; time.sleep(60)")
     limits = Limits(wall_seconds=60, test_seconds=60)
     threading.Timer(0.5, worker.cancel).start()
     started = time.monotonic()
     run = worker.run(hanging, chosen, base=base, limits=limits)
     assert run.status == "cancelled"
     assert time.monotonic() - started < 5
-    assert worker.run(base, chosen, base=base).swapped
+    assert worker.run(BASE, chosen, base=base).swapped
 
 
 def test_no_process_of_a_swapped_candidate_survives(worker):
-    base = MODULE.encode()
     chosen = ["test_shelf.py::test_table"]
-    assert worker.run(base, chosen, base=base).swapped
+    base = held(*chosen)
+    assert worker.run(BASE, chosen, base=base).swapped
     mark = f"coe-survivor-{os.getpid()}"
     loop = f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 600; echo {mark}'], start_new_session=True)"
-    run = worker.run(base.replace(b"return sum(TABLE)", loop.encode()), chosen, base=base)
+    run = worker.run(BASE.replace(b"return sum(TABLE)", loop.encode()), chosen, base=base)
     assert run.swapped
     assert run.failures
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
