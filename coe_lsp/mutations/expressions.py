@@ -1,4 +1,4 @@
-"""Edits inside expressions: operators, constants, names, arguments, slices, calls.
+"""Edits inside expressions: operators, constants, names, conditions (`calls` has the rest).
 
 Weights are logs of rough frequencies of such mistakes in people's code, set by hand.
 """
@@ -11,14 +11,15 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from coe_lsp.mutations.program import Edit, Program
+from coe_lsp.mutations.calls import call, subscript
+from coe_lsp.mutations.program import Edit, Program, put
 from coe_lsp.mutations.scope import Scope
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, tuple[tuple[str, float], ...]]] = {
-    ast.Lt: ("<", (("<=", 0.0), (">", -0.3), (">=", -1.0), ("!=", -2.0), ("==", -2.0))),
-    ast.LtE: ("<=", (("<", 0.0), (">=", -0.3), (">", -1.0), ("==", -2.0), ("!=", -2.5))),
-    ast.Gt: (">", ((">=", 0.0), ("<", -0.3), ("<=", -1.0), ("!=", -2.0), ("==", -2.0))),
-    ast.GtE: (">=", ((">", 0.0), ("<=", -0.3), ("<", -1.0), ("==", -2.0), ("!=", -2.5))),
+    ast.Lt: ("<", (("<=", 0.0), (">", -0.3), (">=", -0.4), ("!=", -1.5), ("==", -1.5))),
+    ast.LtE: ("<=", (("<", 0.0), (">=", -0.3), (">", -0.4), ("==", -1.5), ("!=", -2.0))),
+    ast.Gt: (">", ((">=", 0.0), ("<", -0.3), ("<=", -0.4), ("!=", -1.5), ("==", -1.5))),
+    ast.GtE: (">=", ((">", 0.0), ("<=", -0.3), ("<", -0.4), ("==", -1.5), ("!=", -2.0))),
     ast.Eq: ("==", (("!=", 0.0), ("<=", -1.0), (">=", -1.0), ("<", -1.5), (">", -1.5),
                     (" in ", -2.5))),
     ast.NotEq: ("!=", (("==", 0.0), ("<", -1.5), (">", -1.5), ("<=", -2.0), (">=", -2.0))),
@@ -96,6 +97,8 @@ _WRAPPERS = ("abs", "len", "int", "str", "sorted", "list", "set", "sum", "max", 
 _METHODS = ("lower()", "upper()", "strip()", "copy()", "split()", "items()", "keys()", "values()")
 _COMBINED = 12
 _BUILTINS = frozenset(dir(builtins))
+# What methods call themselves: seldom mistaken for something else.
+_OWN = frozenset({"self", "cls"})
 
 
 def expression_edits(program: Program, scope: Scope) -> Iterator[Edit]:
@@ -117,19 +120,15 @@ def expression_edits(program: Program, scope: Scope) -> Iterator[Edit]:
             case ast.Attribute():
                 yield from _attribute(program, node, scope)
             case ast.Call():
-                yield from _call(program, node)
+                yield from call(program, node)
             case ast.Subscript():
-                yield from _subscript(program, node)
+                yield from subscript(program, node)
             case ast.IfExp():
                 yield from _conditional(program, node)
             case _:
                 pass
         if not isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del)):
             yield from _around(program, node, scope)
-
-
-def _put(program: Program, node: ast.expr, new: str, kind: str, weight: float) -> Edit:
-    return Edit(*program.span(node), new, kind, weight)
 
 
 def _operator(program: Program, before: int, after: int, pattern: str) -> tuple[int, int] | None:
@@ -155,8 +154,12 @@ def _comparison(program: Program, node: ast.Compare) -> Iterator[Edit]:
     if len(node.ops) == 1:
         for side in (node.left, first):
             if not _is_number(side):
-                yield _put(program, side, program.atom(side) + " + 1", "off by one", -1.8)
-                yield _put(program, side, program.atom(side) + " - 1", "off by one", -1.8)
+                yield put(program, side, program.atom(side) + " + 1", "off by one", -1.8)
+                yield put(program, side, program.atom(side) + " - 1", "off by one", -1.8)
+
+
+def _is_plain_comparison(node: ast.expr) -> bool:
+    return isinstance(node, ast.Compare) and len(node.ops) == 1
 
 
 def _is_number(node: ast.expr) -> bool:
@@ -173,11 +176,11 @@ def _arithmetic(program: Program, node: ast.BinOp) -> Iterator[Edit]:
         for other, weight in _NEAR[text].items():
             yield Edit(*place, other, "arithmetic", weight - 0.2)
     # One operand too many.
-    yield _put(program, node, program.fitting(node.left, node), "missing operator", -1.0)
-    yield _put(program, node, program.fitting(node.right, node), "missing operator", -1.5)
+    yield put(program, node, program.fitting(node.left, node), "missing operator", -1.0)
+    yield put(program, node, program.fitting(node.right, node), "missing operator", -1.5)
     if text in ("-", "/", "//", "%", "**", "<<", ">>") or isinstance(node.left, ast.Constant):
         swapped = f"{program.atom(node.right)} {text} {program.atom(node.left)}"
-        yield _put(program, node, swapped, "swapped operands", -0.8)
+        yield put(program, node, swapped, "swapped operands", -0.8)
     # a + b * c as (a + b) * c
     for inner, first in ((node.left, True), (node.right, False)):
         if isinstance(inner, ast.BinOp) and (symbol := _ARITHMETIC.get(type(inner.op))):
@@ -186,7 +189,7 @@ def _arithmetic(program: Program, node: ast.BinOp) -> Iterator[Edit]:
             regrouped = f"{a} {symbol} ({b} {text} {other})" if first else (
                 f"({other} {text} {a}) {symbol} {b}")  # fmt: skip
             new = regrouped if program.roomy(node) else f"({regrouped})"
-            yield _put(program, node, new, "precedence", -1.6)
+            yield put(program, node, new, "precedence", -1.6)
 
 
 def _boolean(program: Program, node: ast.BoolOp) -> Iterator[Edit]:
@@ -201,56 +204,56 @@ def _boolean(program: Program, node: ast.BoolOp) -> Iterator[Edit]:
         kept = [program.atom(value) for n, value in enumerate(values) if n != index]
         new = f" {text} ".join(kept)
         whole = new if len(kept) == 1 or program.roomy(node) else f"({new})"
-        yield _put(program, node, whole, "missing condition", -0.9)
+        yield put(program, node, whole, "missing condition", -0.9)
 
 
 def _unary(program: Program, node: ast.UnaryOp) -> Iterator[Edit]:
     weight = 0.2 if isinstance(node.op, ast.Not) else -0.5
-    yield _put(program, node, program.fitting(node.operand, node), "negation", weight)
+    yield put(program, node, program.fitting(node.operand, node), "negation", weight)
 
 
 def _constant(program: Program, node: ast.Constant, scope: Scope) -> Iterator[Edit]:
     value = node.value
     seen: set[str] = {program.source(node)}
 
-    def put(new: str, weight: float) -> Iterator[Edit]:
+    def to(new: str, weight: float) -> Iterator[Edit]:
         if new not in seen:
             seen.add(new)
-            yield _put(program, node, new, "constant", weight)
+            yield put(program, node, new, "constant", weight)
 
     if isinstance(value, bool):
-        yield from put(str(not value), 0.2)
-        yield from put("None", -2.0)
+        yield from to(str(not value), 0.2)
+        yield from to("None", -2.0)
     elif isinstance(value, (int, float)):
         one = 1 if isinstance(value, int) else 1.0
         for number, weight in ((value + one, 0.0), (value - one, 0.0)):
-            yield from put(_literal(number, program.roomy(node)), weight)
+            yield from to(_literal(number, program.roomy(node)), weight)
         for text, weight in (("0", -0.5), ("1", -0.5), ("2", -1.0), ("-1", -1.5)):
-            yield from put(text if text != "-1" or program.roomy(node) else "(-1)", weight)
+            yield from to(text if text != "-1" or program.roomy(node) else "(-1)", weight)
+        for other in scope.numbers:  # of the function itself
+            yield from to(other, -0.7)
         for number in (value * 10, value * 2, value // 2, value // 10, value - 2, value + 2):
-            yield from put(_literal(number, program.roomy(node)), -2.2)
+            yield from to(_literal(number, program.roomy(node)), -1.8)
         for text in ("10", "3", "100", "float('inf')", "float('-inf')", "None"):
-            yield from put(text, -3.0)
-        for other in scope.numbers:
-            yield from put(other, -1.2)
+            yield from to(text, -3.0)
         for name in scope.variables:
-            yield from put(name, -2.0)
+            yield from to(name, -2.0)
     elif isinstance(value, str):
         for other in scope.strings:
-            yield from put(other, -0.8)
+            yield from to(other, -0.8)
         for changed, weight in (
             ("", -1.0), (" ", -1.0), (value.strip(), -1.0), (value.lower(), -1.5),
             (value.upper(), -1.5), (value[::-1], -1.5), (value + " ", -2.0), (" " + value, -2.0),
             (value[:-1], -1.8), (value[1:], -1.8), (", ", -3.0), (",", -3.0), ("\n", -3.0),
             ("0", -3.0), ("1", -3.0), ("-", -3.5),
         ):  # fmt: skip
-            yield from put(repr(changed), weight)
+            yield from to(repr(changed), weight)
     elif value is None:
         for text, weight in (("False", -0.5), ("True", -1.0), ("0", -0.7), ("[]", -0.7),
                              ("''", -1.0), ("{}", -1.5), ("-1", -1.5), ("1", -2.0)):  # fmt: skip
-            yield from put(text, weight)
+            yield from to(text, weight)
         for name in scope.variables:
-            yield from put(name, -1.5)
+            yield from to(name, -1.5)
 
 
 def _literal(number: float, roomy: bool) -> str:
@@ -260,27 +263,46 @@ def _literal(number: float, roomy: bool) -> str:
 def _name(program: Program, node: ast.Name, scope: Scope) -> Iterator[Edit]:
     parent = program.parents.get(node)
     called = isinstance(parent, ast.Call) and node is parent.func
-    for other in alike(node.id):
-        yield _put(program, node, other, "name", 0.0)
+    if node.id not in scope.variables:
+        for other in alike(node.id):
+            yield put(program, node, other, "name", 0.0)
     if called:
         for other in scope.functions:
             if other != node.id:
-                yield _put(program, node, other, "name", -1.0)
+                yield put(program, node, other, "name", -1.0)
         if node.id not in scope.known and node.id not in _BUILTINS:
             for other in scope.close(node.id):
-                yield _put(program, node, other, "name", 1.0)
+                yield put(program, node, other, "name", 1.0)
         return
     unknown = node.id not in scope.known and node.id not in _BUILTINS
     stored = isinstance(node.ctx, ast.Store)
+    if node.id in _OWN and isinstance(parent, ast.Attribute):
+        return
+    twins = _twins(parent, node)
     for other in scope.close(node.id) if unknown else ():
-        yield _put(program, node, other, "variable", 1.5)
+        yield put(program, node, other, "variable", 1.5)
     for other in scope.variables:
         if other != node.id:
             weight = -1.6 if stored else (0.5 if unknown else -0.4)
-            yield _put(program, node, other, "variable", weight)
+            weight -= 2.0 if other in twins else 0.0
+            yield put(program, node, other, "variable", weight)
     if not stored and not isinstance(parent, ast.Attribute):
         for text in ("0", "1", "None", "True", "False"):
-            yield _put(program, node, text, "variable", -3.2)
+            yield put(program, node, text, "variable", -3.2)
+
+
+def _twins(parent: ast.AST | None, node: ast.Name) -> set[str]:
+    """Names that would make both sides of an operator the same."""
+    match parent:
+        case ast.Compare():
+            sides = [parent.left, *parent.comparators]
+        case ast.BinOp():
+            sides = [parent.left, parent.right]
+        case ast.Assign():
+            sides = [*parent.targets, parent.value]
+        case _:
+            sides = []
+    return {side.id for side in sides if isinstance(side, ast.Name) and side is not node}
 
 
 def alike(name: str) -> list[str]:
@@ -298,143 +320,22 @@ def _attribute(program: Program, node: ast.Attribute, scope: Scope) -> Iterator[
     if program.between(start, end) != node.attr:
         return
     seen = {node.attr}
-    for other in alike(node.attr):
-        seen.add(other)
-        yield Edit(start, end, other, "name", 0.0)
+    parent = program.parents.get(node)
+    if isinstance(parent, ast.Call) and node is parent.func:
+        for other in alike(node.attr):
+            seen.add(other)
+            yield Edit(start, end, other, "name", 0.0)
     for other in scope.attributes:
         if other not in seen:
             yield Edit(start, end, other, "attribute", -1.0)
 
 
-def _call(program: Program, node: ast.Call) -> Iterator[Edit]:
-    args = node.args
-    plain = not any(isinstance(arg, ast.Starred) for arg in args)
-    spans = [program.span(arg) for arg in args]
-    if plain:
-        for i in range(len(args)):
-            for j in range(i + 1, len(args)):
-                middle = program.between(spans[i][1], spans[j][0])
-                new = program.source(args[j]) + middle + program.source(args[i])
-                weight = 0.0 if j == i + 1 else -0.7
-                yield Edit(spans[i][0], spans[j][1], new, "swapped arguments", weight)
-        for i in range(len(args)):
-            if len(args) > 1:
-                start, end = (spans[i - 1][1], spans[i][1]) if i else (spans[0][0], spans[1][0])
-                gap = program.between(spans[i - 1][1], spans[i][0]) if i else (
-                    program.between(spans[0][1], end))  # fmt: skip
-                if gap.strip() == ",":  # and no parentheses of the arguments
-                    yield Edit(start, end, "", "missing argument", -1.0)
-    if isinstance(node.func, ast.Name):
-        for arg in args:
-            if not isinstance(arg, ast.Starred):
-                new = program.fitting(arg, node)
-                yield _put(program, node, new, "missing call", -0.8 if len(args) == 1 else -1.8)
-        if node.func.id == "range" and plain and not node.keywords:
-            yield from _range(program, node)
-        if node.func.id == "sorted":
-            yield from _reverse(program, node)
-    elif isinstance(node.func, ast.Attribute):
-        yield _put(program, node, program.source(node.func.value), "missing call", -0.8)
-        if node.func.attr == "sort":
-            yield from _reverse(program, node)
-    for keyword in node.keywords:
-        if keyword.arg is not None:
-            start, end = program.span(keyword)
-            before = program.data[:start].rstrip()
-            start = len(before) - 1 if before.endswith(b",") else start
-            yield Edit(start, end, "", "missing argument", -0.6)
-
-
-def _range(program: Program, node: ast.Call) -> Iterator[Edit]:
-    args = [program.source(arg) for arg in node.args]
-    head = "range("
-    changes: list[tuple[str, float]] = []
-    match args:
-        case [stop]:
-            changes = [(f"1, {stop}", -0.5), (f"1, {stop} + 1", -0.3), (f"2, {stop}", -1.5),
-                       (f"{stop} - 1, -1, -1", -2.0), (f"0, {stop}, 2", -2.0)]  # fmt: skip
-        case [start, stop]:
-            changes = [(stop, -0.8), (f"{start}, {stop}, 2", -2.0), (f"{start}, {stop}, -1", -1.0)]
-        case [start, stop, step]:
-            changes = [(f"{start}, {stop}", -0.8), (f"{start}, {stop}, -{step}", -1.5)]
-        case _:
-            pass
-    for new, weight in changes:
-        yield _put(program, node, f"{head}{new})", "range", weight)
-
-
-def _reverse(program: Program, node: ast.Call) -> Iterator[Edit]:
-    if any(keyword.arg == "reverse" for keyword in node.keywords):
-        return
-    end = program.span(node)[1] - 1
-    inside = ", reverse=True" if node.args or node.keywords else "reverse=True"
-    yield Edit(end, end, inside, "order", -0.6)
-
-
-def _subscript(program: Program, node: ast.Subscript) -> Iterator[Edit]:
-    index = node.slice
-    whole, value = program.span(node), program.source(node.value)
-    if isinstance(index, ast.Slice):
-        yield from _slice(program, index)
-        if isinstance(node.ctx, ast.Load):
-            yield Edit(*whole, value, "slice", -0.8)
-        return
-    if isinstance(index, ast.Tuple):
-        parts = [program.source(part) for part in index.elts]
-        yield _put(program, index, ", ".join(reversed(parts)), "swapped arguments", -0.5)
-        return
-    if isinstance(index, ast.Constant) and isinstance(index.value, str):
-        return
-    text = program.source(index)
-    for new, weight in ((f"{program.atom(index)} + 1", -0.5), (f"{program.atom(index)} - 1", -0.5),
-                        (f"-{program.atom(index)}", -1.5), ("0", -1.2), ("-1", -1.2)):  # fmt: skip
-        if new != text:
-            yield _put(program, index, new, "off by one", weight)
-    if isinstance(node.ctx, ast.Load):
-        for new, weight in ((f":{text}", -1.5), (f"{text}:", -1.5)):
-            yield _put(program, index, new, "slice", weight)
-        yield Edit(*whole, value, "missing index", -1.5)
-
-
-def _slice(program: Program, node: ast.Slice) -> Iterator[Edit]:
-    start, end = _slice_span(program, node)
-    lower = program.source(node.lower) if node.lower else ""
-    upper = program.source(node.upper) if node.upper else ""
-    step = program.source(node.step) if node.step else ""
-    low = program.atom(node.lower) if node.lower else ""
-    up = program.atom(node.upper) if node.upper else ""
-    changes = [
-        ("", upper, step, -0.7), (lower, "", step, -0.7), (lower, upper, "", -0.7),
-        (upper, lower, step, -1.0), (lower, upper, "-1", -0.6), (lower, upper, "2", -2.0),
-        (f"{low} + 1" if low else "1", upper, step, -0.5), (f"{low} - 1", upper, step, -1.0),
-        (lower, f"{up} + 1", step, -0.4), (lower, f"{up} - 1" if up else "-1", step, -0.5),
-        (lower, f"-{up}", step, -1.2), (f"-{low}", upper, step, -1.2),
-        (f"{low} + 1" if low else "1", f"{up} + 1", step, -1.5),
-    ]  # fmt: skip
-    old = (lower, upper, step)
-    for a, b, c, weight in changes:
-        if (a, b, c) == old or "- 1" in (a.strip(), b.strip()) or a.strip() in ("- 1", "-"):
-            continue
-        if b.strip() in ("+ 1", "-"):
-            continue
-        yield Edit(start, end, f"{a}:{b}" + (f":{c}" if c else ""), "slice", weight)
-
-
-def _slice_span(program: Program, node: ast.Slice) -> tuple[int, int]:
-    owner = program.parents[node]
-    assert isinstance(owner, ast.Subscript)
-    end = program.span(owner)[1] - 1
-    start = program.span(owner.value)[1]
-    gap = program.between(start, end)
-    return start + len(gap[: gap.index("[") + 1].encode()), end
-
-
 def _conditional(program: Program, node: ast.IfExp) -> Iterator[Edit]:
     body, test, other = (program.atom(part) for part in (node.body, node.test, node.orelse))
     swapped = f"{other} if {test} else {body}"
-    yield _put(program, node, swapped if program.roomy(node) else f"({swapped})", "boolean", -0.2)
+    yield put(program, node, swapped if program.roomy(node) else f"({swapped})", "boolean", -0.2)
     for part in (node.body, node.orelse):
-        yield _put(program, node, program.fitting(part, node), "missing condition", -1.5)
+        yield put(program, node, program.fitting(part, node), "missing condition", -1.5)
 
 
 def _around(program: Program, node: ast.expr, scope: Scope) -> Iterator[Edit]:
@@ -454,44 +355,45 @@ def _around(program: Program, node: ast.expr, scope: Scope) -> Iterator[Edit]:
     extra = -0.8 if isinstance(parent, ast.Return) else -1.4
     if loose:
         for new in (f"{atom} + 1", f"{atom} - 1"):
-            yield _put(program, node, new, "off by one", extra)
+            yield put(program, node, new, "off by one", extra)
         for new in (f"{atom} * 2", f"{atom} // 2", f"-{atom}", f"not {atom}", f"{atom} % 10"):
-            yield _put(program, node, new, "missing operator", extra - 1.2)
+            yield put(program, node, new, "missing operator", extra - 1.2)
         for name in scope.variables[:_COMBINED]:
             if name != text:
                 for operator in ("+", "-", "*"):
                     new = f"{atom} {operator} {name}"
-                    yield _put(program, node, new, "missing operator", extra - 1.8)
+                    yield put(program, node, new, "missing operator", extra - 1.8)
     for name in _WRAPPERS:
-        yield _put(program, node, f"{name}({text})", "missing call", extra - 1.0)
+        yield put(program, node, f"{name}({text})", "missing call", extra - 1.0)
     for method in _METHODS:
-        yield _put(program, node, f"{atom}.{method}", "missing call", extra - 2.0)
-    yield _put(program, node, f"{atom}[::-1]", "slice", extra - 1.2)
+        yield put(program, node, f"{atom}.{method}", "missing call", extra - 2.0)
+    yield put(program, node, f"{atom}[::-1]", "slice", extra - 1.2)
     if isinstance(node, (ast.Name, ast.Attribute, ast.Call)):
         for index in ("[0]", "[-1]", "[1]", "[1:]", "[:-1]"):
-            yield _put(program, node, atom + index, "missing index", extra - 1.6)
+            yield put(program, node, atom + index, "missing index", extra - 1.6)
     if loose:
         for other in scope.pieces:
             if other != text:
-                yield _put(program, node, other, "other expression", extra - 1.2)
+                yield put(program, node, other, "other expression", extra - 1.2)
 
 
 def _condition(program: Program, node: ast.expr, scope: Scope) -> Iterator[Edit]:
     text, atom = program.source(node), program.atom(node)
-    if not isinstance(node, ast.UnaryOp):
-        yield _put(program, node, f"not {atom}", "negation", -0.5)
+    # A plain comparison has an operator that says the opposite.
+    if not isinstance(node, ast.UnaryOp) and not _is_plain_comparison(node):
+        yield put(program, node, f"not {atom}", "negation", -0.5)
     if isinstance(node, ast.BoolOp):
         text = f"({text})"
     for other in scope.conditions:
         if other != program.source(node):
-            yield _put(program, node, other, "other expression", -1.5)
-            yield _put(program, node, f"{text} and {other}", "missing condition", -1.8)
-            yield _put(program, node, f"{text} or {other}", "missing condition", -1.8)
+            yield put(program, node, other, "other expression", -1.5)
+            yield put(program, node, f"{text} and {other}", "missing condition", -1.8)
+            yield put(program, node, f"{text} or {other}", "missing condition", -1.8)
     for name in scope.variables:
         if name != text:
-            yield _put(program, node, f"{text} and {name}", "missing condition", -2.6)
-            yield _put(program, node, f"{text} or not {name}", "missing condition", -2.8)
+            yield put(program, node, f"{text} and {name}", "missing condition", -2.6)
+            yield put(program, node, f"{text} or not {name}", "missing condition", -2.8)
     if isinstance(program.parents.get(node), ast.IfExp):
         return
     for constant in ("True", "False"):
-        yield _put(program, node, constant, "missing condition", -3.0)
+        yield put(program, node, constant, "missing condition", -3.0)

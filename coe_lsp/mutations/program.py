@@ -153,3 +153,8 @@ def _expressions(node: ast.AST) -> Iterator[ast.expr]:
                 continue
             if isinstance(child, ast.AST):
                 yield from _expressions(child)
+
+
+def put(program: Program, node: ast.expr, new: str, kind: str, weight: float) -> Edit:
+    """The edit that puts `new` in place of an expression."""
+    return Edit(*program.span(node), new, kind, weight)

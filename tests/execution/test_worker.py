@@ -282,3 +282,10 @@ def test_a_run_ends_after_so_many_failures(
     assert run.seconds < 3
     # And the worker is none the worse for it.
     assert worker.run(b"def one(): 1\ndef two(): 1\ndef three(): 1\n").passed == 3
+
+
+def test_a_bracket_in_the_project_s_path_is_no_parameter(clamp_project, tmp_path, worker_for):
+    root = tmp_path / "my [x] project"
+    clamp_project.rename(root)
+    run = worker_for(clamp_suite(root)).run(select=["tests/test_ranges.py::test_high"])
+    assert outcomes(run) == {"test_high": "failed"}

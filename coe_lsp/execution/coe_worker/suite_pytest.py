@@ -99,11 +99,18 @@ class _Plugin:
         else:
             child.own_streams()
         if child.select is not None:
-            config.args[:] = [self._absolute(test) for test in child.select]
+            start = str(config.invocation_params.dir)
+            config.args[:] = [self._argument(test, start) for test in child.select]
 
-    def _absolute(self, test: str) -> str:
+    def _argument(self, test: str, start: str) -> str:
+        # Relative, since pytest takes a bracket in the project's own path for a parameter's.
         path, separator, rest = test.partition("::")
-        return os.path.join(self._root, path) + separator + rest
+        path = os.path.join(self._root, path)
+        try:
+            path = os.path.relpath(path, start)
+        except ValueError:  # another drive
+            pass
+        return path + separator + rest
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed and self.child is not None:
