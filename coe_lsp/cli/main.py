@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="check what a repair needs on this machine")
     doctor.add_argument("--python", metavar="INTERPRETER")
-    doctor.add_argument("--model", metavar="NAME|PATH")
+    doctor.add_argument("--model", metavar="NAME|PATH|none")
 
     serve = commands.add_parser("serve", help="the language server, on standard input and output")
     serve.add_argument("--tcp", type=int, metavar="PORT", help="on a local port, for debugging")
@@ -96,7 +96,9 @@ def _add_test_options(command: argparse.ArgumentParser) -> None:
 
 
 def _add_model_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", metavar="NAME|PATH", help="a name, a GGUF, REPO:FILE or none")
+    command.add_argument(
+        "--model", metavar="NAME|PATH|none", help="a name, a GGUF, REPO:FILE or none"
+    )
     command.add_argument(
         "--adapter", metavar="PATH|none", help="a LoRA adapter; default: the one shipped, if any"
     )

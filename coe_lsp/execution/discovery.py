@@ -8,6 +8,7 @@ count too. Which of these tests really reach a function is known only after a ru
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -89,12 +90,26 @@ def _test_suite(path: Path, root: Path, interpreter: Interpreter, args: tuple[st
     if interpreter.has_pytest:
         return Suite("pytest", root, path, args)
     for arg in args:
-        if "pytest" in _imports(root / arg.partition("::")[0], root):
+        file = root / arg.partition("::")[0]
+        if "pytest" in _imports(file, root) or _configures_pytest(file, root):
             raise DiscoveryError(
                 f"{arg} needs pytest, which {interpreter.executable} does not have: install it "
                 "there, or name another interpreter with --python (editors: coe.python)."
             )
     return Suite("unittest", root, path, args)
+
+
+def _configures_pytest(file: Path, root: Path) -> bool:
+    """Whether unittest would not do, since the project sets pytest up for its tests."""
+    if any((folder / "conftest.py").exists() for folder in {root, file.parent}):
+        return True
+    if (root / "pytest.ini").exists():
+        return True
+    for name, section in (("pyproject.toml", "[tool.pytest"), ("setup.cfg", "[tool:pytest]")):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if section in (root / name).read_text(encoding="utf-8"):
+                return True
+    return False
 
 
 def is_test_file(path: Path) -> bool:

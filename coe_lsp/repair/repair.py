@@ -146,7 +146,11 @@ class Repair:
             name = named.name if named else None
             return Outcome("already_passing", file, name, before=before, after=before,
                            message="All tests pass; there is nothing to repair.")  # fmt: skip
-        targets = [named] if named else baseline.suspects()[: len(_SHARES)]
+        suspects = baseline.suspects()
+        if named and suspects and not baseline.concerns(named):
+            names = ", ".join(function.name for function in suspects[:3])
+            raise CoeError(f"No failing test runs {named.name}; those that fail run {names}.")
+        targets = [named] if named else suspects[: len(_SHARES)]
         if not targets:
             raise CoeError(
                 f"The failing tests do not run any function of {file}: "
@@ -242,7 +246,11 @@ class Repair:
             if outcome.chain:
                 return outcome  # the most suspect function's best chain tells more
             chain = _chain(found.closest.commands, lines, verifier)
-            message = "Cancelled." if self._cancelled.is_set() else "No repair was found in time."
+            message = "No repair was found in time."
+            if self._cancelled.is_set():
+                message = "Cancelled."
+            elif found.exhausted:
+                message = "No repair was found, and nothing is left to try."
             return evolve(outcome, chain=chain, message=message)
         source = baseline.source
         shown = tuple(

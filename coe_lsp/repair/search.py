@@ -104,7 +104,8 @@ class Step:
 class Found:
     """What came of it: the repairs, best first, and the chain that came closest.
 
-    `tested` counts different programs, `model_seconds` the time the model was at work.
+    `tested` counts different programs, `model_seconds` the time the model was at work. A search is
+    `exhausted` if it ended because nothing was left to try.
     """
 
     patches: tuple[Patch, ...]
@@ -112,6 +113,7 @@ class Found:
     tested: int
     model_seconds: float
     seconds_to_first: float | None
+    exhausted: bool
 
 
 class Search:
@@ -164,6 +166,7 @@ class Search:
         #: Why the model could not be asked, if so.
         self.problem: ContextError | None = None
         self._stuck = False
+        self._exhausted = False
         code = [number for number, line in enumerate(pad.lines, 1) if line.strip()]
         code.sort(key=lambda number: -suspicion.get(number, 0.0))
         self._focus = [number for number in code if number in suspicion] or code
@@ -196,6 +199,7 @@ class Search:
                 self._model_seconds += time.monotonic() - started
             self._collect(_MUTANTS_A_STEP)
             if (self._loaded is None or self._stuck) and not self._pending and self._tester.idle:
+                self._exhausted = True
                 break
 
     @property
@@ -215,6 +219,7 @@ class Search:
             self._tester.attempts,
             self._model_seconds,
             self._found_at[0] if self._found_at else None,
+            self._exhausted,
         )
 
     def _over(self) -> bool:

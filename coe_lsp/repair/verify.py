@@ -193,6 +193,12 @@ class Baseline:
         named = {result.line for result in self.failing if result.line is not None}
         return [f for f in reversed(functions) if any(f.first <= n <= f.last for n in named)]
 
+    def concerns(self, function: Function) -> bool:
+        """Whether a failing test runs the function, or may do so unseen."""
+        return any(
+            test.id not in self.lines or self._runs(test.id, function) for test in self.failing
+        )
+
     def goal(self, function: Function) -> tuple[str, ...]:
         """The failing tests that a repair of the function must make pass.
 

@@ -1,5 +1,6 @@
 """The worker on ordinary projects: each kind of suite, candidates, coverage, stages, cancelling."""
 
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -285,7 +286,6 @@ def test_a_run_ends_after_so_many_failures(
 
 
 def test_a_bracket_in_the_project_s_path_is_no_parameter(clamp_project, tmp_path, worker_for):
-    root = tmp_path / "my [x] project"
-    clamp_project.rename(root)
+    root = shutil.copytree(clamp_project, tmp_path / "my [x] project")
     run = worker_for(clamp_suite(root)).run(select=["tests/test_ranges.py::test_high"])
     assert outcomes(run) == {"test_high": "failed"}

@@ -174,6 +174,25 @@ def test_bad_requests(clamp_project, request_, message):
         repair(clamp_project / "ranges.py", Scripted(), **request_)
 
 
+def test_a_function_that_no_failing_test_runs_is_refused(write):
+    write("pyproject.toml", "")
+    path = write("mod.py", "def one():\n    return 2\n\n\ndef two():\n    return 2\n")
+    write(
+        "test_mod.py",
+        """
+        from mod import one, two
+
+        def test_one():
+            assert one() == 1
+
+        def test_two():
+            assert two() == 2
+        """,
+    )
+    with pytest.raises(CoeError, match=r"No failing test runs two; those that fail run one\."):
+        repair(path, Scripted(), function="two")
+
+
 def test_no_tests_and_no_file(write, tmp_path):
     write("pyproject.toml", "")
     lonely = write("lonely.py", "def f():\n    return 1\n")

@@ -289,4 +289,5 @@ def test_a_search_that_has_tried_everything_ends(write, tmp_path):
     outcome, steps = run(path, SearchSettings())
     assert outcome.status == "failed"
     assert outcome.seconds.total < 25
+    assert outcome.message == "No repair was found, and nothing is left to try."
     assert 0 < outcome.attempts <= len(steps)
