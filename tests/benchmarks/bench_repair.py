@@ -6,12 +6,15 @@ Each task is repaired as a user would: a file, its tests as statements, nothing 
 `demo` in place of a file stands for the bugs of the demo project. Arms are run one after the other
 for each task, so that a busy machine is busy for all of them. `--visible 0.33` shows the repair only
 the first third of the tests and reports how many repairs pass the others, too. Results are written
-after each task, and a second call goes on where the first one ended.
+after each task, and a second call goes on where the first one ended. The arm `afternoon` is the loop
+that one would write in an afternoon (`afternoon.py`); `busy` is the share of the time in which the
+model decodes, from when it is asked first until the end. With matplotlib a plot is drawn as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import math
 import random
@@ -23,12 +26,17 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
+import afternoon
+from attrs import evolve
+
 import coe_lsp
 from coe_lsp.cli.progress import BarProgress
 from coe_lsp.execution.interpreter import probe
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.execution.worker import Worker
+from coe_lsp.models.download import ensure
+from coe_lsp.models.registry import resolve
 from coe_lsp.repair.loading import LoadedModel, ModelOptions
 from coe_lsp.repair.repair import Repair, Request
 from coe_lsp.repair.search import SearchSettings
@@ -46,8 +54,33 @@ ARMS = {
     "no best-first": SearchSettings(best_first=False),
     "no deduplication": SearchSettings(deduplicate=False),
     "no suspicion": SearchSettings(suspicion=False),
+    "afternoon": ALL,  # with a model of its own
 }
-WITHOUT_MODEL = {"mutations"}
+WITHOUT_MODEL = {"mutations", "afternoon"}
+
+
+class Timed:
+    """A policy, with how long it was at work between its first call and the end of its last."""
+
+    def __init__(self, policy):
+        self._policy = policy
+        self.first = self.last = None
+        self.busy = 0.0
+
+    def __getattr__(self, name):
+        method = getattr(self._policy, name)
+        if name not in ("read", "ask", "step", "prefer", "likelihoods"):
+            return method
+
+        def timed(*args):
+            began = time.monotonic()
+            self.first = self.first or began
+            result = method(*args)
+            self.last = time.monotonic()
+            self.busy += self.last - began
+            return result
+
+        return timed
 
 
 class Quiet:
@@ -79,8 +112,8 @@ def load(names, count, seed):
     return tasks
 
 
-def repair(task, search, loaded, budget, visible, folder):
-    """One repair: its outcome, seconds, and whether all tests pass with it (None: none found)."""
+def prepare(task, visible, folder):
+    """Write the task's files: the file to repair, the function (None: any), and its tests."""
     if "target" in task:
         shutil.copytree(Path(coe_lsp.__file__).parent / "demo" / "project", folder / "project")
         name, _, function = task["target"].partition("::")
@@ -92,6 +125,12 @@ def repair(task, search, loaded, budget, visible, folder):
         path.write_text(setup + task["code"].rstrip() + "\n")
         tests = task["tests"]
         statements = tuple(tests[: max(1, math.ceil(len(tests) * visible))])
+    return path, function, statements
+
+
+def repair(task, search, loaded, budget, visible, folder):
+    """One repair: its outcome, seconds, and whether all tests pass with it (None: none found)."""
+    path, function, statements = prepare(task, visible, folder)
     request = Request(
         path, function, tests=statements, budget=budget, samples=search.samples, search=search
     )
@@ -102,6 +141,26 @@ def repair(task, search, loaded, budget, visible, folder):
     if outcome.status == "repaired" and "target" not in task:
         hidden = passes(outcome.new_source, task, folder, path)
     return outcome, seconds, hidden
+
+
+def by_afternoon(task, llama, budget, visible, folder):
+    """The same with the yardstick."""
+    path, function, statements = prepare(task, visible, folder)
+    if statements:
+        tests = folder / "test_program.py"
+        cases = [f"def test_{n}():\n    {s}\n" for n, s in enumerate(statements)]
+        tests.write_text("from program import *\n\n\n" + "\n\n".join(cases))
+        cwd, names = folder, [tests.name]
+    else:
+        cwd, names = folder / "project", [f"tests/test_{path.name}"]
+    solved, tested, seconds = afternoon.repair(llama, path, function, names, cwd, budget)
+    hidden = passes(path.read_bytes(), task, folder, path) if solved and statements else None
+    return {
+        "status": "repaired" if solved else "failed",
+        "seconds": round(seconds, 2),
+        "tested": tested,
+        "hidden": hidden,
+    }
 
 
 def passes(program, task, folder, path):
@@ -124,11 +183,14 @@ def run(options):
     model = None
     if needs_model:
         model = LoadedModel(ModelOptions(options.model, options.adapter), BarProgress())
+    llama = None
+    if "afternoon" in arms:
+        llama = afternoon.open_model(ensure(resolve(options.model), progress=BarProgress()))
     try:
         for task in tasks:
             for arm in arms:
                 if (task["task_id"], arm) not in done:
-                    rows.append(measure(task, arm, model, options))
+                    rows.append(measure(task, arm, model, llama, options))
                     with rows_file.open("a") as file:
                         file.write(json.dumps(rows[-1]) + "\n")
                     print(json.dumps({k: v for k, v in rows[-1].items() if k != "commands"}))
@@ -138,10 +200,16 @@ def run(options):
     return rows, arms
 
 
-def measure(task, arm, model, options):
+def measure(task, arm, model, llama, options):
     search = ARMS[arm]
+    if arm == "afternoon":
+        with tempfile.TemporaryDirectory(prefix="coe-bench-") as folder:
+            row = by_afternoon(task, llama, options.budget, options.visible, Path(folder))
+        return {"task": task["task_id"], "arm": arm, **row}
     policy = model.policy() if model and arm not in WITHOUT_MODEL else nullcontext()
     with tempfile.TemporaryDirectory(prefix="coe-bench-") as folder, policy as loaded:
+        timed = Timed(loaded.policy) if loaded else None
+        loaded = evolve(loaded, policy=timed) if loaded else None
         outcome, seconds, hidden = repair(
             task, search, loaded, options.budget, options.visible, Path(folder)
         )
@@ -150,7 +218,8 @@ def measure(task, arm, model, options):
         "arm": arm,
         "status": outcome.status,
         "seconds": round(seconds, 2),
-        "model_seconds": round(outcome.seconds.model, 2),
+        "model_seconds": round(timed.busy, 2) if timed else 0.0,
+        "asked_seconds": round(timed.last - timed.first, 2) if timed and timed.first else 0.0,
         "tested": outcome.attempts,
         "patches": len(outcome.patches),
         "reason": outcome.patches[0].reason if outcome.patches else "",
@@ -161,8 +230,9 @@ def measure(task, arm, model, options):
 
 def summary(rows, arms, budget):
     lines = [
-        f"| arm | tasks | in 10 s | in {budget:g} s | median s | programs a second | all tests |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        f"| arm | tasks | in 10 s | in {budget:g} s | median s | programs a second | busy "
+        "| all tests |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for arm in arms:
         mine = [row for row in rows if row["arm"] == arm]
@@ -171,12 +241,37 @@ def summary(rows, arms, budget):
         times = [row["seconds"] for row in fixed]
         hidden = [row["hidden"] for row in fixed if row["hidden"] is not None]
         rate = sum(row["tested"] for row in mine) / max(1e-9, sum(row["seconds"] for row in mine))
+        asked = [row for row in mine if row.get("asked_seconds")]
+        busy = sum(row["model_seconds"] for row in asked)
+        share = f"{busy / sum(row['asked_seconds'] for row in asked):.0%}" if asked else "-"
         shown = f"{statistics.median(times):.1f}" if times else "-"
         passed = f"{sum(hidden)}/{len(hidden)}" if hidden else "-"
         lines.append(
-            f"| {arm} | {len(mine)} | {quick} | {len(fixed)} | {shown} | {rate:.1f} | {passed} |"
+            f"| {arm} | {len(mine)} | {quick} | {len(fixed)} | {shown} | {rate:.1f} | {share} "
+            f"| {passed} |"
         )
     return "\n".join(lines)
+
+
+def plot(rows, arms, budget, path):
+    """Share of the tasks repaired against seconds, a line for each arm."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    for arm in arms:
+        mine = [row for row in rows if row["arm"] == arm]
+        times = sorted(row["seconds"] for row in mine if row["status"] == "repaired")
+        shares = [(n + 1) / len(mine) for n in range(len(times))]
+        end = shares[-1] if shares else 0.0
+        axes.step([0, *times, budget], [0, *shares, end], where="post", label=arm)
+    axes.set(xlabel="seconds", ylabel="share of the tasks repaired", xlim=(0, budget), ylim=(0, 1))
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
 
 
 def main():
@@ -195,6 +290,8 @@ def main():
     text = summary(rows, arms, options.budget)
     (options.out / "summary.md").write_text(text + "\n")
     print(text)
+    if importlib.util.find_spec("matplotlib"):
+        plot(rows, arms, options.budget, options.out / "repaired.png")
 
 
 if __name__ == "__main__":

@@ -177,6 +177,7 @@ def test_cancel_closes_the_preview(start, clamp_project):
     assert nvim.text() == before
 
 
+@pytest.mark.slow
 def test_no_window_while_the_user_types(start, clamp_project):
     nvim = start()
     open_clamp(nvim, clamp_project)
@@ -349,6 +350,7 @@ def test_long_diffs_fit_on_small_screens(start):
     nvim.wait("vim.api.nvim_win_get_config(0).width <= 28")
 
 
+@pytest.mark.slow
 def test_the_progress_is_echoed_unless_the_statusline_has_it(start, clamp_project):
     echoes = (
         "echoed = {}; local echo = vim.api.nvim_echo\n"

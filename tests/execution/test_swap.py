@@ -251,6 +251,7 @@ def test_a_file_that_conftest_imports_can_be_held_too(shelf, interpreter, sandbo
         assert wins(run) == {"test_cached"}
 
 
+@pytest.mark.slow
 def test_swapping_is_quicker(shelf, interpreter, sandbox, tmp_path):
     many = "".join(
         dedent(f"""

@@ -78,6 +78,7 @@ async def test_the_whole_story(editor, clamp_project):
     assert "### REPL 5 >>>        return high" in chain["text"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["with blank", "Überlauf", "per%cent", "a#b"])
 async def test_folders_with_unusual_names(editor, clamp_project, tmp_path, name):
     project = tmp_path / name

@@ -609,6 +609,7 @@ def test_the_hub_comes_first(tiny: Tiny, server: Server) -> None:
     assert leftovers() == ["tiny.gguf"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_hub_download_continues(tiny: Tiny, server: Server) -> None:
     # huggingface_hub writes 10 MiB at a time: the file must be larger for a piece to be kept.
     server.hub_data = b"GGUF" + random.Random(0).randbytes(15 << 20)

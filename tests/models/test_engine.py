@@ -224,6 +224,7 @@ def test_jobs_can_join_between_steps(engine):
     assert second.completion.text == " a - b"
 
 
+@pytest.mark.slow
 def test_grammar_is_obeyed_whatever_is_drawn(engine):
     prompt = begin(engine, CODE, "\n\n### REPL 2 >>>")
     rejected = engine.stats.rejected
@@ -548,6 +549,7 @@ assert after[-1] - after[1] < 20e6, after  # the first turn warms up allocators
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_is_freed_and_nothing_is_printed(tmp_path, small_model):
     script = tmp_path / "script.py"

@@ -208,6 +208,7 @@ def run(path, search, policy=None):
     return outcome, log.steps
 
 
+@pytest.mark.slow
 def test_counted_in_candidates_a_search_is_repeatable(clamp_project, write):
     path = write("ranges.py", HOPELESS)
     search = SearchSettings(candidates=60)
