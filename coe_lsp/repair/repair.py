@@ -15,24 +15,27 @@ from typing import Literal, Protocol
 
 from attrs import evolve, field, frozen
 
-from coe_lsp.chain.commands import parse
 from coe_lsp.chain.prompt import TaskDescription
-from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root, suites_for
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite, TestResult
 from coe_lsp.repair.asking import LoadedPolicy, Policy
-from coe_lsp.repair.outcome import Counts, Link, Outcome, Repaired, Seconds
-from coe_lsp.repair.patches import MOST_SHOWN, Patch, constants
+from coe_lsp.repair.outcome import Counts, Outcome, Repaired, Seconds
+from coe_lsp.repair.patches import MOST_SHOWN, constants
+from coe_lsp.repair.report import chain_of, repaired, success
 from coe_lsp.repair.search import Clues, Found, Search, SearchSettings, Step
 from coe_lsp.repair.source import Function, SourceFile, locate, unified_diff
-from coe_lsp.repair.task import describe, feedback_text
+from coe_lsp.repair.states import State
+from coe_lsp.repair.task import describe
 from coe_lsp.repair.verify import Baseline, TestBench, Verifier, measure, relative
 
 # What the most suspect functions get of the time, if more than one is suspect.
 _SHARES = (0.6, 0.25, 0.15)
+# And what a function gets of that, in seconds at most, before another is changed as well if some of
+# its tests are won.
+_ALONE, _LONGEST_ALONE = 0.4, 10.0
 # Seconds for mutations alone before a model is loaded that is not in memory.
 _HEAD_START = 0.5
 # And how long they go on if it cannot be loaded, before the user is told.
@@ -178,19 +181,10 @@ class Repair:
     ) -> Outcome:
         """Try to repair one function; the outcome so far with what came of it."""
         verifier = Verifier(bench, baseline, target, deadline)
-        self._watcher.target(target, verifier.goal)
-        task = describe(baseline.source, target, bench.suites, verifier.goal)
-        lines = baseline.source.scratch_lines(target)
-        settings = evolve(self._request.search, samples=self._request.samples, deadline=deadline)
-        search = Search(
-            verifier,
-            task,
-            lines,
-            _clues(baseline, target, task, bench.suites),
-            settings,
-            self._watcher.step,
-            self._cancelled.is_set,
-        )
+        search = self._search(bench, baseline, target, verifier, deadline)
+        left = deadline - time.monotonic()
+        alone = time.monotonic() + min(_ALONE * left, _LONGEST_ALONE)
+        half: State | None = None
         loading = 0.0
         problem: CoeError | None = None
         with search:
@@ -205,7 +199,11 @@ class Repair:
                     problem = error
                 loading = time.monotonic() - loading
             end = float("inf") if problem is None else time.monotonic() + _WITHOUT_MODEL
-            search.run(self._loaded, until=end)
+            search.run(self._loaded, until=min(end, alone))
+            if not search.solved and self._others(baseline, target, verifier, search.halfway()):
+                half = search.halfway()
+            else:
+                search.run(self._loaded, until=end)
             found = search.found()
             problem = problem or search.problem
         if problem is not None and not found.patches:
@@ -217,7 +215,102 @@ class Repair:
             seconds=seconds,
             model=self._loaded.model if self._loaded else None,
         )
+        if half is not None and not found.patches:
+            both = self._both(bench, baseline, target, verifier, half, deadline, outcome)
+            if both.status == "repaired":
+                return both
+            outcome = evolve(outcome, attempts=both.attempts, seconds=both.seconds)
         return self._outcome(outcome, baseline, target, found, verifier, bench)
+
+    def _search(
+        self,
+        bench: TestBench,
+        baseline: Baseline,
+        target: Function,
+        verifier: Verifier,
+        deadline: float,
+    ) -> Search:
+        self._watcher.target(target, verifier.goal)
+        task = describe(baseline.source, target, bench.suites, verifier.goal)
+        return Search(
+            verifier,
+            task,
+            baseline.source.scratch_lines(target),
+            _clues(baseline, target, task, bench.suites),
+            evolve(self._request.search, samples=self._request.samples, deadline=deadline),
+            self._watcher.step,
+            self._cancelled.is_set,
+        )
+
+    def _others(
+        self, baseline: Baseline, target: Function, verifier: Verifier, half: State | None
+    ) -> list[Function]:
+        """Other suspects, run by tests that `half`, a better target, leaves failing."""
+        if half is None:
+            return []
+        left = [test for test in verifier.goal if test not in half.verdict.passing]
+        return [
+            function
+            for function in baseline.suspects()
+            if (function.last < target.first or function.first > target.last)
+            and any(baseline.runs(test, function) for test in left)
+        ]
+
+    def _both(
+        self,
+        bench: TestBench,
+        baseline: Baseline,
+        target: Function,
+        verifier: Verifier,
+        half: State,
+        deadline: float,
+        outcome: Outcome,
+    ) -> Outcome:
+        """With the better version of the target in place, try to repair another function as well.
+
+        The outcome says `repaired` only if then all tests pass that the target was to win, and no
+        test fails that passed before.
+        """
+        old = baseline.source
+        source = evolve(old, lines=old.replace(target, half.lines))
+        between = measure(bench, source)
+        names = {function.name for function in self._others(baseline, target, verifier, half)}
+        others = [f for f in between.suspects() if f.name in names][: len(_SHARES)]
+        for index, other in enumerate(others):
+            left = deadline - time.monotonic()
+            end = time.monotonic() + left * _SHARES[index] / sum(_SHARES[index : len(others)])
+            second = Verifier(bench, between, other, end)
+            with self._search(bench, between, other, second, end) as search:
+                search.run(self._loaded)
+                found = search.found()
+            outcome = evolve(
+                outcome,
+                attempts=outcome.attempts + found.tested,
+                seconds=evolve(outcome.seconds, model=outcome.seconds.model + found.model_seconds),
+            )
+            shown: list[Repaired] = []
+            counts = Counts()
+            for patch in found.patches[:MOST_SHOWN]:
+                lines = source.replace(other, patch.lines)
+                run = bench.run(old.encode(lines))
+                passed = {result.id for result in run.results if result.outcome == "passed"}
+                before = {r.id for r in baseline.results.values() if r.outcome == "passed"}
+                if passed.issuperset(before.union(verifier.goal)):
+                    counts = counts if shown else Counts(run.passed, len(run.failures))
+                    reason = f"with a change of {other.name}; {patch.reason}"
+                    diff = unified_diff(outcome.file, old.lines, lines)
+                    commands = (*half.commands, *patch.commands)
+                    shown.append(Repaired(diff, reason, commands, old.encode(lines)))
+            if shown:
+                chain = (
+                    *chain_of(half.commands, old.scratch_lines(target), verifier),
+                    *chain_of(found.patches[0].commands, source.scratch_lines(other), second),
+                )
+                names = f"{target.name} and {other.name} are"
+                return success(outcome, target, names, verifier, shown, counts, chain, old)
+            if self._cancelled.is_set():
+                break
+        return outcome
 
     @contextmanager
     def _asking(self, policy: Policy) -> Generator[None]:
@@ -245,7 +338,7 @@ class Repair:
         if not found.patches:
             if outcome.chain:
                 return outcome  # the most suspect function's best chain tells more
-            chain = _chain(found.closest.commands, lines, verifier)
+            chain = chain_of(found.closest.commands, lines, verifier)
             message = "No repair was found in time."
             if self._cancelled.is_set():
                 message = "Cancelled."
@@ -253,45 +346,14 @@ class Repair:
                 message = "No repair was found, and nothing is left to try."
             return evolve(outcome, chain=chain, message=message)
         source = baseline.source
-        shown = tuple(
-            _repaired(patch, source, target, outcome.file) for patch in found.patches[:MOST_SHOWN]
-        )
-        after = bench.run(shown[0].new_source)
-        left = len(after.failures)
-        message = f"{target.name} is repaired: {_count(len(verifier.tests), 'test')} passed."
-        if left:
-            verb = "fails" if left == 1 else "fail"
-            message += f" {_count(left, 'other test')} of the file still {verb}, as before."
-        return evolve(
-            outcome,
-            status="repaired",
-            function=target.name,
-            diff=shown[0].diff,
-            after=Counts(after.passed, left),
-            chain=_chain(found.patches[0].commands, lines, verifier),
-            message=message,
-            patches=shown,
-            new_source=shown[0].new_source,
-            old_source=source.encode(source.lines),
-        )
-
-
-def _repaired(patch: Patch, source: SourceFile, target: Function, file: str) -> Repaired:
-    new = source.replace(target, patch.lines)
-    diff = unified_diff(file, source.lines, new)
-    return Repaired(diff, patch.reason, patch.commands, source.encode(new))
-
-
-def _chain(commands: Sequence[str], lines: Sequence[str], verifier: Verifier) -> tuple[Link, ...]:
-    """The commands once more, one after the other, each with what the tests say then."""
-    pad = Scratchpad(tuple(lines))
-    links: list[Link] = []
-    for command in commands:
-        pad = pad.apply(parse(command))
-        verdict = verifier.judge(pad.lines, late=True)
-        feedback = feedback_text(verdict, verifier.function.first, len(pad.lines))
-        links.append(Link(command, feedback, verdict.passed, verdict.total - verdict.passed))
-    return tuple(links)
+        shown = [
+            repaired(patch, source, target, outcome.file) for patch in found.patches[:MOST_SHOWN]
+        ]
+        run = bench.run(shown[0].new_source)
+        after = Counts(run.passed, len(run.failures))
+        chain = chain_of(found.patches[0].commands, lines, verifier)
+        names = f"{target.name} is"
+        return success(outcome, target, names, verifier, shown, after, chain, source)
 
 
 def _clues(
@@ -305,10 +367,6 @@ def _clues(
     statements = [statement for suite in suites for statement in suite.statements]
     spelt = {constant for text in [*task.tests, *statements] for constant in constants(text)}
     return Clues(lines, baseline.source.names(), frozenset(spelt))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _first_line(failure: TestResult) -> str:

@@ -207,6 +207,12 @@ class Search:
         """Whether there is a repair."""
         return bool(self._patches)
 
+    def halfway(self) -> State | None:
+        """The state that wins most tests and loses none, if not all are won."""
+        start = self._states[0].verdict
+        better = [s for s in self._states.values() if s.verdict.passing > start.passing]
+        return max(better, key=lambda s: (s.verdict.passed, -s.number), default=None)
+
     def found(self) -> Found:
         """What came of it; the search is over then."""
         self._tester.stop()

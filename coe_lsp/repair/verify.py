@@ -196,7 +196,7 @@ class Baseline:
     def concerns(self, function: Function) -> bool:
         """Whether a failing test runs the function, or may do so unseen."""
         return any(
-            test.id not in self.lines or self._runs(test.id, function) for test in self.failing
+            test.id not in self.lines or self.runs(test.id, function) for test in self.failing
         )
 
     def goal(self, function: Function) -> tuple[str, ...]:
@@ -208,7 +208,7 @@ class Baseline:
         """
         failing = [result.id for result in self.failing]
         direct = {test for test in failing if function.first in self.entries.get(test, ())}
-        chosen = direct or {test for test in failing if self._runs(test, function)}
+        chosen = direct or {test for test in failing if self.runs(test, function)}
         # Of tests that hang only some were watched.
         chosen |= {test for test in failing if test not in self.lines} if chosen else set(failing)
         return tuple(test for test in failing if test in chosen)
@@ -216,10 +216,11 @@ class Baseline:
     def guards(self, function: Function) -> tuple[str, ...]:
         """Passing tests that a repair must not break; the first ones if there are many."""
         passing = [test for test, result in self.results.items() if result.outcome == "passed"]
-        running = [t for t in passing if t not in self.lines or self._runs(t, function)]
+        running = [t for t in passing if t not in self.lines or self.runs(t, function)]
         return tuple(running[:_GUARDS])
 
-    def _runs(self, test: str, function: Function) -> bool:
+    def runs(self, test: str, function: Function) -> bool:
+        """Whether a test was seen to run the function."""
         # The line of the `def` itself runs at import, not in a call.
         return any(function.first < n <= function.last for n in self.lines.get(test, ()))
 

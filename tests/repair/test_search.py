@@ -200,11 +200,13 @@ class Log:
         self.steps.append(step)
 
 
-def run(path, search, policy=None):
+def run(path, search, policy=None, function=None, budget=30):
     log = Log()
     loaded = LoadedPolicy(policy, ModelUsed("it", "", None), trained=True)
     load = (lambda: contextlib.nullcontext(loaded)) if policy else None
-    outcome = Repair(Request(path, budget=30, samples=3, search=search), load, log).run()
+    outcome = Repair(
+        Request(path, function, budget=budget, samples=3, search=search), load, log
+    ).run()
     return outcome, log.steps
 
 
@@ -292,3 +294,46 @@ def test_a_search_that_has_tried_everything_ends(write, tmp_path):
     assert outcome.seconds.total < 25
     assert outcome.message == "No repair was found, and nothing is left to try."
     assert 0 < outcome.attempts <= len(steps)
+
+
+def test_two_functions_that_must_both_change(write, tmp_path):
+    write("pyproject.toml", "")
+    source = """
+        def price(count):
+            return count - 3
+
+
+        def total(counts):
+            result = 1
+            for count in counts:
+                result += price(count)
+            return result
+        """
+    path = write("shop.py", source)
+    write(
+        "test_shop.py",
+        """
+        from shop import price, total
+
+        def test_price():
+            assert price(5) == 15
+
+        def test_nothing():
+            assert total([]) == 0
+
+        def test_total():
+            assert total([5]) == 15
+            assert total([5, 7]) == 36
+        """,
+    )
+    outcome, _ = run(path, SearchSettings(), function="total", budget=12)
+    assert outcome.status == "repaired"
+    assert outcome.message == "total and price are repaired: 2 tests passed."
+    assert [line for line in outcome.diff.splitlines() if line[:2] in ("+ ", "- ")] == [
+        "-    return count - 3",
+        "+    return count * 3",
+        "-    result = 1",
+        "+    result = 0",
+    ]
+    assert (outcome.before.failed, outcome.after.failed) == (3, 0)
+    assert [(link.passed, link.failed) for link in outcome.chain] == [(1, 1), (1, 0)]
