@@ -247,7 +247,7 @@ def summary(rows, arms, budget):
         shown = f"{statistics.median(times):.1f}" if times else "-"
         passed = f"{sum(hidden)}/{len(hidden)}" if hidden else "-"
         lines.append(
-            f"| {arm} | {len(mine)} | {quick} | {len(fixed)} | {shown} | {rate:.1f} | {share} "
+            f"| {arm} | {len(mine)} | {quick} | {len(fixed)} | {shown} | {rate:.2g} | {share} "
             f"| {passed} |"
         )
     return "\n".join(lines)
