@@ -177,7 +177,7 @@ class Engine:
         if sequence.released or self._context is None:
             return
         if sequence.job is not None:
-            self._detach(sequence.job)
+            self.drop(sequence.job)
         sequence.released = True
         self._context.close_slot(sequence.slot)
 
@@ -210,6 +210,13 @@ class Engine:
             self._native().trim(sequence.slot, len(sequence.tokens) - 1)
         self._jobs.append(job)
         return job
+
+    def drop(self, job: Job) -> None:
+        """Have no more of a job; what its sequence holds by now stays."""
+        job.sequence.job = None
+        self.stats.rejected += job.sampler.rejections
+        job.sampler.close()
+        self._jobs.remove(job)
 
     def step(self) -> list[Completion]:
         """Evaluate one batch, sample, and return the jobs that finished (maybe none).
@@ -398,7 +405,7 @@ class Engine:
         return None
 
     def _finish(self, job: Job, finished: Finished) -> Completion:
-        self._detach(job)
+        self.drop(job)
         job.completion = Completion(
             job,
             job.text.decode("utf-8", "replace"),
@@ -408,15 +415,9 @@ class Engine:
         )
         return job.completion
 
-    def _detach(self, job: Job) -> None:
-        job.sequence.job = None
-        self.stats.rejected += job.sampler.rejections
-        job.sampler.close()
-        self._jobs.remove(job)
-
     def _drop_jobs(self) -> None:
         for job in list(self._jobs):
-            self._detach(job)
+            self.drop(job)
             self.trim(job.sequence, job.start)
 
     def _check_thread(self) -> None:

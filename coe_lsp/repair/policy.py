@@ -206,7 +206,13 @@ class LlamaPolicy:
         self._engine.cancel()
 
     def close(self) -> None:
-        """Give back all that this policy holds of the engine, but an opening that it was given."""
+        """Give back all that this policy holds of the engine, but an opening that it was given.
+
+        What was read of that stays.
+        """
+        if self._reading is not None and self._reading.completion is None:
+            self._engine.drop(self._reading)
+        self._reading = None
         for number in list(self._slots):
             self.forget(number)
         if self._own_opening:
