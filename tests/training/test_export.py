@@ -38,15 +38,17 @@ def llama_logits(path, tokens, adapter=None):
     return np.array(llama.scores[: len(tokens)], dtype=np.float64)
 
 
-def compare(one, two):
-    """Mean KL divergence and the share of equal top tokens."""
+def compare(one, two, lead=0.0):
+    """Mean KL divergence, and the share of equal top tokens where the first leads by so many nats."""
 
     def logs(x):
         x = x - x.max(-1, keepdims=True)
         return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
     p, q = logs(one), logs(two)
-    return float((np.exp(p) * (p - q)).sum(-1).mean()), float((p.argmax(-1) == q.argmax(-1)).mean())
+    second, first = np.sort(p, axis=-1)[:, -2:].T
+    same = (p.argmax(-1) == q.argmax(-1))[first - second >= lead]
+    return float((np.exp(p) * (p - q)).sum(-1).mean()), float(same.mean())
 
 
 @pytest.fixture(scope="module")
@@ -64,21 +66,33 @@ def trace(small_model):
 @pytest.mark.model
 @pytest.mark.slow
 def test_parity_on_real_weights(small_model, trace, tmp_path):
+    """On the dequantised base every position counts.
+
+    On the quantised one llama.cpp rounds activations to eight bits, which alone, without any
+    adapter, turns 2 to 4 % of the top tokens, all with a lead below 0.3 nats (and more or fewer
+    from one processor to the next). There such positions have no top token to agree on.
+    """
     from training.base import find_base, load_model
     from training.policy_model import Lora, PolicyModel
 
     model = PolicyModel(load_model(find_base(str(small_model)), dtype=torch.float32), Lora())
     plain = transformers_logits(model, trace)
+    save_adapter(tmp_path / "new", model)
+    export_merged(tmp_path / "new", small_model, tmp_path / "base.gguf", "F16")
     disturb(model, 0.05)
     save_adapter(tmp_path / "adapter", model)
-    export_adapter(tmp_path / "adapter", small_model, tmp_path / "adapter.gguf")
+    adapter = tmp_path / "adapter.gguf"
+    export_adapter(tmp_path / "adapter", small_model, adapter)
     ours = transformers_logits(model, trace)
-    theirs = llama_logits(small_model, trace, tmp_path / "adapter.gguf")
     assert len(ours) == POSITIONS
     effect, _ = compare(ours, plain)
-    kl, same = compare(ours, theirs)
-    print(f"effect of the adapter {effect:.3f}, KL {kl:.5f}, same top token {same:.3f}")
     assert effect > 0.05  # there is something to agree on
+    kl, same = compare(ours, llama_logits(tmp_path / "base.gguf", trace, adapter))
+    print(f"dequantised: effect of the adapter {effect:.3f}, KL {kl:.6f}, same {same:.3f}")
+    assert kl < 0.001
+    assert same >= 0.98
+    kl, same = compare(ours, llama_logits(small_model, trace, adapter), lead=0.5)
+    print(f"quantised: KL {kl:.5f}, same {same:.3f}")
     assert kl < 0.01
     assert same >= 0.98
 
