@@ -20,11 +20,11 @@ import numpy.typing as npt
 from attrs import frozen
 
 from coe_lsp.errors import CoeError
+from coe_lsp.models.merging import Kind, merge
 from training.checkpoint import adapter_weights
 
 Floats = npt.NDArray[np.float32]
-Quantisation = Literal["Q8_0", "Q4_K_M", "Q4_0", "F16"]
-_QUANTISATIONS = {"F16": 1, "Q4_0": 2, "Q8_0": 7, "Q4_K_M": 15}
+Quantisation = Kind | Literal["Q4_K_M"]
 _NAME = re.compile(r"base_model\.model\.(?P<layer>.+)\.lora_(?P<side>[AB])\.weight\Z")
 
 
@@ -76,31 +76,18 @@ def export_adapter(
 
 
 def export_merged(adapter: Path, base: Path, target: Path, quantisation: Quantisation) -> None:
-    """Write base plus adapter as one model. Needs twice the disk of the model in 16 bits."""
-    config = _config(adapter)
-    reader = gguf.GGUFReader(base)
-    shape = _shape(reader)
-    pairs = _pairs(adapter, shape)
-    _check(reader, pairs)
-    scale = float(config["lora_alpha"]) / float(config["r"])
+    """Write base plus adapter as one model; Q4_K_M needs the disk for it in 16 bits besides."""
+    exported = target.with_name(target.name + ".adapter")
     full = target.with_name(target.name + ".f16")
-    writer = gguf.GGUFWriter(full, shape.architecture)
-    _copy_metadata(reader, writer)
-    for tensor in reader.tensors:
-        weights = gguf.dequantize(tensor.data, tensor.tensor_type)
-        pair = pairs.get(tensor.name)
-        if pair is not None:
-            weights = weights + scale * (pair.b @ pair.a)
-        # Vectors (norms, biases) stay in 32 bits, as llama.cpp's own converter keeps them.
-        kind = np.float32 if weights.ndim == 1 else np.float16
-        writer.add_tensor(tensor.name, weights.astype(kind))
-    _finish(writer)
     try:
-        if quantisation == "F16":
-            full.replace(target)
-        else:
-            _quantise(full, target, _QUANTISATIONS[quantisation])
+        export_adapter(adapter, base, exported)
+        if quantisation != "Q4_K_M":
+            merge(base, exported, target, quantisation)
+            return
+        merge(base, exported, full, "F16")
+        _quantise(full, target)
     finally:
+        exported.unlink(missing_ok=True)
         full.unlink(missing_ok=True)
 
 
@@ -111,11 +98,11 @@ def _finish(writer: Any) -> None:
     writer.close()
 
 
-def _quantise(source: Path, target: Path, kind: int) -> None:
+def _quantise(source: Path, target: Path) -> None:
     import llama_cpp
 
     parameters = llama_cpp.llama_model_quantize_default_params()
-    parameters.ftype = kind
+    parameters.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M
     part = target.with_name(target.name + ".part")
     code = llama_cpp.llama_model_quantize(
         str(source).encode(), str(part).encode(), ctypes.pointer(parameters)
@@ -187,12 +174,3 @@ def _check(reader: Any, pairs: dict[str, _Pair]) -> None:
                 f"The adapter does not belong to this model: {name} is {shapes.get(name)} there "
                 f"and {wanted} in the adapter."
             )
-
-
-def _copy_metadata(reader: Any, writer: Any) -> None:
-    for field in reader.fields.values():
-        if field.name == gguf.Keys.General.ARCHITECTURE or field.name.startswith("GGUF."):
-            continue
-        kind = field.types[0]
-        inner = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(field.name, field.contents(), kind, sub_type=inner)

@@ -48,7 +48,7 @@ def suites_for(
     """What to run for the file at `path`, in the order in which to run it.
 
     `named` overrides the search: paths or node ids (relative to the working directory or the root)
-    and plain `assert` statements. Raises DiscoveryError if nothing is left to run.
+    and plain statements that assert. Raises DiscoveryError if nothing is left to run.
     """
     if named:
         return tuple(_named_suites(path, root, interpreter, named))
@@ -70,7 +70,7 @@ def suites_for(
 def _named_suites(
     path: Path, root: Path, interpreter: Interpreter, named: Sequence[str]
 ) -> Iterator[Suite]:
-    statements = tuple(name for name in named if name.lstrip().startswith("assert "))
+    statements = tuple(filter(_is_code, named))
     args: list[str] = []
     for name in named:
         if name in statements:
@@ -84,6 +84,17 @@ def _named_suites(
         yield _test_suite(path, root, interpreter, tuple(args))
     if statements:
         yield Suite("asserts", root, path, statements=statements)
+
+
+def _is_code(test: str) -> bool:
+    """Whether a test is spelled out: an `assert`, or what asserts need, such as an import."""
+    if test.lstrip().startswith("assert "):
+        return True
+    try:
+        body = ast.parse(test).body
+    except (SyntaxError, ValueError):
+        return False
+    return any(not isinstance(statement, ast.Expr) for statement in body)
 
 
 def _test_suite(path: Path, root: Path, interpreter: Interpreter, args: tuple[str, ...]) -> Suite:

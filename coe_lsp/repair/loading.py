@@ -11,7 +11,8 @@ from coe_lsp.chain.prompt import PromptBuilder, detect_format
 from coe_lsp.models.adapters import resolve_adapter
 from coe_lsp.models.download import ensure
 from coe_lsp.models.fetch import ProgressSink
-from coe_lsp.models.registry import resolve
+from coe_lsp.models.merged import merged
+from coe_lsp.models.registry import ModelError, resolve
 from coe_lsp.repair.asking import LoadedPolicy
 from coe_lsp.repair.outcome import ModelUsed
 
@@ -25,13 +26,15 @@ _KEPT_STATES = 16
 class ModelOptions:
     """Which weights to use; None stands for the default model and for the shipped adapter.
 
-    The model `none` is none: mutations are all that is tried.
+    The model `none` is none: mutations are all that is tried. `merge`: an adapter is merged into a
+    model of the registry, once, in the cache folder.
     """
 
     model: str | None = None
     adapter: str | None = None
     samples: int = 16
     seed: int = 0
+    merge: bool = True
 
     @property
     def without_model(self) -> bool:
@@ -54,10 +57,16 @@ class LoadedModel:
 
         ref = resolve(options.model)
         adapter = resolve_adapter(options.adapter, ref.base_key)
+        file, beside = ensure(ref, progress=progress), adapter
+        if adapter is not None and options.merge and ref.kind == "registry":
+            try:
+                file, beside = merged(file, adapter, progress), None
+            except (ModelError, OSError) as error:
+                progress.message(f"The adapter stays beside the model, which is slower: {error}")
         self._seed = options.seed
         self._engine = Engine(
-            ensure(ref, progress=progress),
-            adapter=adapter,
+            file,
+            adapter=beside,
             context_tokens=_CONTEXT_TOKENS,
             max_sequences=options.samples + _KEPT_STATES,
         )

@@ -1,0 +1,55 @@
+"""Models with their adapters merged in, made once and kept in the cache folder.
+
+`merged` answers with a file for the pair, making it where it is missing; only the newest few are
+kept, since each is as large as a model. It decides nothing about which adapter is wanted, and knows
+the pair by the sums of both files: an adapter that was trained anew is another one.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock
+
+from coe_lsp.models.download import digest, models_folder
+from coe_lsp.models.fetch import ProgressSink, require_space
+from coe_lsp.models.merging import Kind, merge
+
+#: What the linear layers become: the kind that llama.cpp has the fastest kernels for on a CPU.
+KIND: Kind = "Q4_0"
+_KEPT = 2
+
+
+def merged(model: Path, adapter: Path, progress: ProgressSink) -> Path:
+    """Return the file of `model` with `adapter` merged in.
+
+    The first time for a pair this takes some seconds, up to a minute for a large model. What
+    `progress` raises stops it. ModelError where the two do not fit or the disk has no room, OSError
+    where the folder cannot be written.
+    """
+    folder = models_folder() / "merged"
+    sums = f"{digest(model)[:12]}-{digest(adapter)[:12]}"
+    target = folder / f"{model.stem}+{sums}-{KIND}.gguf"
+    if not target.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            if not target.is_file():  # another process was faster
+                _make(model, adapter, target, progress)
+    with suppress(OSError):  # when it was used last decides which ones are kept
+        os.utime(target)
+    return target
+
+
+def _make(model: Path, adapter: Path, target: Path, progress: ProgressSink) -> None:
+    for left in target.parent.glob("*.part"):  # of a process that was killed
+        left.unlink(missing_ok=True)
+    others = sorted(target.parent.glob("*.gguf"), key=lambda path: path.stat().st_mtime)
+    for old in others[: max(0, len(others) - _KEPT + 1)]:
+        with suppress(OSError):  # in use, where that matters
+            old.unlink()
+    size = model.stat().st_size
+    require_space(target.parent, size * 3 // 2)  # Q4_0 of what was smaller still
+    progress.start(size, "merging the adapter into the model, once")
+    merge(model, adapter, target, KIND, progress.advance)

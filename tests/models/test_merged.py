@@ -1,0 +1,161 @@
+"""Adapters merged into models: the same answers, made once, nothing left behind."""
+
+import numpy as np
+import pytest
+
+from coe_lsp.models import merged as merged_module
+from coe_lsp.models.download import NoProgress
+from coe_lsp.models.engine import Engine
+from coe_lsp.models.fetch import NoSpaceError
+from coe_lsp.models.merged import merged
+from coe_lsp.models.merging import MergeError, merge
+from coe_lsp.repair.loading import LoadedModel, ModelOptions
+
+TEXT = "def total(numbers):\n    result = 0\n    for number in numbers:\n        result += number\n"
+
+
+def write_adapter(path, base, seed=0, wrong=False):
+    """A LoRA of rank 4 on two layers' matrices, with a visible effect."""
+    import gguf
+
+    random = np.random.default_rng(seed)
+    reader = gguf.GGUFReader(base)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, 8.0)
+    for tensor in reader.tensors:
+        if tensor.name in ("blk.3.ffn_down.weight", "blk.20.attn_q.weight"):
+            columns, rows = (int(n) for n in tensor.shape)
+            rows += wrong
+            a = random.normal(size=(4, columns)) * 0.3
+            b = random.normal(size=(rows, 4)) * 0.3
+            writer.add_tensor(f"{tensor.name}.lora_a", a.astype(np.float16))
+            writer.add_tensor(f"{tensor.name}.lora_b", b.astype(np.float16))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Enough of a model to be merged into, not to be run."""
+    import gguf
+
+    writer = gguf.GGUFWriter(tmp_path / "tiny.gguf", "llama")
+    writer.add_block_count(32)
+    writer.add_array("tokenizer.ggml.tokens", ["a", "b"])
+    random = np.random.default_rng(0)
+    for name in ("blk.3.ffn_down.weight", "blk.20.attn_q.weight", "blk.21.attn_q.weight"):
+        writer.add_tensor(name, random.normal(size=(32, 64)).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return tmp_path / "tiny.gguf"
+
+
+class Said(NoProgress):
+    def __init__(self):
+        self.texts, self.total, self.done = [], 0, 0
+
+    def start(self, total, description):
+        self.total = total
+
+    def advance(self, count):
+        self.done += count
+
+    def message(self, text):
+        self.texts.append(text)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("COE_LSP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "models" / "merged"
+
+
+def likelihood(path, adapter=None):
+    class Whole:
+        text, special = TEXT, False
+
+    with Engine(path, adapter=adapter, context_tokens=256) as engine:
+        tokens = engine.tokenize([Whole()], add_bos=True)
+        sequence = engine.sequence()
+        sequence.append(tokens[:2])
+        return np.array(engine.score(sequence, [tokens[2:]])[0])
+
+
+@pytest.mark.model
+def test_a_merged_model_answers_as_model_and_adapter_do(small_model, tmp_path):
+    adapter = write_adapter(tmp_path / "adapter.gguf", small_model)
+    plain, beside = likelihood(small_model), likelihood(small_model, adapter)
+    effect = np.abs(plain - beside).mean()
+    assert effect > 0.5
+    for kind, most in (("F16", 0.2), ("Q8_0", 0.2), ("Q4_0", 0.4)):
+        path = tmp_path / f"{kind}.gguf"
+        merge(small_model, adapter, path, kind)
+        assert np.abs(likelihood(path) - beside).mean() < most * effect, kind
+
+
+def test_what_does_not_fit_is_refused_and_leaves_nothing(tiny, tmp_path):
+    adapter = write_adapter(tmp_path / "adapter.gguf", tiny, wrong=True)
+    with pytest.raises(MergeError, match="does not belong to this model"):
+        merge(tiny, adapter, tmp_path / "merged.gguf", "Q4_0")
+    with pytest.raises(MergeError, match="not a LoRA adapter"):
+        merge(tiny, tiny, tmp_path / "merged.gguf", "Q4_0")
+    good = write_adapter(tmp_path / "good.gguf", tiny)
+
+    def cancel(count):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        merge(tiny, good, tmp_path / "merged.gguf", "Q4_0", cancel)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter.gguf", "good.gguf", "tiny.gguf"]
+
+
+def test_a_pair_is_merged_once_and_the_newest_are_kept(tiny, cache, tmp_path):
+    one, two, three = (write_adapter(tmp_path / f"{seed}.gguf", tiny, seed) for seed in (1, 2, 3))
+    said = Said()
+    first = merged(tiny, one, said)
+    assert said.done <= said.total == tiny.stat().st_size
+    assert said.done == 3 * 32 * 64 * 4
+    import gguf
+
+    made, given = gguf.GGUFReader(first), gguf.GGUFReader(tiny)
+    assert [t.tensor_type.name for t in made.tensors] == ["Q4_0", "Q4_0", "F32"]
+    assert (made.tensors[2].data == given.tensors[2].data).all()
+    assert made.fields["tokenizer.ggml.tokens"].contents() == ["a", "b"]
+    born = first.stat().st_ino
+    assert merged(tiny, one, NoProgress()) == first
+    assert first.stat().st_ino == born
+    second = merged(tiny, two, NoProgress())
+    third = merged(tiny, three, NoProgress())
+    assert {path.name for path in cache.glob("*.gguf")} == {second.name, third.name}
+    write_adapter(two, tiny, 4)  # trained anew
+    assert merged(tiny, two, NoProgress()) not in (second, third)
+
+
+@pytest.mark.model
+def test_without_room_the_adapter_stays_beside_the_model(small_model, cache, tmp_path, monkeypatch):
+    adapter = write_adapter(tmp_path / "adapter.gguf", small_model)
+    folder = cache.parent
+    folder.mkdir(parents=True)
+    (folder / small_model.name).symlink_to(small_model)
+
+    def full(folder, needed):
+        raise NoSpaceError("There is not enough room.")
+
+    monkeypatch.setattr(merged_module, "require_space", full)
+    said = Said()
+    model = LoadedModel(ModelOptions("smollm2-135m", str(adapter), samples=1), said)
+    try:
+        with model.policy() as loaded:
+            assert loaded.model.adapter == "adapter.gguf"
+            assert loaded.trained
+    finally:
+        model.close()
+    assert any("stays beside the model" in text for text in said.texts)
+    assert not list(cache.glob("*.gguf"))
