@@ -125,7 +125,7 @@ def test_a_pair_is_merged_once_and_the_newest_are_kept(tiny, cache, tmp_path):
     import gguf
 
     made, given = gguf.GGUFReader(first), gguf.GGUFReader(tiny)
-    assert [t.tensor_type.name for t in made.tensors] == ["Q4_0", "Q4_0", "F32"]
+    assert [t.tensor_type.name for t in made.tensors] == ["Q8_0", "Q8_0", "F32"]
     assert (made.tensors[2].data == given.tensors[2].data).all()
     assert made.fields["tokenizer.ggml.tokens"].contents() == ["a", "b"]
     born = first.stat().st_ino
