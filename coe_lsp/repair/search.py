@@ -44,6 +44,8 @@ _LINES_WEIGHED = 24
 _VARIANTS_WEIGHED = 1000
 _PATCHES_RANKED = 8
 _GRACE_CANDIDATES = 40
+# Every how many commands the model chooses the line by itself.
+_FREE_TRAINED, _FREE_UNTRAINED = 2, 4
 # What is left of a line's suspicion once it was changed.
 _AGAIN = 0.3
 
@@ -71,8 +73,8 @@ class SearchSettings:
 
     The switches are for measuring what each piece earns: `mutations` are tested, the model gives
     `opinions` on them and on repairs, the `best_first` state is gone on from, equal programs are
-    tested once (`deduplicate`), an untrained model is given lines and `places` to change, and
-    suspect lines come first (`suspicion`).
+    tested once (`deduplicate`), the model is given lines and `places` to change, and suspect lines
+    come first (`suspicion`).
     """
 
     samples: int = 16
@@ -274,13 +276,14 @@ class Search:
     def _choose(self, trained: bool) -> tuple[State, int | None]:
         """What to ask for next: the state to go on from, and the line to be replaced.
 
-        A trained model chooses the line itself; an untrained one gets lines of the start, most
-        suspect first, three times out of four.
+        Lines of the start are given, most suspect first, three times out of four to an untrained
+        model, and every other time to a trained one, which is better at choosing by itself.
         """
         self._asked += 1
-        if trained or not self._settings.places or self._asked % 4 == 0 or not self._focus:
+        every = _FREE_TRAINED if trained else _FREE_UNTRAINED
+        if not self._settings.places or self._asked % every == 0 or not self._focus:
             return self._frontier.next(), None
-        nth = self._asked - self._asked // 4 - 1
+        nth = self._asked - self._asked // every - 1
         return self._states[0], self._focus[nth % len(self._focus)]
 
     def _take(self, proposal: Proposal) -> None:
