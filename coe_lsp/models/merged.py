@@ -17,8 +17,8 @@ from coe_lsp.models.download import digest, models_folder
 from coe_lsp.models.fetch import ProgressSink, require_space
 from coe_lsp.models.merging import Kind, merge
 
-#: What the linear layers become: as good as the adapter beside the model, and faster. Q4_0 is faster
-#: still, but was measured to be worse.
+#: What the linear layers become: as good as the adapter beside the model, and faster. Q4_0 is
+#: faster still, but was measured to be worse.
 KIND: Kind = "Q8_0"
 _KEPT = 2
 
