@@ -17,7 +17,7 @@ from coe_lsp.cli.settings import settings_for
 from coe_lsp.cli.view import RepairView, plain_console, show_outcome
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root
-from coe_lsp.repair.loading import ModelOptions, check, llama_policy
+from coe_lsp.repair.loading import ModelOptions, check, head_start, llama_policy
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.repair import Repair, Request
 from coe_lsp.repair.source import locate
@@ -81,7 +81,9 @@ def _repair(
 ) -> Repair:
     if model.without_model:
         return Repair(request, None, view)
-    return Repair(request, lambda: llama_policy(model, progress), view, at_hand=False)
+    return Repair(
+        request, lambda: llama_policy(model, progress), view, head_start=head_start(model)
+    )
 
 
 def _as_json(request: Request, model: ModelOptions, apply: bool) -> int:

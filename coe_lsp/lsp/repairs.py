@@ -27,7 +27,7 @@ from coe_lsp.lsp.offers import Offers
 from coe_lsp.lsp.workspace import Document, Workspace
 from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.registry import ModelRef
-from coe_lsp.repair.loading import ModelOptions, check
+from coe_lsp.repair.loading import ModelOptions, check, head_start
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.repair import LoadedPolicy, Repair
 from coe_lsp.repair.search import SearchSettings, Step
@@ -197,9 +197,9 @@ class Repairs:
             watcher.later("loading", "loading the model")
             return self._lease(options, watcher.ask, watcher)
 
-        at_hand = self._host.at_hand(options)
+        start = 0.0 if self._host.at_hand(options) else head_start(options)
         wanted = None if options.without_model else load
-        job.repair = Repair(request, wanted, watcher, at_hand=at_hand)
+        job.repair = Repair(request, wanted, watcher, head_start=start)
         if job.cancelled.is_set():
             job.repair.cancel()
         return job.repair.run(), watcher.goal

@@ -11,6 +11,7 @@ What merging earns and costs is measured by `tests/benchmarks/bench_merged.py`.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -54,7 +55,8 @@ def merge(
     base = gguf.GGUFReader(model)
     scale, pairs = _read_adapter(gguf.GGUFReader(adapter))
     _check(base, pairs)
-    part = target.with_name(target.name + ".part")
+    # Its own name: another process, or one that was stopped and has not noticed, may do the same.
+    part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.part")
     writer = gguf.GGUFWriter(part, base.fields["general.architecture"].contents())
     merged = gguf.GGMLQuantizationType[kind]
     block, size = gguf.GGML_QUANT_SIZES[merged]

@@ -9,10 +9,10 @@ from attrs import frozen
 
 from coe_lsp.chain.prompt import PromptBuilder, detect_format
 from coe_lsp.models.adapters import resolve_adapter
-from coe_lsp.models.download import ensure
+from coe_lsp.models.download import cached, ensure
 from coe_lsp.models.fetch import ProgressSink
-from coe_lsp.models.merged import merged
-from coe_lsp.models.registry import ModelError, resolve
+from coe_lsp.models.merged import merged, merged_path
+from coe_lsp.models.registry import ModelError, ModelRef, resolve
 from coe_lsp.repair.asking import LoadedPolicy
 from coe_lsp.repair.outcome import ModelUsed
 
@@ -20,6 +20,8 @@ NO_MODEL = "none"
 _CONTEXT_TOKENS = 32768
 # Sequences beside those that are written: the opening, states to go on from, lines being scored.
 _KEPT_STATES = 16
+# Seconds for mutations alone: what they repair needs no model, and no question about a download.
+_START_BEFORE_LOADING, _START_BEFORE_FETCHING = 0.5, 10.0
 
 
 @frozen
@@ -48,6 +50,25 @@ def check(options: ModelOptions) -> None:
         resolve_adapter(options.adapter, resolve(options.model).base_key)
 
 
+def head_start(options: ModelOptions) -> float:
+    """Seconds that mutations should have before a model that is not in memory is loaded."""
+    if options.without_model:
+        return 0.0
+    ref = resolve(options.model)
+    adapter = resolve_adapter(options.adapter, ref.base_key)
+    file = ref.path or cached(ref)
+    if file is None:
+        return _START_BEFORE_FETCHING
+    if adapter is not None and _merges(options, ref) and not merged_path(file, adapter).exists():
+        return _START_BEFORE_FETCHING
+    return _START_BEFORE_LOADING
+
+
+def _merges(options: ModelOptions, ref: ModelRef) -> bool:
+    # How good the result is was measured for these models; others may be in 16 bits on purpose.
+    return options.merge and ref.kind == "registry"
+
+
 class LoadedModel:
     """Weights in memory, for one repair after the other. All calls from one thread."""
 
@@ -58,7 +79,7 @@ class LoadedModel:
         ref = resolve(options.model)
         adapter = resolve_adapter(options.adapter, ref.base_key)
         file, beside = ensure(ref, progress=progress), adapter
-        if adapter is not None and options.merge and ref.kind == "registry":
+        if adapter is not None and _merges(options, ref):
             try:
                 file, beside = merged(file, adapter, progress), None
             except (ModelError, OSError) as error:

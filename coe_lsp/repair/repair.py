@@ -22,6 +22,7 @@ from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite, TestResult
 from coe_lsp.repair.asking import LoadedPolicy, Policy
+from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.outcome import Counts, Outcome, Repaired, Seconds
 from coe_lsp.repair.patches import MOST_SHOWN, constants
 from coe_lsp.repair.report import chain_of, repaired, success
@@ -36,8 +37,8 @@ _SHARES = (0.6, 0.25, 0.15)
 # And what a function gets of that, in seconds at most, before another is changed as well if some of
 # its tests are won.
 _ALONE, _LONGEST_ALONE = 0.4, 10.0
-# Seconds for mutations alone before a model is loaded that is not in memory.
-_HEAD_START = 0.5
+# At most that share of the budget is for mutations alone before a model is loaded.
+_LONGEST_START = 0.3
 # And how long they go on if it cannot be loaded, before the user is told.
 _WITHOUT_MODEL = 10.0
 
@@ -93,12 +94,12 @@ class Repair:
         load_policy: Callable[[], AbstractContextManager[LoadedPolicy]] | None,
         watcher: Watcher,
         *,
-        at_hand: bool = True,
+        head_start: float = 0.0,
     ) -> None:
-        """`load_policy` None: without a model. `at_hand`: it is in memory, so it costs nothing."""
+        """`load_policy` None: without a model. It is loaded once mutations had the `head_start`."""
         self._request = request
         self._load = load_policy
-        self._at_hand = at_hand
+        self._head_start = head_start
         self._watcher = watcher
         self._cancelled = threading.Event()
         self._bench: TestBench | None = None
@@ -160,11 +161,11 @@ class Repair:
                 f"{_first_line(baseline.failing[0])}"
             )
         outcome = Outcome("failed", file, targets[0].name, before=before, after=before)
-        deadline = time.monotonic()
+        deadline = Deadline(time.monotonic())
         with ExitStack() as stack:
             for index, target in enumerate(targets):
                 share = _SHARES[index] / sum(_SHARES[: len(targets)])
-                deadline += share * self._request.budget
+                deadline.end += share * self._request.budget
                 outcome = self._target(bench, baseline, target, deadline, outcome, stack)
                 if outcome.status == "repaired" or self._cancelled.is_set():
                     break
@@ -175,29 +176,31 @@ class Repair:
         bench: TestBench,
         baseline: Baseline,
         target: Function,
-        deadline: float,
+        deadline: Deadline,
         outcome: Outcome,
         stack: ExitStack,
     ) -> Outcome:
         """Try to repair one function; the outcome so far with what came of it."""
         verifier = Verifier(bench, baseline, target, deadline)
         search = self._search(bench, baseline, target, verifier, deadline)
-        left = deadline - time.monotonic()
-        alone = time.monotonic() + min(_ALONE * left, _LONGEST_ALONE)
+        alone = time.monotonic() + min(_ALONE * deadline.left(), _LONGEST_ALONE)
         half: State | None = None
         loading = 0.0
         problem: CoeError | None = None
         with search:
-            if self._load is not None and not self._at_hand and self._loaded is None:
-                search.run(until=time.monotonic() + _HEAD_START)
+            if self._load is not None and self._loaded is None:
+                start = min(self._head_start, _LONGEST_START * self._request.budget)
+                search.run(until=time.monotonic() + start)
             if self._load is not None and not search.solved and self._loaded is None:
                 loading = time.monotonic()
                 try:
-                    self._loaded = stack.enter_context(self._load())
-                    stack.enter_context(self._asking(self._loaded.policy))
+                    with deadline.held():
+                        self._loaded = stack.enter_context(self._load())
+                        stack.enter_context(self._asking(self._loaded.policy))
                 except CoeError as error:
                     problem = error
                 loading = time.monotonic() - loading
+                alone += loading
             end = float("inf") if problem is None else time.monotonic() + _WITHOUT_MODEL
             search.run(self._loaded, until=min(end, alone))
             if not search.solved and self._others(baseline, target, verifier, search.halfway()):
@@ -228,7 +231,7 @@ class Repair:
         baseline: Baseline,
         target: Function,
         verifier: Verifier,
-        deadline: float,
+        deadline: Deadline,
     ) -> Search:
         self._watcher.target(target, verifier.goal)
         task = describe(baseline.source, target, bench.suites, verifier.goal)
@@ -263,7 +266,7 @@ class Repair:
         target: Function,
         verifier: Verifier,
         half: State,
-        deadline: float,
+        deadline: Deadline,
         outcome: Outcome,
     ) -> Outcome:
         """With the better version of the target in place, try to repair another function as well.
@@ -277,8 +280,8 @@ class Repair:
         names = {function.name for function in self._others(baseline, target, verifier, half)}
         others = [f for f in between.suspects() if f.name in names][: len(_SHARES)]
         for index, other in enumerate(others):
-            left = deadline - time.monotonic()
-            end = time.monotonic() + left * _SHARES[index] / sum(_SHARES[index : len(others)])
+            share = _SHARES[index] / sum(_SHARES[index : len(others)])
+            end = Deadline(time.monotonic() + deadline.left() * share)
             second = Verifier(bench, between, other, end)
             with self._search(bench, between, other, second, end) as search:
                 search.run(self._loaded)

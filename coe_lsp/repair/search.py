@@ -21,13 +21,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from coe_lsp.chain.commands import ReplaceLine, parse, render
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.mutations.mutants import commands_between
 from coe_lsp.repair.asking import Ask, ContextError, LoadedPolicy, Policy, Proposal
+from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.mutation_queue import MutationQueue
 from coe_lsp.repair.patches import Patch, best, measured
 from coe_lsp.repair.states import Frontier, Scorer, State, state_key
@@ -65,7 +66,7 @@ class Clues:
 
 @frozen
 class SearchSettings:
-    """How far to look. Times in seconds; `deadline` on the clock of `time.monotonic`.
+    """How far to look. Times in seconds.
 
     `samples` commands are written at a time, `max_turns` is the longest chain. The search goes on
     for `grace` after the first repair. `candidates` bounds the programs tested instead of the time:
@@ -79,7 +80,7 @@ class SearchSettings:
 
     samples: int = 16
     max_turns: int = 10
-    deadline: float = float("inf")
+    deadline: Deadline = field(factory=Deadline)
     grace: float = 1.0
     candidates: int | None = None
     mutations: bool = True
@@ -232,7 +233,7 @@ class Search:
 
     def _over(self) -> bool:
         settings, tested = self._settings, self._tester.attempts
-        if self._cancelled() or time.monotonic() >= settings.deadline:
+        if self._cancelled() or settings.deadline.left() <= 0:
             return True
         if settings.candidates is not None and tested >= settings.candidates:
             return True

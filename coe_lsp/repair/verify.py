@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +19,7 @@ from coe_lsp.execution.localise import Suspicion, rank, suspicion
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Run, Suite, TestResult
 from coe_lsp.execution.worker import Held, Worker
+from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.source import Function, SourceFile
 
 _TRACED_PASSING = 60
@@ -324,11 +324,11 @@ class Verifier:
         bench: TestBench,
         baseline: Baseline,
         function: Function,
-        deadline: float = float("inf"),
+        deadline: Deadline | None = None,
     ) -> None:
-        """Past the `deadline` (of `time.monotonic`) verdicts are `cancelled`."""
+        """Past the `deadline` verdicts are `cancelled`."""
         self.function = function
-        self._deadline = deadline
+        self._deadline = deadline or Deadline()
         self.goal = baseline.goal(function)
         self.guards = baseline.guards(function)
         self._bench = bench
@@ -374,7 +374,7 @@ class Verifier:
     def _run(
         self, data: bytes, tests: Sequence[str], *, late: bool, swapped: bool = False
     ) -> Verdict:
-        left = float("inf") if late else self._deadline - time.monotonic()
+        left = float("inf") if late else self._deadline.left()
         if left <= 0:
             return verdict([], tests, status="cancelled")
         limits = evolve(self._limits, wall_seconds=min(self._limits.wall_seconds, left))

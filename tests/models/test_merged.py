@@ -1,5 +1,7 @@
 """Adapters merged into models: the same answers, made once, nothing left behind."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -159,3 +161,29 @@ def test_without_room_the_adapter_stays_beside_the_model(small_model, cache, tmp
         model.close()
     assert any("stays beside the model" in text for text in said.texts)
     assert not list(cache.glob("*.gguf"))
+
+
+def test_merging_can_be_stopped_at_any_time(tiny, cache, tmp_path, monkeypatch):
+    adapter = write_adapter(tmp_path / "adapter.gguf", tiny)
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(model, adapter, target, kind, on_bytes):
+        begun.set()
+        go.wait(10)
+        merge(model, adapter, target, kind, on_bytes)
+
+    class Stop(NoProgress):
+        def advance(self, count):
+            if begun.is_set():
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(merged_module, "merge", slow)
+    with pytest.raises(KeyboardInterrupt):
+        merged(tiny, adapter, Stop())
+    assert not go.is_set()
+    go.set()
+    for thread in threading.enumerate():
+        if thread.name == "coe-merge":
+            thread.join(10)
+    assert [path.name for path in cache.iterdir() if path.suffix != ""] == []
+    assert merged(tiny, adapter, NoProgress()).is_file()

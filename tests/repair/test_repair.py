@@ -255,6 +255,29 @@ def test_hanging_candidates_do_not_outlast_the_budget(clamp_project):
     assert time.monotonic() - started < 12  # one candidate takes 1.5 s to be given up
 
 
+def test_a_model_that_takes_long_to_load_takes_nothing_of_the_budget(clamp_project):
+    model = ModelUsed("scripted", "", None)
+
+    @contextlib.contextmanager
+    def load():
+        time.sleep(2.5)
+        yield LoadedPolicy(Scripted([FIX]), model, trained=True)
+
+    search = SearchSettings(mutations=False, grace=0.1)
+    request = Request(clamp_project / "ranges.py", budget=2.0, search=search)
+    assert Repair(request, load, Log()).run().status == "repaired"
+
+
+def test_what_mutations_repair_in_their_head_start_needs_no_model(clamp_project):
+    def load():
+        raise AssertionError("the model must not be loaded")
+
+    request = Request(clamp_project / "ranges.py", budget=40.0)
+    outcome = Repair(request, load, Log(), head_start=10.0).run()
+    assert outcome.status == "repaired"
+    assert outcome.model is None
+
+
 def test_tests_that_did_not_run_are_named(write, tmp_path):
     path = write("ranges.py", CLAMP)
     write("pyproject.toml", "")
