@@ -77,8 +77,8 @@ def main():
             raise ModelError(script["fail"])
         yield LoadedPolicy(ScriptedPolicy(script), ModelUsed("script", "", None), trained=True)
 
-    # What the script says must not be forestalled by a mutation.
-    search = SearchSettings(mutations=False, grace=0.1)
+    # The script alone says what is tried, and its chain goes on turn by turn.
+    search = SearchSettings(mutations=False, places=False, grace=0.1)
     serving.make_server = lambda: make_server(lease, search)
     serving.serve(None)
 
