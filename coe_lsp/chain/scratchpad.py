@@ -2,6 +2,8 @@ r"""The program that a chain edits, with line numbers and the feedback on it; im
 
 Rendered as the paper has it: numbered lines, a line `***`, then the feedback, which is empty when
 every test passes. Lines are separated by "\n" alone; other line ends are the caller's to remove.
+Of a long program some lines may be hidden, which the paper does not have: a run of them is shown as
+`...`, and the others keep their numbers.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from coe_lsp.chain.commands import (
 )
 
 RULE = "***"
+FOLD = "..."
 
 
 def numbered(number: int, line: str) -> str:
@@ -39,10 +42,15 @@ def _single_lines(instance: object, attribute: object, value: tuple[str, ...]) -
 
 @frozen
 class Scratchpad:
-    r"""One state: the program's lines and what its tests said. ValueError for a line with "\n"."""
+    r"""One state: the program's lines and what its tests said. ValueError for a line with "\n".
+
+    `hidden` are the numbers of lines that the model does not see. It may edit them all the same;
+    those that it wrote are shown.
+    """
 
     lines: tuple[str, ...] = field(validator=_single_lines)
     feedback: str = ""
+    hidden: frozenset[int] = frozenset()
 
     @classmethod
     def from_text(cls, text: str, feedback: str = "") -> Scratchpad:
@@ -56,7 +64,12 @@ class Scratchpad:
 
     def render(self) -> str:
         """What the model sees."""
-        shown = [numbered(number, line) for number, line in enumerate(self.lines, 1)]
+        shown: list[str] = []
+        for number, line in enumerate(self.lines, 1):
+            if number not in self.hidden:
+                shown.append(numbered(number, line))
+            elif number - 1 not in self.hidden:
+                shown.append(FOLD)
         return "\n".join([*shown, RULE, *([self.feedback] if self.feedback else [])])
 
     def apply(self, command: Command) -> Scratchpad:
@@ -64,25 +77,29 @@ class Scratchpad:
 
         Raises CommandError if the line does not exist or does not contain the text to replace.
         """
-        lines = list(self.lines)
+        lines, hidden = list(self.lines), self.hidden
         match command:
             case Exit():
                 pass
             case AddLine(number, text):
                 self._check(number, len(lines) + 1)
                 lines.insert(number - 1, text)
+                hidden = frozenset(n + (n >= number) for n in hidden)
             case ReplaceLine(number, text):
                 self._check(number, len(lines))
                 lines[number - 1] = text
+                hidden -= {number}
             case ReplaceWords(number, old, new):
                 self._check(number, len(lines))
                 if old not in lines[number - 1]:
                     raise CommandError(Reason.NOT_IN_LINE)
                 lines[number - 1] = lines[number - 1].replace(old, new, 1)
+                hidden -= {number}
             case DeleteLine(number):
                 self._check(number, len(lines))
                 del lines[number - 1]
-        return evolve(self, lines=tuple(lines), feedback="")
+                hidden = frozenset(n - (n > number) for n in hidden if n != number)
+        return evolve(self, lines=tuple(lines), feedback="", hidden=hidden)
 
     def _check(self, number: int, last: int) -> None:
         if not 1 <= number <= last:

@@ -154,7 +154,8 @@ class Repair:
         if named and suspects and not baseline.concerns(named):
             names = ", ".join(function.name for function in suspects[:3])
             raise CoeError(f"No failing test runs {named.name}; those that fail run {names}.")
-        targets = [named] if named else suspects[: len(_SHARES)]
+        targets = [named, *_helpers(baseline, named)] if named else suspects
+        targets = targets[: len(_SHARES)]
         if not targets:
             raise CoeError(
                 f"The failing tests do not run any function of {file}: "
@@ -255,8 +256,7 @@ class Repair:
         return [
             function
             for function in baseline.suspects()
-            if (function.last < target.first or function.first > target.last)
-            and any(baseline.runs(test, function) for test in left)
+            if _apart(function, target) and any(baseline.runs(test, function) for test in left)
         ]
 
     def _both(
@@ -357,6 +357,21 @@ class Repair:
         chain = chain_of(found.patches[0].commands, lines, verifier)
         names = f"{target.name} is"
         return success(outcome, target, names, verifier, shown, after, chain, source)
+
+
+def _helpers(baseline: Baseline, named: Function) -> list[Function]:
+    """Other suspects, most suspect first, that all the tests run which the named one must win."""
+    goal = baseline.goal(named)
+    return [
+        function
+        for function in baseline.suspects()
+        if _apart(function, named)
+        and all(test not in baseline.lines or baseline.runs(test, function) for test in goal)
+    ]
+
+
+def _apart(one: Function, other: Function) -> bool:
+    return one.last < other.first or one.first > other.last
 
 
 def _clues(

@@ -138,10 +138,10 @@ class Search:
         self._clues = clues
         self._line_one = verifier.function.first
         before = verifier.first()
-        pad = scratchpad(lines, before, self._line_one)
+        suspicion: Mapping[int, float] = clues.suspicion if settings.suspicion else {}
+        pad = scratchpad(lines, before, self._line_one, suspicion)
         self._episode = Episode(task, pad, max_turns=settings.max_turns)
         start = State(0, pad.lines, before, "start", self._episode)
-        suspicion: Mapping[int, float] = clues.suspicion if settings.suspicion else {}
         self._states = {0: start}
         self._scorer = Scorer(before, suspicion, settings.best_first)
         self._frontier = Frontier(self._scorer, start, _ROOM)
@@ -170,7 +170,8 @@ class Search:
         self.problem: ContextError | None = None
         self._stuck = False
         self._exhausted = False
-        code = [number for number, line in enumerate(pad.lines, 1) if line.strip()]
+        shown = [number for number in range(1, len(pad.lines) + 1) if number not in pad.hidden]
+        code = [number for number in shown if pad.lines[number - 1].strip()]
         code.sort(key=lambda number: -suspicion.get(number, 0.0))
         self._focus = [number for number in code if number in suspicion] or code
         self._unweighed = self._focus[:_LINES_WEIGHED] if settings.opinions else []

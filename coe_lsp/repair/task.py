@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from coe_lsp.chain.feedback import Failure, render_feedback
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.execution.suite import Suite, TestResult
+from coe_lsp.repair.folding import hidden_lines
 from coe_lsp.repair.source import Function, SourceFile
 from coe_lsp.repair.verify import Verdict
 
@@ -45,9 +46,15 @@ def describe(
     )
 
 
-def scratchpad(lines: Sequence[str], verdict: Verdict, first: int) -> Scratchpad:
-    """The state that the model sees. `first` is the file's line where the function starts."""
-    return Scratchpad(tuple(lines), feedback_text(verdict, first, len(lines)))
+def scratchpad(
+    lines: Sequence[str], verdict: Verdict, first: int, suspicion: Mapping[int, float]
+) -> Scratchpad:
+    """The state that the model sees, of a long function what is near its most suspect lines.
+
+    `first` is the file's line where the function starts, `suspicion` by line (1-based, of `lines`).
+    """
+    feedback = feedback_text(verdict, first, len(lines))
+    return Scratchpad(tuple(lines), feedback, hidden_lines(lines, suspicion))
 
 
 def feedback_text(verdict: Verdict, first: int, count: int) -> str:

@@ -29,6 +29,28 @@ def test_rendering():
     assert Scratchpad((), "gone").render() == "***\ngone"
 
 
+def test_hidden_lines_are_one_mark_and_the_others_keep_their_numbers():
+    pad = Scratchpad(tuple("abcdef"), "bad", frozenset({2, 3, 6}))
+    assert pad.render() == "1 >>>a\n...\n4 >>>d\n5 >>>e\n...\n***\nbad"
+
+
+@given(programs, commands, st.frozensets(st.integers(1, 12)))
+def test_hiding_changes_no_edit_and_what_was_written_is_shown(text, command, hidden):
+    pad = Scratchpad.from_text(text)
+    pad = attrs.evolve(pad, hidden=frozenset(n for n in hidden if n <= len(pad.lines)))
+    try:
+        after = pad.apply(command)
+    except CommandError:
+        return
+    assert after.lines == attrs.evolve(pad, hidden=frozenset()).apply(command).lines
+    # The same lines are hidden as before, wherever they are now, but for the one that was edited.
+    edited = {getattr(command, "line", 0)}
+    kept = [line for n, line in enumerate(pad.lines, 1) if n in pad.hidden and n not in edited]
+    if isinstance(command, AddLine):
+        kept = [line for n, line in enumerate(pad.lines, 1) if n in pad.hidden]
+    assert [after.lines[n - 1] for n in sorted(after.hidden)] == kept
+
+
 def test_a_shown_line_is_the_same_bytes_as_in_the_command_that_replaces_it():
     for number, shown in enumerate(PAD.render().split("\n")[:3], 1):
         assert parse(f"### REPL {shown}") == ReplaceLine(number, PAD.lines[number - 1])

@@ -294,3 +294,55 @@ def test_tests_that_did_not_run_are_named(write, tmp_path):
 
     repair(path, Scripted([]), Watching(), budget=0.5)
     assert seen == [("test_ranges.py::test_last",)]
+
+
+def test_of_a_long_function_the_model_sees_what_is_suspect(write, tmp_path):
+    write("pyproject.toml", "")
+    steps = "".join(f"    if kind == {n}:\n        total += {n}\n" for n in range(200))
+    steps = steps.replace("total += 150\n", "total -= 150\n")
+    path = write("big.py", f"def add(total, kind):\n{steps}    return total\n")
+    write(
+        "test_big.py",
+        """
+        from big import add
+
+        def test_early():
+            assert add(1, 4) == 5
+
+        def test_late():
+            assert add(1, 150) == 151
+    """,
+    )
+    policy = Scripted(["### REPL 303 >>>        total += 150"])
+    outcome = repair(path, policy)
+    assert outcome.status == "repaired"
+    seen = policy.seen[0].render()
+    assert "303 >>>        total -= 150" in seen
+    assert "1 >>>def add(total, kind):\n" in seen
+    assert "\n...\n" in seen and len(seen) < 4000
+    without = Repair(Request(path), None, Log()).run()
+    assert without.status == "repaired"
+    assert without.diff == outcome.diff
+
+
+def test_a_helper_of_the_named_function_is_repaired(write, tmp_path):
+    write("pyproject.toml", "")
+    path = write("shop.py", """
+        def price(count):
+            return count - 3
+
+
+        def total(counts):
+            return sum([price(count) for count in counts])
+    """)  # fmt: skip
+    write("test_shop.py", """
+        from shop import total
+
+        def test_total():
+            assert total([5]) == 15
+            assert total([5, 7]) == 36
+    """)  # fmt: skip
+    outcome = Repair(Request(path, "total", budget=20.0), None, Log()).run()
+    assert outcome.status == "repaired"
+    assert outcome.function == "price"
+    assert "\n-    return count - 3\n+    return count * 3\n" in outcome.diff
