@@ -19,6 +19,7 @@ from coe_lsp.chain.commands import AddLine, Command, DeleteLine, render
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.execution.sandbox import Sandbox
+from coe_lsp.parsing import parse
 from coe_lsp.repair.verify import Verdict
 from training.corrupt import Donors, corrupt, undo_line
 from training.judge import Judge
@@ -204,7 +205,7 @@ def _tidy(program: str) -> str:
 def _without_docs(program: str) -> str:
     """Docstrings and lines that are comments taken out, if the program stays one."""
     drop: set[int] = set()
-    for node in ast.walk(ast.parse(program)):
+    for node in ast.walk(parse(program)):
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             continue
         first = node.body[0]
@@ -218,7 +219,7 @@ def _without_docs(program: str) -> str:
     ]
     text = "\n".join(kept).strip("\n")
     try:
-        ast.parse(text)
+        parse(text)
     except SyntaxError:
         return program
     return text
@@ -226,7 +227,7 @@ def _without_docs(program: str) -> str:
 
 def _without_imports(task: Task) -> Task:
     """Imports at the top moved into the setup, as they are outside the function when serving."""
-    body = ast.parse(task.reference).body
+    body = parse(task.reference).body
     count = 0
     while count < len(body) and isinstance(body[count], (ast.Import, ast.ImportFrom)):
         count += 1

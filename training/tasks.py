@@ -30,6 +30,7 @@ import attrs
 from attrs import field, frozen
 
 from coe_lsp.errors import CoeError
+from coe_lsp.parsing import parse
 from training.pieces import write_lines
 
 _HUB_MBPP = "google-research-datasets/mbpp"
@@ -193,16 +194,16 @@ def clean(tasks: Iterable[Task], *, max_lines: int, forbidden: Iterable[Task] = 
 
 def _normal(program: str) -> str | None:
     try:
-        return ast.dump(ast.parse(program))
-    except (SyntaxError, ValueError, RecursionError):
+        return ast.dump(parse(program))
+    except (SyntaxError, RecursionError):
         return None
 
 
 def _shape(program: str) -> str:
     """The syntax tree with names numbered in order of appearance, docstrings left out."""
     try:
-        tree = ast.parse(program)
-    except (SyntaxError, ValueError, RecursionError):
+        tree = parse(program)
+    except SyntaxError:
         return program
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and (

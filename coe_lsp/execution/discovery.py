@@ -16,6 +16,7 @@ from pathlib import Path
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.interpreter import Interpreter
 from coe_lsp.execution.suite import Suite
+from coe_lsp.parsing import parse
 
 _MARKERS = ("pyproject.toml", "pytest.ini", "setup.cfg", "setup.py", "tox.ini", ".git")
 _SKIPPED = {"node_modules", "site-packages", "build", "dist", "__pycache__", "venv", "env"}
@@ -91,8 +92,8 @@ def _is_code(test: str) -> bool:
     if test.lstrip().startswith("assert "):
         return True
     try:
-        body = ast.parse(test).body
-    except (SyntaxError, ValueError):
+        body = parse(test).body
+    except SyntaxError:
         return False
     return any(not isinstance(statement, ast.Expr) for statement in body)
 
@@ -180,8 +181,8 @@ def _imports(file: Path, root: Path) -> set[str]:
     try:
         if file.stat().st_size > _MOST_BYTES:
             return set()
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
+        tree = parse(file.read_bytes())
+    except (OSError, SyntaxError):
         return set()
     package = list(file.relative_to(root).parent.parts) if file.is_relative_to(root) else []
     found: set[str] = set()
@@ -198,8 +199,8 @@ def _imports(file: Path, root: Path) -> set[str]:
 
 def _has_doctests(path: Path) -> bool:
     try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
+        tree = parse(path.read_bytes())
+    except (OSError, SyntaxError):
         return False
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
     return any(

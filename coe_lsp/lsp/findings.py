@@ -16,6 +16,7 @@ from lsprotocol import types
 
 from coe_lsp.execution.suite import TestResult
 from coe_lsp.lsp.documents import line_range
+from coe_lsp.parsing import parse
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.source import Function
 from coe_lsp.repair.verify import Baseline
@@ -150,8 +151,8 @@ def _row_of(path: Path, test: str) -> int | None:
     try:
         if path.stat().st_size > _MOST_BYTES:
             return None
-        nodes = ast.parse(path.read_bytes()).body
-    except (OSError, SyntaxError, ValueError, RecursionError):
+        nodes = parse(path.read_bytes()).body
+    except (OSError, SyntaxError):
         return None
     row = None
     for name in test.partition("[")[0].split("::"):

@@ -53,7 +53,7 @@ def mutants(
     """
     try:
         program = Program("\n".join(lines), _only(len(lines), suspicion or {}))
-    except (SyntaxError, ValueError, RecursionError):
+    except SyntaxError:
         for number, (changed, line) in enumerate(syntax_edits(lines)):
             yield Mutant(line, "syntax", -0.01 * number, partial(tuple[str, ...], changed))
         return

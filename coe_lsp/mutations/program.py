@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterator
 
 from attrs import frozen
 
+from coe_lsp.parsing import parse
+
 # What may stand anywhere without parentheses.
 _ATOMS = (
     ast.Name,
@@ -60,14 +62,14 @@ class Edit:
 
 
 class Program:
-    """A program that parses. SyntaxError, ValueError or RecursionError if it does not."""
+    """A program that parses; `SyntaxError` if it does not."""
 
     def __init__(self, text: str, only: Collection[int] | None = None) -> None:
         """`only` names the lines (1-based) in which edits may begin; None for all."""
         self.text = text
         self._only = only
         self.data = text.encode("utf-8", "surrogatepass")
-        self.tree = ast.parse(text)
+        self.tree = parse(text)
         self._starts = [0]
         for index, byte in enumerate(self.data):
             if byte == 0x0A:

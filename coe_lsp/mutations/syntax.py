@@ -5,9 +5,10 @@ Looks at the line where the parser gave up and the one before it.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator, Sequence
+
+from coe_lsp.parsing import parse
 
 _MARKS = (":", ")", "]", "}", ",", "(", "'", '"', "=")
 _BLOCK = re.compile(r"\s*(if|elif|else|for|while|def|class|try|except|finally|with|async)\b[^:]*\Z")
@@ -30,11 +31,9 @@ def syntax_edits(lines: Sequence[str]) -> Iterator[tuple[tuple[str, ...], int]]:
 
 def _where(lines: Sequence[str]) -> int | None:
     try:
-        ast.parse("\n".join(lines))
+        parse("\n".join(lines))
     except SyntaxError as error:
         return min(error.lineno or 1, len(lines))
-    except (ValueError, RecursionError):
-        return 1
     return None
 
 

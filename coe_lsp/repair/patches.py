@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import evolve, frozen
 
+from coe_lsp.parsing import parse
 from coe_lsp.repair.states import Source
 
 MOST_SHOWN = 3
@@ -92,8 +93,8 @@ def measured(patch: Patch, before: Sequence[str], test_constants: Iterable[str])
 def constants(text: str) -> set[str]:
     """The telling constants of a piece of code: not the ones that stand in any program."""
     try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+        tree = parse(text)
+    except SyntaxError:
         return set()
     found: set[str] = set()
     for node in ast.walk(tree):
@@ -109,10 +110,9 @@ def constants(text: str) -> set[str]:
 def meaning(lines: Sequence[str]) -> str:
     """Equal for programs that mean the same by the look of them."""
     try:
-        tree = ast.parse("\n".join(lines))
-    except (SyntaxError, ValueError, RecursionError):
+        return ast.dump(_Normal().visit(parse("\n".join(lines))))
+    except (SyntaxError, RecursionError):
         return "\n".join(lines)
-    return ast.dump(_Normal().visit(tree))
 
 
 class _Normal(ast.NodeTransformer):

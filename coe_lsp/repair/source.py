@@ -20,6 +20,7 @@ from pathlib import Path
 from attrs import frozen
 
 from coe_lsp.errors import CoeError
+from coe_lsp.parsing import parse
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _DEF = re.compile(r"^([ \t]*)(?:async[ \t]+def|def|class)[ \t]+(\w+)")
@@ -116,13 +117,15 @@ class SourceFile:
     def functions(self) -> tuple[Function, ...]:
         """All functions in the order in which they appear, nested ones after those around them."""
         try:
-            tree = ast.parse(self.text)
-        except (SyntaxError, ValueError, RecursionError):
+            tree = parse(self.text)
+        except SyntaxError:
             return tuple(self._functions_by_indentation())
         found: list[Function] = []
 
         def visit(node: ast.AST, prefix: str) -> None:
             for child in ast.iter_child_nodes(node):
+                if isinstance(child, ast.expr):
+                    continue
                 if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                     name = prefix + child.name
                     first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
@@ -138,8 +141,8 @@ class SourceFile:
     def names(self) -> tuple[str, ...]:
         """What the module defines or imports at its top level; nothing if it does not parse."""
         try:
-            tree = ast.parse(self.text)
-        except (SyntaxError, ValueError, RecursionError):
+            tree = parse(self.text)
+        except SyntaxError:
             return ()
         found: dict[str, None] = {}
         for node in tree.body:

@@ -14,6 +14,7 @@ from typing import Literal
 from attrs import define, field, frozen
 
 from coe_lsp.chain.episode import Episode
+from coe_lsp.parsing import parse
 from coe_lsp.repair.verify import Verdict
 
 Source = Literal["start", "model", "mutation"]
@@ -32,8 +33,8 @@ def state_key(lines: Sequence[str]) -> str:
     """Equal for programs that differ in layout only; the text itself where it does not parse."""
     text = "\n".join(lines)
     try:
-        return ast.dump(ast.parse(text))
-    except (SyntaxError, ValueError, RecursionError):
+        return ast.dump(parse(text))
+    except (SyntaxError, RecursionError):
         return "\n".join(line.rstrip() for line in lines)
 
 

@@ -15,6 +15,7 @@ from coe_lsp.chain.feedback import Failure, render_feedback
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.execution.suite import Suite, TestResult
+from coe_lsp.parsing import parse
 from coe_lsp.repair.folding import hidden_lines
 from coe_lsp.repair.source import Function, SourceFile
 from coe_lsp.repair.verify import Verdict
@@ -82,8 +83,8 @@ def _detail(failure: TestResult) -> str:
 def _context(source: SourceFile, function: Function | None) -> Iterator[str]:
     """Imports, and for a method the head of its class with its constructor."""
     try:
-        tree = ast.parse(source.text)
-    except (SyntaxError, ValueError, RecursionError):
+        tree = parse(source.text)
+    except SyntaxError:
         return
     lines = source.text.splitlines()
     shown = 0
@@ -137,8 +138,8 @@ def _file_of(path: str, root: Path) -> Path:
 def _function_text(path: Path, names: Sequence[str]) -> str:
     try:
         text = path.read_text(encoding="utf-8")
-        body: list[ast.stmt] = ast.parse(text).body
-    except (OSError, SyntaxError, ValueError, RecursionError):
+        body: list[ast.stmt] = parse(text).body
+    except (OSError, SyntaxError):
         return ""
     node: ast.stmt | None = None
     for name in names:
