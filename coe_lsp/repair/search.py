@@ -39,8 +39,9 @@ from coe_lsp.repair.verify import Verdict, Verifier
 _POLL = 0.02
 _ROOM = 8
 _MUTANTS_A_STEP = 3
-# A model's opinion counts less than it says: it is surprised by much that is right.
-_OPINION, _LOWEST, _HIGHEST = 0.5, -8.0, 4.0
+# A model's opinion counts less than it says: it is surprised by much that is right. A usual one, as
+# the median mutant gets it, changes nothing, as none does for mutants that no model has weighed.
+_OPINION, _LOWEST, _USUAL, _HIGHEST = 0.3, -16.0, -8.0, 4.0
 _LINES_WEIGHED = 24
 _VARIANTS_WEIGHED = 1000
 _PATCHES_RANKED = 8
@@ -323,7 +324,7 @@ class Search:
             return
         ratios = policy.prefer(self._episode, line, [text for _, text in single])
         opinions = {
-            id(mutant): _OPINION * min(max(ratio, _LOWEST), _HIGHEST)
+            id(mutant): _OPINION * (min(max(ratio, _LOWEST), _HIGHEST) - _USUAL)
             for (mutant, _), ratio in zip(single, ratios, strict=True)
         }
         with self._lock:
