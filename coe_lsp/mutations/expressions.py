@@ -1,4 +1,4 @@
-"""Edits inside expressions: operators, constants, names, conditions (`calls` has the rest).
+"""Edits inside expressions: operators, names, conditions (`calls` and `constants` have the rest).
 
 Weights are logs of rough frequencies of such mistakes in people's code, set by hand.
 """
@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator
 
 from coe_lsp.mutations.calls import call, subscript
-from coe_lsp.mutations.program import Edit, Program, put
+from coe_lsp.mutations.constants import constant_edits, equal_constant_edits, opposite_edits
+from coe_lsp.mutations.program import Edit, Program, put, together
 from coe_lsp.mutations.scope import Scope
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[str, tuple[tuple[str, float], ...]]] = {
@@ -102,7 +103,9 @@ _OWN = frozenset({"self", "cls"})
 
 
 def expression_edits(program: Program, scope: Scope) -> Iterator[Edit]:
-    """All edits of expressions, in order of the text."""
+    """All edits of expressions."""
+    yield from equal_constant_edits(program, scope)
+    yield from opposite_edits(program)
     for node in filter(program.wanted, program.expressions()):
         match node:
             case ast.Compare():
@@ -114,7 +117,7 @@ def expression_edits(program: Program, scope: Scope) -> Iterator[Edit]:
             case ast.UnaryOp():
                 yield from _unary(program, node)
             case ast.Constant():
-                yield from _constant(program, node, scope)
+                yield from constant_edits(program, node, scope)
             case ast.Name():
                 yield from _name(program, node, scope)
             case ast.Attribute():
@@ -181,25 +184,33 @@ def _arithmetic(program: Program, node: ast.BinOp) -> Iterator[Edit]:
     if text in ("-", "/", "//", "%", "**", "<<", ">>") or isinstance(node.left, ast.Constant):
         swapped = f"{program.atom(node.right)} {text} {program.atom(node.left)}"
         yield put(program, node, swapped, "swapped operands", -0.8)
-    # a + b * c as (a + b) * c
+    # a + b * c as (a + b) * c, and without its middle.
     for inner, first in ((node.left, True), (node.right, False)):
         if isinstance(inner, ast.BinOp) and (symbol := _ARITHMETIC.get(type(inner.op))):
             a, b = program.atom(inner.left), program.atom(inner.right)
             other = program.atom(node.right if first else node.left)
             regrouped = f"{a} {symbol} ({b} {text} {other})" if first else (
                 f"({other} {text} {a}) {symbol} {b}")  # fmt: skip
-            new = regrouped if program.roomy(node) else f"({regrouped})"
-            yield put(program, node, new, "precedence", -1.6)
+            outer = f"{a} {symbol} {other}" if first else f"{other} {symbol} {b}"
+            for new, kind, weight in (
+                (regrouped, "precedence", -1.6),
+                (outer, "missing operator", -1.8),
+            ):
+                yield put(program, node, new if program.roomy(node) else f"({new})", kind, weight)
 
 
 def _boolean(program: Program, node: ast.BoolOp) -> Iterator[Edit]:
     text = "and" if isinstance(node.op, ast.And) else "or"
     other = "or" if text == "and" else "and"
     values = node.values
+    places: list[tuple[int, int]] = []
     for left, right in itertools.pairwise(values):
         place = _operator(program, program.span(left)[1], program.span(right)[0], rf"\b{text}\b")
         if place is not None:
+            places.append(place)
             yield Edit(*place, other, "boolean", 0.0)
+    if len(places) > 1:
+        yield together(program, places, [other] * len(places), "boolean", -0.4)
     for index in range(len(values)):
         kept = [program.atom(value) for n, value in enumerate(values) if n != index]
         new = f" {text} ".join(kept)
@@ -210,54 +221,6 @@ def _boolean(program: Program, node: ast.BoolOp) -> Iterator[Edit]:
 def _unary(program: Program, node: ast.UnaryOp) -> Iterator[Edit]:
     weight = 0.2 if isinstance(node.op, ast.Not) else -0.5
     yield put(program, node, program.fitting(node.operand, node), "negation", weight)
-
-
-def _constant(program: Program, node: ast.Constant, scope: Scope) -> Iterator[Edit]:
-    value = node.value
-    seen: set[str] = {program.source(node)}
-
-    def to(new: str, weight: float) -> Iterator[Edit]:
-        if new not in seen:
-            seen.add(new)
-            yield put(program, node, new, "constant", weight)
-
-    if isinstance(value, bool):
-        yield from to(str(not value), 0.2)
-        yield from to("None", -2.0)
-    elif isinstance(value, (int, float)):
-        one = 1 if isinstance(value, int) else 1.0
-        for number, weight in ((value + one, 0.0), (value - one, 0.0)):
-            yield from to(_literal(number, program.roomy(node)), weight)
-        for text, weight in (("0", -0.5), ("1", -0.5), ("2", -1.0), ("-1", -1.5)):
-            yield from to(text if text != "-1" or program.roomy(node) else "(-1)", weight)
-        for other in scope.numbers:  # of the function itself
-            yield from to(other, -0.7)
-        for number in (value * 10, value * 2, value // 2, value // 10, value - 2, value + 2):
-            yield from to(_literal(number, program.roomy(node)), -1.8)
-        for text in ("10", "3", "100", "float('inf')", "float('-inf')", "None"):
-            yield from to(text, -3.0)
-        for name in scope.variables:
-            yield from to(name, -2.0)
-    elif isinstance(value, str):
-        for other in scope.strings:
-            yield from to(other, -0.8)
-        for changed, weight in (
-            ("", -1.0), (" ", -1.0), (value.strip(), -1.0), (value.lower(), -1.5),
-            (value.upper(), -1.5), (value[::-1], -1.5), (value + " ", -2.0), (" " + value, -2.0),
-            (value[:-1], -1.8), (value[1:], -1.8), (", ", -3.0), (",", -3.0), ("\n", -3.0),
-            ("0", -3.0), ("1", -3.0), ("-", -3.5),
-        ):  # fmt: skip
-            yield from to(repr(changed), weight)
-    elif value is None:
-        for text, weight in (("False", -0.5), ("True", -1.0), ("0", -0.7), ("[]", -0.7),
-                             ("''", -1.0), ("{}", -1.5), ("-1", -1.5), ("1", -2.0)):  # fmt: skip
-            yield from to(text, weight)
-        for name in scope.variables:
-            yield from to(name, -1.5)
-
-
-def _literal(number: float, roomy: bool) -> str:
-    return repr(number) if number >= 0 or roomy else f"({number!r})"
 
 
 def _name(program: Program, node: ast.Name, scope: Scope) -> Iterator[Edit]:
@@ -371,10 +334,13 @@ def _around(program: Program, node: ast.expr, scope: Scope) -> Iterator[Edit]:
     if isinstance(node, (ast.Name, ast.Attribute, ast.Call)):
         for index in ("[0]", "[-1]", "[1]", "[1:]", "[:-1]"):
             yield put(program, node, atom + index, "missing index", extra - 1.6)
-    if loose:
-        for other in scope.pieces:
-            if other != text:
-                yield put(program, node, other, "other expression", extra - 1.2)
+        for name in scope.variables[:_COMBINED]:
+            if name != text:
+                for index in (f"[:{name}]", f"[{name}:]", f"[{name}]"):
+                    yield put(program, node, atom + index, "missing index", extra - 2.2)
+    for other, whole in scope.pieces:
+        if other != text and (loose or whole):
+            yield put(program, node, other, "other expression", extra - 1.2)
 
 
 def _condition(program: Program, node: ast.expr, scope: Scope) -> Iterator[Edit]:

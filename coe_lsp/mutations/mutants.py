@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -11,6 +12,7 @@ from attrs import frozen
 
 from coe_lsp.chain.commands import AddLine, Command, DeleteLine, ReplaceLine
 from coe_lsp.mutations.expressions import expression_edits
+from coe_lsp.mutations.insertions import insertion_edits
 from coe_lsp.mutations.program import Edit, Program
 from coe_lsp.mutations.scope import Scope
 from coe_lsp.mutations.statements import statement_edits
@@ -44,12 +46,13 @@ def mutants(
     lines: Sequence[str],
     suspicion: Mapping[int, float] | None = None,
     outside: tuple[str, ...] = (),
+    spelt: tuple[str, ...] = (),
 ) -> Iterator[Mutant]:
     """Mutants in order of weight, no edit twice; different edits may give the same text.
 
     `suspicion` has a score between 0 and 1 for lines that failing tests ran; other lines count as
-    not run, and come last. `outside` are names that the program can see. A program that does not
-    parse has mutants that do.
+    not run, and come last. `outside` are names that the program can see, `spelt` strings that its
+    tests contain. A program that does not parse has mutants that do.
     """
     try:
         program = Program("\n".join(lines), _only(len(lines), suspicion or {}))
@@ -57,14 +60,14 @@ def mutants(
         for number, (changed, line) in enumerate(syntax_edits(lines)):
             yield Mutant(line, "syntax", -0.01 * number, partial(tuple[str, ...], changed))
         return
-    scope = Scope(program, outside)
+    scope = Scope(program, outside, spelt)
     scored: list[tuple[float, int, Edit, int]] = []
-    for edits in (expression_edits(program, scope), statement_edits(program, scope)):
-        for edit in edits:
-            line = program.line_of(edit.start)
-            last = max(line, program.line_of(max(edit.end - 1, edit.start)))
-            weight = edit.weight + _suspicion(suspicion, line, last)
-            scored.append((-weight, len(scored), edit, line))
+    families = (expression_edits, statement_edits, insertion_edits)
+    for edit in itertools.chain.from_iterable(family(program, scope) for family in families):
+        line = program.line_of(edit.start)
+        last = max(line, program.line_of(max(edit.end - 1, edit.start)))
+        weight = edit.weight + _suspicion(suspicion, line, last)
+        scored.append((-weight, len(scored), edit, line))
     scored.sort()
     seen: set[tuple[int, int, str]] = set()
     for weight, _, edit, line in scored:

@@ -7,7 +7,7 @@ so comments and layout outside of an edit keep their bytes.
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from attrs import frozen
 
@@ -160,3 +160,19 @@ def _expressions(node: ast.AST) -> Iterator[ast.expr]:
 def put(program: Program, node: ast.expr, new: str, kind: str, weight: float) -> Edit:
     """The edit that puts `new` in place of an expression."""
     return Edit(*program.span(node), new, kind, weight)
+
+
+def together(
+    program: Program,
+    spans: Sequence[tuple[int, int]],
+    news: Sequence[str],
+    kind: str,
+    weight: float,
+) -> Edit:
+    """The one edit that makes changes in several places, given in order of the text."""
+    parts: list[str] = []
+    end = spans[0][0]
+    for (start, stop), new in zip(spans, news, strict=True):
+        parts += [program.between(end, start), new]
+        end = stop
+    return Edit(spans[0][0], end, "".join(parts), kind, weight)

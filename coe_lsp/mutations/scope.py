@@ -19,16 +19,19 @@ class Scope:
 
     All lists are in order of first appearance, without repetition.
 
-    `outside` are further names that it can see, of its module or class say.
+    `outside` are further names that it can see, of its module or class say; `spelt` strings that
+    its tests contain. `pieces` are expressions, and whether they need no parentheses.
     """
 
-    def __init__(self, program: Program, outside: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, program: Program, outside: tuple[str, ...] = (), spelt: tuple[str, ...] = ()
+    ) -> None:
         variables: dict[str, None] = {}
         functions: dict[str, None] = {}
         attributes: dict[str, None] = {}
         numbers: dict[str, None] = {}
         strings: dict[str, None] = {}
-        pieces: dict[str, None] = {}
+        pieces: dict[str, bool] = {}
         conditions: dict[str, None] = {}
         for node in ast.walk(program.tree):
             match node:
@@ -64,7 +67,7 @@ class Scope:
             piece = (ast.BinOp, ast.Call, ast.Subscript, ast.Attribute)
             short = len(text) <= _LONGEST and "\n" not in text
             if isinstance(node, piece) and loads and short:
-                pieces[text] = None
+                pieces[text] = not isinstance(node, ast.BinOp)
         called = {name for name in functions if name not in variables}
         uses = Counter(n.id for n in ast.walk(program.tree) if isinstance(n, ast.Name))
         names = [name for name in variables if name not in ("self", "cls", "_")]
@@ -75,7 +78,8 @@ class Scope:
         self.attributes = list(attributes)
         self.numbers = list(numbers)
         self.strings = list(strings)
-        self.pieces = list(pieces)[:_PIECES]
+        self.spelt = spelt
+        self.pieces = list(pieces.items())[:_PIECES]
         self.conditions = [text for text in conditions if "\n" not in text][:_PIECES]
         self.known = frozenset([*variables, *_defined(program), *outside])
 

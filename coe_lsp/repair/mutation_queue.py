@@ -11,6 +11,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from attrs import define, field, frozen
 
@@ -45,17 +46,24 @@ class MutationQueue:
     """Mutants of the start (state 0) and of further states."""
 
     def __init__(
-        self, lines: Sequence[str], suspicion: Mapping[int, float], outside: tuple[str, ...] = ()
+        self,
+        lines: Sequence[str],
+        suspicion: Mapping[int, float],
+        outside: tuple[str, ...] = (),
+        spelt: tuple[str, ...] = (),
     ) -> None:
-        """`suspicion` by line, 1-based; `outside` are names that the function can see."""
-        self._outside = outside
+        """`suspicion` by line, 1-based; `outside` are names that the function can see.
+
+        `spelt` are strings that its tests contain.
+        """
+        self._mutants = partial(mutants, outside=outside, spelt=spelt)
         self._ages = itertools.count()
         self._heap: list[_Entry] = []
         self._sources: dict[int, _Source] = {}
         self._progress: list[float] = []
         self._used: list[Mutant] = []
         self._second: Iterator[Mutant] = iter(())
-        self._first = list(mutants(lines, suspicion, outside))
+        self._first = list(self._mutants(lines, suspicion))
         for mutant in self._first:
             self._push(mutant, 0.0, 0)
 
@@ -63,7 +71,7 @@ class MutationQueue:
         self, number: int, lines: Sequence[str], progress: float, suspicion: Mapping[int, float]
     ) -> None:
         """Weave in the mutants of a state that won tests (`progress`, a share of those to win)."""
-        found = mutants(lines, suspicion, self._outside)
+        found = self._mutants(lines, suspicion)
         rivals = sum(other >= progress for other in self._progress)
         self._progress.append(progress)
         bonus = _PROGRESS_BONUS * progress - _ANOTHER * math.log1p(rivals)
@@ -98,7 +106,7 @@ class MutationQueue:
         mutant = next(self._second, None)
         while mutant is None and self._used:
             first = self._used.pop(0)
-            again = mutants(first.lines, None, self._outside)
+            again = self._mutants(first.lines, None)
             self._second = itertools.islice(again, _BLIND_EACH)
             mutant = next(self._second, None)
         return None if mutant is None else (mutant, 0)

@@ -16,6 +16,7 @@ With a budget in candidates instead of seconds the same seed gives the same resu
 
 from __future__ import annotations
 
+import ast
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +44,8 @@ _MUTANTS_A_STEP = 3
 # the median mutant gets it, changes nothing, as none does for mutants that no model has weighed.
 _OPINION, _LOWEST, _USUAL, _HIGHEST = 0.3, -16.0, -8.0, 4.0
 _LINES_WEIGHED = 24
-_VARIANTS_WEIGHED = 1000
+_VARIANTS_WEIGHED = 2000
+_SHORTEST_WORD, _LONGEST_WORD = 4, 60
 _PATCHES_RANKED = 8
 _GRACE_CANDIDATES = 40
 # Every how many commands the model chooses the line by itself.
@@ -63,6 +65,13 @@ class Clues:
     suspicion: Mapping[int, float] = {}
     names: tuple[str, ...] = ()
     test_constants: frozenset[str] = frozenset()
+
+    @property
+    def spelt(self) -> tuple[str, ...]:
+        """The words among the test constants, for the typing errors of the function."""
+        quoted = sorted(text for text in self.test_constants if text[0] in "'\"")
+        words = (str(ast.literal_eval(text)) for text in quoted)
+        return tuple(word for word in words if _SHORTEST_WORD <= len(word) <= _LONGEST_WORD)
 
 
 @frozen
@@ -149,7 +158,7 @@ class Search:
         self._closest = start
         self._lock = threading.Lock()  # the queue is the tester's as well
         mutable = pad.lines if settings.mutations else ()
-        self._queue = MutationQueue(mutable, suspicion, clues.names)
+        self._queue = MutationQueue(mutable, suspicion, clues.names, clues.spelt)
         self._tester = Tester(
             verifier,
             {state_key(pad.lines): before},

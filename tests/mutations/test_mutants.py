@@ -61,6 +61,21 @@ _WRONG_AND_RIGHT = {
         "while n < limit:\n    print(n)\n    n += 1",
     ),
     "misspelt": ("return nn + limit", "return n + limit"),
+    "everywhere": (
+        "if n == '':\n    return ' '\nreturn limit or ' '",
+        "if n == '':\n    return ''\nreturn limit or ''",
+    ),
+    "upside down": (
+        "if n:\n    return True\nreturn False",
+        "if n:\n    return False\nreturn True",
+    ),
+    "all of a condition": ("return n and limit and f", "return n or limit or f"),
+    "extra lines": ("n = 1\nlimit = 2\nreturn n", "return n"),
+    "guard": ("for x in n:\n    limit += 1", "for x in n:\n    if limit == x:\n        limit += 1"),
+    "up to": ("return sum(n)", "return sum(n[:limit])"),
+    "wrong part": ("return n / limit + len(n)", "return n / len(n) + len(n)"),
+    "middle": ("return 2 ** 3 * n", "return 2 ** n"),
+    "bracket": ("return n == '('", "return n == '['"),
     "unwrapped": ("if n:\n    limit = 2\nreturn limit", "limit = 2\nreturn limit"),
     "accents": ("té = 'é'; return té + n - limit", "té = 'é'; return té + n + limit"),
 }
@@ -95,6 +110,13 @@ def test_the_repair_of_a_common_mistake_is_among_the_mutants(name):
     wanted = ast.dump(ast.parse("\n".join(right)))
     found = [ast.dump(ast.parse("\n".join(mutant.lines))) for mutant in mutants(wrong)]
     assert wanted in found
+
+
+def test_a_word_is_spelt_as_the_tests_spell_it():
+    lines = _function("return ['Mars', 'Jupyter']")
+    right = tuple(_function("return ['Mars', 'Jupiter']"))
+    assert right in {mutant.lines for mutant in mutants(lines, spelt=("Jupiter", "Venus"))}
+    assert right not in {mutant.lines for mutant in mutants(lines)}
 
 
 def test_mutants_are_different_programs_that_parse():

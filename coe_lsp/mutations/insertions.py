@@ -1,0 +1,132 @@
+"""Edits that put something in: a line, a condition around a statement, a base case.
+
+Weights are logs of rough frequencies, on the scale of those in `expressions`.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+from collections.abc import Iterator
+
+from coe_lsp.mutations.blocks import (
+    FUNCTION,
+    SIMPLE,
+    Block,
+    alone,
+    indentation,
+    is_docstring,
+    lines_of,
+    reindent,
+    statements,
+    text_of,
+    whole,
+)
+from coe_lsp.mutations.program import Edit, Program
+from coe_lsp.mutations.scope import Scope
+
+_BASE_VALUES = ("0", "1", "[]", "''", "None", "False", "True", "-1", "{}")
+_PAIRED = 10
+_COMPARED = 8
+
+
+def insertion_edits(program: Program, scope: Scope) -> Iterator[Edit]:
+    """All edits that put in statements."""
+    for _, block, index in statements(program):
+        yield from _insert(program, scope, block, index)
+        if isinstance(block[index], SIMPLE):
+            yield from _guard(program, scope, block[index])
+    for node in ast.walk(program.tree):
+        if isinstance(node, FUNCTION):
+            yield from _base_cases(program, scope, node)
+
+
+def _insert(program: Program, scope: Scope, block: Block, index: int) -> Iterator[Edit]:
+    """A line put in before a statement, and after the last one of its block."""
+    node = block[index]
+    indent = indentation(program, node)
+    if isinstance(node, ast.If) and program.source(node).startswith("elif"):
+        return
+    places = [lines_of(program, node)[0]]
+    if index + 1 == len(block) and not isinstance(node, (ast.Return, ast.Break, ast.Continue)):
+        places.append(lines_of(program, node)[1])
+    looped = _in_loop(program, node)
+    for place in places:
+        last = place == lines_of(program, node)[1]
+        for text, weight in _new_lines(scope, looped, last):
+            new = f"{indent}{text}\n"
+            if last and not program.between(0, place).endswith("\n"):
+                new = f"\n{indent}{text}"
+            yield Edit(place, place, new, "missing line", weight)
+
+
+def _guard(program: Program, scope: Scope, node: ast.stmt) -> Iterator[Edit]:
+    """A statement under a condition."""
+    outside = indentation(program, node)
+    inside = outside + "    "
+    body = reindent(text_of(program, node), outside, inside)
+    for condition, weight in _conditions(scope):
+        yield whole(program, node, f"{outside}if {condition}:\n{body}", "missing condition", weight)
+
+
+def _conditions(scope: Scope) -> Iterator[tuple[str, float]]:
+    for condition in scope.conditions:
+        yield condition, -2.6
+    names = scope.variables[:_COMPARED]
+    for name in names:
+        yield name, -3.0
+        yield f"not {name}", -3.2
+    for one, two in itertools.combinations(names, 2):
+        for operator, weight in (("==", -3.2), ("!=", -3.3), ("<", -3.3), (">", -3.3)):
+            yield f"{one} {operator} {two}", weight
+
+
+def _in_loop(program: Program, node: ast.AST) -> bool:
+    parent = program.parents.get(node)
+    while parent is not None and not isinstance(parent, FUNCTION):
+        if isinstance(parent, (ast.For, ast.While)):
+            return True
+        parent = program.parents.get(parent)
+    return False
+
+
+def _new_lines(scope: Scope, looped: bool, last: bool) -> Iterator[tuple[str, float]]:
+    for name in scope.variables:
+        if last:
+            yield f"return {name}", -1.6
+        yield f"{name} += 1", -2.2
+        yield f"{name} -= 1", -2.4
+        for value in ("0", "[]", "''", "1"):
+            yield f"{name} = {value}", -3.0
+        for other in scope.variables[:_PAIRED]:
+            if other != name:
+                yield f"{name}.append({other})", -2.6
+                yield f"{name} = {other}", -2.8
+                yield f"{name} += {other}", -2.8
+                yield f"{name}.add({other})", -3.4
+        yield f"{name}.sort()", -3.0
+    if last:
+        for value in _BASE_VALUES[:7]:
+            yield f"return {value}", -2.4
+    if looped:
+        yield "break", -2.0
+        yield "continue", -2.2
+
+
+def _base_cases(
+    program: Program, scope: Scope, owner: ast.FunctionDef | ast.AsyncFunctionDef
+) -> Iterator[Edit]:
+    """An early return at the top of a function."""
+    body = [n for i, n in enumerate(owner.body) if not is_docstring(owner, n, i)]
+    if not body or not alone(program, body[0]):
+        return
+    indent = indentation(program, body[0])
+    place = lines_of(program, body[0])[0]
+    parameters = [a.arg for a in owner.args.args if a.arg not in ("self", "cls")]
+    for name in parameters:
+        for test, weight in ((f"not {name}", -2.4), (f"{name} == 0", -2.6), (f"{name} < 0", -2.8),
+                             (f"{name} == 1", -2.8), (f"{name} <= 1", -2.8), (f"{name} < 2", -3.0),
+                             (f"{name} is None", -3.0), (f"len({name}) <= 1", -3.0)):  # fmt: skip
+            for value in (*_BASE_VALUES, *parameters):
+                line = f"{indent}if {test}:\n{indent}    return {value}\n"
+                yield Edit(place, place, line, "missing base case", weight)
