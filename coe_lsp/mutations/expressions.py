@@ -97,6 +97,9 @@ _WRAPPERS = ("abs", "len", "int", "str", "sorted", "list", "set", "sum", "max", 
              "round", "float", "tuple", "bool")  # fmt: skip
 _METHODS = ("lower()", "upper()", "strip()", "copy()", "split()", "items()", "keys()", "values()")
 _COMBINED = 12
+# What has room for a call or an item in place of a part, but for no operator.
+_TIGHT = (ast.Compare, ast.BinOp, ast.Tuple, ast.comprehension)
+_INDEXED = (ast.Name, ast.Attribute, ast.Call, ast.ListComp)
 _BUILTINS = frozenset(dir(builtins))
 # What methods call themselves: seldom mistaken for something else.
 _OWN = frozenset({"self", "cls"})
@@ -307,9 +310,12 @@ def _around(program: Program, node: ast.expr, scope: Scope) -> Iterator[Edit]:
     if isinstance(parent, (ast.If, ast.While, ast.IfExp)) and node is parent.test:
         yield from _condition(program, node, scope)
         return
+    if isinstance(parent, ast.comprehension) and node in parent.ifs:
+        yield from _condition(program, node, scope)
+        return
     if isinstance(node, (ast.Constant, ast.Slice, ast.Starred, ast.GeneratorExp, ast.Lambda)):
         return
-    if not (program.roomy(node) or isinstance(parent, (ast.Compare, ast.BinOp, ast.Tuple))):
+    if not (program.roomy(node) or isinstance(parent, _TIGHT)):
         return
     if isinstance(parent, ast.Expr):
         return
@@ -331,7 +337,7 @@ def _around(program: Program, node: ast.expr, scope: Scope) -> Iterator[Edit]:
     for method in _METHODS:
         yield put(program, node, f"{atom}.{method}", "missing call", extra - 2.0)
     yield put(program, node, f"{atom}[::-1]", "slice", extra - 1.2)
-    if isinstance(node, (ast.Name, ast.Attribute, ast.Call)):
+    if isinstance(node, _INDEXED):
         for index in ("[0]", "[-1]", "[1]", "[1:]", "[:-1]"):
             yield put(program, node, atom + index, "missing index", extra - 1.6)
         for name in scope.variables[:_COMBINED]:
@@ -359,7 +365,7 @@ def _condition(program: Program, node: ast.expr, scope: Scope) -> Iterator[Edit]
         if name != text:
             yield put(program, node, f"{text} and {name}", "missing condition", -2.6)
             yield put(program, node, f"{text} or not {name}", "missing condition", -2.8)
-    if isinstance(program.parents.get(node), ast.IfExp):
+    if isinstance(program.parents.get(node), (ast.IfExp, ast.comprehension)):
         return
     for constant in ("True", "False"):
         yield put(program, node, constant, "missing condition", -3.0)

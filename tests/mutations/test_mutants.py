@@ -76,6 +76,9 @@ _WRONG_AND_RIGHT = {
     "wrong part": ("return n / limit + len(n)", "return n / len(n) + len(n)"),
     "middle": ("return 2 ** 3 * n", "return 2 ** n"),
     "bracket": ("return n == '('", "return n == '['"),
+    "up to, each": ("return [x for x in n]", "return [x for x in n[:limit]]"),
+    "but the first": ("return [x for x in n]", "return [x for x in n][1:]"),
+    "not those": ("return [x for x in n if x[0]]", "return [x for x in n if not x[0]]"),
     "unwrapped": ("if n:\n    limit = 2\nreturn limit", "limit = 2\nreturn limit"),
     "accents": ("té = 'é'; return té + n - limit", "té = 'é'; return té + n + limit"),
 }
