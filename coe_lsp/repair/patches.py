@@ -1,8 +1,9 @@
 """Which of several repairs that pass all tests to show first, and why.
 
-A patch that spells out what a test expects is put last, then likelihood under the model and
-smallness decide. Patches that mean the same are one. Tests cannot tell these apart, so this is
-judgement, not proof; hidden tests measure it (`tests/benchmarks/bench_repair.py`).
+A patch that spells out what a test expects is put last, then decide how common such a mistake is,
+likelihood under the model, and smallness. Patches that mean the same are one. Tests cannot tell
+these apart, so this is judgement, not proof; hidden tests measure it
+(`tests/benchmarks/bench_repair.py`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from coe_lsp.repair.states import Source
 
 MOST_SHOWN = 3
 _SPECIAL_CASE = 12.0
-_A_LINE = 1.0
-_A_CHARACTER = 0.02
-_UNWEIGHTED = -6.0
+_A_LINE = 2.0
+_A_CHARACTER = 0.04
+_UNWEIGHTED = -3.0
+# A model's likelihood counts less than it says: it is surprised by much that is right.
+_LIKELIHOOD = 0.3
 _FLIPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.Gt: ast.Lt, ast.GtE: ast.LtE}
 # Not those of order: for sets and for "not a number" these are no opposites.
 _NEGATED: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -38,8 +41,8 @@ class Patch:
     """A program that passes everything.
 
     `likelihood` is the natural log of how much likelier the model finds the change than no change,
-    None where it was not asked; `weight` the same as judged without a model. `special` are
-    constants of the tests that the change spells out.
+    None where it was not asked; `weight` says how common such a mistake is, as a natural log.
+    `special` are constants of the tests that the change spells out.
     """
 
     lines: tuple[str, ...]
@@ -57,8 +60,8 @@ class Patch:
     def score(self) -> float:
         """Higher is better."""
         size = _A_LINE * self.changed_lines + _A_CHARACTER * self.changed_characters
-        likelihood = self.weight if self.likelihood is None else self.likelihood
-        return likelihood - size - (_SPECIAL_CASE if self.special else 0.0)
+        likelihood = _LIKELIHOOD * (self.likelihood or 0.0)
+        return self.weight + likelihood - size - (_SPECIAL_CASE if self.special else 0.0)
 
     @property
     def reason(self) -> str:

@@ -48,6 +48,9 @@ _VARIANTS_WEIGHED = 2000
 _SHORTEST_WORD, _LONGEST_WORD = 4, 60
 _PATCHES_RANKED = 8
 _GRACE_CANDIDATES = 40
+# With so few tests a wrong program easily passes all: then the search goes on for so many times the
+# grace, or until the model has said which mutants are likely and these were tested.
+_FEW_TESTS, _DOUBT = 4, 4
 # Every how many commands the model chooses the line by itself.
 _FREE_TRAINED, _FREE_UNTRAINED = 2, 4
 # What is left of a line's suspicion once it was changed.
@@ -79,8 +82,8 @@ class SearchSettings:
     """How far to look. Times in seconds.
 
     `samples` commands are written at a time, `max_turns` is the longest chain. The search goes on
-    for `grace` after the first repair. `candidates` bounds the programs tested instead of the time:
-    then everything happens in a fixed order.
+    for `grace` after the first repair, longer if there are few tests. `candidates` bounds the
+    programs tested instead of the time: then everything happens in a fixed order.
 
     The switches are for measuring what each piece earns: `mutations` are tested, the model gives
     `opinions` on them and on repairs, the `best_first` state is gone on from, equal programs are
@@ -173,6 +176,9 @@ class Search:
         self._patches: list[Patch] = []
         self._began = time.monotonic()
         self._found_at: tuple[float, int] | None = None  # seconds, programs tested
+        few = len(verifier.tests) <= _FEW_TESTS
+        self._longest_grace = settings.grace * (_DOUBT if few else 1)
+        self._heard_at: float | None = None  # seconds
         self._model_seconds = 0.0
         self._loaded: LoadedPolicy | None = None
         self._read = False
@@ -253,7 +259,12 @@ class Search:
         seconds, before = self._found_at
         if settings.candidates is not None:
             return tested >= before + _GRACE_CANDIDATES
-        return time.monotonic() >= self._began + seconds + settings.grace
+        now = time.monotonic() - self._began
+        if now >= seconds + self._longest_grace:
+            return True
+        if self._heard_at is None:
+            return False
+        return now >= max(seconds, self._heard_at) + settings.grace
 
     # -- the model
 
@@ -269,6 +280,8 @@ class Search:
         if self._unweighed:
             self._weigh(policy, self._unweighed.pop(0))
             return
+        if self._heard_at is None:
+            self._heard_at = time.monotonic() - self._began
         while len(self._pending) < self._settings.samples and not self._over():
             state, focus = self._choose(loaded.trained)
             number = self._number()
@@ -443,7 +456,7 @@ class Search:
             return
         self._found_at = time.monotonic() - self._began, self._tester.attempts
         if self._settings.candidates is None:
-            timer = threading.Timer(self._settings.grace, self._stop_reading)
+            timer = threading.Timer(self._longest_grace, self._stop_reading)
             timer.daemon = True
             timer.start()
 

@@ -145,7 +145,8 @@ def test_smaller_and_likelier_patches_come_first():
     assert (small.changed_lines, large.changed_lines) == (1, 2)
     assert best([large, small]) == [small, large]
     liked = measured(patch("a = 0", "b = 4", "c = 3", number=3, likelihood=-1.0), before, ())
-    assert best([small, liked])[0] is liked
+    disliked = measured(patch("a = 1", "b = 3", "c = 3", number=4, likelihood=-30.0), before, ())
+    assert best([disliked, liked]) == [liked, disliked]
 
 
 # -- the search itself, on real tests
