@@ -6,7 +6,8 @@ Each task is repaired as a user would: a file, its tests as statements, nothing 
 `demo` in place of a file stands for the bugs of the demo project. Arms are run one after the other
 for each task, so that a busy machine is busy for all of them. `--visible 0.33` shows the repair only
 the first third of the tests and reports how many repairs pass the others, too. Results are written
-after each task, and a second call goes on where the first one ended. The arm `afternoon` is the loop
+after each task (the patches themselves in `patches.jsonl`, which stays out of the repository), and a
+second call goes on where the first one ended. The arm `afternoon` is the loop
 that one would write in an afternoon (`afternoon.py`); `busy` is the share of the time in which the
 model decodes, from when it is asked first until the end; `all tests` counts the repairs that pass the
 hidden ones too, `of three` those of which one of up to three shown does. With matplotlib a plot is drawn.
@@ -191,14 +192,22 @@ def run(options):
         for task in tasks:
             for arm in arms:
                 if (task["task_id"], arm) not in done:
-                    rows.append(measure(task, arm, model, llama, options))
-                    with rows_file.open("a") as file:
-                        file.write(json.dumps(rows[-1]) + "\n")
-                    print(json.dumps({k: v for k, v in rows[-1].items() if k != "commands"}))
+                    row = measure(task, arm, model, llama, options)
+                    patches = row.pop("commands", [])
+                    rows.append(row)
+                    append(rows_file, row)
+                    if patches:
+                        append(options.out / "patches.jsonl", [task["task_id"], arm, patches])
+                    print(json.dumps(row), flush=True)
     finally:
         if model is not None:
             model.close()
     return rows, arms
+
+
+def append(path, row):
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def measure(task, arm, model, llama, options):

@@ -1,6 +1,7 @@
 """The search and its parts: what is gone on from, which mutant comes next, which repair is best."""
 
 import contextlib
+import time
 
 import pytest
 from samples import HOPELESS
@@ -192,6 +193,7 @@ class Sampler:
 class Log:
     def __init__(self):
         self.steps = []
+        self.solved_at = None
 
     def baseline(self, baseline, suites): ...
 
@@ -199,6 +201,8 @@ class Log:
 
     def step(self, step):
         self.steps.append(step)
+        if step.passed == step.total and self.solved_at is None:
+            self.solved_at = time.monotonic()
 
 
 def run(path, search, policy=None, function=None, budget=30):
@@ -238,6 +242,25 @@ def test_mutations_alone_repair_and_offer_a_choice(write, tmp_path):
     assert outcome.new_source == outcome.patches[0].new_source
     assert len({patch.new_source for patch in outcome.patches}) == len(outcome.patches)
     assert all(step.total == 1 for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("tests", "policy", "graces"), [(1, None, 4), (1, Sampler(), 1), (5, None, 1)]
+)
+def test_with_few_tests_it_goes_on_until_the_model_was_heard(write, tests, policy, graces):
+    write("pyproject.toml", "")
+    path = write("pick.py", "def pick(a, b):\n    return a if a < b else b\n")
+    cases = "".join(
+        f"def test_{n}():\n    assert pick({n}, {n + 1}) == {n + 1}\n" for n in range(tests)
+    )
+    write("test_pick.py", "from pick import pick\n" + cases)
+    log = Log()
+    loaded = LoadedPolicy(policy, ModelUsed("it", "", None), trained=True)
+    load = (lambda: contextlib.nullcontext(loaded)) if policy else None
+    request = Request(path, budget=30, samples=3, search=SearchSettings(grace=1.0))
+    assert Repair(request, load, log).run().status == "repaired"
+    waited = time.monotonic() - log.solved_at
+    assert graces - 0.2 < waited < graces + 2.5
 
 
 def test_two_mistakes_one_after_the_other(write, tmp_path):
