@@ -45,7 +45,7 @@ class Record:
         data = {
             "task_id": self.task_id,
             "task": attrs.asdict(episode.task),
-            "start": attrs.asdict(episode.start),
+            "start": {**attrs.asdict(episode.start), "hidden": sorted(episode.start.hidden)},
             "max_turns": episode.max_turns,
             "turns": [[t.command_text, t.pad.feedback, t.passed] for t in episode.turns],
             "masked": sorted(self.masked),
@@ -60,7 +60,8 @@ class Record:
         data: dict[str, Any] = json.loads(line)
         task = data["task"]
         description = TaskDescription(task["instructions"], task["context"], tuple(task["tests"]))
-        start = Scratchpad(tuple(data["start"]["lines"]), data["start"]["feedback"])
+        pad = data["start"]
+        start = Scratchpad(tuple(pad["lines"]), pad["feedback"], frozenset(pad["hidden"]))
         episode = Episode(description, start, max_turns=data["max_turns"])
         for text, feedback, passed in data["turns"]:
             episode = episode.extend(episode.attempt(text), feedback, passed)
