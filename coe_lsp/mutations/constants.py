@@ -76,16 +76,16 @@ def constant_edits(program: Program, node: ast.Constant, scope: Scope) -> Iterat
         for other in scope.strings:
             yield from to(other, -0.8)
         for other in _misread(value):
-            yield from to(repr(other), -1.2)
+            yield from to(_quoted(other, program.source(node)), -1.2)
         for other in difflib.get_close_matches(value, scope.spelt, n=2, cutoff=0.7):
-            yield from to(repr(other), -0.8)
+            yield from to(_quoted(other, program.source(node)), -0.8)
         for changed, weight in (
             ("", -1.0), (" ", -1.0), (value.strip(), -1.0), (value.lower(), -1.5),
             (value.upper(), -1.5), (value[::-1], -1.5), (value + " ", -2.0), (" " + value, -2.0),
             (value[:-1], -1.8), (value[1:], -1.8), (", ", -3.0), (",", -3.0), ("\n", -3.0),
             ("0", -3.0), ("1", -3.0), ("-", -3.5),
         ):  # fmt: skip
-            yield from to(repr(changed), weight)
+            yield from to(_quoted(changed, program.source(node)), weight)
     elif value is None:
         for text, weight in (("False", -0.5), ("True", -1.0), ("0", -0.7), ("[]", -0.7),
                              ("''", -1.0), ("{}", -1.5), ("-1", -1.5), ("1", -2.0)):  # fmt: skip
@@ -96,6 +96,14 @@ def constant_edits(program: Program, node: ast.Constant, scope: Scope) -> Iterat
 
 def _literal(number: float, roomy: bool) -> str:
     return repr(number) if number >= 0 or roomy else f"({number!r})"
+
+
+def _quoted(value: str, like: str) -> str:
+    """A literal of `value`, with the quotes of the literal `like` where both do."""
+    text = repr(value)
+    if like.lstrip("rRuU")[:1] == '"' and '"' not in text:
+        return f'"{text[1:-1]}"'
+    return text
 
 
 def _misread(value: str) -> Iterator[str]:

@@ -122,6 +122,14 @@ def test_a_word_is_spelt_as_the_tests_spell_it():
     assert right not in {mutant.lines for mutant in mutants(lines)}
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_changed_word_keeps_its_quotes(quote):
+    lines = ("def f():", f"    return {quote}helo{quote}")
+    changed = {mutant.lines[1] for mutant in mutants(lines, spelt=("hello",))}
+    assert f"    return {quote}hello{quote}" in changed
+    assert not {f"    return {other}hello{other}" for other in "'\"" if other != quote} & changed
+
+
 def test_mutants_are_different_programs_that_parse():
     lines = _PROGRAM.split("\n")
     found = list(mutants(lines))
