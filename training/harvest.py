@@ -19,8 +19,8 @@ from coe_lsp.execution.interpreter import Interpreter
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Suite
 from coe_lsp.execution.worker import WorkerError
+from coe_lsp.repair.bench import TestBench
 from coe_lsp.repair.source import SourceError, SourceFile
-from coe_lsp.repair.verify import TestBench
 from training.tasks import Cleaned, Place, Task, TaskError
 
 _SLOW = 0.25

@@ -21,9 +21,10 @@ from coe_lsp.execution.discovery import suites_for
 from coe_lsp.execution.interpreter import Interpreter, probe
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Suite
+from coe_lsp.repair.bench import TestBench
 from coe_lsp.repair.source import SourceFile
 from coe_lsp.repair.task import describe, feedback_text
-from coe_lsp.repair.verify import TestBench, Verdict, limits_for, verdict
+from coe_lsp.repair.verify import Verdict, limits_for, verdict
 from training.tasks import Task, TaskError
 
 _LIMITS = Limits(wall_seconds=10.0, test_seconds=5.0)

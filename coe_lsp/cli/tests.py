@@ -11,8 +11,9 @@ from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root, suites_for
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
+from coe_lsp.repair.baseline import measure
+from coe_lsp.repair.bench import TestBench
 from coe_lsp.repair.source import SourceFile, locate
-from coe_lsp.repair.verify import TestBench, measure
 
 
 def tests(path: Path, options: argparse.Namespace) -> int:

@@ -24,9 +24,10 @@ from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.lsp.client import Client, Status
 from coe_lsp.lsp.findings import Finding, findings
 from coe_lsp.lsp.workspace import Document, DocumentError, Workspace
+from coe_lsp.repair.baseline import Baseline, measure
+from coe_lsp.repair.bench import TestBench
 from coe_lsp.repair.settings import Settings
 from coe_lsp.repair.source import SourceError, SourceFile
-from coe_lsp.repair.verify import Baseline, TestBench, measure
 
 _log = logging.getLogger(__name__)
 _WARM = 2

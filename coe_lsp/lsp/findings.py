@@ -17,9 +17,9 @@ from lsprotocol import types
 from coe_lsp.execution.suite import TestResult
 from coe_lsp.lsp.documents import line_range
 from coe_lsp.parsing import parse
+from coe_lsp.repair.baseline import Baseline
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.source import Function
-from coe_lsp.repair.verify import Baseline
 
 SOURCE = "coe"
 CODE = "failing-tests"

@@ -21,10 +21,10 @@ from coe_lsp.execution.suite import Limits
 from coe_lsp.lsp.client import Client, Patch
 from coe_lsp.lsp.documents import edits
 from coe_lsp.lsp.workspace import Document, Workspace
+from coe_lsp.repair.bench import TestBench
 from coe_lsp.repair.outcome import Outcome, Repaired
 from coe_lsp.repair.settings import Settings
 from coe_lsp.repair.source import SourceError, SourceFile, unified_diff
-from coe_lsp.repair.verify import TestBench
 
 _log = logging.getLogger(__name__)
 _SHOWN_LINES = 12

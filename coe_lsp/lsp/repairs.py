@@ -27,13 +27,13 @@ from coe_lsp.lsp.offers import Offers
 from coe_lsp.lsp.workspace import Document, Workspace
 from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.registry import ModelRef
+from coe_lsp.repair.baseline import Baseline
 from coe_lsp.repair.loading import ModelOptions, check, head_start
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.repair import LoadedPolicy, Repair
 from coe_lsp.repair.search import SearchSettings, Step
 from coe_lsp.repair.settings import Settings
 from coe_lsp.repair.source import Function
-from coe_lsp.repair.verify import Baseline
 
 Lease = Callable[[ModelOptions, Ask, ProgressSink], AbstractContextManager[LoadedPolicy]]
 

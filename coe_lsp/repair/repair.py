@@ -22,15 +22,18 @@ from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite, TestResult
 from coe_lsp.repair.asking import LoadedPolicy, Policy
+from coe_lsp.repair.baseline import Baseline, measure
+from coe_lsp.repair.bench import TestBench
+from coe_lsp.repair.clues import Clues
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.outcome import Counts, Outcome, Repaired, Seconds
 from coe_lsp.repair.patches import MOST_SHOWN, constants
 from coe_lsp.repair.report import chain_of, repaired, success
-from coe_lsp.repair.search import Clues, Found, Search, SearchSettings, Step
-from coe_lsp.repair.source import Function, SourceFile, locate, unified_diff
+from coe_lsp.repair.search import Found, Search, SearchSettings, Step
+from coe_lsp.repair.source import Function, SourceFile, locate, relative, unified_diff
 from coe_lsp.repair.states import State
 from coe_lsp.repair.task import describe
-from coe_lsp.repair.verify import Baseline, TestBench, Verifier, measure, relative
+from coe_lsp.repair.verify import Verifier
 
 # What the most suspect functions get of the time, if more than one is suspect.
 _SHARES = (0.6, 0.25, 0.15)

@@ -16,7 +16,6 @@ With a budget in candidates instead of seconds the same seed gives the same resu
 
 from __future__ import annotations
 
-import ast
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,15 +23,18 @@ from typing import Self
 
 from attrs import evolve, field, frozen
 
-from coe_lsp.chain.commands import ReplaceLine, parse, render
+from coe_lsp.chain.commands import render
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.mutations.mutants import commands_between
 from coe_lsp.repair.asking import Ask, ContextError, LoadedPolicy, Policy, Proposal
+from coe_lsp.repair.clues import Clues
 from coe_lsp.repair.deadline import Deadline
+from coe_lsp.repair.grace import Grace
 from coe_lsp.repair.mutation_queue import MutationQueue
+from coe_lsp.repair.opinions import ranked, weighed
 from coe_lsp.repair.patches import Patch, best, measured
-from coe_lsp.repair.states import Frontier, Scorer, State, state_key
+from coe_lsp.repair.states import Frontier, Scorer, State, lines_touched, state_key
 from coe_lsp.repair.task import feedback_text, scratchpad
 from coe_lsp.repair.tester import Candidate, Tested, Tester
 from coe_lsp.repair.verify import Verdict, Verifier
@@ -40,41 +42,11 @@ from coe_lsp.repair.verify import Verdict, Verifier
 _POLL = 0.02
 _ROOM = 8
 _MUTANTS_A_STEP = 3
-# A model's opinion counts less than it says: it is surprised by much that is right. A usual one, as
-# the median mutant gets it, changes nothing, as none does for mutants that no model has weighed.
-_OPINION, _LOWEST, _USUAL, _HIGHEST = 0.3, -16.0, -8.0, 4.0
 _LINES_WEIGHED = 24
-_VARIANTS_WEIGHED = 2000
-_SHORTEST_WORD, _LONGEST_WORD = 4, 60
-_PATCHES_RANKED = 8
-_GRACE_CANDIDATES = 40
-# With so few tests a wrong program easily passes all: then the search goes on for so many times the
-# grace, or until the model has said which mutants are likely and these were tested.
-_FEW_TESTS, _DOUBT = 4, 4
 # Every how many commands the model chooses the line by itself.
 _FREE_TRAINED, _FREE_UNTRAINED = 2, 4
 # What is left of a line's suspicion once it was changed.
 _AGAIN = 0.3
-
-
-@frozen
-class Clues:
-    """What is known about where the mistake may be.
-
-    `suspicion` has a score between 0 and 1 by line (1-based, of the function); `names` are those
-    that the function can see outside of itself, `test_constants` those that its tests spell out.
-    """
-
-    suspicion: Mapping[int, float] = {}
-    names: tuple[str, ...] = ()
-    test_constants: frozenset[str] = frozenset()
-
-    @property
-    def spelt(self) -> tuple[str, ...]:
-        """The words among the test constants, for the typing errors of the function."""
-        quoted = sorted(text for text in self.test_constants if text[0] in "'\"")
-        words = (str(ast.literal_eval(text)) for text in quoted)
-        return tuple(word for word in words if _SHORTEST_WORD <= len(word) <= _LONGEST_WORD)
 
 
 @frozen
@@ -162,23 +134,20 @@ class Search:
         self._lock = threading.Lock()  # the queue is the tester's as well
         mutable = pad.lines if settings.mutations else ()
         self._queue = MutationQueue(mutable, suspicion, clues.names, clues.spelt)
+        counted = settings.candidates is not None
+        self._grace = Grace(settings.grace, len(verifier.tests), counted=counted)
         self._tester = Tester(
             verifier,
             {state_key(pad.lines): before},
             self._next_mutant,
             self._on_solved,
-            threaded=settings.candidates is None,
+            threaded=not counted,
             deduplicate=settings.deduplicate,
         )
         self._numbers = 0
         self._pending: dict[int, State] = {}
         self._made: dict[int, tuple[Candidate, State]] = {}  # how states that won came about
         self._patches: list[Patch] = []
-        self._began = time.monotonic()
-        self._found_at: tuple[float, int] | None = None  # seconds, programs tested
-        few = len(verifier.tests) <= _FEW_TESTS
-        self._longest_grace = settings.grace * (_DOUBT if few else 1)
-        self._heard_at: float | None = None  # seconds
         self._model_seconds = 0.0
         self._loaded: LoadedPolicy | None = None
         self._read = False
@@ -244,7 +213,7 @@ class Search:
             self._closest,
             self._tester.attempts,
             self._model_seconds,
-            self._found_at[0] if self._found_at else None,
+            self._grace.seconds_to_first,
             self._exhausted,
         )
 
@@ -254,17 +223,7 @@ class Search:
             return True
         if settings.candidates is not None and tested >= settings.candidates:
             return True
-        if self._found_at is None:
-            return False
-        seconds, before = self._found_at
-        if settings.candidates is not None:
-            return tested >= before + _GRACE_CANDIDATES
-        now = time.monotonic() - self._began
-        if now >= seconds + self._longest_grace:
-            return True
-        if self._heard_at is None:
-            return False
-        return now >= max(seconds, self._heard_at) + settings.grace
+        return self._grace.over(tested)
 
     # -- the model
 
@@ -280,8 +239,7 @@ class Search:
         if self._unweighed:
             self._weigh(policy, self._unweighed.pop(0))
             return
-        if self._heard_at is None:
-            self._heard_at = time.monotonic() - self._began
+        self._grace.heard()
         while len(self._pending) < self._settings.samples and not self._over():
             state, focus = self._choose(loaded.trained)
             number = self._number()
@@ -338,17 +296,7 @@ class Search:
 
     def _weigh(self, policy: Policy, line: int) -> None:
         """Let the model say which of the mutants of a line it finds likely."""
-        start = self._states[0].lines
-        made = [(m, m.lines) for m in self._queue.first if m.line == line]
-        single = [(m, lines[line - 1]) for m, lines in made if _only_differs_in(lines, start, line)]
-        single = single[:_VARIANTS_WEIGHED]
-        if not single:
-            return
-        ratios = policy.prefer(self._episode, line, [text for _, text in single])
-        opinions = {
-            id(mutant): _OPINION * (min(max(ratio, _LOWEST), _HIGHEST) - _USUAL)
-            for (mutant, _), ratio in zip(single, ratios, strict=True)
-        }
+        opinions = weighed(policy, self._episode, line, self._queue.first)
         with self._lock:
             self._queue.reweigh(lambda mutant: opinions.get(id(mutant), 0.0))
 
@@ -391,7 +339,7 @@ class Search:
             self._extended(parent, candidate, verdict, solved=tested.solved),
             (*parent.commands, *candidate.commands),
             candidate.weight if candidate.source == "model" else 0.0,
-            parent.touched | _lines_touched(parent.lines, candidate.lines),
+            parent.touched | lines_touched(parent.lines, candidate.lines),
             parent.depth + 1,
         )
         kept = False
@@ -452,11 +400,8 @@ class Search:
 
     def _on_solved(self) -> None:
         """The first repair begins the grace period. Called by the tester, perhaps on its thread."""
-        if self._found_at is not None:
-            return
-        self._found_at = time.monotonic() - self._began, self._tester.attempts
-        if self._settings.candidates is None:
-            timer = threading.Timer(self._longest_grace, self._stop_reading)
+        if self._grace.begin(self._tester.attempts) and self._settings.candidates is None:
+            timer = threading.Timer(self._grace.longest, self._stop_reading)
             timer.daemon = True
             timer.start()
 
@@ -488,18 +433,7 @@ class Search:
         asks = self._read and len(patches) > 1 and self._settings.opinions
         if self._loaded is None or not asks or self._cancelled():
             return tuple(patches)
-        asked, rest = patches[:_PATCHES_RANKED], patches[_PATCHES_RANKED:]
-        start = self._states[0].lines
-        texts: list[str] = []
-        for patch in asked:
-            for text in patch.commands:
-                texts += [text, _unchanged(text, start)]
-        scores = iter(self._loaded.policy.likelihoods(self._episode, texts))
-        weighed = [
-            evolve(patch, likelihood=sum(next(scores) - next(scores) for _ in patch.commands))
-            for patch in asked
-        ]
-        return (*best(weighed), *rest)
+        return ranked(self._loaded.policy, self._episode, patches)
 
     def _number(self) -> int:
         self._numbers += 1
@@ -516,26 +450,3 @@ class Search:
     ) -> None:
         passed = verdict.passed if solved or not verdict.solved else verdict.total - 1
         self._watch(Step(number, turn, command, passed, verdict.total, error))
-
-
-def _only_differs_in(new: Sequence[str], old: Sequence[str], line: int) -> bool:
-    same = len(new) == len(old) and new[: line - 1] == old[: line - 1]
-    return same and new[line:] == old[line:]
-
-
-def _lines_touched(old: Sequence[str], new: Sequence[str]) -> frozenset[int]:
-    """Lines of the old program (1-based) that are not in the new one, or next to what is new."""
-    first = 0
-    while first < min(len(old), len(new)) and old[first] == new[first]:
-        first += 1
-    last = 0
-    while last < min(len(old), len(new)) - first and old[-1 - last] == new[-1 - last]:
-        last += 1
-    return frozenset(range(first + 1, max(first + 1, len(old) - last) + 1))
-
-
-def _unchanged(text: str, lines: Sequence[str]) -> str:
-    """The command that would leave the line as it is, to compare a command with."""
-    command = parse(text)
-    number = min(getattr(command, "line", 1), len(lines))
-    return render(ReplaceLine(number, lines[number - 1]))

@@ -253,3 +253,8 @@ def unified_diff(path: str, old: Sequence[str], new: Sequence[str]) -> str:
     for line in difflib.unified_diff(old, new, f"a/{path}", f"b/{path}"):
         parts.append(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n")
     return "".join(parts)
+
+
+def relative(path: Path, root: Path) -> str:
+    """A path as it appears in diffs and messages."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

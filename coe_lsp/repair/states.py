@@ -38,6 +38,17 @@ def state_key(lines: Sequence[str]) -> str:
         return "\n".join(line.rstrip() for line in lines)
 
 
+def lines_touched(old: Sequence[str], new: Sequence[str]) -> frozenset[int]:
+    """Lines of the old program (1-based) that are not in the new one, or next to what is new."""
+    first = 0
+    while first < min(len(old), len(new)) and old[first] == new[first]:
+        first += 1
+    last = 0
+    while last < min(len(old), len(new)) - first and old[-1 - last] == new[-1 - last]:
+        last += 1
+    return frozenset(range(first + 1, max(first + 1, len(old) - last) + 1))
+
+
 @define(eq=False)
 class State:
     """A program with what its tests say of it.

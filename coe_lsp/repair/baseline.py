@@ -1,0 +1,145 @@
+"""What the tests said of a file before any repair: which fail, which functions are suspect.
+
+`measure` runs them, `Baseline` answers questions about the result. It knows of no candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import evolve, frozen
+
+from coe_lsp.execution.localise import Suspicion, rank, suspicion
+from coe_lsp.execution.suite import Run, TestResult
+from coe_lsp.repair.bench import TestBench, merge
+from coe_lsp.repair.source import Function, SourceFile
+
+_TRACED_PASSING = 60
+_GUARDS = 200
+# A test that hangs is given up after this many times what the slowest passing one takes,
+_SLOWER = 5.0
+# or after so many seconds, if that is more: once one has hung, and once two have.
+_HANGING = (1.0, 0.3)
+# Seconds for a test that hangs while watched.
+_TRACED_HANGING = 0.3
+
+
+@frozen
+class Baseline:
+    """What the tests say of the file as it is. Line numbers are those of the file.
+
+    `missing` tests were found but did not run, since the process ended before; `detail` says why.
+    """
+
+    source: SourceFile
+    results: Mapping[str, TestResult]
+    lines: Mapping[str, frozenset[int]]
+    entries: Mapping[str, frozenset[int]]
+    suspicion: Suspicion
+    seconds: float
+    detail: str
+    missing: tuple[str, ...] = ()
+
+    @property
+    def failing(self) -> tuple[TestResult, ...]:
+        """The tests that fail."""
+        return tuple(result for result in self.results.values() if result.failing)
+
+    @property
+    def passed(self) -> int:
+        """How many tests pass."""
+        return sum(result.outcome == "passed" for result in self.results.values())
+
+    def suspects(self) -> list[Function]:
+        """Functions that failing tests run, most suspect first; innermost ones before those around.
+
+        If no failing test runs any (the file cannot be imported, say), those around the lines that
+        the failures name, or none.
+        """
+        functions = self.source.functions()
+        ranked = [
+            functions[i] for i in rank([(f.first, f.last) for f in functions], self.suspicion)
+        ]
+        if ranked:
+            return ranked
+        named = {result.line for result in self.failing if result.line is not None}
+        return [f for f in reversed(functions) if any(f.first <= n <= f.last for n in named)]
+
+    def concerns(self, function: Function) -> bool:
+        """Whether a failing test runs the function, or may do so unseen."""
+        return any(
+            test.id not in self.lines or self.runs(test.id, function) for test in self.failing
+        )
+
+    def goal(self, function: Function) -> tuple[str, ...]:
+        """The failing tests that a repair of the function must make pass.
+
+        Those that call the function directly, if there are any: a test that reaches it through
+        another function may fail for that one's sake. Else all failing tests that run it; and if
+        none was seen to run it, all failing tests.
+        """
+        failing = [result.id for result in self.failing]
+        direct = {test for test in failing if function.first in self.entries.get(test, ())}
+        chosen = direct or {test for test in failing if self.runs(test, function)}
+        # Of tests that hang only some were watched.
+        chosen |= {test for test in failing if test not in self.lines} if chosen else set(failing)
+        return tuple(test for test in failing if test in chosen)
+
+    def guards(self, function: Function) -> tuple[str, ...]:
+        """Passing tests that a repair must not break; the first ones if there are many."""
+        passing = [test for test, result in self.results.items() if result.outcome == "passed"]
+        running = [t for t in passing if t not in self.lines or self.runs(t, function)]
+        return tuple(running[:_GUARDS])
+
+    def runs(self, test: str, function: Function) -> bool:
+        """Whether a test was seen to run the function."""
+        # The line of the `def` itself runs at import, not in a call.
+        return any(function.first < n <= function.last for n in self.lines.get(test, ()))
+
+
+def measure(bench: TestBench, source: SourceFile) -> Baseline:
+    """Run all tests once, then the failing and a sample of the passing ones with coverage.
+
+    Once a test has hung for as long as one may, the others get less.
+    """
+    data = source.encode(source.lines)
+    plain = _all_tests(bench, data)
+    results = {result.id: result for result in plain.results}
+    failing = [result.id for result in plain.failures]
+    hanging = [result.id for result in plain.results if result.outcome == "timeout"]
+    passing = [result.id for result in plain.results if result.outcome == "passed"]
+    traced = Run("completed", "", ())
+    if failing and plain.collected:
+        step = max(1, len(passing) // _TRACED_PASSING)
+        chosen = [test for test in failing if test not in hanging] + passing[::step]
+        runs = [bench.run(data, chosen, coverage=True)] if chosen else []
+        if hanging:
+            limits = evolve(bench.limits, test_seconds=_TRACED_HANGING)
+            runs.append(bench.run(data, hanging[:2], coverage=True, limits=limits))
+        traced = merge(runs)
+    return Baseline(
+        source=source,
+        results=results,
+        lines=traced.lines,
+        entries=traced.entries,
+        suspicion=suspicion(results.values(), traced.lines),
+        seconds=plain.seconds,
+        detail=plain.detail,
+        missing=tuple(test for test in plain.collected if test not in results),
+    )
+
+
+def _all_tests(bench: TestBench, data: bytes) -> Run:
+    runs = [bench.run(data, limits=evolve(bench.limits, timeouts=1))]
+    collected = runs[0].collected
+    for patience in _HANGING:
+        results = {result.id: result for run in runs for result in run.results}
+        rest = [test for test in collected if test not in results]
+        if not rest or runs[-1].results[-1:] == () or runs[-1].results[-1].outcome != "timeout":
+            break
+        slowest = max((r.seconds for r in results.values() if r.outcome == "passed"), default=0.0)
+        seconds = min(bench.limits.test_seconds, max(patience, _SLOWER * slowest))
+        timeouts = None if patience == _HANGING[-1] else 1
+        limits = evolve(bench.limits, test_seconds=seconds, timeouts=timeouts)
+        runs.append(bench.run(data, rest, limits=limits))
+    return evolve(merge(runs), collected=collected, status=runs[-1].status, detail=runs[-1].detail)

@@ -1,0 +1,30 @@
+"""What is known about where a function's mistake may be, and what its tests spell out."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+
+from attrs import frozen
+
+_SHORTEST_WORD, _LONGEST_WORD = 4, 60
+
+
+@frozen
+class Clues:
+    """What a search is told besides the function and its tests.
+
+    `suspicion` has a score between 0 and 1 by line (1-based, of the function); `names` are those
+    that the function can see outside of itself, `test_constants` those that its tests spell out.
+    """
+
+    suspicion: Mapping[int, float] = {}
+    names: tuple[str, ...] = ()
+    test_constants: frozenset[str] = frozenset()
+
+    @property
+    def spelt(self) -> tuple[str, ...]:
+        """The words among the test constants, for the typing errors of the function."""
+        quoted = sorted(text for text in self.test_constants if text[0] in "'\"")
+        words = (str(ast.literal_eval(text)) for text in quoted)
+        return tuple(word for word in words if _SHORTEST_WORD <= len(word) <= _LONGEST_WORD)

@@ -1,0 +1,66 @@
+"""What the model thinks of changes that it did not write: of mutants, and of repairs.
+
+Asks the policy and turns its log-likelihoods into weights; what is done with them is the search's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import evolve
+
+from coe_lsp.chain.commands import ReplaceLine, parse, render
+from coe_lsp.chain.episode import Episode
+from coe_lsp.mutations.mutants import Mutant
+from coe_lsp.repair.asking import Policy
+from coe_lsp.repair.patches import Patch, best
+
+# A model's opinion counts less than it says: it is surprised by much that is right. A usual one, as
+# the median mutant gets it, changes nothing, as none does for mutants that no model has weighed.
+_OPINION, _LOWEST, _USUAL, _HIGHEST = 0.3, -16.0, -8.0, 4.0
+_VARIANTS_WEIGHED = 2000
+_PATCHES_RANKED = 8
+
+
+def weighed(
+    policy: Policy, episode: Episode, line: int, mutants: Sequence[Mutant]
+) -> dict[int, float]:
+    """What to add to the weights of mutants that change this line (1-based) alone, by `id`."""
+    start = episode.pad.lines
+    single = [m for m in mutants if m.line == line and _only_differs_in(m.lines, start, line)]
+    single = single[:_VARIANTS_WEIGHED]
+    if not single:
+        return {}
+    ratios = policy.prefer(episode, line, [mutant.lines[line - 1] for mutant in single])
+    return {
+        id(mutant): _OPINION * (min(max(ratio, _LOWEST), _HIGHEST) - _USUAL)
+        for mutant, ratio in zip(single, ratios, strict=True)
+    }
+
+
+def ranked(policy: Policy, episode: Episode, patches: Sequence[Patch]) -> tuple[Patch, ...]:
+    """The best of the repairs asked about, in the order that the model's likelihoods give them."""
+    asked, rest = patches[:_PATCHES_RANKED], patches[_PATCHES_RANKED:]
+    start = episode.pad.lines
+    texts: list[str] = []
+    for patch in asked:
+        for text in patch.commands:
+            texts += [text, _unchanged(text, start)]
+    scores = iter(policy.likelihoods(episode, texts))
+    likelier = [
+        evolve(patch, likelihood=sum(next(scores) - next(scores) for _ in patch.commands))
+        for patch in asked
+    ]
+    return (*best(likelier), *rest)
+
+
+def _only_differs_in(new: Sequence[str], old: Sequence[str], line: int) -> bool:
+    same = len(new) == len(old) and new[: line - 1] == old[: line - 1]
+    return same and new[line:] == old[line:]
+
+
+def _unchanged(text: str, lines: Sequence[str]) -> str:
+    """The command that would leave the line as it is, to compare a command with."""
+    command = parse(text)
+    number = min(getattr(command, "line", 1), len(lines))
+    return render(ReplaceLine(number, lines[number - 1]))
