@@ -15,19 +15,6 @@ FIXED = "if value > high:\n        return high"
 BROKEN = "if value > high:\n        return low"
 
 
-@pytest.fixture
-def worker_for(interpreter, sandbox):
-    workers = []
-
-    def make(suite: Suite, limits: Limits | None = None, **options) -> Worker:
-        workers.append(Worker(suite, interpreter, sandbox, limits, **options))
-        return workers[-1]
-
-    yield make
-    for worker in workers:
-        worker.close()
-
-
 def clamp_suite(root: Path) -> Suite:
     return Suite("pytest", root, root / "ranges.py", ("tests/test_ranges.py",))
 

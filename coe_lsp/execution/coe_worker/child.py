@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Iterable
 
 from coe_worker import candidate, limits
 from coe_worker.coverage import LineTracer
@@ -40,6 +40,7 @@ class Child:
         self._run = run
         self._events = events
         self._tracer = LineTracer(suite["path"] or PROGRAM) if run["coverage"] else None
+        self._traced: dict[str, tuple[list[int], list[int]]] = {}
         self._left = {"timeout": run["timeouts"], "failed": run["failures"]}
         self._had = frozenset(sys.modules)
         self._began = time.monotonic()
@@ -112,11 +113,16 @@ class Child:
             self._tracer.start()
         self._alarm(self._run["test_seconds"], self._run["cpu_seconds"] or 0)
 
-    def stop(self, test: str) -> None:
-        """A test is over, its teardown included."""
+    def stop(self, test: str, others: Iterable[str] = ()) -> None:
+        """A test is over, its teardown included. What ran in the `others` counts as run by it."""
         self._alarm(0)
         if self._tracer:
             lines, entries = self._tracer.stop()
+            for other in others:
+                more_lines, more_entries = self._traced.get(other, ([], []))
+                lines = sorted({*lines, *more_lines})
+                entries = sorted({*entries, *more_entries})
+            self._traced[test] = lines, entries
             self._send({"event": "lines", "id": test, "lines": lines, "entries": entries})
 
     def result(self, test: str, outcome: str, detail: str = "", line: int | None = None) -> None:

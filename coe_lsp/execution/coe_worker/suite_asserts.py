@@ -15,6 +15,7 @@ from typing import Any
 from coe_worker.candidate import remember_lines
 from coe_worker.child import PROGRAM, TestTimeout
 from coe_worker.modules import import_file
+from coe_worker.statements import needed
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 120
@@ -22,7 +23,10 @@ _repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = 20
 
 
 def serve(suite: dict[str, Any], zygote: Any) -> None:
-    """Build the namespace, then run each statement; ids are `assert 1`, `assert 2`, ..."""
+    """Build the namespace, then run each statement; ids are `assert 1`, `assert 2`, ...
+
+    Of those that are not asked for the ones run that the others need, as part of them.
+    """
     sys.path.insert(0, suite["root"])
     child = zygote.park("bare")
     if child is None:
@@ -39,19 +43,35 @@ def serve(suite: dict[str, Any], zygote: Any) -> None:
         child.stop("program")
         child.failed("program", error)
         return
+    statements = suite["statements"]
+    needs = needed(statements)
+    ran_in: dict[int, str] = {}
     for test in chosen:
-        statement = suite["statements"][int(test.rpartition(" ")[2]) - 1]
+        place = ids.index(test)
         child.start(test)
         try:
-            detail = _execute(statement, namespace)
+            for earlier in needs[place]:
+                if earlier not in ran_in:
+                    ran_in[earlier] = test
+                    _prepare(statements[earlier], namespace)
+            ran_in[place] = test
+            detail = _execute(statements[place], namespace)
         except BaseException as error:
-            child.failed(test, error, _describe(statement, error))
+            child.failed(test, error, _describe(statements[place], error))
         else:
             if detail is None:
                 child.result(test, "passed")
             else:
                 child.result(test, "failed", detail)
-        child.stop(test)
+        child.stop(test, {ran_in[earlier] for earlier in needs[place] if earlier in ran_in})
+
+
+def _prepare(statement: str, namespace: dict[str, Any]) -> None:
+    """Run a statement that is not a test of this run; if it fails, others will tell."""
+    try:
+        exec(compile(statement, "<test>", "exec"), namespace)
+    except Exception:
+        pass
 
 
 def _namespace(suite: dict[str, Any], source: bytes | None) -> dict[str, Any]:
