@@ -51,9 +51,10 @@ def _insert(program: Program, scope: Scope, block: Block, index: int) -> Iterato
     if index + 1 == len(block) and not isinstance(node, (ast.Return, ast.Break, ast.Continue)):
         places.append(lines_of(program, node)[1])
     looped = _in_loop(program, node)
+    stuck = _stuck(program.parents[node])
     for place in places:
         last = place == lines_of(program, node)[1]
-        for text, weight in _new_lines(scope, looped, last):
+        for text, weight in itertools.chain(_steps(stuck), _new_lines(scope, looped, last)):
             new = f"{indent}{text}\n"
             if last and not program.between(0, place).endswith("\n"):
                 new = f"\n{indent}{text}"
@@ -88,6 +89,32 @@ def _in_loop(program: Program, node: ast.AST) -> bool:
             return True
         parent = program.parents.get(parent)
     return False
+
+
+def _stuck(loop: ast.AST) -> list[str]:
+    """What the condition of a `while` loop looks at, if its body changes none of that."""
+    if not isinstance(loop, ast.While):
+        return []
+    called = {id(n.func) for n in ast.walk(loop.test) if isinstance(n, ast.Call)}
+    looked_at = {
+        n.id: n for n in ast.walk(loop.test) if isinstance(n, ast.Name) and id(n) not in called
+    }
+    for node in itertools.chain.from_iterable(map(ast.walk, loop.body)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in looked_at:
+            return []
+        # A method, `queue.pop()` say, may well change it.
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            looked_at.pop(node.value.id, None)
+    return list(looked_at)
+
+
+def _steps(names: list[str]) -> Iterator[tuple[str, float]]:
+    """What would bring a loop on."""
+    for name in names:
+        yield f"{name} += 1", 0.8
+        yield f"{name} -= 1", 0.8
+        for text in ("//= 2", "//= 10"):
+            yield f"{name} {text}", -0.5
 
 
 def _new_lines(scope: Scope, looped: bool, last: bool) -> Iterator[tuple[str, float]]:

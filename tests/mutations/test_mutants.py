@@ -122,6 +122,12 @@ def test_a_word_is_spelt_as_the_tests_spell_it():
     assert right not in {mutant.lines for mutant in mutants(lines)}
 
 
+def test_a_loop_that_goes_nowhere_is_brought_on_first():
+    lines = ("def f(n):", "    total = 0", "    while n:", "        total += 2", "    return total")
+    right = (*lines[:4], "        n -= 1", lines[4])
+    assert right in [mutant.lines for mutant in mutants(lines)][:12]
+
+
 @pytest.mark.parametrize("quote", ["'", '"'])
 def test_a_changed_word_keeps_its_quotes(quote):
     lines = ("def f():", f"    return {quote}helo{quote}")
