@@ -18,28 +18,27 @@ class Grace:
     def __init__(self, seconds: float, tests: int, *, counted: bool) -> None:
         self._seconds = seconds
         self._counted = counted
-        self._began = time.monotonic()
-        self._found: tuple[float, int] | None = None  # seconds, programs tested
-        self._heard: float | None = None  # seconds
+        self._found: tuple[float, int] | None = None  # time, programs tested
+        self._heard: float | None = None
         #: Seconds after the first repair, at most.
         self.longest = seconds * (_DOUBT if tests <= _FEW_TESTS else 1)
 
     @property
-    def seconds_to_first(self) -> float | None:
-        """From the beginning of the search to the first repair, if there is one."""
+    def began(self) -> float | None:
+        """When the first repair was there (on the clock of `time.monotonic`), if there is one."""
         return self._found[0] if self._found else None
 
     def begin(self, tested: int) -> bool:
         """The first repair is there, after `tested` programs. False if it was there before."""
         if self._found is not None:
             return False
-        self._found = time.monotonic() - self._began, tested
+        self._found = time.monotonic(), tested
         return True
 
     def heard(self) -> None:
         """The model has said which mutants are likely."""
         if self._heard is None:
-            self._heard = time.monotonic() - self._began
+            self._heard = time.monotonic()
 
     def over(self, tested: int) -> bool:
         """Whether the search is to end, now that `tested` programs were."""
@@ -48,7 +47,7 @@ class Grace:
         first, before = self._found
         if self._counted:
             return tested >= before + _CANDIDATES
-        now = time.monotonic() - self._began
+        now = time.monotonic()
         if now >= first + self.longest:
             return True
         return self._heard is not None and now >= max(first, self._heard) + self._seconds

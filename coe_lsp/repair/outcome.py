@@ -35,11 +35,15 @@ class Link:
 
 @frozen
 class Seconds:
-    """Wall time in all, with the model loading or decoding, and in tests; the last two overlap."""
+    """Wall time in all, with the model loading or decoding, and in tests; the last two overlap.
+
+    `first` is when the first repair had passed, of which the rest of the time made the best.
+    """
 
     total: float = 0.0
     model: float = 0.0
     tests: float = 0.0
+    first: float | None = None
 
 
 @frozen
@@ -95,5 +99,5 @@ class Outcome:
             {**patch, "commands": list(patch["commands"])} for patch in body["patches"]
         ]
         for name, value in body["seconds"].items():
-            body["seconds"][name] = round(value, 3)
+            body["seconds"][name] = None if value is None else round(value, 3)
         return {"schema": SCHEMA, **body}

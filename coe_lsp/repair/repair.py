@@ -109,6 +109,7 @@ class Repair:
         self._lock = threading.RLock()  # `cancel` may come from a signal in the midst of it
         self._policy: Policy | None = None
         self._loaded: LoadedPolicy | None = None
+        self._started = 0.0
 
     def cancel(self) -> None:
         """Stop tests and search; `run` then returns soon with what it has."""
@@ -121,7 +122,7 @@ class Repair:
 
     def run(self) -> Outcome:
         """Repair. Raises CoeError for whatever the user has to put right first."""
-        started = time.monotonic()
+        self._started = time.monotonic()
         request = self._request
         path = locate(request.path)
         source = request.source or SourceFile.read(path)
@@ -135,8 +136,12 @@ class Repair:
             if self._cancelled.is_set():
                 bench.cancel()
             outcome = self._repair(bench, source, named, root)
-            seconds = evolve(outcome.seconds, total=time.monotonic() - started, tests=bench.seconds)
+            total = time.monotonic() - self._started
+            seconds = evolve(outcome.seconds, total=total, tests=bench.seconds)
             return evolve(outcome, seconds=seconds, tests_run=bench.runs)
+
+    def _since_start(self, at: float | None) -> float | None:
+        return None if at is None else at - self._started
 
     def _repair(
         self, bench: TestBench, source: SourceFile, named: Function | None, root: Path
@@ -215,7 +220,10 @@ class Repair:
             problem = problem or search.problem
         if problem is not None and not found.patches:
             raise problem
-        seconds = Seconds(model=outcome.seconds.model + loading + found.model_seconds)
+        seconds = Seconds(
+            model=outcome.seconds.model + loading + found.model_seconds,
+            first=self._since_start(found.first_at),
+        )
         outcome = evolve(
             outcome,
             attempts=outcome.attempts + found.tested,
@@ -312,6 +320,8 @@ class Repair:
                     *chain_of(half.commands, old.scratch_lines(target), verifier),
                     *chain_of(found.patches[0].commands, source.scratch_lines(other), second),
                 )
+                first = self._since_start(found.first_at)
+                outcome = evolve(outcome, seconds=evolve(outcome.seconds, first=first))
                 names = f"{target.name} and {other.name} are"
                 return success(outcome, target, names, verifier, shown, counts, chain, old)
             if self._cancelled.is_set():

@@ -100,7 +100,7 @@ class Found:
     closest: State
     tested: int
     model_seconds: float
-    seconds_to_first: float | None
+    first_at: float | None
     exhausted: bool
 
 
@@ -213,7 +213,7 @@ class Search:
             self._closest,
             self._tester.attempts,
             self._model_seconds,
-            self._grace.seconds_to_first,
+            self._grace.began,
             self._exhausted,
         )
 

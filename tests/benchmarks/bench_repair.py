@@ -8,7 +8,8 @@ for each task, so that a busy machine is busy for all of them. `--visible 0.33` 
 the first third of the tests and reports how many repairs pass the others, too. Results are written
 after each task (the patches themselves in `patches.jsonl`, which stays out of the repository), and a
 second call goes on where the first one ended. The arm `afternoon` is the loop
-that one would write in an afternoon (`afternoon.py`); `busy` is the share of the time in which the
+that one would write in an afternoon (`afternoon.py`); `first` is the median time after which the
+first repair had passed, before the grace in which a better one is looked for; `busy` is the share of the time in which the
 model decodes, from when it is asked first until the end; `all tests` counts the repairs that pass the
 hidden ones too, `of three` those of which one of up to three shown does. With matplotlib a plot is drawn.
 """
@@ -228,6 +229,7 @@ def measure(task, arm, model, llama, options):
         "arm": arm,
         "status": outcome.status,
         "seconds": round(seconds, 2),
+        "first": outcome.seconds.first and round(outcome.seconds.first, 2),
         "model_seconds": round(timed.busy, 2) if timed else 0.0,
         "asked_seconds": round(timed.last - timed.first, 2) if timed and timed.first else 0.0,
         "tested": outcome.attempts,
@@ -241,9 +243,9 @@ def measure(task, arm, model, llama, options):
 
 def summary(rows, arms, budget):
     lines = [
-        f"| arm | tasks | in 10 s | in {budget:g} s | median s | programs a second | busy "
+        f"| arm | tasks | in 10 s | in {budget:g} s | median s | first | programs a second | busy "
         "| all tests | of three |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for arm in arms:
         mine = [row for row in rows if row["arm"] == arm]
@@ -256,11 +258,13 @@ def summary(rows, arms, budget):
         busy = sum(row["model_seconds"] for row in asked)
         share = f"{busy / sum(row['asked_seconds'] for row in asked):.0%}" if asked else "-"
         shown = f"{statistics.median(times):.1f}" if times else "-"
+        firsts = [row["first"] for row in fixed if row.get("first")]
+        first = f"{statistics.median(firsts):.1f}" if firsts else "-"
         passed = f"{sum(hidden)}/{len(hidden)}" if hidden else "-"
         shown_any = [row["hidden_any"] for row in fixed if row.get("hidden_any") is not None]
         any_passed = f"{sum(shown_any)}/{len(shown_any)}" if shown_any else "-"
         lines.append(
-            f"| {arm} | {len(mine)} | {quick} | {len(fixed)} | {shown} | {rate:.2g} | {share} "
+            f"| {arm} | {len(mine)} | {quick} | {len(fixed)} | {shown} | {first} | {rate:.2g} | {share} "
             f"| {passed} | {any_passed} |"
         )
     return "\n".join(lines)

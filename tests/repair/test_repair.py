@@ -114,7 +114,8 @@ def test_json_form(clamp_project):
     assert body["chain"] == [{"command": FIX, "feedback": "", "passed": 3, "failed": 0}]
     assert body["model"] == {"name": "scripted", "sha256": "", "adapter": None}
     assert body["schema"] == 1
-    assert set(body["seconds"]) == {"total", "model", "tests"}
+    assert set(body["seconds"]) == {"total", "first", "model", "tests"}
+    assert 0 < body["seconds"]["first"] < body["seconds"]["total"]
 
 
 def test_failure_keeps_the_closest_chain(clamp_project):
