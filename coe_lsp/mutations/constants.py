@@ -86,6 +86,8 @@ def constant_edits(program: Program, node: ast.Constant, scope: Scope) -> Iterat
             ("0", -3.0), ("1", -3.0), ("-", -3.5),
         ):  # fmt: skip
             yield from to(_quoted(changed, program.source(node)), weight)
+        for name in scope.variables:
+            yield from to(name, -2.0 if value else -1.5)
     elif value is None:
         for text, weight in (("False", -0.5), ("True", -1.0), ("0", -0.7), ("[]", -0.7),
                              ("''", -1.0), ("{}", -1.5), ("-1", -1.5), ("1", -2.0)):  # fmt: skip

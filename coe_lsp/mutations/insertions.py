@@ -54,7 +54,10 @@ def _insert(program: Program, scope: Scope, block: Block, index: int) -> Iterato
     stuck = _stuck(program.parents[node])
     for place in places:
         last = place == lines_of(program, node)[1]
-        for text, weight in itertools.chain(_steps(stuck), _new_lines(scope, looped, last)):
+        lines = itertools.chain(
+            _steps(stuck), _siblings(program, node), _new_lines(scope, looped, last)
+        )
+        for text, weight in lines:
             new = f"{indent}{text}\n"
             if last and not program.between(0, place).endswith("\n"):
                 new = f"\n{indent}{text}"
@@ -115,6 +118,30 @@ def _steps(names: list[str]) -> Iterator[tuple[str, float]]:
         yield f"{name} -= 1", 0.8
         for text in ("//= 2", "//= 10"):
             yield f"{name} {text}", -0.5
+
+
+def _siblings(program: Program, node: ast.stmt) -> Iterator[tuple[str, float]]:
+    """The same for another attribute of the same object: `a.x -= n` where there is `a.y -= n`."""
+    target = node.target if isinstance(node, ast.AugAssign) else None
+    if isinstance(node, ast.Assign) and len(node.targets) == 1:
+        target = node.targets[0]
+    if not isinstance(target, ast.Attribute):
+        return
+    owner = program.source(target.value)
+    others = {
+        other.attr: None
+        for other in program.expressions()
+        if isinstance(other, ast.Attribute)
+        and program.source(other.value) == owner
+        and not isinstance(program.parents[other], ast.Call)
+    }
+    others.pop(target.attr, None)
+    rest = program.source(node)[len(program.source(target)) :]
+    for other in others:
+        yield f"{owner}.{other}{rest}", -1.0
+        for one, two in (("+=", "-="), ("-=", "+=")):
+            if rest.lstrip().startswith(one):
+                yield f"{owner}.{other}{rest.replace(one, two, 1)}", -1.6
 
 
 def _new_lines(scope: Scope, looped: bool, last: bool) -> Iterator[tuple[str, float]]:

@@ -19,6 +19,7 @@ _WRONG_AND_RIGHT = {
     "assigned": ("total = 0\ntotal = n\nreturn total", "total = 0\ntotal += n\nreturn total"),
     "off by one": ("return [n for n in range(limit)]", "return [n for n in range(limit + 1)]"),
     "from one": ("for i in range(n):\n    print(i)", "for i in range(1, n):\n    print(i)"),
+    "word for a name": ("line = ''\nreturn line + n", "line = limit\nreturn line + n"),
     "constant": ("return n % 10", "return n % 9"),
     "truth": ("found = True\nreturn found", "found = False\nreturn found"),
     "boolean": ("return n > 1 and limit > 1", "return n > 1 or limit > 1"),
@@ -126,6 +127,13 @@ def test_a_loop_that_goes_nowhere_is_brought_on_first():
     lines = ("def f(n):", "    total = 0", "    while n:", "        total += 2", "    return total")
     right = (*lines[:4], "        n -= 1", lines[4])
     assert right in [mutant.lines for mutant in mutants(lines)][:12]
+
+
+def test_what_is_missing_for_another_attribute():
+    lines = ("def ship(level, n):", "    if n > level.reserved:", "        raise ValueError",
+             "    level.on_hand -= n")  # fmt: skip
+    right = (*lines[:3], "    level.reserved -= n", lines[3])
+    assert right in [mutant.lines for mutant in mutants(lines)][:30]
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])
