@@ -28,9 +28,13 @@ class _WrongTypeError(TypeError):
 
 @frozen
 class ModelConfig:
-    """`base`: a registry name, a GGUF, a folder or a hub repository; `dtype` is its weights'."""
+    """`base`: a registry name, a GGUF, a folder or a hub repository; `dtype` is its weights'.
+
+    `adapter`: a GGUF to go on from, or `shipped` for the one that coe-lsp has for this base.
+    """
 
     base: str = "qwen2.5-coder-0.5b"
+    adapter: str | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: Literal["cpu", "auto"] = "auto"
     lora: Lora = field(factory=Lora)

@@ -1,4 +1,4 @@
-"""Adapters as GGUF for the server, and merged models requantised.
+"""Adapters as GGUF for the server, read back from there, and merged models requantised.
 
 llama.cpp's adapter format: `general.type` adapter, `adapter.type` lora, `adapter.lora.alpha`, and
 for each linear layer `.lora_a` (rank, in) and `.lora_b` (out, rank) under llama.cpp's own names.
@@ -11,17 +11,20 @@ from __future__ import annotations
 import ctypes
 import json
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import gguf
 import numpy as np
 import numpy.typing as npt
+import torch
 from attrs import frozen
 
 from coe_lsp.errors import CoeError
 from coe_lsp.models.merging import Kind, merge
 from training.checkpoint import adapter_weights
+from training.policy_model import Lora
 
 Floats = npt.NDArray[np.float32]
 Quantisation = Kind | Literal["Q4_K_M"]
@@ -73,6 +76,53 @@ def export_adapter(
         writer.add_tensor(f"{tensor}.lora_b", pair.b.astype(np.float16))
     _finish(writer)
     part.replace(target)
+
+
+def check_adapter(adapter: Path, base: Path, lora: Lora) -> None:
+    """ExportError if training of this base cannot go on from an adapter in a GGUF."""
+    _read(adapter, base, lora)
+
+
+def import_adapter(
+    adapter: Path, base: Path, lora: Lora, keys: Iterable[str]
+) -> dict[str, torch.Tensor]:
+    """An adapter that `export_adapter` wrote, as peft's tensors by those `keys`, in 32 bits.
+
+    ExportError if it does not fit the base, or if its rank is another.
+    """
+    shape, scale, tensors = _read(adapter, base, lora)
+    names = _names(shape)
+    state: dict[str, torch.Tensor] = {}
+    for key in keys:
+        name, side = _gguf_name(key, names)
+        matrix = tensors.get(f"{name}.lora_{side.lower()}")
+        if matrix is None:
+            raise ExportError(f"{adapter.name} has nothing for {name}.")
+        if side == "B":
+            matrix = scale * _laid_out(matrix, name, shape, _unpermuted)
+        state[key] = torch.tensor(matrix)
+    return state
+
+
+def _read(adapter: Path, base: Path, lora: Lora) -> tuple[_Shape, float, dict[str, Floats]]:
+    """The base's shape, what to multiply B with for this LoRA's scale, and all matrices."""
+    model, reader = gguf.GGUFReader(base), gguf.GGUFReader(adapter)
+    tensors = {t.name: t.data.astype(np.float32) for t in reader.tensors}
+    alpha = reader.fields.get(gguf.Keys.Adapter.LORA_ALPHA)
+    pairs = {
+        name.removesuffix(".lora_a"): _Pair(a, tensors[name.removesuffix("a") + "b"])
+        for name, a in tensors.items()
+        if name.endswith(".lora_a")
+    }
+    if alpha is None or not pairs:
+        raise ExportError(f"{adapter} is not a LoRA adapter.")
+    _check(model, pairs)
+    rank = next(iter(pairs.values())).a.shape[0]
+    if rank != lora.rank:
+        raise ExportError(
+            f"{adapter.name} has rank {rank}: set model.lora.rank to that, or train from nothing."
+        )
+    return _shape(model), float(alpha.contents()) / lora.alpha, tensors
 
 
 def export_merged(adapter: Path, base: Path, target: Path, quantisation: Quantisation) -> None:
@@ -139,29 +189,51 @@ def _shape(reader: Any) -> _Shape:
 
 def _pairs(adapter: Path, shape: _Shape) -> dict[str, _Pair]:
     """The adapter's matrices by llama.cpp's names, laid out as llama.cpp has them."""
-    architecture = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2}
-    names = gguf.get_tensor_name_map(architecture[shape.architecture], shape.layers)
+    names = _names(shape)
     sides: dict[str, dict[str, Floats]] = {}
     for key, value in adapter_weights(adapter).items():
-        match = _NAME.match(key)
-        name = (
-            names.get_name(f"{match['layer']}.weight", try_suffixes=(".weight",)) if match else None
-        )
-        if match is None or name is None:
-            raise ExportError(f"The adapter has a tensor that GGUF has no name for: {key}.")
+        name, side = _gguf_name(key, names)
         matrix = value.float().numpy()
-        if shape.architecture == "llama" and match["side"] == "B":
-            if name.endswith("attn_q.weight"):
-                matrix = _permuted(matrix, shape.heads)
-            elif name.endswith("attn_k.weight"):
-                matrix = _permuted(matrix, shape.kv_heads)
-        sides.setdefault(name, {})[match["side"]] = matrix
+        if side == "B":
+            matrix = _laid_out(matrix, name, shape, _permuted)
+        sides.setdefault(name, {})[side] = matrix
     return {name: _Pair(pair["A"], pair["B"]) for name, pair in sides.items()}
+
+
+def _names(shape: _Shape) -> gguf.TensorNameMap:
+    architecture = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2}
+    return gguf.get_tensor_name_map(architecture[shape.architecture], shape.layers)
+
+
+def _gguf_name(key: str, names: gguf.TensorNameMap) -> tuple[str, str]:
+    """llama.cpp's name of the layer that one of peft's tensors belongs to, and its side, A or B."""
+    match = _NAME.match(key)
+    name = names.get_name(f"{match['layer']}.weight", try_suffixes=(".weight",)) if match else None
+    if match is None or name is None:
+        raise ExportError(f"The adapter has a tensor that GGUF has no name for: {key}.")
+    return name, match["side"]
+
+
+def _laid_out(
+    matrix: Floats, name: str, shape: _Shape, order: Callable[[Floats, int], Floats]
+) -> Floats:
+    """The B side of a layer with its rows in another order, where the architecture has one."""
+    if shape.architecture != "llama":
+        return matrix
+    if name.endswith("attn_q.weight"):
+        return order(matrix, shape.heads)
+    return order(matrix, shape.kv_heads) if name.endswith("attn_k.weight") else matrix
 
 
 def _permuted(matrix: Floats, heads: int) -> Floats:
     """Rows from transformers' order of rotary halves to llama.cpp's interleaved one."""
     rows = matrix.reshape(heads, 2, matrix.shape[0] // heads // 2, *matrix.shape[1:])
+    return np.ascontiguousarray(rows.swapaxes(1, 2).reshape(matrix.shape))
+
+
+def _unpermuted(matrix: Floats, heads: int) -> Floats:
+    """And back."""
+    rows = matrix.reshape(heads, matrix.shape[0] // heads // 2, 2, *matrix.shape[1:])
     return np.ascontiguousarray(rows.swapaxes(1, 2).reshape(matrix.shape))
 
 

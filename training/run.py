@@ -28,7 +28,7 @@ from rich.progress import (
 from coe_lsp.errors import CoeError
 from training import stages
 from training.config import RunConfig
-from training.workspace import Run
+from training.workspace import Run, starting_adapter
 
 _BYTES_FREE = 2 << 30
 _SECONDS_A_LINE = 30
@@ -48,8 +48,8 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
     if int(os.environ.get("RANK", "0")) > 0:
         return _help(config, deadline)
     folder.mkdir(parents=True, exist_ok=True)
-    state = _State(folder / "state.json", config)
     check_machine(config, folder)
+    state = _State(folder / "state.json", config)
     with Progress(
         TextColumn("{task.fields[stage]:>14}"),
         BarColumn(),
@@ -177,10 +177,14 @@ class _State:
 
 
 def check_machine(config: RunConfig, folder: Path) -> None:
-    """RunError if memory or disk will clearly not do; estimated from the base model's size."""
+    """RunError if memory or disk will clearly not do; estimated from the base model's size.
+
+    Also raises what is wrong with the base or with the adapter to go on from.
+    """
     from training.base import find_base
 
     source = find_base(config.model.base)
+    starting_adapter(config.model)
     free = shutil.disk_usage(folder).free
     if free < _BYTES_FREE:
         raise RunError(

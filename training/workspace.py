@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from coe_lsp.execution.sandbox import Sandbox, find_sandbox
-from training.config import RunConfig
+from coe_lsp.models.adapters import AdapterError, resolve_adapter
+from training.config import ModelConfig, RunConfig
 from training.rollouts import LlamaGenerator
 
 if TYPE_CHECKING:
@@ -70,6 +71,27 @@ def policy_model(run: Run) -> tuple[PolicyModel, Tokenizer]:
     return model, load_tokenizer(source)
 
 
+def starting_adapter(config: ModelConfig) -> tuple[Path, Path] | None:
+    """The adapter that training goes on from, and its base's GGUF; None to begin with nothing.
+
+    AdapterError or ExportError if it is not there or does not fit.
+    """
+    from training.base import find_base
+    from training.export import check_adapter
+
+    if config.adapter is None:
+        return None
+    source = find_base(config.base)
+    shipped = config.adapter == "shipped"
+    adapter = resolve_adapter(None if shipped else config.adapter, source.base_key)
+    if adapter is None or source.path is None:
+        raise AdapterError(
+            f"There is no adapter to go on from for {source.name}: leave model.adapter out."
+        )
+    check_adapter(adapter, source.path, config.lora)
+    return adapter, source.path
+
+
 def fine_tune(
     run: Run,
     name: str,
@@ -81,6 +103,11 @@ def fine_tune(
     from training.sft import Progress, train_sft
 
     model, _ = policy_model(run)
+    if init is None and (adapter := starting_adapter(run.config.model)) is not None:
+        from training.export import import_adapter
+
+        lora = run.config.model.lora
+        model.load_adapter_state(import_adapter(*adapter, lora, model.adapter_state()))
 
     def show(state: Progress) -> None:
         text = f"loss {state.loss:.3f}, {state.tokens_per_second:.0f} tokens/s"

@@ -8,7 +8,14 @@ import torch
 
 from coe_lsp.models.engine import Engine, EngineError, Sampling
 from training.checkpoint import save_adapter
-from training.export import ExportError, export_adapter, export_merged
+from training.export import (
+    ExportError,
+    check_adapter,
+    export_adapter,
+    export_merged,
+    import_adapter,
+)
+from training.policy_model import Lora
 
 POSITIONS = 200
 
@@ -111,6 +118,33 @@ def test_merged_models_are_what_the_adapter_makes(tiny_gguf, tiny_model, trace, 
         sequence.append(trace[:40])
         assert next(engine.run([engine.submit(sequence, Sampling(max_tokens=2))]))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["F16.gguf", "Q8_0.gguf", "adapter"]
+
+
+def test_an_adapter_comes_back_as_it_went(tiny_gguf, tiny_model, tmp_path):
+    disturb(tiny_model, 0.05)
+    save_adapter(tmp_path / "adapter", tiny_model)
+    path = tmp_path / "adapter.gguf"
+    export_adapter(tmp_path / "adapter", tiny_gguf, path)
+    before = {name: value.clone() for name, value in tiny_model.adapter_state().items()}
+    back = import_adapter(path, tiny_gguf, Lora(), before)
+    assert back.keys() == before.keys()
+    for name, value in before.items():
+        assert torch.allclose(back[name], value, atol=1e-3, rtol=1e-3), name
+    # Another alpha means another scale: the product stays the same.
+    other = import_adapter(path, tiny_gguf, Lora(alpha=16), before)
+    name = next(name for name in before if "lora_B" in name)
+    assert torch.allclose(other[name], 2 * back[name])
+
+
+def test_an_adapter_to_go_on_from_must_fit(tiny_gguf, tiny_model, small_model, tmp_path):
+    save_adapter(tmp_path / "adapter", tiny_model)
+    path = tmp_path / "adapter.gguf"
+    export_adapter(tmp_path / "adapter", tiny_gguf, path)
+    check_adapter(path, tiny_gguf, Lora())
+    with pytest.raises(ExportError, match=r"has rank 16: set model\.lora\.rank"):
+        check_adapter(path, tiny_gguf, Lora(rank=8))
+    with pytest.raises(ExportError, match="is not a LoRA adapter"):
+        check_adapter(tiny_gguf, tiny_gguf, Lora())
 
 
 def test_what_does_not_fit_is_refused(tiny_gguf, tiny_model, small_model, tmp_path):

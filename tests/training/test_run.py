@@ -105,6 +105,15 @@ def test_a_base_that_is_not_there_is_refused_at_once(bad_project, tmp_path, caps
     assert "none.gguf" in capsys.readouterr().err
 
 
+def test_an_adapter_to_go_on_from_is_checked_at_once(bad_project, tiny_gguf, tmp_path, capsys):
+    text = settings(tmp_path / "x.toml", bad_project, tiny_gguf, tmp_path / "out").read_text()
+    path = tmp_path / "y.toml"
+    for value, said in (("shipped", "no adapter to go on from"), ("none.gguf", "no adapter file")):
+        path.write_text(text.replace("[model]", f'[model]\nadapter = "{value}"'))
+        assert main(["run", "--config", str(path)]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_other_settings_in_the_same_folder_are_refused(bad_project, tiny_gguf, tmp_path, capsys):
     path = settings(tmp_path / "x.toml", bad_project, tiny_gguf, tmp_path / "out")
     main(["run", "--config", str(path)])
