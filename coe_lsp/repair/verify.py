@@ -25,6 +25,9 @@ _QUICK = 6
 # What even the fastest test gets, in seconds of wall time and of processor time.
 _PATIENCE = 0.5
 _CPU_PATIENCE = 0.1
+# A busy machine may stand still: how much more time a run gets then, and how often in vain.
+_STALLED = 6.0
+_DOUBTS = 3
 
 
 @frozen
@@ -94,6 +97,7 @@ class Verifier:
         self._limits = limits_for(bench.limits, times)
         self._quick = quickest(self.goal, results)
         self._base = baseline.source.encode(baseline.source.lines), self.tests
+        self._doubts = _DOUBTS
 
     @property
     def tests(self) -> tuple[str, ...]:
@@ -123,21 +127,38 @@ class Verifier:
                 found = self._run(data, self.tests, late=late, swapped=True)
             if not found.solved:
                 return found
-        return self._run(data, self.tests, late=late)
+        return self._run(data, self.tests, late=late, passed=hasty)
 
     def _run(
-        self, data: bytes, tests: Sequence[str], *, late: bool, swapped: bool = False
+        self,
+        data: bytes,
+        tests: Sequence[str],
+        *,
+        late: bool,
+        swapped: bool = False,
+        passed: bool = False,
     ) -> Verdict:
-        left = float("inf") if late else self._deadline.left()
-        if left <= 0:
+        """One run, and another with more time if the machine rather than the program was slow.
+
+        That is so if no test hung, or if none did when they all `passed` a moment ago.
+        """
+        if self._left(late) <= 0:
             return verdict([], tests, status="cancelled")
-        limits = evolve(self._limits, wall_seconds=min(self._limits.wall_seconds, left))
+        limits = _within(self._limits, self._left(late))
         base = self._base if swapped else None
         run = self._bench.run(data, tests, limits=limits, base=base)
-        over = run.status == "timeout" and limits != self._limits
+        hung = any(result.outcome == "timeout" for result in run.results)
+        if (run.status == "timeout" or hung) and (passed or not hung) and self._doubts:
+            limits = _within(_more(self._limits, self._bench.limits), self._left(late))
+            run = self._bench.run(data, tests, limits=limits, base=base)
+            self._doubts -= run.status == "timeout"
+        over = run.status == "timeout" and limits.wall_seconds < self._limits.wall_seconds
         status = "cancelled" if over else run.status
         found = verdict(run.results, tests, detail=run.detail, status=status)
         return evolve(found, brief=swapped)
+
+    def _left(self, late: bool) -> float:
+        return float("inf") if late else self._deadline.left()
 
     def suspicion(self, lines: Sequence[str]) -> dict[int, float]:
         """How suspect the lines of a candidate are (1-based, of `lines`), by running it traced."""
@@ -176,6 +197,20 @@ def _passes(test: str, known: Mapping[str, TestResult]) -> bool:
         if test in WHOLE_SUITE or name.startswith(test + "::")
     ]
     return bool(inside) and not any(result.failing for result in inside)
+
+
+def _within(limits: Limits, seconds: float) -> Limits:
+    return evolve(limits, wall_seconds=max(0.0, min(limits.wall_seconds, seconds)))
+
+
+def _more(limits: Limits, most: Limits) -> Limits:
+    """The same with more time, but not more than the user allows."""
+    return evolve(
+        limits,
+        test_seconds=most.test_seconds,
+        cpu_seconds=most.test_seconds,
+        wall_seconds=min(most.wall_seconds, _STALLED * limits.wall_seconds),
+    )
 
 
 def limits_for(limits: Limits, seconds: Sequence[float]) -> Limits:

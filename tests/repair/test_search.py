@@ -304,7 +304,7 @@ def test_pieces_can_be_switched_off(clamp_project, search):
         COMMANDS = ("### REPL 5 >>>        return high", "### REPL 5 >>>        return low")
 
     outcome, steps = run(clamp_project / "ranges.py", search, Right())
-    assert outcome.status == "repaired"
+    assert outcome.status == "repaired", outcome.message
     if not search.mutations:
         assert {step.command for step in steps} <= set(Right.COMMANDS)
 

@@ -1,0 +1,70 @@
+"""Verdicts on a machine that stands still now and then."""
+
+import textwrap
+
+import pytest
+from attrs import evolve
+from samples import CLAMP
+
+from coe_lsp.execution.discovery import suites_for
+from coe_lsp.repair.baseline import measure
+from coe_lsp.repair.bench import TestBench
+from coe_lsp.repair.source import SourceFile
+from coe_lsp.repair.verify import Verifier
+
+
+class Busy(TestBench):
+    """Gives some runs, by number, no time at all."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.without_time = ()
+        self.calls = 0
+
+    def run(self, source, select=None, *, limits=None, **more):
+        if self.calls in self.without_time:
+            limits = evolve(limits, wall_seconds=0.001)
+        self.calls += 1
+        return super().run(source, select, limits=limits, **more)
+
+
+@pytest.fixture
+def judged(clamp_project, interpreter, sandbox):
+    """A verifier, its bench, and the right program."""
+    path = clamp_project / "ranges.py"
+    source = SourceFile.read(path)
+    with Busy(suites_for(path, clamp_project, interpreter), interpreter, sandbox) as bench:
+        baseline = measure(bench, source)
+        verifier = Verifier(bench, baseline, baseline.suspects()[0])
+        bench.calls = 0
+        right = (
+            textwrap.dedent(CLAMP)
+            .strip()
+            .replace("return low\n    return", "return high\n    return")
+        )
+        yield verifier, bench, right.split("\n")
+
+
+@pytest.mark.parametrize("hasty", [False, True])
+def test_a_stall_does_not_condemn_the_right_program(judged, hasty):
+    verifier, bench, right = judged
+    verifier.judge(right, hasty=hasty)
+    usual, bench.calls = bench.calls, 0
+    bench.without_time = (usual - 1,)
+    assert verifier.judge(right, hasty=hasty).solved
+    assert bench.calls == usual + 1
+
+
+def test_it_is_not_believed_for_ever(judged):
+    verifier, bench, right = judged
+    bench.without_time = range(100)
+    for _ in range(5):
+        assert not verifier.judge(right).solved
+    assert bench.calls == 5 + 3
+
+
+def test_what_hangs_is_not_run_twice(judged):
+    verifier, bench, right = judged
+    hanging = [right[0], "    while True: pass"]
+    assert not verifier.judge(hanging).solved
+    assert bench.calls == 1
