@@ -10,6 +10,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 import attrs
@@ -62,6 +63,25 @@ def _parser() -> argparse.ArgumentParser:
     tasks.add_argument("--sandbox", choices=["auto", "off"], default="auto")
     tasks.add_argument("--out", type=Path, required=True, help="the task file to write")
     tasks.set_defaults(command=_tasks)
+
+    sample = commands.add_parser("sample", help="a fixed sample of a task file")
+    sample.add_argument("--tasks", required=True, help="a task file, optionally path#split")
+    sample.add_argument("--where", action="append", default=[], metavar="FIELD=VALUE")
+    sample.add_argument("--count", type=int)
+    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--out", type=Path, required=True, help="the task file to write")
+    sample.set_defaults(command=_sample)
+
+    faulty = commands.add_parser("faulty", help="programs that a model wrote wrong, as tasks")
+    faulty.add_argument("--tasks", required=True, help="a task file, optionally path#split")
+    faulty.add_argument("--model", default="qwen2.5-coder-0.5b")
+    faulty.add_argument("--each", type=int, default=2, help="programs to write for each task")
+    faulty.add_argument("--keep", type=int, default=1, help="faulty ones to keep of each task")
+    faulty.add_argument("--count", type=int, default=100, help="tasks wanted in all")
+    faulty.add_argument("--seed", type=int, default=0)
+    faulty.add_argument("--sandbox", choices=["auto", "off"], default="auto")
+    faulty.add_argument("--out", type=Path, required=True, help="the task file to write")
+    faulty.set_defaults(command=_faulty)
 
     evaluate = commands.add_parser("evaluate", help="measure a policy on a task file; resumes")
     evaluate.add_argument("--tasks", required=True, help="a task file, optionally path#split")
@@ -160,6 +180,47 @@ def _tasks(options: argparse.Namespace, console: Console) -> int:
     console.print(f"{len(found.tasks)} tasks in {options.out}")
     for reason, count in Counter(found.dropped).most_common():
         console.print(f"{count:6} left out: {reason}")
+    return 0
+
+
+def _sample(options: argparse.Namespace, console: Console) -> int:
+    from training.tasks import TaskError, sample_file
+
+    if any("=" not in text for text in options.where):
+        raise TaskError("--where takes FIELD=VALUE, for example --where n_bugs=1.")
+    where = dict(text.split("=", 1) for text in options.where)
+    count = sample_file(
+        options.tasks, options.out, where=where, count=options.count, seed=options.seed
+    )
+    console.print(f"{count} tasks in {options.out}")
+    return 0
+
+
+def _faulty(options: argparse.Namespace, console: Console) -> int:
+    from coe_lsp.models.engine import Engine
+    from training.base import BaseError, find_base
+    from training.starts import Written, written_by_model
+    from training.tasks import Task, load_tasks, save_tasks
+
+    path = find_base(options.model).path
+    if path is None:
+        raise BaseError("Programs are written by the model as it is served: name a GGUF.")
+    tasks = load_tasks(options.tasks)
+    Random(options.seed).shuffle(tasks)
+    written = Written(options.each, seed=options.seed)
+    found: list[Task] = []
+    with (
+        console.status("") as status,
+        Engine(path, context_tokens=8192, max_sequences=written.each + 2) as engine,
+    ):
+        for task in tasks:
+            if len(found) >= options.count:
+                break
+            made = written_by_model([task], engine, written, find_sandbox(options.sandbox))
+            found += list(made)[: options.keep]
+            status.update(f"{len(found)} of {options.count} faulty programs")
+    save_tasks(options.out, found[: options.count])
+    console.print(f"{len(found[: options.count])} tasks in {options.out}")
     return 0
 
 

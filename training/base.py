@@ -7,9 +7,10 @@ bytes come from `coe_lsp.chain`, tokens from llama.cpp where there is a GGUF.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -124,6 +125,26 @@ def load_tokenizer(source: Source) -> Tokenizer:
         detect_format(native.chat_template),
         native("").input_ids,
     )
+
+
+def dtype_for(name: Literal["auto", "float32", "bfloat16"], *, gpu: bool) -> torch.dtype:
+    """The type of the weights; `auto` tries out which one this processor multiplies faster."""
+    if name == "auto":
+        name = (
+            "bfloat16" if gpu or _seconds(torch.bfloat16) < _seconds(torch.float32) else "float32"
+        )
+    return torch.bfloat16 if name == "bfloat16" else torch.float32
+
+
+def _seconds(dtype: torch.dtype) -> float:
+    """What one product of matrices of a layer's size takes: the best of a few."""
+    one, two = torch.ones(512, 1024, dtype=dtype), torch.ones(1024, 1024, dtype=dtype)
+    times: list[float] = []
+    for _ in range(5):
+        began = time.perf_counter()
+        torch.nn.functional.linear(one, two)
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 def load_model(source: Source, *, dtype: torch.dtype) -> Any:

@@ -28,14 +28,16 @@ class _WrongTypeError(TypeError):
 
 @frozen
 class ModelConfig:
-    """`base`: a registry name, a GGUF, a folder or a hub repository; `dtype` is its weights'.
+    """`base`: a registry name, a GGUF, a folder or a hub repository.
 
-    `adapter`: a GGUF to go on from, or `shipped` for the one that coe-lsp has for this base.
+    `dtype` is that of its weights in training; `auto` is bfloat16 where the processor multiplies
+    such numbers faster, else float32. `adapter`: a GGUF to go on from, or `shipped` for the one
+    that coe-lsp has for this base.
     """
 
     base: str = "qwen2.5-coder-0.5b"
     adapter: str | None = None
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["cpu", "auto"] = "auto"
     lora: Lora = field(factory=Lora)
 

@@ -22,8 +22,9 @@ import ast
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import attrs
@@ -112,6 +113,33 @@ def load_tasks(name: str) -> list[Task]:
 def save_tasks(path: Path, tasks: Iterable[Task]) -> None:
     """Write a task file, all at once or not at all."""
     write_lines(path, (task.dumps() for task in tasks))
+
+
+def sample_file(
+    name: str, out: Path, *, where: Mapping[str, str], count: int | None, seed: int
+) -> int:
+    """Write a fixed sample of a task file, all fields kept, in the file's order; how many tasks.
+
+    Only tasks whose fields, as text, are equal to those of `where`. TaskError if there are none.
+    """
+    load_tasks(name)  # says what is wrong with it
+    path, _, split = name.partition("#")
+    if not Path(path).is_file():
+        raise TaskError("A sample is made of a task file: name it by path.")
+    wanted = {**where, **({"split": split} if split else {})}
+    lines = [line for line in Path(path).read_text(encoding="utf-8").split("\n") if line.strip()]
+    rows = [json.loads(line) for line in lines]
+    fitting = [
+        index
+        for index, row in enumerate(rows)
+        if all(str(row.get(field)) == value for field, value in wanted.items())
+    ]
+    if not fitting:
+        raise TaskError(f"{path} has no tasks with {', '.join(map('='.join, where.items()))}.")
+    if count is not None and count < len(fitting):
+        fitting = sorted(Random(seed).sample(fitting, count))
+    write_lines(out, (lines[index] for index in fitting))
+    return len(fitting)
 
 
 def _read(path: Path) -> Iterator[Task]:

@@ -61,13 +61,14 @@ def policy_model(run: Run) -> tuple[PolicyModel, Tokenizer]:
     """The base with a new adapter, and its tokenizer."""
     import torch
 
-    from training.base import find_base, load_model, load_tokenizer
+    from training.base import dtype_for, find_base, load_model, load_tokenizer
     from training.policy_model import PolicyModel
 
-    source = find_base(run.config.model.base)
-    dtype = torch.bfloat16 if run.config.model.dtype == "bfloat16" else torch.float32
+    config = run.config.model
+    source = find_base(config.base)
+    dtype = dtype_for(config.dtype, gpu=config.device == "auto" and torch.cuda.is_available())
     torch.manual_seed(run.config.seed)  # the adapter begins with random numbers
-    model = PolicyModel(load_model(source, dtype=dtype), run.config.model.lora)
+    model = PolicyModel(load_model(source, dtype=dtype), config.lora)
     return model, load_tokenizer(source)
 
 

@@ -12,9 +12,6 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-
 from coe_lsp import __version__
 from coe_lsp.errors import CoeError
 
@@ -129,17 +126,21 @@ def _samples(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = parser().parse_args(arguments)
-    errors = Console(stderr=True)
     if threading.current_thread() is threading.main_thread():
         # An orderly end, so that workers and their folders go with us.
         signal.signal(signal.SIGTERM, _end)
     try:
         return _command(options)
     except CoeError as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        # Late, like the commands: the language server starts without.
+        from rich.console import Console
+        from rich.text import Text
+
+        text = Text.assemble(("error:", "bold red"), f" {error}")
+        Console(stderr=True).print(text, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
-        errors.print("interrupted")
+        print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of our output has gone; there is nobody left to tell.

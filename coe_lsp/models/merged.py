@@ -14,12 +14,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from coe_lsp.models.download import digest, models_folder
 from coe_lsp.models.fetch import ProgressSink, require_space
-from coe_lsp.models.merging import Kind, merge
+
+if TYPE_CHECKING:
+    from coe_lsp.models.merging import Kind
 
 #: What the linear layers become: as good as the adapter beside the model, and faster. Q4_0 is
 #: faster still, but was measured to be worse.
@@ -54,6 +57,8 @@ def merged_path(model: Path, adapter: Path) -> Path:
 
 
 def _make(model: Path, adapter: Path, target: Path, progress: ProgressSink) -> None:
+    from coe_lsp.models.merging import merge  # brings numpy: the server starts without
+
     for left in target.parent.glob("*.part"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > _LEFT_BEHIND:  # by a process that was killed

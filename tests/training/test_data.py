@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe_lsp.chain.scratchpad import Scratchpad
+from training.__main__ import main
 from training.corrupt import Donors, corrupt
 from training.demonstrations import Recipe, commands_between, demonstrations
 from training.generate import generate
@@ -147,6 +148,28 @@ def test_task_files(task, tmp_path):
     path.write_text("{")
     with pytest.raises(RecordError, match="line 1"):
         list(read_records(path))
+
+
+def test_samples_are_fixed_and_keep_all_fields(task, tmp_path, capsys):
+    path, out = tmp_path / "all.jsonl", tmp_path / "some.jsonl"
+    rows = [json.loads(evolve(task, task_id=f"t/{n}").dumps()) | {"bugs": n % 2} for n in range(20)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["sample", "--tasks", str(path), "--where", "bugs=1", "--out", str(out)]
+    assert main([*command, "--count", "4"]) == 0
+    some = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(some) == 4
+    assert some == [row for row in rows if row in some]
+    assert {row["bugs"] for row in some} == {1}
+    first = out.read_text()
+    assert main([*command, "--count", "4"]) == 0
+    assert out.read_text() == first
+    assert main([*command, "--count", "4", "--seed", "1"]) == 0
+    assert out.read_text() != first
+    assert main(command) == 0
+    assert len(out.read_text().splitlines()) == 10
+    for wrong, said in (("bugs=7", "no tasks with bugs=7"), ("bugs", "FIELD=VALUE")):
+        assert main(["sample", "--tasks", str(path), "--where", wrong, "--out", str(out)]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_cleaning_says_why(task):

@@ -12,7 +12,7 @@ from training.evaluate import EvaluationConfig, Sample, TaskResult, evaluate, su
 from training.metrics import bootstrap, pass_at_k
 from training.report import ReportError, read_results, table, write_report
 from training.s1k import encode_traces, load_traces
-from training.tasks import TaskError, save_tasks
+from training.tasks import TaskError, load_tasks, save_tasks
 
 
 def test_pass_at_k():
@@ -146,6 +146,19 @@ def test_command_line_table_and_plots(faulty, tiny_gguf, tmp_path, capsys):
     wrong = ["--adapter", str(log), "--out", str(tmp_path / "two.json")]
     assert main([*arguments, *options, *wrong]) == 2
     assert "adapter" in capsys.readouterr().err
+
+
+def test_what_a_model_writes_wrong_becomes_tasks(faulty, tiny_gguf, tmp_path):
+    """Two layers of a model write nothing that works."""
+    save_tasks(tmp_path / "tasks.jsonl", faulty)
+    out = tmp_path / "faulty.jsonl"
+    command = ["faulty", "--tasks", str(tmp_path / "tasks.jsonl"), "--model", str(tiny_gguf)]
+    assert main([*command, "--each", "1", "--count", "2", "--out", str(out)]) == 0
+    made = load_tasks(str(out))
+    assert len(made) == 2
+    for one in made:
+        assert one.code and one.code != one.reference
+        assert one.task_id.partition("#")[0] in {task.task_id for task in faulty}
 
 
 def test_s1k_learns_thought_and_answer(tiny_tokenizer, tmp_path):
