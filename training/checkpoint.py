@@ -76,11 +76,15 @@ def resume(folder: Path, model: PolicyModel, optimizer: torch.optim.Optimizer) -
         }
         if mine:
             optimizer.state[weight] = {
-                key: value.reshape(()) if key == "step" else value.reshape(weight.shape)
+                key: value.reshape(()) if key == "step" else _like(value, weight)
                 for key, value in mine.items()
             }
     state = json.loads((found[-1] / "state.json").read_text())
     return Resumed(state["step"], state)
+
+
+def _like(value: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return value.reshape(weight.shape).to(weight.device)
 
 
 def save_adapter(folder: Path, model: PolicyModel) -> None:

@@ -53,7 +53,6 @@ class Recipe:
     bare: float = 0.6
     told: float = 0.5
     max_turns: int = 8
-    max_lines: int = 40
 
 
 def demonstrations(
@@ -63,12 +62,13 @@ def demonstrations(
 
     None if the reference does not pass its tests.
     """
+    setup = task.setup
     if task.place is None:
         task = vary(task, recipe, random)
     with Judge(task, sandbox, as_pytest=random.random() < recipe.pytest) as judge:
         if not judge.calibrate():
             return
-        maker = _Maker(task, judge, donors, recipe, random)
+        maker = _Maker(task, judge, donors, recipe, random, setup)
         seen: set[tuple[str, ...]] = set()
         for _ in range(_PER_START * recipe.per_task):
             if len(seen) >= recipe.per_task:
@@ -81,9 +81,17 @@ def demonstrations(
 
 class _Maker:
     def __init__(
-        self, task: Task, judge: Judge, donors: Donors, recipe: Recipe, random: Random
+        self,
+        task: Task,
+        judge: Judge,
+        donors: Donors,
+        recipe: Recipe,
+        random: Random,
+        setup: str,
     ) -> None:
+        """`setup` is the task's as it came."""
         self._task = task
+        self._setup = setup
         self._judge = judge
         self._donors = donors
         self._recipe = recipe
@@ -123,7 +131,8 @@ class _Maker:
         if episode is None or len(episode.turns) <= len(masked):
             return None
         distance = Levenshtein.distance("\n".join(start), "\n".join(goal))
-        return Record(self._task.task_id, episode, masked, kinds, distance)
+        setup = None if self._task.setup == self._setup else self._task.setup
+        return Record(self._task.task_id, episode, masked, kinds, distance, setup)
 
     def _replay(self, start: tuple[str, ...], commands: Sequence[Command]) -> Episode | None:
         """The episode of these commands, if it ends with all tests passing."""

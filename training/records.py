@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.errors import CoeError
 from training.pieces import write_lines
+from training.tasks import Task
 
 
 class RecordError(CoeError):
@@ -30,7 +31,8 @@ class Record:
     """An episode with where it comes from.
 
     `masked` are turns (0-based) that are shown but not learned. `kinds` are the corruptions that
-    were taken back, and `distance` is the edit distance in characters from start to end.
+    were taken back, and `distance` is the edit distance in characters from start to end. `setup`
+    is what ran before the program where that is not the task's own.
     """
 
     task_id: str
@@ -38,6 +40,7 @@ class Record:
     masked: frozenset[int] = field(default=frozenset(), converter=frozenset[int])
     kinds: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
     distance: int = 0
+    setup: str | None = None
 
     def dumps(self) -> str:
         """One line of JSON."""
@@ -51,6 +54,7 @@ class Record:
             "masked": sorted(self.masked),
             "kinds": self.kinds,
             "distance": self.distance,
+            "setup": self.setup,
         }
         return json.dumps(data, ensure_ascii=False)
 
@@ -65,7 +69,20 @@ class Record:
         episode = Episode(description, start, max_turns=data["max_turns"])
         for text, feedback, passed in data["turns"]:
             episode = episode.extend(episode.attempt(text), feedback, passed)
-        return cls(data["task_id"], episode, data["masked"], data["kinds"], data["distance"])
+        return cls(
+            data["task_id"],
+            episode,
+            data["masked"],
+            data["kinds"],
+            data["distance"],
+            data.get("setup"),
+        )
+
+
+def faulty_task(record: Record, task: Task) -> Task:
+    """The task that a record was made from, with its start as the program to repair."""
+    setup = task.setup if record.setup is None else record.setup
+    return evolve(task, code=record.episode.start.text, setup=setup)
 
 
 def read_records(path: Path) -> Iterator[Record]:

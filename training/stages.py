@@ -14,14 +14,12 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from attrs import evolve
-
 from coe_lsp.execution.interpreter import find_interpreter, probe
 from training.generate import generate
 from training.harvest import harvest_package, harvest_project
 from training.judge import Judge
 from training.pieces import in_pieces, write_lines
-from training.records import Record, read_records
+from training.records import Record, faulty_task, read_records
 from training.rollouts import Generator, Start, TransformersGenerator
 from training.tasks import Task, TaskError, clean, load_tasks, save_tasks
 from training.workspace import Run, fine_tune, policy_model, served
@@ -162,7 +160,7 @@ def starts(run: Run) -> bool:
     for record in read_records(run.file("demonstrations.jsonl")):
         some = found.get(record.task_id)
         if some is not None and len(some) < config.corrupted:
-            some.append(evolve(by_id[record.task_id], code=record.episode.start.text))
+            some.append(faulty_task(record, by_id[record.task_id]))
     if config.written:
         for make in (_written, _left):
             lines = make(run, chosen)
@@ -207,11 +205,8 @@ def _left(run: Run, chosen: Sequence[Task]) -> list[str] | None:
     config = run.config.starts
     if find_base(run.config.model.base).path is None:
         return []
-    corrupted = {
-        record.task_id: record.episode.start.text
-        for record in read_records(run.file("demonstrations.jsonl"))
-    }
-    faulty = [evolve(t, code=corrupted[t.task_id]) for t in chosen if t.task_id in corrupted]
+    corrupted = {r.task_id: r for r in read_records(run.file("demonstrations.jsonl"))}
+    faulty = [faulty_task(corrupted[t.task_id], t) for t in chosen if t.task_id in corrupted]
     with served(
         run, run.file("sft") / "adapter", temperature=config.temperature, constrained=True
     ) as generator:

@@ -41,6 +41,11 @@ class Baseline:
     missing: tuple[str, ...] = ()
 
     @property
+    def overhead(self) -> float:
+        """Seconds that imports and collection took, or at most that."""
+        return max(0.0, self.seconds - sum(result.seconds for result in self.results.values()))
+
+    @property
     def failing(self) -> tuple[TestResult, ...]:
         """The tests that fail."""
         return tuple(result for result in self.results.values() if result.failing)

@@ -18,8 +18,9 @@ from coe_lsp.repair.outcome import ModelUsed
 
 NO_MODEL = "none"
 _CONTEXT_TOKENS = 32768
-# Sequences beside those that are written: the opening, states to go on from, lines being scored.
-_KEPT_STATES = 16
+# Sequences beside those that are written: the opening, states to go on from or waiting for the
+# tests, lines being scored.
+_KEPT_STATES = 32
 # Seconds for mutations alone: what they repair needs no model, and no question about a download.
 _START_BEFORE_LOADING, _START_BEFORE_FETCHING = 0.5, 10.0
 

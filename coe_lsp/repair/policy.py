@@ -83,6 +83,8 @@ class LlamaPolicy:
     def read(self, start: Episode) -> bool:
         """See `Policy.read`."""
         try:
+            if self._reading is not None and self._opened != (start.task, start.start):
+                self._stop_reading()
             if self._reading is None:
                 opening = self._root(start)
                 if opening.pending <= 1:
@@ -99,13 +101,17 @@ class LlamaPolicy:
 
     def ask(self, ask: Ask) -> bool:
         """See `Policy.ask`."""
-        episode = ask.episode
         if ask.parent != ask.number:
             self.forget(ask.number)
         try:
-            slot = self._slot(ask)
+            return self._ask(ask)
         except Cancelled:
+            self.forget(ask.number)
             return False
+
+    def _ask(self, ask: Ask) -> bool:
+        episode = ask.episode
+        slot = self._slot(ask)
         if slot is None:
             return False
         given = ""
@@ -210,13 +216,16 @@ class LlamaPolicy:
 
         What was read of that stays.
         """
-        if self._reading is not None and self._reading.completion is None:
-            self._engine.drop(self._reading)
-        self._reading = None
+        self._stop_reading()
         for number in list(self._slots):
             self.forget(number)
         if self._own_opening:
             self._opening.release()
+
+    def _stop_reading(self) -> None:
+        if self._reading is not None and self._reading.completion is None:
+            self._engine.drop(self._reading)
+        self._reading = None
 
     def _slot(self, ask: Ask) -> _Slot | None:
         """A sequence with everything appended that the model has to see before it answers.
@@ -231,6 +240,8 @@ class LlamaPolicy:
             if ask.parent is not None and ask.parent != ask.number:
                 self._slots[ask.parent] = parent
         if not self._append_turns(parent, episode):
+            if parent not in self._slots.values():
+                parent.sequence.release()
             return None
         slot = parent
         if ask.parent is not None and ask.parent != ask.number:
@@ -279,9 +290,11 @@ class LlamaPolicy:
 
     def _fits(self, sequence: EngineSequence, tokens: list[int]) -> bool:
         length = len(sequence.tokens) + len(tokens) + _COMMAND_TOKENS
-        # Every other chain may still write its command in this round.
-        room = self._engine.free_tokens - len(self._slots) * _COMMAND_TOKENS
-        return length <= self._engine.max_tokens and len(tokens) <= room
+        # Every other chain may still have to be read, and write its command, in this round.
+        others = (s.sequence for s in self._slots.values() if s.sequence is not sequence)
+        room = self._engine.free_tokens - sum(s.pending + _COMMAND_TOKENS for s in others)
+        wanted = sequence.pending + len(tokens) + _COMMAND_TOKENS
+        return length <= self._engine.max_tokens and wanted <= room
 
     def _root(self, episode: Episode) -> EngineSequence:
         """The opening that all episodes of a task share, evaluated once."""

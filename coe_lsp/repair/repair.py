@@ -217,7 +217,6 @@ class Repair:
             else:
                 search.run(self._loaded, until=end)
             found = search.found()
-            problem = problem or search.problem
         if problem is not None and not found.patches:
             raise problem
         seconds = Seconds(
@@ -235,6 +234,8 @@ class Repair:
             if both.status == "repaired":
                 return both
             outcome = evolve(outcome, attempts=both.attempts, seconds=both.seconds)
+        if search.problem is not None and not found.patches:
+            raise search.problem
         return self._outcome(outcome, baseline, target, found, verifier, bench)
 
     def _search(
@@ -303,14 +304,18 @@ class Repair:
                 seconds=evolve(outcome.seconds, model=outcome.seconds.model + found.model_seconds),
             )
             shown: list[Repaired] = []
+            last: tuple[str, ...] = ()
             counts = Counts()
-            for patch in found.patches[:MOST_SHOWN]:
+            for patch in found.patches:
+                if len(shown) == MOST_SHOWN or self._cancelled.is_set():
+                    break
                 lines = source.replace(other, patch.lines)
                 run = bench.run(old.encode(lines))
                 passed = {result.id for result in run.results if result.outcome == "passed"}
                 before = {r.id for r in baseline.results.values() if r.outcome == "passed"}
                 if passed.issuperset(before.union(verifier.goal)):
-                    counts = counts if shown else Counts(run.passed, len(run.failures))
+                    if not shown:
+                        counts, last = Counts(run.passed, len(run.failures)), patch.commands
                     reason = f"with a change of {other.name}; {patch.reason}"
                     diff = unified_diff(outcome.file, old.lines, lines)
                     commands = (*half.commands, *patch.commands)
@@ -318,7 +323,7 @@ class Repair:
             if shown:
                 chain = (
                     *chain_of(half.commands, old.scratch_lines(target), verifier),
-                    *chain_of(found.patches[0].commands, source.scratch_lines(other), second),
+                    *chain_of(last, source.scratch_lines(other), second),
                 )
                 first = self._since_start(found.first_at)
                 outcome = evolve(outcome, seconds=evolve(outcome.seconds, first=first))

@@ -41,6 +41,8 @@ from coe_lsp.repair.verify import Verdict, Verifier
 
 _POLL = 0.02
 _ROOM = 8
+# Candidates of the model that may wait for the tests: each keeps a sequence of the engine.
+_WAITING = 16
 _MUTANTS_A_STEP = 3
 _LINES_WEIGHED = 24
 # Every how many commands the model chooses the line by itself.
@@ -146,6 +148,8 @@ class Search:
         )
         self._numbers = 0
         self._pending: dict[int, State] = {}
+        self._untested: set[int] = set()  # what the model wrote and nobody has judged yet
+        self._timer: threading.Timer | None = None
         self._made: dict[int, tuple[Candidate, State]] = {}  # how states that won came about
         self._patches: list[Patch] = []
         self._model_seconds = 0.0
@@ -167,8 +171,7 @@ class Search:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tester.stop()
-        self._tester.join()
+        self._end()
 
     def run(self, loaded: LoadedPolicy | None = None, *, until: float = float("inf")) -> None:
         """Search until a repair is found and the grace is over, or time or all ideas are up.
@@ -179,6 +182,7 @@ class Search:
         if loaded is not None:
             self._loaded = loaded
             self._frontier.stay = loaded.trained
+            self._exhausted = False
         while not self._over() and time.monotonic() < until:
             if self._loaded is None or self._stuck:
                 self._tester.wait(_POLL)
@@ -204,10 +208,11 @@ class Search:
 
     def found(self) -> Found:
         """What came of it; the search is over then."""
-        self._tester.stop()
-        patches = self._ranked()
-        for number in [*self._pending, *self._states]:
+        self._end()
+        self._collect(0)  # what was under way may be a repair
+        for number in range(1, self._numbers + 1):
             self._forget(number)
+        patches = self._ranked()
         return Found(
             patches,
             self._closest,
@@ -216,6 +221,12 @@ class Search:
             self._grace.began,
             self._exhausted,
         )
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._tester.stop()
+        self._tester.join()
 
     def _over(self) -> bool:
         settings, tested = self._settings, self._tester.attempts
@@ -240,7 +251,7 @@ class Search:
             self._weigh(policy, self._unweighed.pop(0))
             return
         self._grace.heard()
-        while len(self._pending) < self._settings.samples and not self._over():
+        while self._wants_more() and not self._over():
             state, focus = self._choose(loaded.trained)
             number = self._number()
             assert state.episode is not None  # others do not get into the frontier
@@ -253,8 +264,14 @@ class Search:
                 break
             self._frontier.remove(state)
             self._forget(state.number)
+        if not self._pending:  # the tests have fallen behind
+            self._tester.wait(_POLL)
+            return
         for proposal in policy.step():
             self._take(proposal)
+
+    def _wants_more(self) -> bool:
+        return len(self._pending) < self._settings.samples and len(self._untested) < _WAITING
 
     def _choose(self, trained: bool) -> tuple[State, int | None]:
         """What to ask for next: the state to go on from, and the line to be replaced.
@@ -279,6 +296,7 @@ class Search:
             error = attempt.error or "nothing changed"
             self._tell(proposal.number, state.depth + 1, proposal.text, state.verdict, error)
             return
+        self._untested.add(proposal.number)
         self._tester.submit(
             Candidate(
                 attempt.pad.lines,
@@ -331,6 +349,7 @@ class Search:
         candidate, verdict = tested.candidate, tested.verdict
         parent = self._states[candidate.parent]
         number = candidate.number or self._number()
+        self._untested.discard(number)
         state = State(
             number,
             candidate.lines,
@@ -401,9 +420,9 @@ class Search:
     def _on_solved(self) -> None:
         """The first repair begins the grace period. Called by the tester, perhaps on its thread."""
         if self._grace.begin(self._tester.attempts) and self._settings.candidates is None:
-            timer = threading.Timer(self._grace.longest, self._stop_reading)
-            timer.daemon = True
-            timer.start()
+            self._timer = threading.Timer(self._grace.longest, self._stop_reading)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _stop_reading(self) -> None:
         """A long prompt is not read to its end for the sake of a choice between repairs."""
@@ -419,6 +438,7 @@ class Search:
         with self._lock:
             progress = self._scorer.progress(state.verdict)
             self._queue.add(state.number, state.lines, progress, rest)
+        self._tester.more()
 
     def _solved(self, state: State, candidate: Candidate) -> None:
         patch = Patch(state.lines, state.commands, state.source, state.number, candidate.kind)

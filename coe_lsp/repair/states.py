@@ -89,9 +89,9 @@ class Scorer:
 
     def score(self, state: State) -> float:
         """Higher is better; visits make a state less attractive, so that others get their turn."""
+        if not self.best_first:  # single chains, each gone on with to its end
+            return float(state.depth) if not state.visits else -float(state.depth) - 1.0
         visits = _VISITS * math.log1p(state.visits)
-        if not self.best_first:
-            return -visits - state.depth
         progress = self.progress(state.verdict)
         idle = _NOTHING_WON if state.depth and progress <= 0 else 0.0
         suspicion = max((self.suspicion.get(line, 0.0) for line in state.touched), default=1.0)

@@ -147,6 +147,12 @@ class Tester:
             self._tested.clear()
         return found
 
+    def more(self) -> None:
+        """There may be new mutants, though there was none a moment ago."""
+        with self._wake:
+            self._idle = False
+            self._wake.notify_all()
+
     @property
     def idle(self) -> bool:
         """Whether nothing is left to test, nor any result to be fetched."""
@@ -189,9 +195,7 @@ class Tester:
                     continue
                 tested = self._test(candidate)
                 with self._wake:
-                    if self._stopped:
-                        return
-                    self._tested.append(tested)
+                    self._tested.append(tested)  # after `stop` too: it may be a repair
                     self._wake.notify_all()
         except BaseException as error:  # handed to whoever asks for results
             with self._wake:
@@ -204,7 +208,7 @@ class Tester:
             scores = self._verifier.suspicion(candidate.lines)
             return Traced(candidate.state, verdict, scores)
         key = state_key(candidate.lines) if self._deduplicate else "\n".join(candidate.lines)
-        verdict = self._known.get(key)
+        verdict = self._known.get(key) if self._deduplicate else None
         if verdict is not None:
             return Tested(candidate, verdict, True, self._broken.get(key, ()))
         # Most mutants win nothing. What the model is to read must be true in every line.

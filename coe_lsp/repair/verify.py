@@ -94,15 +94,19 @@ class Verifier:
         known = [results[test] for test in self.tests if test in results]
         # How long a test takes that hangs now, nobody knows; what passes seldom takes seconds.
         times = [_UNKNOWN if r.outcome == "timeout" else r.seconds for r in known]
-        self._limits = limits_for(bench.limits, times)
+        self._limits = limits_for(bench.limits, times, overhead=baseline.overhead)
         self._quick = quickest(self.goal, results)
         self._base = baseline.source.encode(baseline.source.lines), self.tests
         self._doubts = _DOUBTS
 
     @property
     def tests(self) -> tuple[str, ...]:
-        """All tests that a candidate is run against, the failing ones first."""
-        return (*self.goal, *self.guards)
+        """All tests that a candidate is run against, in the order in which the file's tests run.
+
+        In any other order what one test leaves behind could make another pass.
+        """
+        mine = {*self.goal, *self.guards}
+        return tuple(test for test in self._baseline.results if test in mine)
 
     def first(self) -> Verdict:
         """The verdict on the function as it is, from the baseline."""
@@ -169,12 +173,19 @@ class Verifier:
         return {n - first + 1: s for n, s in scores.items() if first <= n < first + len(lines)}
 
     def breaks(self, lines: Sequence[str]) -> tuple[str, ...]:
-        """Tests of the file that passed before and no longer do: none in a good patch."""
+        """Tests that passed before or are to be won, and fail among all: none in a good patch.
+
+        May take as long as the user allows the file's tests, past any deadline.
+        """
         data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
-        run = self._bench.run(data)
-        passed = {result.id for result in run.results if result.outcome == "passed"}
-        before = (t for t, result in self._baseline.results.items() if result.outcome == "passed")
-        return tuple(test for test in before if test not in passed)
+        results = self._baseline.results
+        passed = {test for test, result in results.items() if result.outcome == "passed"}
+        wanted = tuple(test for test in results if test in passed or test in self.goal)
+        # Others that hang would take the time of those that count.
+        hanging = any(result.outcome == "timeout" for result in results.values())
+        run = self._bench.run(data, wanted if hanging else None)
+        known = {result.id: result for result in run.results}
+        return tuple(test for test in wanted if not _passes(test, known))
 
 
 def quickest(goal: Sequence[str], results: Mapping[str, TestResult]) -> tuple[str, ...]:
@@ -213,8 +224,8 @@ def _more(limits: Limits, most: Limits) -> Limits:
     )
 
 
-def limits_for(limits: Limits, seconds: Sequence[float]) -> Limits:
-    """Limits for candidates of a program whose tests took `seconds` each.
+def limits_for(limits: Limits, seconds: Sequence[float], *, overhead: float = 0.0) -> Limits:
+    """Limits for candidates of a program whose tests took `seconds` each, `overhead` before them.
 
     Wrong edits often loop for ever: the faster a hanging candidate is given up, the better, so
     after the first test that hangs no other is run. Processor time bounds what a test computes,
@@ -225,6 +236,6 @@ def limits_for(limits: Limits, seconds: Sequence[float]) -> Limits:
         limits,
         test_seconds=min(limits.test_seconds, _PATIENCE + slowest),
         cpu_seconds=min(limits.test_seconds, _CPU_PATIENCE + slowest),
-        wall_seconds=min(limits.wall_seconds, 3 * _PATIENCE + _SLOWER * sum(seconds)),
+        wall_seconds=min(limits.wall_seconds, 3 * _PATIENCE + _SLOWER * (overhead + sum(seconds))),
         timeouts=1,
     )

@@ -12,6 +12,7 @@ import ast
 import re
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def repair(llama, path: Path, function: str | None, tests: list[str], cwd: Path,
     began = time.monotonic()
     before = path.read_text()
     first, last, source = _find(before, function)
+    indent = source[: len(source) - len(source.lstrip())]
     failed = _pytest(tests, cwd)
     tested, seen = 0, {source}
     while time.monotonic() - began < budget:
@@ -53,7 +55,8 @@ def repair(llama, path: Path, function: str | None, tests: list[str], cwd: Path,
             continue
         seen.add(new)
         lines = before.split("\n")
-        lines[first - 1 : last] = new.split("\n")
+        indented = textwrap.indent(textwrap.dedent(new), indent)
+        lines[first - 1 : last] = indented.split("\n")
         path.write_text("\n".join(lines))
         tested += 1
         if not _pytest(tests, cwd):

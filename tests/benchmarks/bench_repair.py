@@ -9,9 +9,11 @@ the first third of the tests and reports how many repairs pass the others, too. 
 after each task (the patches themselves in `patches.jsonl`, which stays out of the repository), and a
 second call goes on where the first one ended. The arm `afternoon` is the loop
 that one would write in an afternoon (`afternoon.py`); `first` is the median time after which the
-first repair had passed, before the grace in which a better one is looked for; `busy` is the share of the time in which the
-model decodes, from when it is asked first until the end; `all tests` counts the repairs that pass the
-hidden ones too, `of three` those of which one of up to three shown does. With matplotlib a plot is drawn.
+first repair had passed, before the grace in which a better one is looked for; `busy` is the share of the
+time, from when the model is asked first until the end, in which llama.cpp computes; `all tests` counts
+the repairs that pass the hidden ones too, `of three` those of which one of up to three shown does. The
+model is in memory from the start, as in an editor's second repair, but has read nothing of the task.
+With matplotlib a plot is drawn for each source of tasks.
 """
 
 from __future__ import annotations
@@ -63,27 +65,16 @@ WITHOUT_MODEL = {"mutations", "afternoon"}
 
 
 class Timed:
-    """A policy, with how long it was at work between its first call and the end of its last."""
+    """A policy that remembers when it was asked first."""
 
     def __init__(self, policy):
         self._policy = policy
-        self.first = self.last = None
-        self.busy = 0.0
+        self.first = None
 
     def __getattr__(self, name):
-        method = getattr(self._policy, name)
-        if name not in ("read", "ask", "step", "prefer", "likelihoods"):
-            return method
-
-        def timed(*args):
-            began = time.monotonic()
-            self.first = self.first or began
-            result = method(*args)
-            self.last = time.monotonic()
-            self.busy += self.last - began
-            return result
-
-        return timed
+        if name in ("read", "ask", "step", "prefer", "likelihoods"):
+            self.first = self.first or time.monotonic()
+        return getattr(self._policy, name)
 
 
 class Quiet:
@@ -109,7 +100,7 @@ def load(names, count, seed):
             continue
         rows = [json.loads(line) for line in Path(name).read_text().splitlines()]
         rows = [row for row in rows if row["code"]]
-        if count and len(rows) > count:
+        if count and len(rows) >= count:  # of all rows too: in random order
             rows = random.Random(seed).sample(rows, count)
         tasks += rows
     return tasks
@@ -213,6 +204,8 @@ def append(path, row):
 
 def measure(task, arm, model, llama, options):
     search = ARMS[arm]
+    if model is not None:  # else an arm would find its prompt read by the one before
+        model._opening.truncate(0)
     if arm == "afternoon":
         with tempfile.TemporaryDirectory(prefix="coe-bench-") as folder:
             row = by_afternoon(task, llama, options.budget, options.visible, Path(folder))
@@ -221,17 +214,20 @@ def measure(task, arm, model, llama, options):
     with tempfile.TemporaryDirectory(prefix="coe-bench-") as folder, policy as loaded:
         timed = Timed(loaded.policy) if loaded else None
         loaded = evolve(loaded, policy=timed) if loaded else None
+        before = model._engine.stats.decode_seconds if loaded else 0.0
         outcome, seconds, hidden = repair(
             task, search, loaded, options.budget, options.visible, Path(folder)
         )
+        asked = time.monotonic() - timed.first if timed and timed.first else 0.0
+        busy = model._engine.stats.decode_seconds - before if loaded else 0.0
     return {
         "task": task["task_id"],
         "arm": arm,
         "status": outcome.status,
         "seconds": round(seconds, 2),
         "first": outcome.seconds.first and round(outcome.seconds.first, 2),
-        "model_seconds": round(timed.busy, 2) if timed else 0.0,
-        "asked_seconds": round(timed.last - timed.first, 2) if timed and timed.first else 0.0,
+        "model_seconds": round(busy, 2),
+        "asked_seconds": round(asked, 2),
         "tested": outcome.attempts,
         "patches": len(outcome.patches),
         "reason": outcome.patches[0].reason if outcome.patches else "",
@@ -241,32 +237,61 @@ def measure(task, arm, model, llama, options):
     }
 
 
+def source_of(row):
+    return row["task"].partition("/")[0]
+
+
+def figures(rows, budget):
+    """What the rows of one arm on one source of tasks come to."""
+    fixed = [row for row in rows if row["status"] == "repaired"]
+    hidden = [row["hidden"] for row in fixed if row["hidden"] is not None]
+    shown = [row["hidden_any"] for row in fixed if row.get("hidden_any") is not None]
+    firsts = [row["first"] for row in fixed if row.get("first")]
+    asked = sum(row.get("asked_seconds", 0.0) for row in rows)
+    return {
+        "tasks": len(rows),
+        "in 10 s": sum(row["seconds"] <= 10 for row in fixed),
+        f"in {budget:g} s": len(fixed),
+        "median s": round(statistics.median(row["seconds"] for row in fixed), 1) if fixed else None,
+        "first": round(statistics.median(firsts), 1) if firsts else None,
+        "programs a second": float(
+            f"{sum(row['tested'] for row in rows) / sum(row['seconds'] for row in rows):.2g}"
+        ),
+        "busy": f"{sum(row['model_seconds'] for row in rows) / asked:.0%}" if asked else None,
+        "all tests": f"{sum(hidden)}/{len(hidden)}" if hidden else None,
+        "of three": f"{sum(shown)}/{len(shown)}" if shown else None,
+    }
+
+
 def summary(rows, arms, budget):
-    lines = [
-        f"| arm | tasks | in 10 s | in {budget:g} s | median s | first | programs a second | busy "
-        "| all tests | of three |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for arm in arms:
-        mine = [row for row in rows if row["arm"] == arm]
-        fixed = [row for row in mine if row["status"] == "repaired"]
-        quick = sum(row["seconds"] <= 10 for row in fixed)
-        times = [row["seconds"] for row in fixed]
-        hidden = [row["hidden"] for row in fixed if row["hidden"] is not None]
-        rate = sum(row["tested"] for row in mine) / max(1e-9, sum(row["seconds"] for row in mine))
-        asked = [row for row in mine if row.get("asked_seconds")]
-        busy = sum(row["model_seconds"] for row in asked)
-        share = f"{busy / sum(row['asked_seconds'] for row in asked):.0%}" if asked else "-"
-        shown = f"{statistics.median(times):.1f}" if times else "-"
-        firsts = [row["first"] for row in fixed if row.get("first")]
-        first = f"{statistics.median(firsts):.1f}" if firsts else "-"
-        passed = f"{sum(hidden)}/{len(hidden)}" if hidden else "-"
-        shown_any = [row["hidden_any"] for row in fixed if row.get("hidden_any") is not None]
-        any_passed = f"{sum(shown_any)}/{len(shown_any)}" if shown_any else "-"
-        lines.append(
-            f"| {arm} | {len(mine)} | {quick} | {len(fixed)} | {shown} | {first} | {rate:.2g} | {share} "
-            f"| {passed} | {any_passed} |"
-        )
+    """For each source of tasks: figures by arm, and the tasks that only some arms repair."""
+    found = {}
+    for source in dict.fromkeys(map(source_of, rows)):
+        mine = [row for row in rows if source_of(row) == source]
+        # Already passing with the visible tests: nothing to repair.
+        mine = [row for row in mine if row["status"] != "already_passing"]
+        by_arm = {arm: [row for row in mine if row["arm"] == arm] for arm in arms}
+        by_arm = {arm: some for arm, some in by_arm.items() if some}
+        fixed = {
+            arm: {row["task"] for row in some if row["status"] == "repaired"}
+            for arm, some in by_arm.items()
+        }
+        found[source] = {"arms": {arm: figures(some, budget) for arm, some in by_arm.items()}}
+        if {"all", "mutations"} <= fixed.keys():
+            found[source]["only with the model"] = sorted(fixed["all"] - fixed["mutations"])
+            found[source]["only without"] = sorted(fixed["mutations"] - fixed["all"])
+    return found
+
+
+def table(found):
+    lines = []
+    for source, part in found.items():
+        heads = list(next(iter(part["arms"].values()), {}))
+        lines += [f"| {source} | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|"]
+        for arm, values in part["arms"].items():
+            cells = ["-" if values[head] is None else str(values[head]) for head in heads]
+            lines.append(f"| {arm} | {' | '.join(cells)} |")
+        lines.append("")
     return "\n".join(lines)
 
 
@@ -280,6 +305,8 @@ def plot(rows, arms, budget, path):
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
     for arm in arms:
         mine = [row for row in rows if row["arm"] == arm]
+        if not mine:
+            continue
         times = sorted(row["seconds"] for row in mine if row["status"] == "repaired")
         shares = [(n + 1) / len(mine) for n in range(len(times))]
         end = shares[-1] if shares else 0.0
@@ -304,11 +331,14 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     rows, arms = run(options)
-    text = summary(rows, arms, options.budget)
-    (options.out / "summary.md").write_text(text + "\n")
-    print(text)
+    found = summary(rows, arms, options.budget)
+    (options.out / "summary.json").write_text(json.dumps(found, indent=1) + "\n")
+    (options.out / "summary.md").write_text(table(found))
+    print(table(found))
     if importlib.util.find_spec("matplotlib"):
-        plot(rows, arms, options.budget, options.out / "repaired.png")
+        for source in found:
+            mine = [row for row in rows if source_of(row) == source]
+            plot(mine, arms, options.budget, options.out / f"{source}.png")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 import pytest
 
 from coe_lsp.chain.episode import Episode
-from coe_lsp.chain.prompt import TaskDescription
+from coe_lsp.chain.prompt import PromptBuilder, TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.models.engine import Engine
 from coe_lsp.repair.asking import Ask
 from coe_lsp.repair.loading import LoadedModel, ModelOptions
+from coe_lsp.repair.policy import LlamaPolicy
 
 pytestmark = pytest.mark.model
 
@@ -44,14 +46,38 @@ def commands(model, start, count=3):
 
 def test_a_repair_that_ended_while_it_was_reading_leaves_the_next_one_alone(model):
     one, two = episode("alpha", 40), episode("beta")
+    right = commands(model, one)
     before = commands(model, two)
     with model.policy() as loaded:
         assert not loaded.policy.read(one)  # a first piece of it
     assert commands(model, two) == before
     with model.policy() as loaded:
         assert not loaded.policy.read(one)
-    assert commands(model, one) == commands(model, one)
+    assert commands(model, one) == right
 
 
 def test_commands_follow_the_grammar(model):
     assert all(text.startswith("### ") for text in commands(model, episode("gamma")).values())
+
+
+def test_chains_that_would_fill_the_context_together_are_left_out(small_model):
+    """All have states to be read in the same round: each must leave room for the others'."""
+    long = episode("delta", 12)
+    for n in range(4):
+        attempt = long.attempt(f"### REPL 3 >>>    total += {n}")
+        long = long.extend(attempt, "1 of 1 tests fail", False)
+    with Engine(small_model, context_tokens=2048, max_sequences=8) as engine:
+        policy = LlamaPolicy(engine, PromptBuilder("chatml", instructed=False))
+        written = list(policy.propose(dict.fromkeys(range(4), long)))
+        assert 1 <= len(written) < 4
+        policy.close()
+
+
+def test_a_wish_that_is_interrupted_is_refused(model):
+    start = episode("epsilon")
+    with model.policy() as loaded:
+        while not loaded.policy.read(start):
+            pass
+        loaded.policy.interrupt()
+        assert not loaded.policy.ask(Ask(1, start, focus=2))
+    assert len(commands(model, start)) == 3

@@ -309,6 +309,61 @@ def test_pieces_can_be_switched_off(clamp_project, search):
         assert {step.command for step in steps} <= set(Right.COMMANDS)
 
 
+def test_a_repair_that_is_proved_when_the_time_is_up_counts(write, tmp_path):
+    """All tests of the file run before a repair is shown, and some are slow."""
+    write("pyproject.toml", "")
+    path = write("pick.py", "def pick(a, b):\n    return a if a < b else b\n")
+    write("test_pick.py", """
+        import time
+        from pick import pick
+
+        def test_pick():
+            assert pick(3, 2) == 3
+
+        def test_slow():
+            time.sleep(3)
+    """)  # fmt: skip
+    outcome, _ = run(path, SearchSettings(grace=0.1), budget=2)
+    assert outcome.status == "repaired", outcome.message
+
+
+def test_the_model_does_not_run_away_from_slow_tests(write, tmp_path):
+    """What waits for the tests keeps a place in the engine, of which there are few."""
+
+    class Hasty(Sampler):
+        def __init__(self):
+            super().__init__()
+            self.living, self.most = set(), 0
+
+        def ask(self, ask):
+            self.living.add(ask.number)
+            self.most = max(self.most, len(self.living))
+            return super().ask(ask)
+
+        def step(self):
+            self.count += 1
+            return [Proposal(self.asked.pop(0), f"### REPL 2 >>>    return {self.count}00", -2.0)]
+
+        def forget(self, number):
+            self.living.discard(number)
+
+    write("pyproject.toml", "")
+    path = write("one.py", "def one():\n    pass\n")
+    write("test_one.py", """
+        import time
+        from one import one
+
+        def test_one():
+            time.sleep(0.2)
+            assert one() == "abc"
+    """)  # fmt: skip
+    policy = Hasty()
+    outcome, steps = run(path, SearchSettings(mutations=False), policy, budget=4)
+    assert outcome.status == "failed" and len(steps) > 3
+    assert policy.most < 40
+    assert not policy.living
+
+
 def test_a_search_that_has_tried_everything_ends(write, tmp_path):
     write("pyproject.toml", "")
     path = write("one.py", "def one():\n    pass\n")

@@ -1,6 +1,7 @@
 """Verdicts on a machine that stands still now and then."""
 
 import textwrap
+from contextlib import ExitStack
 
 import pytest
 from attrs import evolve
@@ -68,3 +69,63 @@ def test_what_hangs_is_not_run_twice(judged):
     hanging = [right[0], "    while True: pass"]
     assert not verifier.judge(hanging).solved
     assert bench.calls == 1
+
+
+SHELF = """
+    calls = []
+
+
+    def collect(x):
+        calls.append(x)
+        return list(calls)
+"""
+
+
+@pytest.fixture
+def shelf(tmp_path, write, interpreter, sandbox):
+    """A function that remembers; gives verifiers of it for a file of tests."""
+    write("pyproject.toml", "")
+    path = write("shelf.py", SHELF)
+    with ExitStack() as stack:
+
+        def verifier(tests):
+            write("test_shelf.py", tests)
+            suites = suites_for(path, tmp_path, interpreter)
+            bench = stack.enter_context(TestBench(suites, interpreter, sandbox))
+            source = SourceFile.read(path)
+            return Verifier(bench, measure(bench, source), source.find("collect"))
+
+        yield verifier
+
+
+SAME = ["def collect(x):", "    calls.append(x)", "    pass", "    return list(calls)"]
+
+
+@pytest.mark.parametrize("hasty", [False, True])
+def test_what_passes_alone_only_is_no_repair(shelf, hasty):
+    verifier = shelf("""
+        from shelf import collect
+
+        def test_one():
+            assert 1 in collect(1)
+
+        def test_two():
+            assert collect(2) == [2]
+    """)  # fmt: skip
+    assert verifier.goal == ("test_shelf.py::test_two",)
+    assert not verifier.judge(SAME, hasty=hasty).solved
+
+
+def test_what_passes_without_the_other_tests_only_is_no_repair(shelf):
+    """The first test does not run the function, so candidates are not tested by it."""
+    verifier = shelf("""
+        import shelf
+
+        def test_nothing():
+            shelf.calls.append(0)
+
+        def test_two():
+            assert shelf.collect(2) == [2]
+    """)  # fmt: skip
+    assert verifier.judge(SAME).solved
+    assert verifier.breaks(SAME) == ("test_shelf.py::test_two",)
