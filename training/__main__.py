@@ -93,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--temperature", type=float, default=0.8)
     evaluate.add_argument("--turns", type=int, default=10)
     evaluate.add_argument("--visible", type=int, default=0, help="tests shown (0: all)")
+    evaluate.add_argument("--told", action="store_true", help="the task in words, too")
+    evaluate.add_argument("--answer-tokens", type=int, help="of direct (512) and s1k (2048)")
     evaluate.add_argument("--first", type=int, help="only that many tasks")
     evaluate.add_argument("--free", action="store_true", help="without the grammar")
     evaluate.add_argument("--seed", type=int, default=0)
@@ -241,6 +243,8 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
         temperature=options.temperature,
         max_turns=options.turns,
         visible=options.visible,
+        told=options.told,
+        answer_tokens=options.answer_tokens or (2048 if options.policy == "s1k" else 512),
         constrained=not options.free,
         seed=options.seed,
     )
@@ -256,6 +260,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
                 f"{done} of {total} tasks, {solved} solved"
             ),
         )
+    assert result is not None  # there is no deadline
     row = {options.out.stem: {"config": result["config"], **result["summary"]}}
     console.print(table(row), markup=False, soft_wrap=True)
     return 0
@@ -268,6 +273,8 @@ def _s1k(options: argparse.Namespace, console: Console) -> int:
     from training.workspace import Run, fine_tune
 
     config = attrs.evolve(_config(options.config), out=str(options.out))
+    # A baseline beside chains of edits does not begin with an adapter for them.
+    config = attrs.evolve(config, model=attrs.evolve(config.model, adapter=None))
     source = find_base(config.model.base)
     rows = load_traces(options.traces)
     examples = encode_traces(rows, load_tokenizer(source), max_tokens=config.max_tokens)

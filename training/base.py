@@ -127,13 +127,12 @@ def load_tokenizer(source: Source) -> Tokenizer:
     )
 
 
-def dtype_for(name: Literal["auto", "float32", "bfloat16"], *, gpu: bool) -> torch.dtype:
-    """The type of the weights; `auto` tries out which one this processor multiplies faster."""
-    if name == "auto":
-        name = (
-            "bfloat16" if gpu or _seconds(torch.bfloat16) < _seconds(torch.float32) else "float32"
-        )
-    return torch.bfloat16 if name == "bfloat16" else torch.float32
+def dtype_for(name: Literal["auto", "float32", "bfloat16"], *, gpu: bool) -> str:
+    """The name of the weights' type; `auto` tries which one this processor multiplies faster."""
+    if name != "auto":
+        return name
+    faster = gpu or _seconds(torch.bfloat16) < _seconds(torch.float32)
+    return "bfloat16" if faster else "float32"
 
 
 def _seconds(dtype: torch.dtype) -> float:

@@ -88,7 +88,7 @@ class EvaluationPlan:
     files: tuple[str, ...] = ()
     tasks: int = 100
     samples: int = 4
-    policies: tuple[str, ...] = ("coe", "base")
+    policies: tuple[Literal["coe", "base", "direct", "direct-3"], ...] = ("coe", "base")
 
 
 @frozen

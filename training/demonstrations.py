@@ -20,12 +20,13 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.parsing import parse
+from coe_lsp.repair.source import SourceError
 from coe_lsp.repair.verify import Verdict
 from training.corrupt import Donors, corrupt, undo_line
 from training.judge import Judge
 from training.mistakes import mistakes
 from training.records import Record
-from training.tasks import Task
+from training.tasks import Task, TaskError
 
 _PER_START = 4
 _HARMLESS = ("pass", "# checked by the tests", "unused = None", "assert True")
@@ -60,12 +61,16 @@ def demonstrations(
 ) -> Iterator[Record]:
     """Up to `recipe.per_task` different verified traces of one task.
 
-    None if the reference does not pass its tests.
+    None if the reference does not pass its tests, or is no longer there.
     """
     setup = task.setup
     if task.place is None:
         task = vary(task, recipe, random)
-    with Judge(task, sandbox, as_pytest=random.random() < recipe.pytest) as judge:
+    try:
+        opened = Judge(task, sandbox, as_pytest=random.random() < recipe.pytest)
+    except (TaskError, SourceError):  # the project was changed since it was harvested
+        return
+    with opened as judge:
         if not judge.calibrate():
             return
         maker = _Maker(task, judge, donors, recipe, random, setup)

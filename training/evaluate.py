@@ -23,6 +23,7 @@ import attrs
 from attrs import evolve, field, frozen
 
 from coe_lsp.chain.prompt import ChatFormat, PromptBuilder, detect_format
+from coe_lsp.errors import CoeError
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.models.engine import Engine
 from coe_lsp.models.sampling import Sampling
@@ -31,17 +32,23 @@ from training.answers import answers
 from training.direct import DirectPrompt, extract
 from training.judge import Judge
 from training.metrics import bootstrap, pass_at_k
-from training.rollouts import Chain, LlamaGenerator, Start, roll_out
-from training.tasks import Task
+from training.rollouts import Chain, LlamaGenerator, Start, Tester, roll_out
+from training.tasks import Task, TaskError
 
 PolicyName = Literal["coe", "base", "direct", "s1k"]
 _COMMAND_TOKENS = 96
 _CONTEXT = 24576
 
 
+class EvaluationError(CoeError):
+    """Something cannot be measured as asked."""
+
+
 @frozen
 class EvaluationConfig:
     """What is measured. `visible` 0 shows all tests; `shots` matters for `direct` alone.
+
+    `told`: the model is also given the task in words, which an editor does not have.
 
     `chains` run side by side: few, since with a unified cache each pays attention's price for the
     contexts of all.
@@ -53,6 +60,7 @@ class EvaluationConfig:
     temperature: float = 0.8
     max_turns: int = 10
     visible: int = 0
+    told: bool = False
     constrained: bool = True
     answer_tokens: int = 512
     seed: int = 0
@@ -62,7 +70,7 @@ class EvaluationConfig:
 
 @frozen
 class Sample:
-    """One chain or answer."""
+    """One chain or answer: whether the visible tests pass, and whether all do (`hidden`)."""
 
     solved: bool
     hidden: bool
@@ -90,9 +98,23 @@ def evaluate(
     out: Path,
     *,
     sandbox: Sandbox,
+    deadline: float = float("inf"),
     progress: Callable[[int, int, int], None] = lambda done, total, solved: None,
-) -> dict[str, Any]:
-    """Measure, write `out` (JSON) and return what it holds. Resumes from `out` with `.part`."""
+) -> dict[str, Any] | None:
+    """Measure, write `out` (JSON) and return what it holds; None if the `deadline` came first.
+
+    Resumes from `out` with `.part`. TaskError for tasks without a faulty program, EvaluationError
+    if policy and adapter do not go together.
+    """
+    whole = [task.task_id for task in tasks if task.code is None]
+    if whole:
+        raise TaskError(
+            f"{whole[0]} has no faulty program to repair (and {len(whole) - 1} others have none): "
+            "evaluation needs tasks with `code`; `python -m training faulty` makes some."
+        )
+    if (adapter is None) != (config.policy in ("base", "direct")):
+        wants = "needs an adapter" if adapter is None else "is the model without an adapter"
+        raise EvaluationError(f"The policy {config.policy} {wants}.")
     header = {
         "model": model.name,
         "adapter": adapter.name if adapter else None,
@@ -108,6 +130,8 @@ def evaluate(
     ) as engine:
         runner = _Runner(engine, config, sandbox, tuned=adapter is not None)
         while len(results) < len(tasks):
+            if time.monotonic() > deadline:
+                return None
             some = tasks[len(results) : len(results) + group]
             found = runner.run(some)
             with part.open("a") as file:
@@ -119,18 +143,23 @@ def evaluate(
         "summary": summarise(results, config),
         "results": [attrs.asdict(result) for result in results],
     }
-    out.write_text(json.dumps(summary, indent=1))
+    whole = out.with_name(out.name + ".whole")
+    whole.write_text(json.dumps(summary, indent=1))
+    whole.replace(out)
     part.unlink()
     return summary
 
 
 def summarise(results: Sequence[TaskResult], config: EvaluationConfig) -> dict[str, Any]:
-    """The numbers of one row of the table; rates are between 0 and 1, with 95% intervals."""
+    """The numbers of one row of the table; rates are between 0 and 1, with 95% intervals.
+
+    A task is solved if all its tests pass, those that were not visible as well.
+    """
     drawn = [sample for result in results for sample in result.drawn]
     everything = [sample for result in results for sample in (result.greedy, *result.drawn)]
     commands = sum(sample.turns for sample in everything)
     passes = {
-        "pass@1 greedy": [float(result.greedy.solved) for result in results],
+        "pass@1 greedy": [float(result.greedy.hidden) for result in results],
         **{
             f"pass@{k}": [_estimate(result, k) for result in results]
             for k in (1, 4)
@@ -138,8 +167,9 @@ def summarise(results: Sequence[TaskResult], config: EvaluationConfig) -> dict[s
         },
     }
     if config.visible:
-        kept = [sample for sample in everything if sample.solved]
-        passes["hidden of visible"] = [float(sample.hidden) for sample in kept]
+        # Of each task with repairs, the share of them that pass the visible tests alone.
+        kept = [[s for s in (r.greedy, *r.drawn) if s.solved] for r in results]
+        passes["visible only"] = [_mean([not s.hidden for s in some]) for some in kept if some]
     return {
         **{name: attrs.asdict(bootstrap(values)) for name, values in passes.items()},
         "tasks": len(results),
@@ -149,14 +179,14 @@ def summarise(results: Sequence[TaskResult], config: EvaluationConfig) -> dict[s
         "malformed": sum(s.malformed for s in everything) / commands if commands else 0.0,
         "curve": _curve(results, config),
         "solved_by_turn": [
-            _mean([float(s.solved and s.turns <= turn) for s in drawn or everything])
+            _mean([float(s.hidden and s.turns <= turn) for s in drawn or everything])
             for turn in range(1, config.max_turns + 1)
         ],
     }
 
 
 def _estimate(result: TaskResult, k: int) -> float:
-    return pass_at_k(len(result.drawn), sum(s.solved for s in result.drawn), k)
+    return pass_at_k(len(result.drawn), sum(s.hidden for s in result.drawn), k)
 
 
 def _curve(results: Sequence[TaskResult], config: EvaluationConfig) -> list[float]:
@@ -164,7 +194,7 @@ def _curve(results: Sequence[TaskResult], config: EvaluationConfig) -> list[floa
     return [_mean([_estimate(r, k) for r in results]) for k in range(1, config.samples + 1)]
 
 
-def _mean(values: Sequence[float]) -> float:
+def _mean(values: Sequence[float | bool]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
@@ -217,9 +247,11 @@ class _Runner:
                 for task, visible, judge in zip(tasks, shown, judges, strict=True)
             ]
             starts = [
-                Start(judge, task.start.strip("\n"), task.prompt)
+                Start(judge, task.start.strip("\n"), task.prompt if config.told else "")
                 for judge, task in zip(judges, tasks, strict=True)
             ]
+            for judge in {*judges, *full}:
+                judge.calibrate()
             run = self._chains if config.policy in ("coe", "base") else self._answers
             greedy = run(starts, 1, 0.0)
             drawn = run(starts, config.samples, config.temperature) if config.samples else None
@@ -251,7 +283,7 @@ class _Runner:
             starts,
             each=each,
             max_turns=config.max_turns,
-            threads=config.threads,
+            tester=Tester(config.threads),
         )
         policy.close()
         return [list(group) for group in groups]

@@ -2,7 +2,7 @@
 
 Each task has random numbers of its own, so the result depends on the seed alone, not on the number
 of processes or on where a run was interrupted. Results are appended task by task in the order of
-the tasks; a second call goes on after the last complete task.
+the tasks to a file of work; a second call goes on after the last complete task.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from attrs import asdict, define, field, frozen
 from coe_lsp.execution.sandbox import Sandbox
 from training.corrupt import Donors
 from training.demonstrations import Recipe, demonstrations
-from training.records import Record
+from training.pieces import write_lines
+from training.records import Record, read_records
 from training.tasks import Task
 
 _DONATED = 400
@@ -92,14 +93,17 @@ def generate(
 
     None if the deadline (of `time.monotonic`) came first. OSError if the file cannot be written.
     """
+    if (known := _finished(path, tasks, recipe, seed)) is not None:
+        return known
     random = Random(seed)
     donated = random.sample([task.reference for task in tasks], min(_DONATED, len(tasks)))
     donors = Donors.of(donated)
-    done, statistics_ = _resume(path, tasks, recipe, seed)
+    work = path.with_name(path.name + ".work")
+    done, statistics_ = _resume(path, work, tasks, recipe, seed)
     jobs = [_Job(task, donors, recipe, seed, sandbox) for task in tasks[done:]]
     context = multiprocessing.get_context("spawn")
     with (
-        path.open("a", encoding="utf-8") as file,
+        work.open("a", encoding="utf-8") as file,
         ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool,
     ):
         for number, lines in enumerate(pool.map(_make, jobs), done + 1):
@@ -112,7 +116,7 @@ def generate(
             if time.monotonic() > deadline and number < len(tasks):
                 pool.shutdown(cancel_futures=True)
                 return None
-    _finish(path)
+    _finish(path, work)
     return statistics_
 
 
@@ -134,31 +138,55 @@ def _make(job: _Job) -> list[str]:
     return [record.dumps() for record in made]
 
 
-def _resume(path: Path, tasks: Sequence[Task], recipe: Recipe, seed: int) -> tuple[int, Statistics]:
+def _resume(
+    path: Path, work: Path, tasks: Sequence[Task], recipe: Recipe, seed: int
+) -> tuple[int, Statistics]:
     """Cut off what an interrupted run left half done; how many tasks are complete."""
-    stamp = path.with_name(path.name + ".stamp")
-    mine = json.dumps([asdict(recipe), seed, [task.task_id for task in tasks]])
-    if not stamp.exists() or stamp.read_text() != mine:
-        path.write_text("")
-        stamp.write_text(mine)
+    mine = _settings(tasks, recipe, seed)
+    if not _stamp(path).exists() or _stamp(path).read_text() != mine:
+        path.unlink(missing_ok=True)
+        work.write_text("")
+        _stamp(path).write_text(mine)
     found = Statistics()
     kept: list[str] = []
     pending: list[str] = []
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    lines = work.read_text(encoding="utf-8").split("\n") if work.exists() else []
+    for line in lines:
         if line.startswith('{"end"') and line.endswith("}"):
             found.add([Record.loads(text) for text in pending])
             kept += [*pending, line]
             pending = []
         elif line:
             pending.append(line)
-    path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    write_lines(work, kept)
     return found.tasks, found
 
 
-def _finish(path: Path) -> None:
+def _finish(path: Path, work: Path) -> None:
     """Leave only records in the file."""
-    lines = path.read_text(encoding="utf-8").split("\n")
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(f"{x}\n" for x in lines if x and not x.startswith('{"end"')))
-    part.replace(path)
-    path.with_name(path.name + ".stamp").unlink()
+    lines = work.read_text(encoding="utf-8").split("\n")
+    write_lines(path, (x for x in lines if x and not x.startswith('{"end"')))
+    work.unlink()
+
+
+def _finished(path: Path, tasks: Sequence[Task], recipe: Recipe, seed: int) -> Statistics | None:
+    """What an earlier call made of the same tasks, if it came to its end."""
+    stamp = _stamp(path)
+    mine = _settings(tasks, recipe, seed)
+    if not path.exists() or not stamp.exists() or stamp.read_text() != mine:
+        return None
+    made: dict[str, list[Record]] = {task.task_id: [] for task in tasks}
+    for record in read_records(path):
+        made[record.task_id].append(record)
+    found = Statistics()
+    for records in made.values():
+        found.add(records)
+    return found
+
+
+def _stamp(path: Path) -> Path:
+    return path.with_name(path.name + ".stamp")
+
+
+def _settings(tasks: Sequence[Task], recipe: Recipe, seed: int) -> str:
+    return json.dumps([asdict(recipe), seed, [task.task_id for task in tasks]])

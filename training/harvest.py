@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.discovery import DiscoveryError, suites_for
+from coe_lsp.execution.discovery import DiscoveryError, is_test_file, suites_for
 from coe_lsp.execution.interpreter import Interpreter
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Suite
@@ -126,6 +126,7 @@ def _of_file(
     run = bench.run(data, coverage=True)
     quick = {result.id: result.seconds for result in run.results if result.outcome == "passed"}
     failing = {result.id for result in run.failures}
+    names = Counter(function.name for function in source.functions())
     for function in source.functions():
         inside = range(function.first + 1, function.last + 1)
         touching = [test for test, lines in run.lines.items() if not lines.isdisjoint(inside)]
@@ -135,7 +136,9 @@ def _of_file(
             key=lambda t: (function.first not in run.entries.get(t, ()), int(quick[t] / _SLOW))
         )
         lines = source.scratch_lines(function)
-        if not reaching:
+        if names[function.name] > 1:
+            dropped["more than one of that name"] += 1
+        elif not reaching:
             dropped["not covered by passing tests"] += 1
         elif not failing.isdisjoint(touching):
             dropped["reached by failing tests too"] += 1
@@ -166,5 +169,6 @@ def _sources(root: Path) -> Iterator[Path]:
             and not (Path(folder) / name / "pyvenv.cfg").exists()
         )
         for name in sorted(files):
-            if name.endswith(".py") and not name.startswith("test_") and name != "conftest.py":
-                yield Path(folder) / name
+            path = Path(folder) / name
+            if path.suffix == ".py" and not is_test_file(path) and name != "conftest.py":
+                yield path

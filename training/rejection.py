@@ -15,7 +15,7 @@ from rapidfuzz.distance import Levenshtein
 from coe_lsp.execution.sandbox import Sandbox
 from training.judge import Judge
 from training.records import Record
-from training.rollouts import Generator, Start, roll_out
+from training.rollouts import Generator, Tester, roll_out, start_of
 from training.tasks import Task
 
 
@@ -26,6 +26,7 @@ def successes(
     each: int,
     keep: int,
     max_turns: int,
+    told: float,
     sandbox: Sandbox,
 ) -> Iterator[Record]:
     """The shortest `keep` of each task's `each` chains that pass, without repetitions.
@@ -34,11 +35,9 @@ def successes(
     """
     with ExitStack() as stack:
         judges = [stack.enter_context(Judge(task, sandbox)) for task in tasks]
-        starts = [
-            Start(judge, task.start.strip("\n"), task.prompt)
-            for judge, task in zip(judges, tasks, strict=True)
-        ]
-        groups = roll_out(generator, starts, each=each, max_turns=max_turns, threads=len(starts))
+        starts = [start_of(judge, told) for judge in judges]
+        tester = Tester(len(starts))
+        groups = roll_out(generator, starts, each=each, max_turns=max_turns, tester=tester)
     for task, chains in zip(tasks, groups, strict=True):
         episodes = [chain.episode for chain in chains if chain.episode.solved]
         episodes.sort(key=lambda episode: len(episode.turns))

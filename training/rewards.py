@@ -1,8 +1,9 @@
 """Verifiable rewards, one a turn, and advantages normalised among the rollouts of a group.
 
 From the paper (arXiv 2507.05065): 1.0 at the turn that first makes every test pass, -0.5 for a
-malformed command or for never exiting, 0 otherwise. A chain that runs out of turns without success
-and without EXIT has "never exited": its last turn gets -0.5. Both penalties are not added up.
+malformed command or for never exiting, 0 otherwise. A chain that ends without success and without
+EXIT, out of turns or of context, has "never exited": its last turn gets -0.5. Both penalties are
+not added up.
 
 Our reading of "normalised per turn", which the paper leaves open: turn t of a rollout is compared
 with turn t of the others of its group, so first the return of each turn is formed (the sum of the
@@ -33,15 +34,15 @@ def rewards(episode: Episode) -> list[float]:
         SOLVED if turn.passed else MALFORMED if turn.error is not None else 0.0
         for turn in episode.turns
     ]
-    out_of_turns = len(episode.turns) >= episode.max_turns
-    if found and out_of_turns and not episode.solved and not episode.exited:
+    if found and not episode.solved and not episode.exited:
         found[-1] = min(found[-1], NEVER_EXITED)
     return found
 
 
 def random_rewards(episode: Episode, random: Random) -> list[float]:
     """The control arm: a coin for the whole chain, given at its last turn."""
-    return [0.0] * (len(episode.turns) - 1) + [SOLVED * (random.random() < 0.5)]
+    reward = SOLVED * (random.random() < 0.5)
+    return [0.0] * (len(episode.turns) - 1) + [reward] * bool(episode.turns)
 
 
 def returns(of: Sequence[float]) -> list[float]:

@@ -27,7 +27,7 @@ from training.encode import NO_LABEL, Example, collate, encode
 from training.policy_model import PolicyModel
 from training.records import Record
 from training.rewards import advantages, random_rewards, rewards
-from training.rollouts import Chain, Generator, Start, roll_out
+from training.rollouts import Chain, Generator, Start, Tester, roll_out
 
 GeneratorFor = Callable[[PolicyModel, int], AbstractContextManager[Generator]]
 StartsFor = Callable[[int], AbstractContextManager[Sequence[Start]]]
@@ -159,9 +159,11 @@ def train_rlvr(
     end = time.monotonic() + 60 * minutes
     while step < config.steps:
         began = time.monotonic()
+        torch.manual_seed(Random(f"{seed}/{step}").getrandbits(31))  # as if never interrupted
+        tester = Tester(threads)
         with starts_for(step) as starts, generator_for(model, step) as generator:
             groups = roll_out(
-                generator, starts, each=config.group, max_turns=config.max_turns, threads=threads
+                generator, starts, each=config.group, max_turns=config.max_turns, tester=tester
             )
         sampled = time.monotonic()
         coin = Random(f"{seed}/{step}")
@@ -174,7 +176,7 @@ def train_rlvr(
             for group, score in zip(groups, scores, strict=True)
             for rollout in to_rollouts(group, score, tokenizer, builder, config.max_tokens)
         ]
-        rate = min(1.0, (step + 1) / config.warmup) * (1 - step / config.steps)
+        rate = min(1.0, (step + 1) / max(1, config.warmup)) * (1 - step / config.steps)
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * rate
         entry = _update(model, rollouts, optimizer, config)
@@ -183,7 +185,9 @@ def train_rlvr(
         entry |= _describe([chain.episode for group in groups for chain in group])
         entry |= {
             "step": step,
-            "sampling_seconds": sampled - began,
+            "sampled_tokens": sum(len(w.tokens) for g in groups for c in g for w in c.written),
+            "sampling_seconds": sampled - began - tester.seconds,
+            "testing_seconds": tester.seconds,
             "training_seconds": done - sampled,
         }
         entry["reward"] = _mean([sum(score) for group in scores for score in group])

@@ -7,8 +7,10 @@ different tasks run in parallel.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -141,6 +143,17 @@ class Start:
         return Episode(task, pad, max_turns=max_turns)
 
 
+def start_of(judge: Judge, told: float) -> Start:
+    """The faulty program of a judge's task, with limits from its reference.
+
+    `told`: the share of tasks that are given in words as well; the same ones each time.
+    """
+    judge.calibrate()
+    task = judge.task
+    words = task.prompt if Random(task.task_id).random() < told else ""
+    return Start(judge, task.start.strip("\n"), words)
+
+
 @frozen
 class Chain:
     """An episode that a model made, with its commands as they were sampled."""
@@ -151,9 +164,10 @@ class Chain:
 
 @define
 class Tester:
-    """Judges attempts in parallel, each state of a task once."""
+    """Judges attempts in parallel, each state of a task once; `seconds` says how long it took."""
 
     threads: int
+    seconds: float = 0.0
     _known: dict[tuple[int, tuple[str, ...]], Verdict] = field(factory=dict)  # type: ignore[type-arg]
 
     def extend(self, attempts: Sequence[tuple[Judge, Episode, Attempt]]) -> list[Episode]:
@@ -174,17 +188,18 @@ class Tester:
                 feedback = judge.feedback(found, lines)
                 extended[index] = episode.extend(attempt, feedback, found.solved)
 
+        began = time.monotonic()
         with ThreadPoolExecutor(self.threads) as pool:
             list(pool.map(work, by_judge.values()))
+        self.seconds += time.monotonic() - began
         return [extended[index] for index in range(len(attempts))]
 
 
 def roll_out(
-    generator: Generator, starts: Sequence[Start], *, each: int, max_turns: int, threads: int
+    generator: Generator, starts: Sequence[Start], *, each: int, max_turns: int, tester: Tester
 ) -> list[list[Chain]]:
     """`each` chains of every start, ended or out of context; all advance together."""
-    tester = Tester(threads)
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(tester.threads) as pool:
         openings = list(pool.map(lambda start: start.episode(max_turns), starts))
     episodes = {
         number * each + copy: opening

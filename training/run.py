@@ -28,6 +28,7 @@ from rich.progress import (
 from coe_lsp.errors import CoeError
 from training import stages
 from training.config import RunConfig
+from training.tasks import load_tasks
 from training.workspace import Run, starting_adapter
 
 _BYTES_FREE = 2 << 30
@@ -181,10 +182,16 @@ def check_machine(config: RunConfig, folder: Path) -> None:
 
     Also raises what is wrong with the base or with the adapter to go on from.
     """
-    from training.base import find_base
+    import torch
+
+    from training.base import find_base, load_tokenizer
 
     source = find_base(config.model.base)
+    if source.path is None:
+        load_tokenizer(source)  # a gated or missing repository says so now
     starting_adapter(config.model)
+    for name in config.evaluation.files:
+        load_tasks(name)
     free = shutil.disk_usage(folder).free
     if free < _BYTES_FREE:
         raise RunError(
@@ -196,7 +203,8 @@ def check_machine(config: RunConfig, folder: Path) -> None:
     factor = 4 if config.model.dtype == "bfloat16" else 8
     needed = factor * source.path.stat().st_size + 180_000 * config.sft.micro_tokens * 4
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if config.model.device == "cpu" and needed > memory:
+    on_cpu = config.model.device == "cpu" or not torch.cuda.is_available()
+    if on_cpu and needed > memory:
         raise RunError(
             f"Training {source.name} takes about {needed >> 30} GiB of memory and there are "
             f"{memory >> 30}: use a smaller base, dtype bfloat16, or smaller sft.micro_tokens."

@@ -54,7 +54,11 @@ def load_traces(name: str) -> list[dict[str, Any]]:
 def encode_traces(
     rows: Iterable[dict[str, Any]], tokenizer: Tokenizer, *, max_tokens: int
 ) -> list[Example]:
-    """Question as the user's turn, thought and answer as the model's; cut at `max_tokens`."""
+    """Question as the user's turn, thought and answer as the model's.
+
+    What is longer than `max_tokens` loses the end of its thought, so that each learns to answer;
+    rows whose question and answer alone are too long are left out.
+    """
     format = tokenizer.format
     end = tokenizer.builder(instructed=False).command_end
     examples: list[Example] = []
@@ -64,11 +68,9 @@ def encode_traces(
         )
         answer = row.get("attempt") or row.get("solution") or ""
         thought = row["thinking_trajectories"][0].strip()
-        said = tokenizer.encode(Segment(f"{thought}\n\nAnswer:\n{answer}"))
-        ids = (*asked, *said, *tokenizer.encode(end))[:max_tokens]
-        labels = ((NO_LABEL,) * len(asked) + tuple(said) + tuple(tokenizer.encode(end)))[
-            :max_tokens
-        ]
-        if len(ids) > len(asked):
-            examples.append(Example(tuple(ids), labels))
+        answered = tokenizer.encode(Segment(f"\n\nAnswer:\n{answer}")) + tokenizer.encode(end)
+        room = max_tokens - len(asked) - len(answered)
+        if room > 0:
+            said = [*tokenizer.encode(Segment(thought))[:room], *answered]
+            examples.append(Example((*asked, *said), (*((NO_LABEL,) * len(asked)), *said)))
     return examples

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from training.harvest import harvest_package, harvest_project
 from training.judge import Judge
 from training.pieces import in_pieces, write_lines
 from training.records import Record, faulty_task, read_records
-from training.rollouts import Generator, Start, TransformersGenerator
+from training.rollouts import Generator, Start, TransformersGenerator, start_of
 from training.tasks import Task, TaskError, clean, load_tasks, save_tasks
 from training.workspace import Run, fine_tune, policy_model, served
 
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
 
 Report = Callable[[str, float, float], None]
 _AT_A_TIME = 4
+_VALIDATED = 200
 
 
 def tasks(run: Run) -> bool:
     """Load, harvest and clean the tasks."""
     config = run.config.tasks
     found: list[Task] = []
-    dropped: dict[str, int] = {}
+    dropped: Counter[str] = Counter()
     for name in config.files:
         found += load_tasks(name)
     if config.project is not None:
@@ -44,22 +46,23 @@ def tasks(run: Run) -> bool:
         interpreter = find_interpreter(root, config.python)
         harvested = harvest_project(root, interpreter, run.sandbox, max_lines=config.max_lines)
         found += harvested.tasks
-        dropped |= harvested.dropped
+        dropped += harvested.dropped
     for package in config.packages:
         interpreter = probe(Path(sys.executable))
         harvested = harvest_package(package, interpreter, run.sandbox, max_lines=config.max_lines)
         found += harvested.tasks
-        dropped |= harvested.dropped
+        dropped += harvested.dropped
     if not found:
         raise TaskError("The configuration names no tasks: set files, project or packages.")
-    excluded = [task for name in config.exclude for task in load_tasks(name)]
+    measured = (*config.exclude, *run.config.evaluation.files)
+    excluded = [task for name in measured for task in load_tasks(name)]
     cleaned = clean(found, max_lines=config.max_lines, forbidden=excluded)
     if not cleaned.tasks:
         raise TaskError(f"No task is left: {dict(cleaned.dropped)}.")
     order = list(cleaned.tasks)
     Random(run.config.seed).shuffle(order)
     save_tasks(run.file("tasks.jsonl"), order)
-    counts = {"kept": len(order), "dropped": dropped | dict(cleaned.dropped)}
+    counts = {"kept": len(order), "dropped": dropped + cleaned.dropped}
     run.file("tasks.json").write_text(json.dumps(counts, indent=1))
     return True
 
@@ -111,6 +114,7 @@ def rejection(run: Run) -> bool:
                         each=config.rejection.each,
                         keep=config.rejection.keep,
                         max_turns=config.rlvr.max_turns,
+                        told=config.demonstrations.told,
                         sandbox=run.sandbox,
                     )
                 ),
@@ -130,25 +134,39 @@ def rejection(run: Run) -> bool:
 
 
 def _split(run: Run, records: Sequence[Record]) -> tuple[list[Example], list[Example]]:
-    """Examples for training and validation; no task is in both."""
+    """Examples for training and validation; no task is in both, in this stage or in another.
+
+    What was too long, and how many tokens there are, is left in `examples.json`.
+    """
     from training.base import find_base, load_tokenizer
     from training.encode import encode_all
 
     tokenizer = load_tokenizer(find_base(run.config.model.base))
-    names = sorted({record.task_id for record in records})
+    names = sorted(task.task_id for task in load_tasks(str(run.file("tasks.jsonl"))))
     Random(run.config.seed).shuffle(names)
     held = set(names[: round(len(names) * run.config.held_out)])
+
+    def held_out(record: Record) -> bool:
+        return record.task_id.partition("#")[0] in held
+
     builder = tokenizer.builder(instructed=False)
     limit = run.config.max_tokens
-    train, _ = encode_all(
-        (r for r in records if r.task_id not in held), tokenizer, builder, max_tokens=limit
+    train, too_long = encode_all(
+        (r for r in records if not held_out(r)), tokenizer, builder, max_tokens=limit
     )
-    validation, _ = encode_all(
-        (r for r in records if r.task_id in held), tokenizer, builder, max_tokens=limit
-    )
+    validation, _ = encode_all(filter(held_out, records), tokenizer, builder, max_tokens=limit)
     if not train:
         raise TaskError(f"No demonstration has at most {limit} tokens; raise max_tokens.")
-    return train, validation[:200]
+    counts = {
+        "examples": len(train),
+        "too_long": too_long,
+        "tokens": sum(len(example.ids) for example in train),
+        "learned_tokens": sum(example.learned for example in train),
+        "held_out": len(validation),
+    }
+    run.file("examples.json").write_text(json.dumps(counts, indent=1))
+    Random(run.config.seed).shuffle(validation)
+    return train, validation[:_VALIDATED]
 
 
 def starts(run: Run) -> bool:
@@ -220,6 +238,7 @@ def _left(run: Run, chosen: Sequence[Task]) -> list[str] | None:
                     generator,
                     each=config.written,
                     max_turns=run.config.rlvr.max_turns,
+                    told=run.config.demonstrations.told,
                     sandbox=run.sandbox,
                 )
             ),
@@ -247,10 +266,7 @@ def rlvr(run: Run) -> bool:
         sandbox = run.sandbox
         with ExitStack() as stack:
             judges = [stack.enter_context(Judge(task, sandbox)) for task in chosen]
-            yield [
-                Start(judge, task.start, task.prompt)
-                for judge, task in zip(judges, chosen, strict=True)
-            ]
+            yield [start_of(judge, config.demonstrations.told) for judge in judges]
 
     @contextmanager
     def generator_for(current: PolicyModel, step: int) -> Iterator[Generator]:
@@ -319,27 +335,29 @@ def evaluation(run: Run) -> bool:
         chosen = load_tasks(name)[: plan.tasks]
         for policy in plan.policies:
             kind, _, shots = policy.partition("-")
-            out = folder / f"{Path(name.partition('#')[0]).stem}-{policy}.json"
+            path, _, split = name.partition("#")
+            out = folder / f"{'-'.join(filter(None, (Path(path).stem, split)))}-{policy}.json"
             if out.exists():
                 continue
             config = EvaluationConfig(
-                policy=kind,  # type: ignore[arg-type]
+                policy="base" if kind == "base" else "direct" if kind == "direct" else "coe",
                 shots=int(shots or 0),
                 samples=plan.samples,
                 seed=run.config.seed,
             )
-            evaluate(
+            finished = evaluate(
                 chosen,
                 source.path,
                 adapter if kind == "coe" else None,
                 config,
                 out,
                 sandbox=run.sandbox,
+                deadline=run.deadline,
                 progress=lambda done, total, solved, label=out.stem: run.report(
                     f"{label}: {solved} solved", done, total
                 ),
             )
-            if run.minutes <= 0:
+            if finished is None:
                 return False
     logs = [run.file(name) / "metrics.jsonl" for name in ("sft", "rejection", "rlvr")]
     write_report(sorted(folder.glob("*.json")), folder, [log for log in logs if log.exists()])

@@ -21,7 +21,7 @@ from coe_lsp.models.sampling import Sampling
 from training.answers import answers
 from training.direct import DirectPrompt, extract
 from training.judge import Judge
-from training.rollouts import Generator, Start, roll_out
+from training.rollouts import Generator, Tester, roll_out, start_of
 from training.tasks import Task
 
 _ANSWER_TOKENS = 384
@@ -65,13 +65,19 @@ def left_by_chains(
     *,
     each: int,
     max_turns: int,
+    told: float,
     sandbox: Sandbox,
 ) -> Iterator[Task]:
     """Last states of chains that failed; `tasks` have the programs to start from as `code`."""
     for task in tasks:
         with Judge(task, sandbox) as judge:
-            start = Start(judge, task.start, task.prompt)
-            (chains,) = roll_out(generator, [start], each=each, max_turns=max_turns, threads=1)
+            (chains,) = roll_out(
+                generator,
+                [start_of(judge, told)],
+                each=each,
+                max_turns=max_turns,
+                tester=Tester(1),
+            )
         states = [c.episode.pad.text for c in chains if not c.episode.solved]
         yield from _faulty(task, states, sandbox)
 
@@ -82,7 +88,8 @@ def _faulty(task: Task, programs: Sequence[str], sandbox: Sandbox) -> Iterator[T
     if not different:
         return
     with Judge(task, sandbox) as judge:
-        judge.calibrate()
+        if not judge.calibrate():
+            return  # with tests that even the reference fails, anything would count as faulty
         for number, program in enumerate(different):
             if program != task.start and not judge.judge(program.split("\n")).solved:
                 yield evolve(task, task_id=f"{task.task_id}#{number}", code=program)

@@ -13,6 +13,7 @@ from attrs import frozen
 from coe_lsp.execution.sandbox import Sandbox, find_sandbox
 from coe_lsp.models.adapters import AdapterError, resolve_adapter
 from training.config import ModelConfig, RunConfig
+from training.pieces import write_lines
 from training.rollouts import LlamaGenerator
 
 if TYPE_CHECKING:
@@ -66,7 +67,11 @@ def policy_model(run: Run) -> tuple[PolicyModel, Tokenizer]:
 
     config = run.config.model
     source = find_base(config.base)
-    dtype = dtype_for(config.dtype, gpu=config.device == "auto" and torch.cuda.is_available())
+    decided = run.file("dtype")  # once: another slice or process must train the same weights
+    if not decided.exists():
+        gpu = config.device == "auto" and torch.cuda.is_available()
+        write_lines(decided, [dtype_for(config.dtype, gpu=gpu)])
+    dtype = getattr(torch, decided.read_text().strip())
     torch.manual_seed(run.config.seed)  # the adapter begins with random numbers
     model = PolicyModel(load_model(source, dtype=dtype), config.lora)
     return model, load_tokenizer(source)

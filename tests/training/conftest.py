@@ -80,3 +80,15 @@ def task():
         tests=("assert above([1, 2, 3], 2) == 1", "assert above([], 0) == 0"),
         entry_point="above",
     )
+
+
+@pytest.fixture
+def tiny_adapter(tiny_gguf, tiny_model, tmp_path_factory):
+    """A new adapter for the tiny model, as GGUF."""
+    from training.checkpoint import save_adapter
+    from training.export import export_adapter
+
+    folder = tmp_path_factory.mktemp("adapter")
+    save_adapter(folder / "new", tiny_model)
+    export_adapter(folder / "new", tiny_gguf, folder / "new.gguf")
+    return folder / "new.gguf"

@@ -125,12 +125,18 @@ def test_generation_is_seeded_and_resumes_where_it_was_killed(task, sandbox, tmp
     whole, statistics = make("whole.jsonl")
     assert statistics.records == 9 and statistics.summary()["demonstrations"] == 9
     half, stopped = make("half.jsonl", deadline=0.0)
-    assert stopped is None and half.read_text().count('{"end"') == 1
-    with half.open("a") as file:  # killed in the middle of a line
+    work = tmp_path / "half.jsonl.work"
+    assert stopped is None and work.read_text().count('{"end"') == 1
+    with work.open("a") as file:  # killed in the middle of a line
         file.write('{"task_id": "toy/1", "ta')
     _, resumed = make("half.jsonl")
     assert half.read_text() == whole.read_text()
     assert resumed.records == 9
+    assert not work.exists()
+    before = half.stat()
+    _, again = make("half.jsonl")  # killed after the end, before anybody noted it
+    assert again.summary() == resumed.summary()
+    assert half.stat().st_mtime_ns == before.st_mtime_ns
     assert len(list(read_records(whole))) == 9
 
 

@@ -6,9 +6,17 @@ import pytest
 from attrs import evolve
 
 from training.__main__ import main
+from training.answers import Answer
 from training.direct import extract
 from training.encode import NO_LABEL
-from training.evaluate import EvaluationConfig, Sample, TaskResult, evaluate, summarise
+from training.evaluate import (
+    EvaluationConfig,
+    EvaluationError,
+    Sample,
+    TaskResult,
+    evaluate,
+    summarise,
+)
 from training.metrics import bootstrap, pass_at_k
 from training.report import ReportError, read_results, table, write_report
 from training.s1k import encode_traces, load_traces
@@ -44,15 +52,15 @@ def test_summary_by_hand():
     ]
     made = summarise(results, EvaluationConfig("coe", samples=2, max_turns=4, visible=1))
     assert made["pass@1 greedy"]["mean"] == 0.5
-    assert made["pass@1"]["mean"] == 0.75
-    assert made["curve"] == [0.75, 1.0]
+    assert made["pass@1"]["mean"] == 0.5
+    assert made["curve"] == [0.5, 1.0]
     assert "pass@4" not in made
     assert made["turns"] == pytest.approx(14 / 6)
     assert made["tokens"] == pytest.approx(140 / 6)
     assert made["malformed"] == pytest.approx(1 / 14)
     assert made["seconds"] == pytest.approx(3.0)  # a chain
-    assert made["solved_by_turn"] == [0.25, 0.5, 0.75, 0.75]
-    assert made["hidden of visible"]["mean"] == 0.75
+    assert made["solved_by_turn"] == [0.0, 0.25, 0.5, 0.5]
+    assert made["visible only"]["mean"] == 0.25
 
 
 @pytest.mark.parametrize(
@@ -78,11 +86,14 @@ def faulty(task):
 
 
 @pytest.mark.parametrize("policy", ["coe", "base", "direct"])
-def test_an_evaluation_resumes_to_the_same_file(policy, faulty, tiny_gguf, sandbox, tmp_path):
+def test_an_evaluation_resumes_to_the_same_file(
+    policy, faulty, tiny_gguf, tiny_adapter, sandbox, tmp_path
+):
+    adapter = tiny_adapter if policy == "coe" else None
     config = EvaluationConfig(
         policy, samples=1, max_turns=2, chains=2, answer_tokens=24, visible=1, seed=5
     )
-    whole = evaluate(faulty, tiny_gguf, None, config, tmp_path / "whole.json", sandbox=sandbox)
+    whole = evaluate(faulty, tiny_gguf, adapter, config, tmp_path / "whole.json", sandbox=sandbox)
     assert whole["summary"]["tasks"] == 3
 
     def killed(done, total, solved):
@@ -90,7 +101,13 @@ def test_an_evaluation_resumes_to_the_same_file(policy, faulty, tiny_gguf, sandb
 
     with pytest.raises(KeyboardInterrupt):
         evaluate(
-            faulty, tiny_gguf, None, config, tmp_path / "a.json", sandbox=sandbox, progress=killed
+            faulty,
+            tiny_gguf,
+            adapter,
+            config,
+            tmp_path / "a.json",
+            sandbox=sandbox,
+            progress=killed,
         )
     part = tmp_path / "a.json.part"
     assert len(part.read_text().split("\n")) == 3  # the header and the first task, whole
@@ -99,7 +116,7 @@ def test_an_evaluation_resumes_to_the_same_file(policy, faulty, tiny_gguf, sandb
     again = evaluate(
         faulty,
         tiny_gguf,
-        None,
+        adapter,
         config,
         tmp_path / "a.json",
         sandbox=sandbox,
@@ -111,15 +128,39 @@ def test_an_evaluation_resumes_to_the_same_file(policy, faulty, tiny_gguf, sandb
     assert not part.exists()
 
 
-def test_hidden_tests_tell_overfitted_repairs(task, tiny_gguf, sandbox, tmp_path):
-    """The program passes the visible test as it is; the hidden one fails."""
-    wrong = task.reference.replace("> limit", "!= 1 and value > 2")
-    some = [evolve(task, code=wrong, tests=(task.tests[0], "assert above([1, 2], 0) == 2"))]
-    config = EvaluationConfig("base", samples=0, max_turns=1, visible=1)
-    made = evaluate(some, tiny_gguf, None, config, tmp_path / "x.json", sandbox=sandbox)
+def test_repairs_that_pass_the_visible_tests_alone_do_not_count(
+    task, tiny_gguf, sandbox, tmp_path, monkeypatch
+):
+    """The greedy answer spells out what the visible test expects, the drawn one is right."""
+    cheat = "def above(values, limit):\n    return 1"
+
+    def answers(engine, question, each, sampling):
+        text = task.reference if sampling.temperature else cheat
+        return [Answer(f"```python\n{text}\n```", 9)] * each
+
+    monkeypatch.setattr("training.evaluate.answers", answers)
+    code = task.reference.replace(">", "<")
+    config = EvaluationConfig("direct", samples=1, visible=1)
+    made = evaluate(
+        [evolve(task, code=code)], tiny_gguf, None, config, tmp_path / "x.json", sandbox=sandbox
+    )
     (result,) = made["results"]
-    # One command of an ignorant model leaves the program passing or breaks it; never repairs it.
-    assert result["greedy"]["hidden"] is False
+    assert (result["greedy"]["solved"], result["greedy"]["hidden"]) == (True, False)
+    assert (result["drawn"][0]["solved"], result["drawn"][0]["hidden"]) == (True, True)
+    found = made["summary"]
+    assert (found["pass@1 greedy"]["mean"], found["pass@1"]["mean"]) == (0.0, 1.0)
+    assert found["visible only"]["mean"] == 0.5
+
+
+def test_what_cannot_be_measured_is_said_first(task, faulty, tiny_gguf, sandbox, tmp_path):
+    out = tmp_path / "x.json"
+    with pytest.raises(TaskError, match="toy/above has no faulty program"):
+        evaluate([task], tiny_gguf, None, EvaluationConfig("base"), out, sandbox=sandbox)
+    with pytest.raises(EvaluationError, match="coe needs an adapter"):
+        evaluate(faulty, tiny_gguf, None, EvaluationConfig("coe"), out, sandbox=sandbox)
+    with pytest.raises(EvaluationError, match="base is the model without"):
+        evaluate(faulty, tiny_gguf, out, EvaluationConfig("base"), out, sandbox=sandbox)
+    assert not list(tmp_path.iterdir())
 
 
 def test_command_line_table_and_plots(faulty, tiny_gguf, tmp_path, capsys):
@@ -143,7 +184,7 @@ def test_command_line_table_and_plots(faulty, tiny_gguf, tmp_path, capsys):
         read_results([log])
     with pytest.raises(ReportError, match=r"not the metrics\.jsonl"):
         write_report([], out, [out / "table.md"])
-    wrong = ["--adapter", str(log), "--out", str(tmp_path / "two.json")]
+    wrong = ["--policy", "coe", "--adapter", str(log), "--out", str(tmp_path / "two.json")]
     assert main([*arguments, *options, *wrong]) == 2
     assert "adapter" in capsys.readouterr().err
 
@@ -171,7 +212,9 @@ def test_s1k_learns_thought_and_answer(tiny_tokenizer, tmp_path):
     asked = [t for t, x in zip(example.ids, example.labels, strict=True) if x == NO_LABEL]
     assert "2 + 2?" in tiny_tokenizer.decode(asked)
     (cut,) = encode_traces([row], tiny_tokenizer, max_tokens=len(example.ids) - 2)
-    assert cut.ids == example.ids[:-2]
+    learned = [label for label in cut.labels if label != NO_LABEL]
+    assert tiny_tokenizer.decode(learned[:-1]) == "Two and\n\nAnswer:\n4"
+    assert encode_traces([row], tiny_tokenizer, max_tokens=len(asked) + 2) == []
     path.write_text('{"question": "x"}\n')
     with pytest.raises(TaskError, match="without question and thinking"):
         load_traces(str(path))

@@ -21,7 +21,7 @@ from training.judge import Judge
 from training.records import Record
 from training.rewards import advantages, random_rewards, returns, rewards
 from training.rlvr import RlvrConfig, policy_loss, to_rollouts, train_rlvr
-from training.rollouts import Chain, Start, TransformersGenerator, roll_out
+from training.rollouts import Chain, Start, Tester, TransformersGenerator, roll_out
 from training.sft import SftConfig, train_sft, validate
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +118,8 @@ def test_rewards():
     assert rewards(ended(".", ".", max_turns=2)) == [0.0, -0.5]  # never exited
     assert rewards(ended(".", "m", max_turns=2)) == [0.0, -0.5]  # not punished twice
     assert rewards(ended(".", "s", max_turns=2)) == [0.0, 1.0]
+    assert rewards(ended(".", ".")) == [0.0, -0.5]  # cut off, for want of context
+    assert random_rewards(ended(), Random(0)) == []
     coin = {tuple(random_rewards(ended(".", "."), Random(n))) for n in range(20)}
     assert coin == {(0.0, 0.0), (0.0, 1.0)}
 
@@ -322,7 +324,7 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
     def solve_rate():
         torch.manual_seed(7)
         with started(simple, sandbox, programs) as starts:
-            groups = roll_out(generator(1.0), starts, each=32, max_turns=1, threads=1)
+            groups = roll_out(generator(1.0), starts, each=32, max_turns=1, tester=Tester(1))
         return sum(chain.episode.solved for group in groups for chain in group) / 32
 
     @contextmanager

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from training.__main__ import main
 from training.config import ConfigError, read_config
 from training.pieces import in_pieces
+from training.tasks import Task, save_tasks
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "training" / "configs"
@@ -46,7 +47,17 @@ def test_wrong_settings_are_named(text, message, tmp_path):
         read_config(tmp_path / "none.toml")
 
 
+MEASURED = Task(
+    task_id="toy/double",
+    reference="def double(x):\n    return 2 * x",
+    code="def double(x):\n    return 3 * x",
+    tests=("assert double(2) == 4",),
+)
+
+
 def settings(path, project, base, out, **more):
+    measured = path.with_name("measured.jsonl")
+    save_tasks(measured, [MEASURED])
     path.write_text(
         f"""
 out = "{out}"
@@ -79,7 +90,7 @@ starts = 2
 max_turns = 2
 save_every = 1
 [evaluation]
-files = ["{out}/tasks.jsonl"]
+files = ["{measured}"]
 samples = 1
 """
     )
@@ -225,7 +236,7 @@ def test_a_run_killed_in_each_stage_ends_like_one_that_was_not(clamp_project, ti
         )
         for name, value in one.items():
             assert torch.allclose(value, other[name], atol=1e-4), (stage, name)
-    results = json.loads((out / "evaluation" / "tasks-coe.json").read_text())
-    assert results["summary"]["tasks"] == len((out / "tasks.jsonl").read_text().split("\n")) - 1
+    results = json.loads((out / "evaluation" / "measured-coe.json").read_text())
+    assert results["summary"]["tasks"] == 1
     assert "coe-lsp repair --model" in log("killed").replace("\n", " ")
     assert list(out.glob("*-coe-v1.gguf"))
