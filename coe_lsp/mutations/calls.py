@@ -69,6 +69,10 @@ def _range(program: Program, node: ast.Call) -> Iterator[Edit]:
 def _reverse(program: Program, node: ast.Call) -> Iterator[Edit]:
     if any(keyword.arg == "reverse" for keyword in node.keywords):
         return
+    if [type(arg) for arg in node.args] == [ast.GeneratorExp]:  # needs brackets of its own then
+        new = f"{program.source(node.func)}({program.source(node.args[0])}, reverse=True)"
+        yield put(program, node, new, "order", -0.6)
+        return
     end = program.span(node)[1] - 1
     inside = ", reverse=True" if node.args or node.keywords else "reverse=True"
     yield Edit(end, end, inside, "order", -0.6)

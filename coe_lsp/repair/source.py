@@ -192,17 +192,18 @@ class SourceFile:
         return last
 
     def scratch_lines(self, function: Function) -> tuple[str, ...]:
-        """The function's lines without line ends and without the indentation that all share."""
+        """The function's lines without line ends and without the first one's indentation.
+
+        A line that has less, as in a comment or a text of several lines, stays as it is.
+        """
         raw = [line.rstrip("\r\n") for line in self.lines[function.first - 1 : function.last]]
         indent = self.indentation(function)
         return tuple(line.removeprefix(indent) if line.strip() else line.strip() for line in raw)
 
     def indentation(self, function: Function) -> str:
-        """The indentation of the function's first line, if all its lines share it, else ''."""
-        raw = [line.rstrip("\r\n") for line in self.lines[function.first - 1 : function.last]]
-        first = raw[0]
-        indent = first[: len(first) - len(first.lstrip(" \t"))]
-        return indent if all(line.startswith(indent) for line in raw if line.strip()) else ""
+        """The indentation of the function's first line."""
+        first = self.lines[function.first - 1]
+        return first[: len(first) - len(first.lstrip(" \t"))]
 
     def replace(self, function: Function, lines: Sequence[str]) -> tuple[str, ...]:
         """The file's lines with the function's scratch lines changed to `lines`.

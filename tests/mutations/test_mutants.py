@@ -38,6 +38,10 @@ _WRONG_AND_RIGHT = {
     "slice start": ("return n[limit:]", "return n[limit + 1:]"),
     "reversed": ("return n[::1]", "return n[::-1]"),
     "descending": ("return sorted(n)", "return sorted(n, reverse=True)"),
+    "descending generator": (
+        "return sorted(x for x in n)",
+        "return sorted((x for x in n), reverse=True)",
+    ),
     "precedence": ("return n + limit * 2", "return (n + limit) * 2"),
     "missing return": ("if n:\n    n + 1\nreturn 0", "if n:\n    return n + 1\nreturn 0"),
     "no return": ("total = n + 1", "total = n + 1\nreturn total"),

@@ -51,6 +51,18 @@ def test_the_most_promising_state_is_gone_on_from_but_not_for_ever():
     assert chosen.count(2) > chosen.count(1) > chosen.count(0) > 0
 
 
+def test_without_best_first_each_chain_is_gone_on_with_to_its_end():
+    start = state(0, ["a"])
+    frontier = Frontier(Scorer(start.verdict, {}, best_first=False), start, room=8)
+    assert frontier.next() is start
+    first, second = state(1, [], depth=1), state(2, [], depth=2)  # tests lost do not matter
+    assert frontier.add(first)
+    assert frontier.next() is first
+    assert frontier.add(second)
+    assert frontier.next() is second
+    assert frontier.next() is start  # nothing came of the last one: a new chain
+
+
 def test_the_frontier_keeps_the_best():
     start = state(0, [])
     frontier = Frontier(Scorer(start.verdict, {}), start, room=3)

@@ -1,5 +1,6 @@
 """Source files: functions found, and every byte that was not named left alone."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,30 @@ def test_method_lines_lose_and_regain_their_indentation():
     assert "".join(new) == source.text.replace(
         "        return self.size\r\n", "        x = 1\r\n        return self.size\r\n"
     )
+
+
+def test_lines_with_less_indentation_stay_as_they_are():
+    text = (
+        "class Page:\n"
+        "    def show(self):\n"
+        '        text = """\n'
+        'Title"""\n'
+        "# a comment\n"
+        "        return text\n"
+    )
+    source = parse(text)
+    show = source.find("show")
+    lines = source.scratch_lines(show)
+    assert lines == (
+        "def show(self):",
+        '    text = """',
+        'Title"""',
+        "# a comment",
+        "    return text",
+    )
+    ast.parse("\n".join(lines))
+    changed = [*lines[:-1], "    return text + ''"]
+    assert "".join(source.replace(show, changed)) == text.replace("text\n", "text + ''\n")
 
 
 def test_no_final_newline_stays_so():
