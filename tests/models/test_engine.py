@@ -295,7 +295,9 @@ def test_score_agrees_with_what_was_sampled(engine):
     assert [len(row) for row in scores[:4]] == [len(completion.tokens), len(other), 0, len(long)]
     np.testing.assert_allclose(scores[0], completion.logprobs[:-1], atol=0.1)
     assert sum(scores[1]) < sum(scores[0]) - 5
-    np.testing.assert_allclose(scores[3], scores[19], atol=0.1)
+    # Rounded differently in batches of other shapes (0.13 on AVX-512); a row too far is nats off.
+    np.testing.assert_allclose(scores[3], scores[19], atol=0.4)
+    assert np.abs(np.subtract(scores[3][1:], scores[19][:-1])).max() > 2
 
 
 def test_evaluation_only(engine):

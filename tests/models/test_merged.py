@@ -177,7 +177,7 @@ def test_merging_can_be_stopped_at_any_time(tiny, cache, tmp_path, monkeypatch):
             if begun.is_set():
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(merged_module, "merge", slow)
+    monkeypatch.setattr("coe_lsp.models.merging.merge", slow)
     with pytest.raises(KeyboardInterrupt):
         merged(tiny, adapter, Stop())
     assert not go.is_set()
