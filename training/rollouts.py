@@ -166,6 +166,8 @@ class Chain:
 class Tester:
     """Judges attempts in parallel, each state of a task once; `seconds` says how long it took."""
 
+    __test__ = False  # pytest
+
     threads: int
     seconds: float = 0.0
     _known: dict[tuple[int, tuple[str, ...]], Verdict] = field(factory=dict)  # type: ignore[type-arg]
