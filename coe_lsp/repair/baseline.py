@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from attrs import evolve, frozen
@@ -59,7 +60,7 @@ class Baseline:
         """Functions that failing tests run, most suspect first; innermost ones before those around.
 
         If no failing test runs any (the file cannot be imported, say), those around the lines that
-        the failures name, or none.
+        the failures name, or those whose own names they say (called with wrong arguments), or none.
         """
         functions = self.source.functions()
         ranked = [
@@ -68,7 +69,9 @@ class Baseline:
         if ranked:
             return ranked
         named = {result.line for result in self.failing if result.line is not None}
-        return [f for f in reversed(functions) if any(f.first <= n <= f.last for n in named)]
+        around = [f for f in reversed(functions) if any(f.first <= n <= f.last for n in named)]
+        told = "\n".join(result.detail for result in self.failing)
+        return around or [f for f in functions if re.search(rf"\b{re.escape(f.name)}\(\)", told)]
 
     def concerns(self, function: Function) -> bool:
         """Whether a failing test runs the function, or may do so unseen."""

@@ -159,7 +159,7 @@ class Repair:
             return Outcome("already_passing", file, name, before=before, after=before,
                            message="All tests pass; there is nothing to repair.")  # fmt: skip
         suspects = baseline.suspects()
-        if named and suspects and not baseline.concerns(named):
+        if named and suspects and named not in suspects and not baseline.concerns(named):
             names = ", ".join(function.name for function in suspects[:3])
             raise CoeError(f"No failing test runs {named.name}; those that fail run {names}.")
         targets = [named, *_helpers(baseline, named)] if named else suspects

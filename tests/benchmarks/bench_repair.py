@@ -36,6 +36,7 @@ from attrs import evolve
 
 import coe_lsp
 from coe_lsp.cli.progress import BarProgress
+from coe_lsp.errors import CoeError
 from coe_lsp.execution.interpreter import probe
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite
@@ -43,6 +44,7 @@ from coe_lsp.execution.worker import Worker
 from coe_lsp.models.download import ensure
 from coe_lsp.models.registry import resolve
 from coe_lsp.repair.loading import LoadedModel, ModelOptions
+from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.repair import Repair, Request
 from coe_lsp.repair.search import SearchSettings
 
@@ -129,7 +131,10 @@ def repair(task, search, loaded, budget, visible, folder):
         path, function, tests=statements, budget=budget, samples=search.samples, search=search
     )
     began = time.monotonic()
-    outcome = Repair(request, loaded and (lambda: nullcontext(loaded)), Quiet()).run()
+    try:
+        outcome = Repair(request, loaded and (lambda: nullcontext(loaded)), Quiet()).run()
+    except CoeError as error:  # a refusal repairs nothing
+        outcome = Outcome("failed", path.name, function, message=str(error))
     seconds = time.monotonic() - began
     hidden = []
     if outcome.status == "repaired" and "target" not in task:

@@ -71,6 +71,29 @@ def test_what_hangs_is_not_run_twice(judged):
     assert bench.calls == 1
 
 
+def test_a_function_that_cannot_be_called_is_suspect(write, tmp_path, interpreter, sandbox):
+    """The tests never get into it: only their error says its name."""
+    write("pyproject.toml", "")
+    path = write("sums.py", """
+        class Sums:
+            def twice(n):
+                return 2 * n
+
+            def other(self, n):
+                return n
+    """)  # fmt: skip
+    write("test_sums.py", """
+        from sums import Sums
+
+        def test_twice():
+            assert Sums().twice(2) == 4
+    """)  # fmt: skip
+    with TestBench(suites_for(path, tmp_path, interpreter), interpreter, sandbox) as bench:
+        baseline = measure(bench, SourceFile.read(path))
+    assert [function.name for function in baseline.suspects()] == ["Sums.twice"]
+    assert baseline.goal(baseline.suspects()[0]) == ("test_sums.py::test_twice",)
+
+
 SHELF = """
     calls = []
 
