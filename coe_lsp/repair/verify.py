@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from attrs import evolve, frozen
 
 from coe_lsp.execution.localise import suspicion
-from coe_lsp.execution.suite import Limits, TestResult
+from coe_lsp.execution.suite import Limits, Run, TestResult
 from coe_lsp.repair.baseline import Baseline
 from coe_lsp.repair.bench import WHOLE_SUITE, TestBench
 from coe_lsp.repair.deadline import Deadline
@@ -151,11 +151,10 @@ class Verifier:
         limits = _within(self._limits, self._left(late))
         base = self._base if swapped else None
         run = self._bench.run(data, tests, limits=limits, base=base)
-        hung = any(result.outcome == "timeout" for result in run.results)
-        if (run.status == "timeout" or hung) and (passed or not hung) and self._doubts:
+        if _late(run) and (passed or not _hung(run)) and self._doubts:
             limits = _within(_more(self._limits, self._bench.limits), self._left(late))
             run = self._bench.run(data, tests, limits=limits, base=base)
-            self._doubts -= run.status == "timeout"
+            self._doubts -= _late(run)
         over = run.status == "timeout" and limits.wall_seconds < self._limits.wall_seconds
         status = "cancelled" if over else run.status
         found = verdict(run.results, tests, detail=run.detail, status=status)
@@ -208,6 +207,14 @@ def _passes(test: str, known: Mapping[str, TestResult]) -> bool:
         if test in WHOLE_SUITE or name.startswith(test + "::")
     ]
     return bool(inside) and not any(result.failing for result in inside)
+
+
+def _hung(run: Run) -> bool:
+    return any(result.outcome == "timeout" for result in run.results)
+
+
+def _late(run: Run) -> bool:
+    return run.status == "timeout" or _hung(run)
 
 
 def _within(limits: Limits, seconds: float) -> Limits:
