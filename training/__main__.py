@@ -148,15 +148,17 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         return 1
     source = find_base(config.model.base)
     adapter = (Path(config.out) / f"{source.base_key}-coe-v1.gguf").resolve()
-    if adapter.exists():
-        console.print(f"\nThe adapter: {adapter}", soft_wrap=True)
-        model = f" --model {config.model.base}" if config.model.base != "qwen2.5-coder-0.5b" else ""
-        console.print(f"coe-lsp repair{model} --adapter {adapter} FILE", soft_wrap=True)
-        console.print(
-            f'In your project\'s pyproject.toml: [tool.coe] adapter = "{adapter}"',
-            soft_wrap=True,
-            markup=False,
-        )
+    console.print(f"\nThe adapter: {adapter}", soft_wrap=True)
+    model = f" --model {config.model.base}" if config.model.base != "qwen2.5-coder-0.5b" else ""
+    if source.path is None:
+        console.print("To use it, make a GGUF of the base with llama.cpp's convert_hf_to_gguf.py:")
+        model = " --model BASE.gguf"
+    console.print(f"coe-lsp repair{model} --adapter {adapter} FILE", soft_wrap=True)
+    console.print(
+        f'In your project\'s pyproject.toml: [tool.coe] adapter = "{adapter}"',
+        soft_wrap=True,
+        markup=False,
+    )
     return 0
 
 
@@ -200,6 +202,7 @@ def _sample(options: argparse.Namespace, console: Console) -> int:
 
 def _faulty(options: argparse.Namespace, console: Console) -> int:
     from coe_lsp.models.engine import Engine
+    from training.answers import LlamaWriter
     from training.base import BaseError, find_base
     from training.starts import Written, written_by_model
     from training.tasks import Task, load_tasks, save_tasks
@@ -215,10 +218,11 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
         console.status("") as status,
         Engine(path, context_tokens=8192, max_sequences=written.each + 2) as engine,
     ):
+        writer = LlamaWriter(engine)
         for task in tasks:
             if len(found) >= options.count:
                 break
-            made = written_by_model([task], engine, written, find_sandbox(options.sandbox))
+            made = written_by_model([task], writer, written, find_sandbox(options.sandbox))
             found += list(made)[: options.keep]
             status.update(f"{len(found)} of {options.count} faulty programs")
     save_tasks(options.out, found[: options.count])
@@ -287,10 +291,8 @@ def _s1k(options: argparse.Namespace, console: Console) -> int:
         if not fine_tune(run, "sft", examples, [], None):
             console.print("Stopped; run the same command again to go on.")
             return 1
-    target = run.last_adapter
-    if source.path is not None:
-        target = run.file(f"{source.base_key}-s1k.gguf")
-        export_adapter(run.last_adapter, source.path, target)
+    target = run.file(f"{source.base_key}-s1k.gguf")
+    export_adapter(run.last_adapter, source.files, target)
     console.print(f"The adapter: {target}", soft_wrap=True)
     return 0
 
@@ -300,12 +302,12 @@ def _export(options: argparse.Namespace, console: Console) -> int:
     from training.export import export_adapter, export_merged
 
     source = find_base(options.model)
-    if source.path is None:
-        raise BaseError("Export needs the base model as a GGUF.")
-    if options.merge:
-        export_merged(options.adapter, source.path, options.out, options.merge)
+    if not options.merge:
+        export_adapter(options.adapter, source.files, options.out)
+    elif source.path is None:
+        raise BaseError("A merged model is made of the base as a GGUF: name one.")
     else:
-        export_adapter(options.adapter, source.path, options.out)
+        export_merged(options.adapter, source.path, options.out, options.merge)
     console.print(f"{options.out} ({options.out.stat().st_size >> 10} KiB)")
     return 0
 

@@ -1,14 +1,18 @@
-"""Whole answers from the serving engine, several to one question side by side."""
+"""Whole answers, several to one question side by side: from the serving engine or transformers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import evolve, frozen
 
-from coe_lsp.chain.prompt import Segment
-from coe_lsp.models.engine import Engine
+from coe_lsp.chain.prompt import ChatFormat, Segment, detect_format
 from coe_lsp.models.sampling import Sampling
+
+if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
+    from coe_lsp.models.engine import Engine
+    from training.base import Tokenizer
 
 
 @frozen
@@ -19,18 +23,70 @@ class Answer:
     tokens: int
 
 
-def answers(
-    engine: Engine, question: Iterable[Segment], each: int, sampling: Sampling
-) -> list[Answer]:
-    """`each` answers, drawn with seeds that follow from `sampling.seed`."""
-    opening = engine.sequence()
-    opening.append(engine.tokenize(question, add_bos=True))
-    forks = [opening.fork() for _ in range(each)]
-    jobs = [
-        engine.submit(fork, evolve(sampling, one_line=False, seed=sampling.seed * 1000 + copy))
-        for copy, fork in enumerate(forks)
-    ]
-    found = {id(c.job): Answer(c.text, len(c.logprobs)) for c in engine.run(jobs)}
-    for sequence in (opening, *forks):
-        sequence.release()
-    return [found[id(job)] for job in jobs]
+class Writer(Protocol):
+    """Answers questions."""
+
+    @property
+    def format(self) -> ChatFormat:
+        """How its model marks the turns of a conversation."""
+        ...
+
+    def answers(self, question: Iterable[Segment], each: int, sampling: Sampling) -> list[Answer]:
+        """`each` answers, drawn with seeds that follow from `sampling.seed`."""
+        ...
+
+
+@frozen
+class LlamaWriter:
+    """The serving engine."""
+
+    engine: Engine
+
+    @property
+    def format(self) -> ChatFormat:
+        """See `Writer.format`."""
+        return detect_format(self.engine.chat_template)
+
+    def answers(self, question: Iterable[Segment], each: int, sampling: Sampling) -> list[Answer]:
+        """See `Writer.answers`."""
+        engine = self.engine
+        opening = engine.sequence()
+        opening.append(engine.tokenize(question, add_bos=True))
+        forks = [opening.fork() for _ in range(each)]
+        jobs = [
+            engine.submit(fork, evolve(sampling, one_line=False, seed=sampling.seed * 1000 + copy))
+            for copy, fork in enumerate(forks)
+        ]
+        found = {id(c.job): Answer(c.text, len(c.logprobs)) for c in engine.run(jobs)}
+        for sequence in (opening, *forks):
+            sequence.release()
+        return [found[id(job)] for job in jobs]
+
+
+@frozen
+class TransformersWriter:
+    """A transformers model; of the sampling only temperature, length and seed count."""
+
+    model: Any
+    tokenizer: Tokenizer
+
+    @property
+    def format(self) -> ChatFormat:
+        """See `Writer.format`."""
+        return self.tokenizer.format
+
+    def answers(self, question: Iterable[Segment], each: int, sampling: Sampling) -> list[Answer]:
+        """See `Writer.answers`."""
+        from training.continuations import continuations
+
+        end = self.tokenizer.encode(self.tokenizer.builder(instructed=False).command_end)[0]
+        written = continuations(
+            self.model,
+            [self.tokenizer.tokenize(question, add_bos=True)] * each,
+            end=end,
+            most=sampling.max_tokens,
+            temperature=sampling.temperature,
+            seed=sampling.seed,
+        )
+        rows = [row[: row.index(end)] if end in row else row for row in written]
+        return [Answer(self.tokenizer.decode(row), len(row)) for row in rows]

@@ -76,6 +76,11 @@ class Source:
         """The GGUF, if there is one."""
         return Path(self.folder) / self.gguf if self.gguf else None
 
+    @property
+    def files(self) -> Path | str:
+        """The GGUF, or the folder or repository of transformers' own files."""
+        return self.path or self.folder
+
 
 def find_base(name: str) -> Source:
     """Locate a model, fetching it if need be. BaseError says what would work."""

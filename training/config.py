@@ -75,10 +75,14 @@ class StartsConfig:
 
 @frozen
 class RejectionConfig:
-    """Rejection sampling between SFT and RLVR: chains a program, and how many are kept of each."""
+    """Rejection sampling between SFT and RLVR: chains a program, and how many are kept of each.
+
+    `model`: a registry name or GGUF of a stronger model whose chains are taken instead.
+    """
 
     each: int = 4
     keep: int = 2
+    model: str | None = None
 
 
 @frozen

@@ -22,13 +22,13 @@ from typing import Any, Literal
 import attrs
 from attrs import evolve, field, frozen
 
-from coe_lsp.chain.prompt import ChatFormat, PromptBuilder, detect_format
+from coe_lsp.chain.prompt import PromptBuilder
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.models.engine import Engine
 from coe_lsp.models.sampling import Sampling
 from coe_lsp.repair.policy import LlamaPolicy
-from training.answers import answers
+from training.answers import LlamaWriter
 from training.direct import DirectPrompt, extract
 from training.judge import Judge
 from training.metrics import bootstrap, pass_at_k
@@ -230,9 +230,8 @@ class _Runner:
         self._engine = engine
         self._config = config
         self._sandbox = sandbox
-        format = detect_format(engine.chat_template)
-        self._format: ChatFormat = format
-        self._builder = PromptBuilder(format, instructed=not tuned)
+        self._writer = LlamaWriter(engine)
+        self._builder = PromptBuilder(self._writer.format, instructed=not tuned)
 
     def run(self, tasks: Sequence[Task]) -> list[TaskResult]:
         config = self._config
@@ -296,7 +295,7 @@ class _Runner:
         found: list[list[Chain | _Answer]] = []
         for number, start in enumerate(starts):
             episode = start.episode(1)
-            segments = prompt.segments(self._format, episode.task, episode.start)
+            segments = prompt.segments(self._writer.format, episode.task, episode.start)
             drawing = Sampling(
                 temperature=temperature,
                 top_k=0,
@@ -305,7 +304,7 @@ class _Runner:
                 seed=config.seed + number,
             )
             programs: list[Chain | _Answer] = []
-            for answer in answers(self._engine, segments, each, drawing):
+            for answer in self._writer.answers(segments, each, drawing):
                 program = extract(answer.text)
                 solved = start.judge.judge(program.split("\n")).solved
                 programs.append(_Answer(program, solved, answer.tokens))

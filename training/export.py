@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from attrs import frozen
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from coe_lsp.errors import CoeError
 from coe_lsp.models.merging import Kind, merge
@@ -28,6 +29,7 @@ from training.policy_model import Lora
 
 Floats = npt.NDArray[np.float32]
 Quantisation = Kind | Literal["Q4_K_M"]
+_ARCHITECTURES = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2}
 _NAME = re.compile(r"base_model\.model\.(?P<layer>.+)\.lora_(?P<side>[AB])\.weight\Z")
 
 
@@ -49,20 +51,21 @@ class _Shape:
     layers: int
     heads: int
     kv_heads: int
+    matrices: dict[str, tuple[int, int]]  # (in, out) by llama.cpp's names
 
 
 def export_adapter(
-    adapter: Path, base: Path, target: Path, *, description: str = "", name: str = ""
+    adapter: Path, base: Path | str, target: Path, *, description: str = "", name: str = ""
 ) -> None:
     """Write the adapter of a folder as a GGUF for the model in `base`, weights in 16 bits.
 
-    ExportError if the two do not fit each other.
+    `base` is a GGUF, or a folder or hub repository with transformers' own files. ExportError if
+    the two do not fit each other.
     """
     alpha = _config(adapter)["lora_alpha"]
-    reader = gguf.GGUFReader(base)
-    shape = _shape(reader)
+    shape = _gguf_shape(gguf.GGUFReader(base)) if Path(base).is_file() else _native_shape(str(base))
     pairs = _pairs(adapter, shape)
-    _check(reader, pairs)
+    _check(shape, pairs)
     part = target.with_name(target.name + ".part")
     writer = gguf.GGUFWriter(part, shape.architecture)
     writer.add_type(gguf.GGUFType.ADAPTER)
@@ -91,7 +94,7 @@ def import_adapter(
     ExportError if it does not fit the base, or if its rank is another.
     """
     shape, scale, tensors = _read(adapter, base, lora)
-    names = _names(shape)
+    names = _names(shape.architecture, shape.layers)
     state: dict[str, torch.Tensor] = {}
     for key in keys:
         name, side = _gguf_name(key, names)
@@ -106,7 +109,7 @@ def import_adapter(
 
 def _read(adapter: Path, base: Path, lora: Lora) -> tuple[_Shape, float, dict[str, Floats]]:
     """The base's shape, what to multiply B with for this LoRA's scale, and all matrices."""
-    model, reader = gguf.GGUFReader(base), gguf.GGUFReader(adapter)
+    shape, reader = _gguf_shape(gguf.GGUFReader(base)), gguf.GGUFReader(adapter)
     tensors = {t.name: t.data.astype(np.float32) for t in reader.tensors}
     alpha = reader.fields.get(gguf.Keys.Adapter.LORA_ALPHA)
     pairs = {
@@ -116,13 +119,13 @@ def _read(adapter: Path, base: Path, lora: Lora) -> tuple[_Shape, float, dict[st
     }
     if alpha is None or not pairs:
         raise ExportError(f"{adapter} is not a LoRA adapter.")
-    _check(model, pairs)
+    _check(shape, pairs)
     rank = next(iter(pairs.values())).a.shape[0]
     if rank != lora.rank:
         raise ExportError(
             f"{adapter.name} has rank {rank}: set model.lora.rank to that, or train from nothing."
         )
-    return _shape(model), float(alpha.contents()) / lora.alpha, tensors
+    return shape, float(alpha.contents()) / lora.alpha, tensors
 
 
 def export_merged(adapter: Path, base: Path, target: Path, quantisation: Quantisation) -> None:
@@ -170,26 +173,56 @@ def _config(adapter: Path) -> dict[str, Any]:
         raise ExportError(f"{adapter} holds no adapter: {error}.") from error
 
 
-def _shape(reader: Any) -> _Shape:
+def _gguf_shape(reader: Any) -> _Shape:
     def value(key: str) -> Any:
         return reader.fields[key].contents()
 
-    architecture = value("general.architecture")
-    if architecture not in ("llama", "qwen2"):
-        raise ExportError(
-            f"Adapters can be exported for llama and qwen2 models, not for {architecture}."
-        )
+    architecture = _supported(value("general.architecture"))
     return _Shape(
         architecture,
         int(value(f"{architecture}.block_count")),
         int(value(f"{architecture}.attention.head_count")),
         int(value(f"{architecture}.attention.head_count_kv")),
+        # GGUF names the fastest dimension first
+        {t.name: (int(t.shape[0]), int(t.shape[1])) for t in reader.tensors if len(t.shape) == 2},
     )
+
+
+def _native_shape(base: str) -> _Shape:
+    """The same of transformers' own files; of the weights only the shapes are made."""
+    try:
+        config = AutoConfig.from_pretrained(base)
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{base} has no configuration of a model: {error}") from error
+    architecture = _supported(config.model_type)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    names = _names(architecture, config.num_hidden_layers)
+    matrices = {
+        name: (weight.shape[1], weight.shape[0])
+        for key, weight in model.named_parameters()
+        if weight.ndim == 2 and (name := names.get_name(key, try_suffixes=(".weight",)))
+    }
+    return _Shape(
+        architecture,
+        config.num_hidden_layers,
+        config.num_attention_heads,
+        config.num_key_value_heads,
+        matrices,
+    )
+
+
+def _supported(architecture: str) -> str:
+    if architecture not in _ARCHITECTURES:
+        raise ExportError(
+            f"Adapters can be exported for llama and qwen2 models, not for {architecture}."
+        )
+    return architecture
 
 
 def _pairs(adapter: Path, shape: _Shape) -> dict[str, _Pair]:
     """The adapter's matrices by llama.cpp's names, laid out as llama.cpp has them."""
-    names = _names(shape)
+    names = _names(shape.architecture, shape.layers)
     sides: dict[str, dict[str, Floats]] = {}
     for key, value in adapter_weights(adapter).items():
         name, side = _gguf_name(key, names)
@@ -200,9 +233,8 @@ def _pairs(adapter: Path, shape: _Shape) -> dict[str, _Pair]:
     return {name: _Pair(pair["A"], pair["B"]) for name, pair in sides.items()}
 
 
-def _names(shape: _Shape) -> gguf.TensorNameMap:
-    architecture = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2}
-    return gguf.get_tensor_name_map(architecture[shape.architecture], shape.layers)
+def _names(architecture: str, layers: int) -> gguf.TensorNameMap:
+    return gguf.get_tensor_name_map(_ARCHITECTURES[architecture], layers)
 
 
 def _gguf_name(key: str, names: gguf.TensorNameMap) -> tuple[str, str]:
@@ -237,12 +269,11 @@ def _unpermuted(matrix: Floats, heads: int) -> Floats:
     return np.ascontiguousarray(rows.swapaxes(1, 2).reshape(matrix.shape))
 
 
-def _check(reader: Any, pairs: dict[str, _Pair]) -> None:
-    shapes = {tensor.name: tuple(int(n) for n in tensor.shape) for tensor in reader.tensors}
+def _check(shape: _Shape, pairs: dict[str, _Pair]) -> None:
     for name, pair in pairs.items():
-        wanted = (pair.a.shape[1], pair.b.shape[0])  # GGUF names the fastest dimension first
-        if shapes.get(name) != wanted:
+        there, wanted = shape.matrices.get(name), (pair.a.shape[1], pair.b.shape[0])
+        if there != wanted:
             raise ExportError(
-                f"The adapter does not belong to this model: {name} is {shapes.get(name)} there "
+                f"The adapter does not belong to this model: {name} is {there} there "
                 f"and {wanted} in the adapter."
             )

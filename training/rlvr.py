@@ -159,7 +159,6 @@ def train_rlvr(
     end = time.monotonic() + 60 * minutes
     while step < config.steps:
         began = time.monotonic()
-        torch.manual_seed(Random(f"{seed}/{step}").getrandbits(31))  # as if never interrupted
         tester = Tester(threads)
         with starts_for(step) as starts, generator_for(model, step) as generator:
             groups = roll_out(

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
 from attrs import define, field, frozen
 
 from coe_lsp.chain.episode import Attempt, Episode, episode_segments
@@ -21,6 +20,7 @@ from coe_lsp.chain.prompt import PromptBuilder, Segment
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.repair.verify import Verdict
 from training.base import Tokenizer
+from training.continuations import continuations
 from training.encode import Written
 from training.judge import Judge
 
@@ -64,6 +64,7 @@ class TransformersGenerator:
     tokenizer: Tokenizer
     builder: PromptBuilder
     temperature: float
+    seed: int = 0
     max_tokens: int = 2048
     command_tokens: int = 96
 
@@ -79,33 +80,17 @@ class TransformersGenerator:
                 contexts[chain] = tokens
         if not contexts:
             return {}
-        longest = max(len(tokens) for tokens in contexts.values())
-        device = self.model.device
         (end,) = self.tokenizer.encode(self.builder.command_end)[:1]
-        ids = [[end] * (longest - len(tokens)) + tokens for tokens in contexts.values()]
-        mask = [[0] * (longest - len(t)) + [1] * len(t) for t in contexts.values()]
-        sampling: dict[str, Any] = (
-            {"do_sample": True, "temperature": self.temperature, "top_k": 0, "top_p": 1.0}
-            if self.temperature
-            else {"do_sample": False}
+        written = continuations(
+            self.model,
+            list(contexts.values()),
+            end=end,
+            most=self.command_tokens,
+            temperature=self.temperature,
+            seed=self.seed,
         )
-        training = self.model.training
-        self.model.eval()
-        with torch.no_grad():
-            written = self.model.generate(
-                torch.tensor(ids, device=device),
-                attention_mask=torch.tensor(mask, device=device),
-                max_new_tokens=self.command_tokens,
-                eos_token_id=end,
-                pad_token_id=end,
-                use_cache=True,
-                cache_implementation="static" if device.type == "cuda" else None,
-                **sampling,
-            )[:, longest:]
-        self.model.train(training)
         return {
-            chain: self._command(row, end)
-            for chain, row in zip(contexts, written.tolist(), strict=True)
+            chain: self._command(row, end) for chain, row in zip(contexts, written, strict=True)
         }
 
     def _command(self, row: list[int], end: int) -> Written:

@@ -189,6 +189,13 @@ def check_machine(config: RunConfig, folder: Path) -> None:
     source = find_base(config.model.base)
     if source.path is None:
         load_tokenizer(source)  # a gated or missing repository says so now
+        if config.evaluation.files:
+            raise RunError(
+                "Evaluation runs in the serving engine: leave evaluation.files out, make a GGUF of "
+                f"{source.name} with llama.cpp's convert_hf_to_gguf.py, and evaluate with that."
+            )
+    if "rejection" in config.stages and config.rejection.model is not None:
+        find_base(config.rejection.model)
     starting_adapter(config.model)
     for name in config.evaluation.files:
         load_tasks(name)

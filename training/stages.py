@@ -21,9 +21,19 @@ from training.harvest import harvest_package, harvest_project
 from training.judge import Judge
 from training.pieces import in_pieces, write_lines
 from training.records import Record, faulty_task, read_records
-from training.rollouts import Generator, Start, TransformersGenerator, start_of
+from training.rollouts import Generator, Start, start_of
 from training.tasks import Task, TaskError, clean, load_tasks, save_tasks
-from training.workspace import Run, fine_tune, policy_model, served
+from training.workspace import (
+    Run,
+    base_writer,
+    fine_tune,
+    policy_model,
+    rolling_out,
+    served,
+    serves,
+    stronger,
+    transformers_generator,
+)
 
 if TYPE_CHECKING:
     from training.encode import Example
@@ -96,13 +106,22 @@ def sft(run: Run) -> bool:
 
 
 def rejection(run: Run) -> bool:
-    """Roll the SFT model out on faulty programs, and tune on what succeeded, old data mixed in."""
+    """Roll a model out on faulty programs, and tune on what succeeded, old data mixed in.
+
+    The model is the SFT model, or a stronger one that the configuration names.
+    """
     from training.rejection import successes
 
     config, file = run.config, run.file("rejection.jsonl")
     if not file.exists():
         programs = load_tasks(str(run.file("starts.jsonl")))
-        with served(run, run.file("sft") / "adapter", constrained=True) as generator:
+        named = config.rejection.model
+        sampled = (
+            stronger(run, named)
+            if named is not None
+            else rolling_out(run, run.file("sft") / "adapter", constrained=True)
+        )
+        with sampled as generator:
             lines = in_pieces(
                 programs,
                 run.file("rejection.pieces"),
@@ -195,20 +214,17 @@ def starts(run: Run) -> bool:
 
 def _written(run: Run, chosen: Sequence[Task]) -> list[str] | None:
     """What the base model writes and gets wrong; tasks of a project have no words to write from."""
-    from coe_lsp.models.engine import Engine
-    from training.base import find_base
     from training.starts import Written, written_by_model
 
     plain = [task for task in chosen if task.place is None]
-    path = find_base(run.config.model.base).path
-    if path is None or not plain:
-        return []  # without a GGUF there is nothing to sample from on the CPU
+    if not plain:
+        return []
     written = Written(run.config.starts.written, seed=run.config.seed)
-    with Engine(path, context_tokens=8192, max_sequences=written.each + 2) as engine:
+    with base_writer(run, written.each) as writer:
         return in_pieces(
             plain,
             run.file("starts.written"),
-            lambda some: (t.dumps() for t in written_by_model(some, engine, written, run.sandbox)),
+            lambda some: (t.dumps() for t in written_by_model(some, writer, written, run.sandbox)),
             size=1,
             deadline=run.deadline,
             progress=lambda done, total: run.report("written by the base model", done, total),
@@ -217,15 +233,12 @@ def _written(run: Run, chosen: Sequence[Task]) -> list[str] | None:
 
 def _left(run: Run, chosen: Sequence[Task]) -> list[str] | None:
     """What the SFT model's chains end in at a high temperature."""
-    from training.base import find_base
     from training.starts import left_by_chains
 
     config = run.config.starts
-    if find_base(run.config.model.base).path is None:
-        return []
     corrupted = {r.task_id: r for r in read_records(run.file("demonstrations.jsonl"))}
     faulty = [faulty_task(corrupted[t.task_id], t) for t in chosen if t.task_id in corrupted]
-    with served(
+    with rolling_out(
         run, run.file("sft") / "adapter", temperature=config.temperature, constrained=True
     ) as generator:
         return in_pieces(
@@ -250,6 +263,7 @@ def _left(run: Run, chosen: Sequence[Task]) -> list[str] | None:
 
 def rlvr(run: Run) -> bool:
     """Reinforcement learning from the latest adapter."""
+    from training.checkpoint import save_adapter
     from training.rlvr import train_rlvr
 
     config = run.config
@@ -270,17 +284,12 @@ def rlvr(run: Run) -> bool:
 
     @contextmanager
     def generator_for(current: PolicyModel, step: int) -> Iterator[Generator]:
-        if next(current.parameters()).device.type == "cuda":
-            builder = tokenizer.builder(instructed=False)
-            yield TransformersGenerator(
-                current.peft, tokenizer, builder, 1.0, max_tokens=config.max_tokens
-            )
-        else:
-            from training.checkpoint import save_adapter
-
-            save_adapter(run.file("rlvr") / "current", current)
-            with served(run, run.file("rlvr") / "current", seed=step) as generator:
-                yield generator
+        if not serves(config.model):
+            yield transformers_generator(run, current, tokenizer, seed=step)
+            return
+        save_adapter(run.file("rlvr") / "current", current)
+        with served(run, run.file("rlvr") / "current", seed=step) as generator:
+            yield generator
 
     def show(entry: dict[str, float]) -> None:
         text = (
@@ -312,9 +321,8 @@ def export(run: Run) -> bool:
     from training.export import export_adapter
 
     source = find_base(run.config.model.base)
-    if source.path is not None:
-        target = run.file(f"{source.base_key}-coe-v1.gguf")
-        export_adapter(run.last_adapter, source.path, target, name=target.stem)
+    target = run.file(f"{source.base_key}-coe-v1.gguf")
+    export_adapter(run.last_adapter, source.files, target, name=target.stem)
     return True
 
 
@@ -326,8 +334,7 @@ def evaluation(run: Run) -> bool:
 
     plan = run.config.evaluation
     source = find_base(run.config.model.base)
-    if source.path is None:
-        return True
+    assert source.path is not None  # seen to before the run began
     folder = run.file("evaluation")
     folder.mkdir(exist_ok=True)
     adapter = run.file(f"{source.base_key}-coe-v1.gguf")

@@ -13,12 +13,11 @@ from random import Random
 
 from attrs import evolve, frozen
 
-from coe_lsp.chain.prompt import TaskDescription, detect_format
+from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.execution.sandbox import Sandbox
-from coe_lsp.models.engine import Engine
 from coe_lsp.models.sampling import Sampling
-from training.answers import answers
+from training.answers import Writer
 from training.direct import DirectPrompt, extract
 from training.judge import Judge
 from training.rollouts import Generator, Tester, roll_out, start_of
@@ -40,12 +39,11 @@ class Written:
 
 def written_by_model(
     tasks: Sequence[Task],
-    engine: Engine,
+    writer: Writer,
     written: Written,
     sandbox: Sandbox,
 ) -> Iterator[Task]:
     """Faulty programs that the model writes from a task's words and tests."""
-    format = detect_format(engine.chat_template)
     prompt = DirectPrompt(written.shots, write=True)
     for task in tasks:
         described = TaskDescription(task.prompt, "", task.tests[:3])
@@ -54,8 +52,8 @@ def written_by_model(
             max_tokens=_ANSWER_TOKENS,
             seed=Random(f"{written.seed}/{task.task_id}").getrandbits(31),
         )
-        question = prompt.segments(format, described, Scratchpad(()))
-        found = answers(engine, question, written.each, drawing)
+        question = prompt.segments(writer.format, described, Scratchpad(()))
+        found = writer.answers(question, written.each, drawing)
         yield from _faulty(task, [extract(answer.text) for answer in found], sandbox)
 
 

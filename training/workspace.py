@@ -14,9 +14,10 @@ from coe_lsp.execution.sandbox import Sandbox, find_sandbox
 from coe_lsp.models.adapters import AdapterError, resolve_adapter
 from training.config import ModelConfig, RunConfig
 from training.pieces import write_lines
-from training.rollouts import LlamaGenerator
+from training.rollouts import Generator, LlamaGenerator, TransformersGenerator
 
 if TYPE_CHECKING:
+    from training.answers import Writer
     from training.base import Tokenizer
     from training.encode import Example
     from training.policy_model import PolicyModel
@@ -135,6 +136,49 @@ def fine_tune(
     )
 
 
+def serves(config: ModelConfig) -> bool:
+    """Whether the serving engine samples: on a CPU, if the base has a GGUF; else transformers."""
+    import torch
+
+    from training.base import find_base
+
+    on_gpu = config.device == "auto" and torch.cuda.is_available()
+    return not on_gpu and find_base(config.base).path is not None
+
+
+@contextmanager
+def rolling_out(
+    run: Run, adapter: Path, *, temperature: float = 1.0, constrained: bool = False
+) -> Iterator[Generator]:
+    """The base with an adapter of a stage, as what writes commands.
+
+    `constrained` by the grammar where the serving engine samples.
+    """
+    from training.checkpoint import load_adapter
+
+    if serves(run.config.model):
+        with served(run, adapter, temperature=temperature, constrained=constrained) as generator:
+            yield generator
+        return
+    model, tokenizer = _on_device(run)
+    load_adapter(adapter, model)
+    yield transformers_generator(run, model, tokenizer, temperature=temperature)
+
+
+def transformers_generator(
+    run: Run, model: PolicyModel, tokenizer: Tokenizer, *, temperature: float = 1.0, seed: int = 0
+) -> Generator:
+    """The model as it is now."""
+    return TransformersGenerator(
+        model.peft,
+        tokenizer,
+        tokenizer.builder(instructed=False),
+        temperature,
+        seed=run.config.seed * 100003 + seed,
+        max_tokens=run.config.max_tokens,
+    )
+
+
 @contextmanager
 def served(
     run: Run,
@@ -143,30 +187,84 @@ def served(
     temperature: float = 1.0,
     constrained: bool = False,
     seed: int = 0,
-) -> Iterator[LlamaGenerator]:
+) -> Iterator[Generator]:
     """The serving policy with an adapter that is still in transformers' form."""
+    from training.base import find_base
+    from training.export import export_adapter
+
+    base = find_base(run.config.model.base).path
+    assert base is not None
+    target = adapter.parent / "served.gguf"
+    export_adapter(adapter, base, target)
+    with _engine_generator(
+        run, base, target, temperature=temperature, constrained=constrained, seed=seed
+    ) as generator:
+        yield generator
+
+
+@contextmanager
+def stronger(run: Run, name: str) -> Iterator[Generator]:
+    """Another model, untrained, with the commands explained to it, in the serving engine."""
+    from training.base import BaseError, find_base
+
+    path = find_base(name).path
+    if path is None:
+        raise BaseError(f"rejection.model needs a GGUF, and {name} is none.")
+    with _engine_generator(run, path, None, constrained=True) as generator:
+        yield generator
+
+
+@contextmanager
+def _engine_generator(
+    run: Run,
+    path: Path,
+    adapter: Path | None,
+    *,
+    temperature: float = 1.0,
+    constrained: bool,
+    seed: int = 0,
+) -> Iterator[Generator]:
     from coe_lsp.chain.prompt import PromptBuilder, detect_format
     from coe_lsp.models.engine import Engine
     from coe_lsp.models.sampling import Sampling
     from coe_lsp.repair.policy import LlamaPolicy
-    from training.base import BaseError, find_base
-    from training.export import export_adapter
 
-    base = find_base(run.config.model.base).path
-    if base is None:
-        raise BaseError("On the CPU rollouts need the base model as GGUF; use a GPU or name one.")
-    target = adapter.parent / "served.gguf"
-    export_adapter(adapter, base, target)
     chains = max(run.config.rlvr.starts, 4) * run.config.rlvr.group
     with Engine(
-        base, adapter=target, context_tokens=32768, max_sequences=min(128, chains + 2)
+        path, adapter=adapter, context_tokens=32768, max_sequences=min(128, chains + 2)
     ) as engine:
         yield LlamaGenerator(
             LlamaPolicy(
                 engine,
-                PromptBuilder(detect_format(engine.chat_template), instructed=False),
+                PromptBuilder(detect_format(engine.chat_template), instructed=adapter is None),
                 seed=run.config.seed * 100003 + seed,
                 sampling=Sampling(temperature=temperature, top_k=0, top_p=1.0, max_tokens=96),
                 constrained=constrained,
             )
         )
+
+
+@contextmanager
+def base_writer(run: Run, each: int) -> Iterator[Writer]:
+    """The base without an adapter, to write `each` whole answers at once."""
+    from training.answers import LlamaWriter, TransformersWriter
+    from training.base import find_base
+
+    path = find_base(run.config.model.base).path
+    if path is not None and serves(run.config.model):
+        from coe_lsp.models.engine import Engine
+
+        with Engine(path, context_tokens=8192, max_sequences=each + 2) as engine:
+            yield LlamaWriter(engine)
+    else:
+        model, tokenizer = _on_device(run)  # a new adapter changes nothing
+        yield TransformersWriter(model.peft, tokenizer)
+
+
+def _on_device(run: Run) -> tuple[PolicyModel, Tokenizer]:
+    import torch
+
+    model, tokenizer = policy_model(run)
+    if run.config.model.device == "auto" and torch.cuda.is_available():
+        model.to("cuda")
+    return model, tokenizer

@@ -52,6 +52,19 @@ def tiny_base(tiny_gguf):
     return load_model(find_base(str(tiny_gguf)), dtype=torch.float32)
 
 
+@pytest.fixture(scope="session")
+def tiny_native(tiny_gguf, tiny_base, tmp_path_factory):
+    """The tiny model as a repository of the hub would have it: transformers' own files."""
+    from transformers import AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("hub") / "tiny-native"
+    tiny_base.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_gguf.parent, gguf_file=tiny_gguf.name).save_pretrained(
+        folder
+    )
+    return folder
+
+
 @pytest.fixture
 def tiny_model(tiny_base):
     """A new model under training; the same each time."""

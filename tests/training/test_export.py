@@ -2,9 +2,11 @@
 
 import json
 
+import gguf
 import numpy as np
 import pytest
 import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from coe_lsp.models.engine import Engine, EngineError, Sampling
 from training.checkpoint import save_adapter
@@ -15,7 +17,7 @@ from training.export import (
     export_merged,
     import_adapter,
 )
-from training.policy_model import Lora
+from training.policy_model import Lora, PolicyModel
 
 POSITIONS = 200
 
@@ -80,7 +82,6 @@ def test_parity_on_real_weights(small_model, trace, tmp_path):
     from one processor to the next). There such positions have no top token to agree on.
     """
     from training.base import find_base, load_model
-    from training.policy_model import Lora, PolicyModel
 
     model = PolicyModel(load_model(find_base(str(small_model)), dtype=torch.float32), Lora())
     plain = transformers_logits(model, trace)
@@ -118,6 +119,79 @@ def test_merged_models_are_what_the_adapter_makes(tiny_gguf, tiny_model, trace, 
         sequence.append(trace[:40])
         assert next(engine.run([engine.submit(sequence, Sampling(max_tokens=2))]))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["F16.gguf", "Q8_0.gguf", "adapter"]
+
+
+def test_a_base_in_transformers_own_files_gives_the_same_adapter(
+    tiny_gguf, tiny_native, tiny_model, tmp_path
+):
+    disturb(tiny_model, 0.05)
+    save_adapter(tmp_path / "adapter", tiny_model)
+    export_adapter(tmp_path / "adapter", tiny_gguf, tmp_path / "one.gguf", name="x")
+    export_adapter(tmp_path / "adapter", str(tiny_native), tmp_path / "other.gguf", name="x")
+    assert (tmp_path / "one.gguf").read_bytes() == (tmp_path / "other.gguf").read_bytes()
+    config = json.loads((tiny_native / "config.json").read_text())
+    (tmp_path / "wide").mkdir()
+    (tmp_path / "wide" / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}))
+    with pytest.raises(ExportError, match="does not belong to this model"):
+        export_adapter(tmp_path / "adapter", str(tmp_path / "wide"), tmp_path / "x.gguf")
+    with pytest.raises(ExportError, match="no configuration"):
+        export_adapter(tmp_path / "adapter", str(tmp_path / "adapter"), tmp_path / "x.gguf")
+
+
+@pytest.fixture
+def tiny_qwen2(tiny_gguf, tmp_path):
+    """A small qwen2 model with random weights: as transformers has it, and as a GGUF."""
+    config = Qwen2Config(
+        vocab_size=49152, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, rope_parameters={"rope_type": "default", "rope_theta": 1e6}, tie_word_embeddings=True,
+    )  # fmt: skip
+    torch.manual_seed(3)
+    model = Qwen2ForCausalLM(config)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.2)
+    path = tmp_path / "qwen2.gguf"
+    writer = gguf.GGUFWriter(path, "qwen2")
+    for field in gguf.GGUFReader(tiny_gguf).fields.values():
+        if field.name.startswith("tokenizer."):
+            kind = field.types[0]
+            inner = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(field.name, field.contents(), kind, sub_type=inner)
+    writer.add_block_count(2)
+    writer.add_context_length(1024)
+    writer.add_embedding_length(64)
+    writer.add_feed_forward_length(96)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_rope_freq_base(1e6)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, 2)
+    for key, weight in model.named_parameters():
+        name = names.get_name(key, try_suffixes=(".weight", ".bias"))
+        kind = np.float32 if weight.ndim == 1 else np.float16
+        writer.add_tensor(name, weight.detach().numpy().astype(kind))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return model, path
+
+
+def test_parity_of_the_other_architecture(tiny_qwen2, trace, tmp_path):
+    """qwen2, whose rows are not permuted and whose projections have biases."""
+    base, path = tiny_qwen2
+    model = PolicyModel(base, Lora())
+    plain = transformers_logits(model, trace)
+    disturb(model, 0.1)
+    save_adapter(tmp_path / "adapter", model)
+    adapter = tmp_path / "adapter.gguf"
+    export_adapter(tmp_path / "adapter", path, adapter)
+    ours = transformers_logits(model, trace)
+    effect, _ = compare(ours, plain)
+    assert effect > 0.05
+    kl, same = compare(ours, llama_logits(path, trace, adapter))
+    assert kl < 0.001
+    assert same >= 0.98
 
 
 def test_an_adapter_comes_back_as_it_went(tiny_gguf, tiny_model, tmp_path):

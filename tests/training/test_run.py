@@ -97,6 +97,33 @@ samples = 1
     return path
 
 
+def test_a_base_without_a_gguf_is_trained_by_transformers_alone(
+    task, tiny_native, tiny_gguf, tmp_path, capsys
+):
+    """All stages on a model of the hub; a stronger one writes what rejection sampling keeps."""
+    save_tasks(tmp_path / "tasks.jsonl", [task])
+    path = settings(tmp_path / "x.toml", tmp_path, tiny_native, tmp_path / "out", top="")
+    text = path.read_text().partition("[evaluation]")[0].replace("steps = 3", "steps = 1")
+    text = text.replace(f'project = "{tmp_path}"', f'files = ["{tmp_path}/tasks.jsonl"]')
+    text = text.replace("[rejection]", f'[rejection]\nmodel = "{tiny_gguf}"')
+    path.write_text(text.replace("max_tokens = 512", "max_tokens = 768", 1))
+    assert main(["run", "--config", str(path)]) == 0
+    out = tmp_path / "out"
+    assert list((out / "starts.written").glob("*.jsonl"))
+    assert list((out / "starts.left").glob("*.jsonl"))
+    assert (out / "rlvr" / "adapter").is_dir()
+    assert (out / "tiny-native-coe-v1.gguf").exists()
+    said = " ".join(capsys.readouterr().out.split())
+    assert "convert_hf_to_gguf.py" in said
+    assert "coe-lsp repair --model BASE.gguf --adapter" in said
+
+
+def test_evaluation_of_a_base_without_a_gguf_is_refused_at_once(tiny_native, tmp_path, capsys):
+    path = settings(tmp_path / "x.toml", tmp_path, tiny_native, tmp_path / "out")
+    assert main(["run", "--config", str(path)]) == 2
+    assert "leave evaluation.files out" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.fixture
 def bad_project(write, tmp_path):
     write("pyproject.toml", "")
