@@ -72,6 +72,8 @@ def constant_edits(program: Program, node: ast.Constant, scope: Scope) -> Iterat
             yield from to(text, -3.0)
         for name in scope.variables:
             yield from to(name, -2.0)
+        for name in scope.values:
+            yield from to(name, -2.6)
     elif isinstance(value, str):
         for other in scope.strings:
             yield from to(other, -0.8)
@@ -88,6 +90,8 @@ def constant_edits(program: Program, node: ast.Constant, scope: Scope) -> Iterat
             yield from to(_quoted(changed, program.source(node)), weight)
         for name in scope.variables:
             yield from to(name, -2.0 if value else -1.5)
+        for name in scope.values:
+            yield from to(name, -2.6)
     elif value is None:
         for text, weight in (("False", -0.5), ("True", -1.0), ("0", -0.7), ("[]", -0.7),
                              ("''", -1.0), ("{}", -1.5), ("-1", -1.5), ("1", -2.0)):  # fmt: skip

@@ -252,7 +252,14 @@ def _name(program: Program, node: ast.Name, scope: Scope) -> Iterator[Edit]:
             weight = -1.6 if stored else (0.5 if unknown else -0.4)
             weight -= 2.0 if other in twins else 0.0
             yield put(program, node, other, "variable", weight)
-    if not stored and not isinstance(parent, ast.Attribute):
+    if stored:
+        return
+    for other in scope.values:
+        if other != node.id:
+            yield put(program, node, other, "variable", -1.0 if node.id in scope.values else -2.6)
+    if unknown and node.id in scope.fields:
+        yield put(program, node, f"self.{node.id}", "attribute", 1.5)
+    if not isinstance(parent, ast.Attribute):
         for text in ("0", "1", "None", "True", "False"):
             yield put(program, node, text, "variable", -3.2)
 
@@ -291,7 +298,8 @@ def _attribute(program: Program, node: ast.Attribute, scope: Scope) -> Iterator[
         for other in alike(node.attr):
             seen.add(other)
             yield Edit(start, end, other, "name", 0.0)
-    for other in scope.attributes:
+    own = isinstance(node.value, ast.Name) and node.value.id in _OWN
+    for other in dict.fromkeys([*scope.attributes, *(scope.fields if own else ())]):
         if other not in seen:
             yield Edit(start, end, other, "attribute", -1.0)
 

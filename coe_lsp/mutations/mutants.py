@@ -16,6 +16,7 @@ from coe_lsp.mutations.insertions import insertion_edits
 from coe_lsp.mutations.program import Edit, Program
 from coe_lsp.mutations.scope import Scope
 from coe_lsp.mutations.statements import statement_edits
+from coe_lsp.mutations.surroundings import NOTHING, Surroundings
 from coe_lsp.mutations.syntax import syntax_edits
 
 # How much the suspicion of a line counts against the likelihood of a mistake.
@@ -45,14 +46,14 @@ class Mutant:
 def mutants(
     lines: Sequence[str],
     suspicion: Mapping[int, float] | None = None,
-    outside: tuple[str, ...] = (),
+    outside: Surroundings = NOTHING,
     spelt: tuple[str, ...] = (),
 ) -> Iterator[Mutant]:
     """Mutants in order of weight, no edit twice; different edits may give the same text.
 
     `suspicion` has a score between 0 and 1 for lines that failing tests ran; other lines count as
-    not run, and come last. `outside` are names that the program can see, `spelt` strings that its
-    tests contain. A program that does not parse has mutants that do.
+    not run, and come last. `outside` is what the program can see beyond itself, `spelt` are
+    strings that its tests contain. A program that does not parse has mutants that do.
     """
     try:
         program = Program("\n".join(lines), _only(len(lines), suspicion or {}))

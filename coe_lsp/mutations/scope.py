@@ -8,10 +8,12 @@ import difflib
 from collections import Counter
 
 from coe_lsp.mutations.program import Program
+from coe_lsp.mutations.surroundings import Surroundings
 
 _PIECES = 25
 _VARIABLES = 24
 _LONGEST = 60
+_VALUES, _FIELDS = 16, 24
 
 
 class Scope:
@@ -19,13 +21,12 @@ class Scope:
 
     All lists are in order of first appearance, without repetition.
 
-    `outside` are further names that it can see, of its module or class say; `spelt` strings that
-    its tests contain. `pieces` are expressions, and whether they need no parentheses.
+    `values` are the module's own that the program does not mention as variables, `fields` the
+    attributes of its class; `spelt` strings that its tests contain. `pieces` are expressions, and
+    whether they need no parentheses.
     """
 
-    def __init__(
-        self, program: Program, outside: tuple[str, ...] = (), spelt: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, program: Program, outside: Surroundings, spelt: tuple[str, ...]) -> None:
         variables: dict[str, None] = {}
         functions: dict[str, None] = {}
         attributes: dict[str, None] = {}
@@ -73,15 +74,17 @@ class Scope:
         names = [name for name in variables if name not in ("self", "cls", "_")]
         often = set(sorted(names, key=lambda name: -uses[name])[:_VARIABLES])
         self.variables = [name for name in names if name in often]
-        self.functions = list(called | {n for n in outside if n not in variables})
+        self.functions = list(called | {n for n in outside.names if n not in variables})
         self.functions.sort()
+        self.values = [name for name in outside.values if name not in variables][:_VALUES]
+        self.fields = list(outside.attributes[:_FIELDS])
         self.attributes = list(attributes)
         self.numbers = list(numbers)
         self.strings = list(strings)
         self.spelt = spelt
         self.pieces = list(pieces.items())[:_PIECES]
         self.conditions = [text for text in conditions if "\n" not in text][:_PIECES]
-        self.known = frozenset([*variables, *_defined(program), *outside])
+        self.known = frozenset([*variables, *_defined(program), *outside.names])
 
     def close(self, name: str) -> list[str]:
         """Names that look like a misspelt one."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from coe_lsp.mutations.surroundings import NOTHING, Surroundings
+
 _SHORTEST_WORD, _LONGEST_WORD = 4, 60
 
 
@@ -14,12 +16,12 @@ _SHORTEST_WORD, _LONGEST_WORD = 4, 60
 class Clues:
     """What a search is told besides the function and its tests.
 
-    `suspicion` has a score between 0 and 1 by line (1-based, of the function); `names` are those
-    that the function can see outside of itself, `test_constants` those that its tests spell out.
+    `suspicion` has a score between 0 and 1 by line (1-based, of the function); `outside` is
+    what the function can see beyond itself, `test_constants` are those that its tests spell out.
     """
 
     suspicion: Mapping[int, float] = {}
-    names: tuple[str, ...] = ()
+    outside: Surroundings = NOTHING
     test_constants: frozenset[str] = frozenset()
 
     @property

@@ -16,6 +16,7 @@ from functools import partial
 from attrs import define, field, frozen
 
 from coe_lsp.mutations.mutants import Mutant, mutants
+from coe_lsp.mutations.surroundings import NOTHING, Surroundings
 
 # What a share of the tests won adds to the weight of a second change, and what each state that won
 # as much takes away from the next one's: there can be many.
@@ -49,13 +50,10 @@ class MutationQueue:
         self,
         lines: Sequence[str],
         suspicion: Mapping[int, float],
-        outside: tuple[str, ...] = (),
+        outside: Surroundings = NOTHING,
         spelt: tuple[str, ...] = (),
     ) -> None:
-        """`suspicion` by line, 1-based; `outside` are names that the function can see.
-
-        `spelt` are strings that its tests contain.
-        """
+        """`suspicion` by line, 1-based; see `mutants` for the rest."""
         self._mutants = partial(mutants, outside=outside, spelt=spelt)
         self._ages = itertools.count()
         self._heap: list[_Entry] = []

@@ -21,6 +21,7 @@ from coe_lsp.execution.discovery import find_root, suites_for
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite, TestResult
+from coe_lsp.mutations.surroundings import surroundings
 from coe_lsp.repair.asking import LoadedPolicy, Policy
 from coe_lsp.repair.baseline import Baseline, measure
 from coe_lsp.repair.bench import TestBench
@@ -402,7 +403,8 @@ def _clues(
              if target.first + n - 1 in scores}  # fmt: skip
     statements = [statement for suite in suites for statement in suite.statements]
     spelt = {constant for text in [*task.tests, *statements] for constant in constants(text)}
-    return Clues(lines, baseline.source.names(), frozenset(spelt))
+    outside = surroundings(baseline.source.text, target.owner)
+    return Clues(lines, outside, frozenset(spelt))
 
 
 def _first_line(failure: TestResult) -> str:

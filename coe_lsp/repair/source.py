@@ -138,29 +138,6 @@ class SourceFile:
         visit(tree, "")
         return tuple(found)
 
-    def names(self) -> tuple[str, ...]:
-        """What the module defines or imports at its top level; nothing if it does not parse."""
-        try:
-            tree = parse(self.text)
-        except SyntaxError:
-            return ()
-        found: dict[str, None] = {}
-        for node in tree.body:
-            match node:
-                case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                    found[node.name] = None
-                case ast.Import() | ast.ImportFrom():
-                    for alias in node.names:
-                        found[(alias.asname or alias.name).partition(".")[0]] = None
-                case (
-                    ast.Assign(targets=[ast.Name(id=name)])
-                    | ast.AnnAssign(target=ast.Name(id=name))
-                ):
-                    found[name] = None
-                case _:
-                    pass
-        return tuple(found)
-
     def _functions_by_indentation(self) -> list[Function]:
         found: list[Function] = []
         open_blocks: list[tuple[str, str]] = []  # indentation and qualified name

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.mutations.mutants import commands_between, mutants
+from coe_lsp.mutations.surroundings import Surroundings, surroundings
 
 _WRONG_AND_RIGHT = {
     "comparison": ("if n < limit:\n    return n", "if n <= limit:\n    return n"),
@@ -138,6 +139,59 @@ def test_what_is_missing_for_another_attribute():
              "    level.on_hand -= n")  # fmt: skip
     right = (*lines[:3], "    level.reserved -= n", lines[3])
     assert right in [mutant.lines for mutant in mutants(lines)][:30]
+
+
+_MODULE = """\
+import math
+LIMIT, STEP = 10, 2
+rates: dict = {}
+
+def helper(): ...
+
+class Shelf:
+    width = 3
+    depth: int = 4
+
+    def __init__(self, rows):
+        self.rows = rows
+        self._used = 0
+
+    def free(self):
+        return self.rows
+
+    class Inner:
+        def deep(me):
+            me.level = 1
+"""
+
+
+def test_what_a_function_can_see_beyond_itself():
+    found = surroundings(_MODULE, "Shelf")
+    assert found.names == ("math", "LIMIT", "STEP", "rates", "helper", "Shelf")
+    assert found.values == ("LIMIT", "STEP", "rates")
+    assert found.attributes == ("width", "depth", "rows", "_used", "free")
+    assert surroundings(_MODULE, "Shelf.Inner").attributes == ("deep", "level")
+    assert surroundings(_MODULE, "").attributes == ()
+    assert surroundings(_MODULE, "Nothing").attributes == ()
+    assert surroundings("def f(:", "") == Surroundings()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("return n > LIMIT", "return n > STEP"),
+        ("return n > 10", "return n > LIMIT"),
+        ("return self.rows", "return self._used"),
+        ("return rows", "return self.rows"),
+        ("return self.rowz", "return self.rows"),
+    ],
+)
+def test_the_module_and_the_class_have_names_to_offer(wrong, right):
+    lines = (f"def f(self, n): {wrong}",)
+    outside = surroundings(_MODULE, "Shelf")
+    found = {mutant.lines for mutant in mutants(lines, outside=outside)}
+    assert (f"def f(self, n): {right}",) in found
+    assert (f"def f(self, n): {right}",) not in {mutant.lines for mutant in mutants(lines)}
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])

@@ -1,0 +1,91 @@
+"""What a function can see beyond itself, to be used in it: names of its module and of its class."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from coe_lsp.parsing import parse
+
+
+@frozen
+class Surroundings:
+    """Names in order of appearance, without repetition.
+
+    `names` are all that the module defines or imports at its top level, `values` those of them that
+    are assigned there, `attributes` what the class around the function gives its instances.
+    """
+
+    names: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+
+
+NOTHING = Surroundings()
+
+
+def surroundings(text: str, owner: str) -> Surroundings:
+    """Read them from a module's text; `owner` is the qualified name of the class, or ''.
+
+    A module that does not parse has none. Classes that it inherits from are not looked at, nor
+    what stands under an `if` or `try`.
+    """
+    try:
+        body: list[ast.stmt] = parse(text).body
+    except SyntaxError:
+        return NOTHING
+    names: dict[str, None] = {}
+    values: dict[str, None] = {}
+    for node in body:
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                names[node.name] = None
+            case ast.Import() | ast.ImportFrom():
+                for alias in node.names:
+                    names[(alias.asname or alias.name).partition(".")[0]] = None
+            case _:
+                for name in _assigned(node):
+                    names[name] = values[name] = None
+    return Surroundings(tuple(names), tuple(values), tuple(dict.fromkeys(_of_class(body, owner))))
+
+
+def _assigned(node: ast.stmt) -> Iterator[str]:
+    match node:
+        case ast.Assign():
+            targets = node.targets
+        case ast.AnnAssign():
+            targets = [node.target]
+        case _:
+            return
+    for target in targets:
+        parts = target.elts if isinstance(target, ast.Tuple) else [target]
+        for part in parts:
+            if isinstance(part, ast.Name) and not part.id.startswith("__"):
+                yield part.id
+
+
+def _of_class(body: list[ast.stmt], owner: str) -> Iterator[str]:
+    found: ast.ClassDef | None = None
+    for name in owner.split(".") if owner else []:
+        found = next((n for n in body if isinstance(n, ast.ClassDef) and n.name == name), None)
+        if found is None:
+            return
+        body = found.body
+    for node in body if found else []:
+        yield from _assigned(node)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            if not node.name.startswith("__"):
+                yield node.name
+            yield from _set_on_itself(node)
+
+
+def _set_on_itself(method: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    itself = method.args.args[0].arg if method.args.args else ""
+    for node in ast.walk(method):
+        match node:
+            case ast.Attribute(value=ast.Name(id=name), ctx=ast.Store()) if name == itself:
+                yield node.attr
+            case _:
+                pass
