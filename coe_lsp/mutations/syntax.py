@@ -1,6 +1,7 @@
 """Edits of a program that does not parse: only those after which it does.
 
-Looks at the line where the parser gave up and the one before it.
+Looks at the line where the parser gave up and its neighbours. Where no single edit will do, two are
+tried: one after which the parser gets further, and one where it gives up then.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from collections.abc import Iterator, Sequence
 from coe_lsp.parsing import parse
 
 _MARKS = (":", ")", "]", "}", ",", "(", "'", '"', "=")
+_CLOSED_BY = {"(": ")", "[": "]", "{": "}"}
+# How many half-mended programs are looked at again.
+_SECOND = 6
+_STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
 _BLOCK = re.compile(r"\s*(if|elif|else|for|while|def|class|try|except|finally|with|async)\b[^:]*\Z")
 
 
@@ -19,13 +24,33 @@ def syntax_edits(lines: Sequence[str]) -> Iterator[tuple[tuple[str, ...], int]]:
     number = _where(lines)
     if number is None:
         return
+    found = False
+    further: list[tuple[int, tuple[str, ...], int]] = []
+    for program, line in _edited(lines, number):
+        where = _where(program)
+        if where is None:
+            found = True
+            yield program, line
+        elif where > number:
+            further.append((where, program, line))
+    if found:
+        return
+    further.sort(key=lambda entry: -entry[0])
+    for where, program, line in further[:_SECOND]:
+        for again, _ in _edited(program, where):
+            if _where(again) is None:
+                yield again, line
+
+
+def _edited(lines: Sequence[str], number: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Programs with one line changed, those first that differ where the parser gave up."""
     for line in dict.fromkeys((number, number - 1, number + 1, *range(1, len(lines) + 1))):
         if not 1 <= line <= len(lines):
             continue
         near = abs(line - number) <= 1
         for new in _variants(lines, line, near):
             program = (*lines[: line - 1], *new, *lines[line:])
-            if program != tuple(lines) and _where(program) is None:
+            if program != tuple(lines):
                 yield program, line
 
 
@@ -44,7 +69,7 @@ def _variants(lines: Sequence[str], number: int, near: bool) -> Iterator[tuple[s
         yield (code + ":",)
     if not near:
         return
-    for mark in _MARKS[:5]:
+    for mark in (*_MARKS[:5], *_missing(code)):
         yield (code + mark,)
         if code.endswith(":"):
             yield (code[:-1] + mark + ":",)
@@ -64,3 +89,15 @@ def _variants(lines: Sequence[str], number: int, near: bool) -> Iterator[tuple[s
     yield (line.replace("==", "="),)
     yield ()
     yield line[: len(line) - len(line.lstrip())] + "pass", line
+
+
+def _missing(code: str) -> Iterator[str]:
+    """What closes all brackets that a line leaves open, if these are several."""
+    still_open: list[str] = []
+    for character in _STRING.sub("", code):
+        if character in _CLOSED_BY:
+            still_open.append(_CLOSED_BY[character])
+        elif still_open and character == still_open[-1]:
+            still_open.pop()
+    if len(still_open) > 1:
+        yield "".join(reversed(still_open))

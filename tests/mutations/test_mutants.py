@@ -244,6 +244,10 @@ def test_likely_ones_come_first_and_those_in_suspect_lines():
         ("for i in n:\nreturn i", "for i in n:\n    return i"),
         ("return n)", "return n"),
         ('return "a + n', 'return "a" + n'),
+        ("x = max([abs(n - (limit", "x = max([abs(n - (limit))])"),
+        ('x = f(g(")[", n', 'x = f(g(")[", n))'),
+        ("if n\n    x = (1\nreturn x", "if n:\n    x = (1)\nreturn x"),
+        ("x = f(n\nif n = x:\n    return n", "x = f(n)\nif n == x:\n    return n"),
     ],
 )
 def test_a_program_that_does_not_parse_is_made_to(wrong, right):
