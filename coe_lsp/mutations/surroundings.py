@@ -15,7 +15,8 @@ class Surroundings:
     """Names in order of appearance, without repetition.
 
     `names` are all that the module defines or imports at its top level, `values` those of them that
-    are assigned there, `attributes` what the class around the function gives its instances.
+    are assigned there (but `__version__` and the like), `attributes` what the class around the
+    function gives its instances.
     """
 
     names: tuple[str, ...] = ()
@@ -47,7 +48,9 @@ def surroundings(text: str, owner: str) -> Surroundings:
                     names[(alias.asname or alias.name).partition(".")[0]] = None
             case _:
                 for name in _assigned(node):
-                    names[name] = values[name] = None
+                    names[name] = None
+                    if not name.startswith("__"):
+                        values[name] = None
     return Surroundings(tuple(names), tuple(values), tuple(dict.fromkeys(_of_class(body, owner))))
 
 
@@ -62,7 +65,7 @@ def _assigned(node: ast.stmt) -> Iterator[str]:
     for target in targets:
         parts = target.elts if isinstance(target, ast.Tuple) else [target]
         for part in parts:
-            if isinstance(part, ast.Name) and not part.id.startswith("__"):
+            if isinstance(part, ast.Name):
                 yield part.id
 
 
@@ -82,7 +85,9 @@ def _of_class(body: list[ast.stmt], owner: str) -> Iterator[str]:
 
 
 def _set_on_itself(method: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
-    itself = method.args.args[0].arg if method.args.args else ""
+    """The attributes that a method gives its first argument, whatever that is."""
+    first = [*method.args.posonlyargs, *method.args.args][:1]
+    itself = first[0].arg if first else ""
     for node in ast.walk(method):
         match node:
             case ast.Attribute(value=ast.Name(id=name), ctx=ast.Store()) if name == itself:

@@ -6,6 +6,7 @@ tried: one after which the parser gets further, and one where it gives up then.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +15,7 @@ from coe_lsp.parsing import parse
 _MARKS = (":", ")", "]", "}", ",", "(", "'", '"', "=")
 _CLOSED_BY = {"(": ")", "[": "]", "{": "}"}
 # How many half-mended programs are looked at again.
-_SECOND = 6
+_SECOND, _MOST_TRIED = 6, 3000
 _STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
 _BLOCK = re.compile(r"\s*(if|elif|else|for|while|def|class|try|except|finally|with|async)\b[^:]*\Z")
 
@@ -36,10 +37,14 @@ def syntax_edits(lines: Sequence[str]) -> Iterator[tuple[tuple[str, ...], int]]:
     if found:
         return
     further.sort(key=lambda entry: -entry[0])
-    for where, program, line in further[:_SECOND]:
-        for again, _ in _edited(program, where):
-            if _where(again) is None:
-                yield again, line
+    twice = (
+        (again, min(line, other))
+        for where, program, line in further[:_SECOND]
+        for again, other in _edited(program, where)
+    )
+    for again, line in itertools.islice(twice, _MOST_TRIED):
+        if _where(again) is None:
+            yield again, line
 
 
 def _edited(lines: Sequence[str], number: int) -> Iterator[tuple[tuple[str, ...], int]]:

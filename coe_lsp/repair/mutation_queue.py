@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 
 from coe_lsp.mutations.mutants import Mutant, mutants
 from coe_lsp.mutations.surroundings import NOTHING, Surroundings
+from coe_lsp.parsing import parse
 
 # What a share of the tests won adds to the weight of a second change, and what each state that won
 # as much takes away from the next one's: there can be many.
@@ -61,9 +62,15 @@ class MutationQueue:
         self._progress: list[float] = []
         self._used: list[Mutant] = []
         self._second: Iterator[Mutant] = iter(())
-        self._first = list(self._mutants(lines, suspicion))
-        for mutant in self._first:
-            self._push(mutant, 0.0, 0)
+        self._first: list[Mutant] = []
+        found = self._mutants(lines, suspicion)
+        if _parses(lines):
+            self._first = list(found)
+            for mutant in self._first:
+                self._push(mutant, 0.0, 0)
+        else:  # edits after which it parses are few and take long to find
+            self._sources[0] = _Source(found, 0.0)
+            self._refill(0)
 
     def add(
         self, number: int, lines: Sequence[str], progress: float, suspicion: Mapping[int, float]
@@ -89,16 +96,16 @@ class MutationQueue:
 
     @property
     def first(self) -> Sequence[Mutant]:
-        """All mutants of the start."""
+        """All mutants of the start; none of one that does not parse."""
         return self._first
 
     def pop(self) -> tuple[Mutant, int] | None:
         """The next mutant, and the number of the state to compare it with."""
         if self._heap:
             entry = heapq.heappop(self._heap)
-            if entry.parent:
+            if entry.parent in self._sources:
                 self._refill(entry.parent)
-            else:
+            if not entry.parent:
                 self._used.append(entry.mutant)
             return entry.mutant, entry.parent
         mutant = next(self._second, None)
@@ -118,3 +125,11 @@ class MutationQueue:
     def _push(self, mutant: Mutant, bonus: float, parent: int) -> None:
         entry = _Entry(-mutant.weight - bonus, next(self._ages), mutant, parent)
         heapq.heappush(self._heap, entry)
+
+
+def _parses(lines: Sequence[str]) -> bool:
+    try:
+        parse("\n".join(lines))
+    except SyntaxError:
+        return False
+    return True

@@ -68,7 +68,7 @@ class SearchSettings:
     samples: int = 16
     max_turns: int = 10
     deadline: Deadline = field(factory=Deadline)
-    grace: float = 1.0
+    grace: float = 0.75
     candidates: int | None = None
     mutations: bool = True
     opinions: bool = True

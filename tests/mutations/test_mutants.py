@@ -143,6 +143,7 @@ def test_what_is_missing_for_another_attribute():
 
 _MODULE = """\
 import math
+__all__ = ["Shelf"]
 LIMIT, STEP = 10, 2
 rates: dict = {}
 
@@ -156,7 +157,8 @@ class Shelf:
         self.rows = rows
         self._used = 0
 
-    def free(self):
+    def free(self, /, n):
+        self.last = n
         return self.rows
 
     class Inner:
@@ -167,9 +169,9 @@ class Shelf:
 
 def test_what_a_function_can_see_beyond_itself():
     found = surroundings(_MODULE, "Shelf")
-    assert found.names == ("math", "LIMIT", "STEP", "rates", "helper", "Shelf")
+    assert found.names == ("math", "__all__", "LIMIT", "STEP", "rates", "helper", "Shelf")
     assert found.values == ("LIMIT", "STEP", "rates")
-    assert found.attributes == ("width", "depth", "rows", "_used", "free")
+    assert found.attributes == ("width", "depth", "rows", "_used", "free", "last")
     assert surroundings(_MODULE, "Shelf.Inner").attributes == ("deep", "level")
     assert surroundings(_MODULE, "").attributes == ()
     assert surroundings(_MODULE, "Nothing").attributes == ()
