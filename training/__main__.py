@@ -272,7 +272,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
 
 def _s1k(options: argparse.Namespace, console: Console) -> int:
     from training.base import find_base, load_tokenizer
-    from training.export import export_adapter
+    from training.export import check_base, export_adapter
     from training.s1k import encode_traces, load_traces
     from training.workspace import Run, fine_tune
 
@@ -280,6 +280,7 @@ def _s1k(options: argparse.Namespace, console: Console) -> int:
     # A baseline beside chains of edits does not begin with an adapter for them.
     config = attrs.evolve(config, model=attrs.evolve(config.model, adapter=None))
     source = find_base(config.model.base)
+    check_base(source.files)
     rows = load_traces(options.traces)
     examples = encode_traces(rows, load_tokenizer(source), max_tokens=config.max_tokens)
     with console.status("") as status:

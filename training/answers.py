@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -79,14 +80,14 @@ class TransformersWriter:
         """See `Writer.answers`."""
         from training.continuations import continuations
 
-        end = self.tokenizer.encode(self.tokenizer.builder(instructed=False).command_end)[0]
+        ends = self.tokenizer.answer_ends
         written = continuations(
             self.model,
             [self.tokenizer.tokenize(question, add_bos=True)] * each,
-            end=end,
+            ends=ends,
             most=sampling.max_tokens,
             temperature=sampling.temperature,
             seed=sampling.seed,
         )
-        rows = [row[: row.index(end)] if end in row else row for row in written]
+        rows = [list(itertools.takewhile(lambda t: t not in ends, row)) for row in written]
         return [Answer(self.tokenizer.decode(row), len(row)) for row in rows]

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 import transformers
 from attrs import frozen
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GgufConfig
 
 from coe_lsp.chain.prompt import ChatFormat, PromptBuilder, Segment, detect_format
 from coe_lsp.errors import CoeError
@@ -39,12 +39,21 @@ class Tokenizer:
         decode: Callable[[Sequence[int]], str],
         format: ChatFormat,
         bos: Sequence[int],
+        eos: int | None,
     ) -> None:
         self._encode = encode
         self.decode = decode
         self.format: ChatFormat = format
         #: What every context begins with; empty for Qwen2.5 and SmolLM2.
         self.bos = tuple(bos)
+        self._eos = eos
+
+    @property
+    def answer_ends(self) -> tuple[int, ...]:
+        """Tokens that end an answer of several lines: the end of the text, and of a turn."""
+        end = self.builder(instructed=False).command_end
+        turn = [self.encode(end)[0]] if end.special else []  # a line end ends no answer
+        return tuple(dict.fromkeys([*turn, *([self._eos] if self._eos is not None else [])]))
 
     def encode(self, segment: Segment) -> list[int]:
         """Tokens of one segment; only special ones may give control tokens."""
@@ -117,6 +126,7 @@ def load_tokenizer(source: Source) -> Tokenizer:
             vocabulary.detokenize,
             detect_format(loaded.chat_template),
             vocabulary.tokenize([], add_bos=True),
+            vocabulary.end_of_text,
         )
     native = _load(AutoTokenizer, source)
 
@@ -129,6 +139,7 @@ def load_tokenizer(source: Source) -> Tokenizer:
         lambda tokens: native.decode(tokens, skip_special_tokens=True),
         detect_format(native.chat_template),
         native("").input_ids,
+        native.eos_token_id,
     )
 
 
@@ -157,6 +168,8 @@ def load_model(source: Source, *, dtype: torch.dtype) -> Any:
     if source.gguf:
         options["quantization_config"] = GgufConfig(dequantize=True)
     model = _load(AutoModelForCausalLM, source, **options)
+    # A repository may bring its own way of sampling, with a penalty for repetitions, say.
+    model.generation_config = GenerationConfig()
     model.requires_grad_(False)
     model.config.use_cache = False
     return model

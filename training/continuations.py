@@ -16,19 +16,20 @@ def continuations(
     model: Any,
     contexts: Sequence[Sequence[int]],
     *,
-    end: int,
+    ends: Sequence[int],
     most: int,
     temperature: float,
     seed: int,
 ) -> list[list[int]]:
-    """What the model writes after each context: up to `most` tokens, `end` and padding included.
+    """What the model writes after each context: up to `most` tokens, an end and padding included.
 
-    `end` ends a text and pads. Temperature 0 is greedy. The same contexts and seed give the same
-    texts on the same machine, whatever was drawn before.
+    Each of `ends` ends a text, and the first of them pads. Temperature 0 is greedy. The same
+    contexts and seed give the same texts on the same machine, whatever was drawn before.
     """
     longest = max(len(tokens) for tokens in contexts)
     device = model.device
-    ids = [[end] * (longest - len(tokens)) + list(tokens) for tokens in contexts]
+    pad = ends[0] if ends else 0
+    ids = [[pad] * (longest - len(tokens)) + list(tokens) for tokens in contexts]
     mask = [[0] * (longest - len(tokens)) + [1] * len(tokens) for tokens in contexts]
     sampling: dict[str, Any] = (
         {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
@@ -43,8 +44,8 @@ def continuations(
             torch.tensor(ids, device=device),
             attention_mask=torch.tensor(mask, device=device),
             max_new_tokens=most,
-            eos_token_id=end,
-            pad_token_id=end,
+            eos_token_id=list(ends) or None,
+            pad_token_id=pad,
             use_cache=True,
             cache_implementation="static" if device.type == "cuda" else None,
             **sampling,

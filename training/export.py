@@ -63,7 +63,7 @@ def export_adapter(
     the two do not fit each other.
     """
     alpha = _config(adapter)["lora_alpha"]
-    shape = _gguf_shape(gguf.GGUFReader(base)) if Path(base).is_file() else _native_shape(str(base))
+    shape = _shape(base)
     pairs = _pairs(adapter, shape)
     _check(shape, pairs)
     part = target.with_name(target.name + ".part")
@@ -79,6 +79,11 @@ def export_adapter(
         writer.add_tensor(f"{tensor}.lora_b", pair.b.astype(np.float16))
     _finish(writer)
     part.replace(target)
+
+
+def check_base(base: Path | str) -> None:
+    """ExportError if adapters cannot be exported for this model; see `export_adapter`."""
+    _shape(base)
 
 
 def check_adapter(adapter: Path, base: Path, lora: Lora) -> None:
@@ -171,6 +176,12 @@ def _config(adapter: Path) -> dict[str, Any]:
         return json.loads((adapter / "adapter_config.json").read_text())
     except (OSError, ValueError) as error:
         raise ExportError(f"{adapter} holds no adapter: {error}.") from error
+
+
+def _shape(base: Path | str) -> _Shape:
+    if Path(base).is_file():
+        return _gguf_shape(gguf.GGUFReader(base))
+    return _native_shape(str(base))
 
 
 def _gguf_shape(reader: Any) -> _Shape:

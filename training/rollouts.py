@@ -1,8 +1,8 @@
 """Rollouts: chains of edits by a model, each state judged by the task's tests.
 
 One generator interface, two ways to generate: llama.cpp on the CPU (the serving engine, with the
-adapter as it is now) and transformers on a GPU (the model under training itself). Tests of
-different tasks run in parallel.
+adapter as it is now), and transformers on a GPU or without a GGUF (the model under training
+itself). Tests of different tasks run in parallel.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class TransformersGenerator:
         written = continuations(
             self.model,
             list(contexts.values()),
-            end=end,
+            ends=[end],
             most=self.command_tokens,
             temperature=self.temperature,
             seed=self.seed,

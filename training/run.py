@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
+import cattrs
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -29,7 +30,7 @@ from coe_lsp.errors import CoeError
 from training import stages
 from training.config import RunConfig
 from training.tasks import load_tasks
-from training.workspace import Run, starting_adapter
+from training.workspace import Run, find_stronger, starting_adapter
 
 _BYTES_FREE = 2 << 30
 _SECONDS_A_LINE = 30
@@ -148,7 +149,11 @@ class _State:
         mine = json.loads(json.dumps(settings))
         if path.exists():
             self._data = json.loads(path.read_text())
-            if self._data["config"] != mine:
+            try:  # a setting that there was not then has its default
+                same = cattrs.structure(self._data["config"], RunConfig) == config
+            except cattrs.BaseValidationError:
+                same = False
+            if not same:
                 changed = [key for key in mine if self._data["config"].get(key) != mine[key]]
                 raise RunError(
                     f"{path.parent} holds a run with other settings ({', '.join(changed)}): give "
@@ -185,6 +190,7 @@ def check_machine(config: RunConfig, folder: Path) -> None:
     import torch
 
     from training.base import find_base, load_tokenizer
+    from training.export import check_base
 
     source = find_base(config.model.base)
     if source.path is None:
@@ -194,8 +200,11 @@ def check_machine(config: RunConfig, folder: Path) -> None:
                 "Evaluation runs in the serving engine: leave evaluation.files out, make a GGUF of "
                 f"{source.name} with llama.cpp's convert_hf_to_gguf.py, and evaluate with that."
             )
-    if "rejection" in config.stages and config.rejection.model is not None:
-        find_base(config.rejection.model)
+    if config.rejection.model is not None:
+        if "rejection" not in config.stages:
+            raise RunError("rejection.model is set, but stages has no rejection.")
+        find_stronger(config.rejection.model)
+    check_base(source.files)
     starting_adapter(config.model)
     for name in config.evaluation.files:
         load_tasks(name)

@@ -116,10 +116,11 @@ def rejection(run: Run) -> bool:
     if not file.exists():
         programs = load_tasks(str(run.file("starts.jsonl")))
         named = config.rejection.model
+        chains = _AT_A_TIME * config.rejection.each
         sampled = (
-            stronger(run, named)
+            stronger(run, named, chains)
             if named is not None
-            else rolling_out(run, run.file("sft") / "adapter", constrained=True)
+            else rolling_out(run, run.file("sft") / "adapter", chains)
         )
         with sampled as generator:
             lines = in_pieces(
@@ -239,7 +240,7 @@ def _left(run: Run, chosen: Sequence[Task]) -> list[str] | None:
     corrupted = {r.task_id: r for r in read_records(run.file("demonstrations.jsonl"))}
     faulty = [faulty_task(corrupted[t.task_id], t) for t in chosen if t.task_id in corrupted]
     with rolling_out(
-        run, run.file("sft") / "adapter", temperature=config.temperature, constrained=True
+        run, run.file("sft") / "adapter", config.written, temperature=config.temperature
     ) as generator:
         return in_pieces(
             faulty,
@@ -288,7 +289,8 @@ def rlvr(run: Run) -> bool:
             yield transformers_generator(run, current, tokenizer, seed=step)
             return
         save_adapter(run.file("rlvr") / "current", current)
-        with served(run, run.file("rlvr") / "current", seed=step) as generator:
+        chains = config.rlvr.starts * config.rlvr.group
+        with served(run, run.file("rlvr") / "current", chains, seed=step) as generator:
             yield generator
 
     def show(entry: dict[str, float]) -> None:

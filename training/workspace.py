@@ -148,21 +148,21 @@ def serves(config: ModelConfig) -> bool:
 
 @contextmanager
 def rolling_out(
-    run: Run, adapter: Path, *, temperature: float = 1.0, constrained: bool = False
+    run: Run, adapter: Path, chains: int, *, temperature: float = 1.0
 ) -> Iterator[Generator]:
-    """The base with an adapter of a stage, as what writes commands.
+    """The base with an adapter of a stage, as what writes commands, for so many chains at once.
 
-    `constrained` by the grammar where the serving engine samples.
+    They are held to the grammar where the serving engine samples.
     """
     from training.checkpoint import load_adapter
 
     if serves(run.config.model):
-        with served(run, adapter, temperature=temperature, constrained=constrained) as generator:
+        with served(run, adapter, chains, temperature=temperature, constrained=True) as generator:
             yield generator
         return
-    model, tokenizer = _on_device(run)
-    load_adapter(adapter, model)
-    yield transformers_generator(run, model, tokenizer, temperature=temperature)
+    with _on_device(run) as (model, tokenizer):
+        load_adapter(adapter, model)
+        yield transformers_generator(run, model, tokenizer, temperature=temperature)
 
 
 def transformers_generator(
@@ -183,6 +183,7 @@ def transformers_generator(
 def served(
     run: Run,
     adapter: Path,
+    chains: int,
     *,
     temperature: float = 1.0,
     constrained: bool = False,
@@ -197,20 +198,25 @@ def served(
     target = adapter.parent / "served.gguf"
     export_adapter(adapter, base, target)
     with _engine_generator(
-        run, base, target, temperature=temperature, constrained=constrained, seed=seed
+        run, base, target, chains, temperature=temperature, constrained=constrained, seed=seed
     ) as generator:
         yield generator
 
 
-@contextmanager
-def stronger(run: Run, name: str) -> Iterator[Generator]:
-    """Another model, untrained, with the commands explained to it, in the serving engine."""
+def find_stronger(name: str) -> Path:
+    """The GGUF of a model for `stronger`. BaseError if there is none."""
     from training.base import BaseError, find_base
 
     path = find_base(name).path
     if path is None:
         raise BaseError(f"rejection.model needs a GGUF, and {name} is none.")
-    with _engine_generator(run, path, None, constrained=True) as generator:
+    return path
+
+
+@contextmanager
+def stronger(run: Run, name: str, chains: int) -> Iterator[Generator]:
+    """Another model, untrained, with the commands explained to it, in the serving engine."""
+    with _engine_generator(run, find_stronger(name), None, chains, constrained=True) as generator:
         yield generator
 
 
@@ -219,6 +225,7 @@ def _engine_generator(
     run: Run,
     path: Path,
     adapter: Path | None,
+    chains: int,
     *,
     temperature: float = 1.0,
     constrained: bool,
@@ -229,9 +236,8 @@ def _engine_generator(
     from coe_lsp.models.sampling import Sampling
     from coe_lsp.repair.policy import LlamaPolicy
 
-    chains = max(run.config.rlvr.starts, 4) * run.config.rlvr.group
     with Engine(
-        path, adapter=adapter, context_tokens=32768, max_sequences=min(128, chains + 2)
+        path, adapter=adapter, context_tokens=32768, max_sequences=min(256, chains + 2)
     ) as engine:
         yield LlamaGenerator(
             LlamaPolicy(
@@ -257,14 +263,20 @@ def base_writer(run: Run, each: int) -> Iterator[Writer]:
         with Engine(path, context_tokens=8192, max_sequences=each + 2) as engine:
             yield LlamaWriter(engine)
     else:
-        model, tokenizer = _on_device(run)  # a new adapter changes nothing
-        yield TransformersWriter(model.peft, tokenizer)
+        with _on_device(run) as (model, tokenizer):  # a new adapter changes nothing
+            yield TransformersWriter(model.peft, tokenizer)
 
 
-def _on_device(run: Run) -> tuple[PolicyModel, Tokenizer]:
+@contextmanager
+def _on_device(run: Run) -> Iterator[tuple[PolicyModel, Tokenizer]]:
+    """A model to sample from; its memory is free again afterwards, on the CPU and on the GPU."""
     import torch
 
     model, tokenizer = policy_model(run)
     if run.config.model.device == "auto" and torch.cuda.is_available():
         model.to("cuda")
-    return model, tokenizer
+    try:
+        yield model, tokenizer
+    finally:
+        model.to("meta")
+        torch.cuda.empty_cache()

@@ -34,6 +34,12 @@ class Vocabulary:
         self._adds_bos = bool(lib.llama_vocab_get_add_bos(self.handle))
         self._pieces: dict[int, bytes | None] = {}
 
+    @property
+    def end_of_text(self) -> int | None:
+        """The token that ends a text, if the vocabulary has one."""
+        token = int(lib.llama_vocab_eos(self.handle))
+        return token if token >= 0 else None
+
     def tokenize(self, segments: Iterable[SegmentLike], *, add_bos: bool) -> list[int]:
         """Tokens of the segments in order.
 

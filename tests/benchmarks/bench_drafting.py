@@ -107,16 +107,18 @@ def main():
                 episode = start_of(judge, 0.0).episode(1)
             lines = [n for n, line in enumerate(episode.pad.lines, 1) if line.strip()]
             policy = LlamaPolicy(engine, builder)
+            end = engine.tokenize([builder.command_end], add_bos=False)[:1]
+            waiting = 0
             for number in range(2 * EACH):
                 focus = lines[number % len(lines)] if number >= EACH else None
-                policy.ask(Ask(number + 1, episode, None, focus))
+                waiting += policy.ask(Ask(number + 1, episode, None, focus))
             opening = engine.tokenize(builder.opening(episode.task, episode.start), add_bos=True)
-            waiting = 2 * EACH
             while waiting:
                 for proposal in policy.step():
                     waiting -= 1
                     written = list(proposal.tokens)
                     rest = engine.detokenize(written)
+                    written += end
                     given = Segment(proposal.text.removesuffix(rest))
                     before = [*opening, *engine.tokenize([given], add_bos=False)]
                     free = proposal.number <= EACH

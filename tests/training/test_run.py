@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from training import stages
 from training.__main__ import main
 from training.config import ConfigError, read_config
 from training.pieces import in_pieces
@@ -98,9 +99,12 @@ samples = 1
 
 
 def test_a_base_without_a_gguf_is_trained_by_transformers_alone(
-    task, tiny_native, tiny_gguf, tmp_path, capsys
+    task, tiny_native, tiny_gguf, tmp_path, capsys, monkeypatch
 ):
     """All stages on a model of the hub; a stronger one writes what rejection sampling keeps."""
+    asked = []
+    real = stages.stronger
+    monkeypatch.setattr(stages, "stronger", lambda *given: asked.append(given[1]) or real(*given))
     save_tasks(tmp_path / "tasks.jsonl", [task])
     path = settings(tmp_path / "x.toml", tmp_path, tiny_native, tmp_path / "out", top="")
     text = path.read_text().partition("[evaluation]")[0].replace("steps = 3", "steps = 1")
@@ -109,13 +113,39 @@ def test_a_base_without_a_gguf_is_trained_by_transformers_alone(
     path.write_text(text.replace("max_tokens = 512", "max_tokens = 768", 1))
     assert main(["run", "--config", str(path)]) == 0
     out = tmp_path / "out"
-    assert list((out / "starts.written").glob("*.jsonl"))
+    (written,) = (out / "starts.written").glob("*.jsonl")
+    assert json.loads(written.read_text())["code"] != task.reference
     assert list((out / "starts.left").glob("*.jsonl"))
+    assert asked == [str(tiny_gguf)]
     assert (out / "rlvr" / "adapter").is_dir()
     assert (out / "tiny-native-coe-v1.gguf").exists()
     said = " ".join(capsys.readouterr().out.split())
     assert "convert_hf_to_gguf.py" in said
     assert "coe-lsp repair --model BASE.gguf --adapter" in said
+
+
+def test_a_repository_does_not_say_how_to_sample(tiny_native):
+    from training.base import find_base, load_model
+
+    path = tiny_native / "generation_config.json"
+    before = path.read_text()
+    path.write_text(json.dumps(json.loads(before) | {"repetition_penalty": 5.0}))
+    try:
+        model = load_model(find_base(str(tiny_native)), dtype=torch.float32)
+    finally:
+        path.write_text(before)
+    assert model.generation_config.repetition_penalty in (None, 1.0)
+
+
+def test_what_rejection_cannot_use_is_refused_at_once(tiny_native, tiny_gguf, tmp_path, capsys):
+    path = settings(tmp_path / "x.toml", tmp_path, tiny_gguf, tmp_path / "out")
+    text = path.read_text().replace("[rejection]", f'[rejection]\nmodel = "{tiny_native}"')
+    path.write_text(text)
+    assert main(["run", "--config", str(path)]) == 2
+    assert "rejection.model needs a GGUF" in " ".join(capsys.readouterr().err.split())
+    path.write_text(text.replace('["rejection", "rlvr"]', '["rlvr"]'))
+    assert main(["run", "--config", str(path)]) == 2
+    assert "stages has no rejection" in " ".join(capsys.readouterr().err.split())
 
 
 def test_evaluation_of_a_base_without_a_gguf_is_refused_at_once(tiny_native, tmp_path, capsys):
