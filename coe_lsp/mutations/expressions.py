@@ -261,7 +261,7 @@ def _name(program: Program, node: ast.Name, scope: Scope) -> Iterator[Edit]:
         yield put(program, node, f"self.{node.id}", "attribute", 1.5)
     if not isinstance(parent, ast.Attribute):
         for text in ("0", "1", "None", "True", "False"):
-            yield put(program, node, text, "variable", -3.2)
+            yield put(program, node, text, "variable", -0.8 if unknown else -3.2)
 
 
 def _twins(parent: ast.AST | None, node: ast.Name) -> set[str]:

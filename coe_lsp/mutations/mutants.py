@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -23,6 +25,9 @@ from coe_lsp.mutations.syntax import syntax_edits
 _SUSPICION = 1.5
 # In longer programs only so many of the lines that failing tests ran are changed.
 _LONG = 60
+# How much less promising it is to leave an undefined name alone.
+_BESIDE = 3.0
+_WORD, _ASSIGNED = re.compile(r"\w+"), re.compile(r"(\w+)\s*=(?!=)")
 
 
 @frozen(eq=False)
@@ -48,12 +53,15 @@ def mutants(
     suspicion: Mapping[int, float] | None = None,
     outside: Surroundings = NOTHING,
     spelt: tuple[str, ...] = (),
+    undefined: frozenset[str] = frozenset(),
 ) -> Iterator[Mutant]:
     """Mutants in order of weight, no edit twice; different edits may give the same text.
 
     `suspicion` has a score between 0 and 1 for lines that failing tests ran; other lines count as
-    not run, and come last. `outside` is what the program can see beyond itself, `spelt` are
-    strings that its tests contain. A program that does not parse has mutants that do.
+    not run, and come last. `outside` is what the program can see beyond itself, `spelt` are strings
+    that its tests contain, and `undefined` names that it uses though there are none such: what
+    leaves them where they are is unlikely to help. A program that does not parse has mutants that
+    do.
     """
     try:
         program = Program("\n".join(lines), _only(len(lines), suspicion or {}))
@@ -64,10 +72,13 @@ def mutants(
     scope = Scope(program, outside, spelt)
     scored: list[tuple[float, int, Edit, int]] = []
     families = (expression_edits, statement_edits, insertion_edits)
+    places = _places(program, undefined)
     for edit in itertools.chain.from_iterable(family(program, scope) for family in families):
         line = program.line_of(edit.start)
         last = max(line, program.line_of(max(edit.end - 1, edit.start)))
         weight = edit.weight + _suspicion(suspicion, line, last)
+        if places and not _touches(edit, places, undefined):
+            weight -= _BESIDE
         scored.append((-weight, len(scored), edit, line))
     scored.sort()
     seen: set[tuple[int, int, str]] = set()
@@ -76,6 +87,24 @@ def mutants(
         if key not in seen and program.between(edit.start, edit.end) != edit.new:
             seen.add(key)
             yield Mutant(line, edit.kind, -weight, partial(_lines, program, edit))
+
+
+def _places(program: Program, names: frozenset[str]) -> list[tuple[int, int]]:
+    """Where a program uses these names."""
+    if not names:
+        return []
+    return [
+        program.span(node)
+        for node in program.expressions()
+        if isinstance(node, ast.Name) and node.id in names
+    ]
+
+
+def _touches(edit: Edit, places: Sequence[tuple[int, int]], names: frozenset[str]) -> bool:
+    """Whether an edit does away with one of the names in one of these places, or assigns one."""
+    if any(edit.start <= start and end <= edit.end for start, end in places):
+        return names.isdisjoint(_WORD.findall(edit.new))
+    return not names.isdisjoint(_ASSIGNED.findall(edit.new))
 
 
 def _lines(program: Program, edit: Edit) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
 from coe_lsp.mutations.surroundings import NOTHING, Surroundings
 
+_UNDEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
 _SHORTEST_WORD, _LONGEST_WORD = 4, 60
 
 
@@ -17,12 +19,14 @@ class Clues:
     """What a search is told besides the function and its tests.
 
     `suspicion` has a score between 0 and 1 by line (1-based, of the function); `outside` is
-    what the function can see beyond itself, `test_constants` are those that its tests spell out.
+    what the function can see beyond itself, `test_constants` are those that its tests spell out,
+    and `undefined` the names for want of which all of them stopped.
     """
 
     suspicion: Mapping[int, float] = {}
     outside: Surroundings = NOTHING
     test_constants: frozenset[str] = frozenset()
+    undefined: frozenset[str] = frozenset()
 
     @property
     def spelt(self) -> tuple[str, ...]:
@@ -30,3 +34,9 @@ class Clues:
         quoted = sorted(text for text in self.test_constants if text[0] in "'\"")
         words = (str(ast.literal_eval(text)) for text in quoted)
         return tuple(word for word in words if _SHORTEST_WORD <= len(word) <= _LONGEST_WORD)
+
+
+def undefined_names(details: Iterable[str]) -> frozenset[str]:
+    """The names that failures complain about, if all of them do and it is nothing else."""
+    found = [_UNDEFINED.match(detail) for detail in details]
+    return frozenset(match[1] for match in found if match) if all(found) else frozenset()

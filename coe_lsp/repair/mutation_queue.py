@@ -53,9 +53,10 @@ class MutationQueue:
         suspicion: Mapping[int, float],
         outside: Surroundings = NOTHING,
         spelt: tuple[str, ...] = (),
+        undefined: frozenset[str] = frozenset(),
     ) -> None:
         """`suspicion` by line, 1-based; see `mutants` for the rest."""
-        self._mutants = partial(mutants, outside=outside, spelt=spelt)
+        self._mutants = partial(mutants, outside=outside, spelt=spelt, undefined=undefined)
         self._ages = itertools.count()
         self._heap: list[_Entry] = []
         self._sources: dict[int, _Source] = {}

@@ -135,7 +135,7 @@ class Search:
         self._closest = start
         self._lock = threading.Lock()  # the queue is the tester's as well
         mutable = pad.lines if settings.mutations else ()
-        self._queue = MutationQueue(mutable, suspicion, clues.outside, clues.spelt)
+        self._queue = MutationQueue(mutable, suspicion, clues.outside, clues.spelt, clues.undefined)
         counted = settings.candidates is not None
         self._grace = Grace(settings.grace, len(verifier.tests), counted=counted)
         self._tester = Tester(

@@ -196,6 +196,15 @@ def test_the_module_and_the_class_have_names_to_offer(wrong, right):
     assert (f"def f(self, n): {right}",) not in {mutant.lines for mutant in mutants(lines)}
 
 
+def test_what_is_said_to_be_undefined_is_changed_first():
+    lines = ("def f(n, m):", "    for i in n:", "        if this - i in n:", "            return i",
+             "    return -1")  # fmt: skip
+    first = [mutant.lines for mutant in mutants(lines, undefined=frozenset({"this"}))][:20]
+    assert (*lines[:2], "        if 0 - i in n:", *lines[3:]) in first
+    assert not [changed for changed in first[:12] if "this - i" in "\n".join(changed)]
+    assert list(mutants(lines[:2], undefined=frozenset({"this"})))  # not there: no matter
+
+
 @pytest.mark.parametrize("quote", ["'", '"'])
 def test_a_changed_word_keeps_its_quotes(quote):
     lines = ("def f():", f"    return {quote}helo{quote}")

@@ -9,6 +9,7 @@ from samples import CLAMP, TEST_CLAMP
 
 from coe_lsp.errors import CoeError
 from coe_lsp.repair.asking import LoadedPolicy, Proposal
+from coe_lsp.repair.clues import undefined_names
 from coe_lsp.repair.outcome import ModelUsed
 from coe_lsp.repair.repair import Repair, Request
 from coe_lsp.repair.search import SearchSettings
@@ -347,3 +348,10 @@ def test_a_helper_of_the_named_function_is_repaired(write, tmp_path):
     assert outcome.status == "repaired"
     assert outcome.function == "price"
     assert "\n-    return count - 3\n+    return count * 3\n" in outcome.diff
+
+
+def test_names_that_failures_complain_about():
+    complaint = "NameError: name 'this' is not defined"
+    assert undefined_names([complaint, complaint.replace("this", "that")]) == {"this", "that"}
+    assert undefined_names([complaint, "AssertionError: assert 1 == 2"]) == frozenset()
+    assert undefined_names([]) == frozenset()
