@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from coe_lsp.parsing import parse
 
 _MARKS = (":", ")", "]", "}", ",", "(", "'", '"', "=")
+_EQUALS = re.compile(r"(?<![=!<>:])=(?!=)")
+_CONDITION = re.compile(r"\s*(if|elif|while)\b")
 _CLOSED_BY = {"(": ")", "[": "]", "{": "}"}
 # How many half-mended programs are looked at again.
 _SECOND, _MOST_TRIED = 6, 3000
@@ -26,6 +28,10 @@ def syntax_edits(lines: Sequence[str]) -> Iterator[tuple[tuple[str, ...], int]]:
     if number is None:
         return
     found = False
+    for program in _everywhere(lines):
+        if program != tuple(lines) and _where(program) is None:
+            found = True
+            yield program, number
     further: list[tuple[int, tuple[str, ...], int]] = []
     for program, line in _edited(lines, number):
         where = _where(program)
@@ -45,6 +51,12 @@ def syntax_edits(lines: Sequence[str]) -> Iterator[tuple[tuple[str, ...], int]]:
     for again, line in itertools.islice(twice, _MOST_TRIED):
         if _where(again) is None:
             yield again, line
+
+
+def _everywhere(lines: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Programs with the same done to all lines that begin a block."""
+    yield tuple(line.rstrip() + ":" if _BLOCK.match(line.rstrip()) else line for line in lines)
+    yield tuple(_EQUALS.sub("==", line) if _CONDITION.match(line) else line for line in lines)
 
 
 def _edited(lines: Sequence[str], number: int) -> Iterator[tuple[tuple[str, ...], int]]:
@@ -90,7 +102,7 @@ def _variants(lines: Sequence[str], number: int, near: bool) -> Iterator[tuple[s
     for place in range(len(line) - len(line.lstrip()), len(line) + 1):
         for mark in _MARKS:
             yield (line[:place] + mark + line[place:],)
-    yield (re.sub(r"(?<![=!<>])=(?!=)", "==", line),)
+    yield (_EQUALS.sub("==", line),)
     yield (line.replace("==", "="),)
     yield ()
     yield line[: len(line) - len(line.lstrip())] + "pass", line

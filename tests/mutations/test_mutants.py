@@ -255,6 +255,14 @@ def test_likely_ones_come_first_and_those_in_suspect_lines():
         ("for i in n:\nreturn i", "for i in n:\n    return i"),
         ("return n)", "return n"),
         ('return "a + n', 'return "a" + n'),
+        (
+            "if n = 1:\n    n = 2\nelif n = 3:\n    n = 4\nwhile n = 5:\n    n = 6",
+            "if n == 1:\n    n = 2\nelif n == 3:\n    n = 4\nwhile n == 5:\n    n = 6",
+        ),
+        (
+            "if n\n    n = 2\nelif n\n    n = 4\nelse\n    n = 6",
+            "if n:\n    n = 2\nelif n:\n    n = 4\nelse:\n    n = 6",
+        ),
         ("x = max([abs(n - (limit", "x = max([abs(n - (limit))])"),
         ('x = f(g(")[", n', 'x = f(g(")[", n))'),
         ("if n\n    x = (1\nreturn x", "if n:\n    x = (1)\nreturn x"),
