@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from training.__main__ import main
-from training.answers import Answer
+from training.answers import Answer, LlamaWriter
 from training.direct import extract
 from training.encode import NO_LABEL
 from training.evaluate import (
@@ -134,11 +134,11 @@ def test_repairs_that_pass_the_visible_tests_alone_do_not_count(
     """The greedy answer spells out what the visible test expects, the drawn one is right."""
     cheat = "def above(values, limit):\n    return 1"
 
-    def answers(engine, question, each, sampling):
+    def answers(writer, question, each, sampling):
         text = task.reference if sampling.temperature else cheat
         return [Answer(f"```python\n{text}\n```", 9)] * each
 
-    monkeypatch.setattr("training.evaluate.answers", answers)
+    monkeypatch.setattr(LlamaWriter, "answers", answers)
     code = task.reference.replace(">", "<")
     config = EvaluationConfig("direct", samples=1, visible=1)
     made = evaluate(
