@@ -17,7 +17,7 @@ import time
 from coe_lsp.chain.prompt import PromptBuilder, Segment, detect_format
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.models.adapters import resolve_adapter
-from coe_lsp.models.context import Context, Piece
+from coe_lsp.models.context import BATCH_TOKENS, Context, Piece
 from coe_lsp.models.download import ensure
 from coe_lsp.models.engine import Engine
 from coe_lsp.models.registry import resolve
@@ -71,9 +71,10 @@ def step_seconds(path, adapter):
     """Seconds of one decoding step by sequences and tokens for each: the median of some rounds."""
     found = {}
     context = Context(path, adapter, 4096, max(WIDTHS) + 1, 2)
-    prompt = context.vocabulary.encode(("x = [1, 2, 3]\n" * 60).encode())[:400]
+    prompt = context.vocabulary.encode(("x = [1, 2, 3]\n" * 60).encode())[:200]
     root = context.open_slot()
-    context.decode([Piece(root, prompt, 0)])
+    for begin in range(0, len(prompt), BATCH_TOKENS):
+        context.decode([Piece(root, prompt[begin : begin + BATCH_TOKENS], 0)])
     for width in WIDTHS:
         for count in (1, 1 + DRAFT):
             times = []
