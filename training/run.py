@@ -145,22 +145,21 @@ class _State:
 
     def __init__(self, path: Path, config: RunConfig) -> None:
         self._path = path
-        settings = attrs.asdict(config)
-        mine = json.loads(json.dumps(settings))
         if path.exists():
             self._data = json.loads(path.read_text())
             try:  # a setting that there was not then has its default
-                same = cattrs.structure(self._data["config"], RunConfig) == config
+                old = cattrs.structure(self._data["config"], RunConfig)
             except cattrs.BaseValidationError:
-                same = False
-            if not same:
-                changed = [key for key in mine if self._data["config"].get(key) != mine[key]]
+                old = None
+            names = [field.name for field in attrs.fields(RunConfig)]
+            changed = [n for n in names if not old or getattr(old, n) != getattr(config, n)]
+            if changed:
                 raise RunError(
                     f"{path.parent} holds a run with other settings ({', '.join(changed)}): give "
                     "this one another `out`, or delete that folder."
                 )
         else:
-            self._data = {"config": mine, "done": [], "seconds": {}}
+            self._data = {"config": attrs.asdict(config), "done": [], "seconds": {}}
             self._write()
 
     @property

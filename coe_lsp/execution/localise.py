@@ -14,6 +14,8 @@ from attrs import frozen
 
 from coe_lsp.execution.suite import TestResult
 
+_ELSEWHERE = 0.5
+
 
 @frozen
 class Suspicion:
@@ -29,6 +31,16 @@ class Suspicion:
         if not inside:
             return (0.0, ended, 0.0)
         return (max(inside), ended, sum(inside) / len(inside))
+
+    def within(self, first: int, last: int) -> dict[int, float]:
+        """The scores of lines `first` to `last`, counted from 1.
+
+        Where failing tests ended in some of them, with an exception, the others count for less.
+        """
+        found = {n: self.lines[n] for n in range(first, last + 1) if n in self.lines}
+        if not self.ended.keys().isdisjoint(found):
+            found = {n: s if n in self.ended else _ELSEWHERE * s for n, s in found.items()}
+        return {n - first + 1: score for n, score in found.items()}
 
 
 def suspicion(results: Iterable[TestResult], lines: Mapping[str, frozenset[int]]) -> Suspicion:

@@ -8,7 +8,7 @@ import difflib
 from collections import Counter
 
 from coe_lsp.mutations.program import Program
-from coe_lsp.mutations.surroundings import Surroundings
+from coe_lsp.mutations.surroundings import Surroundings, defined
 
 _PIECES = 25
 _VARIABLES = 24
@@ -27,24 +27,15 @@ class Scope:
     """
 
     def __init__(self, program: Program, outside: Surroundings, spelt: tuple[str, ...]) -> None:
-        variables: dict[str, None] = {}
-        functions: dict[str, None] = {}
         attributes: dict[str, None] = {}
         numbers: dict[str, None] = {}
         strings: dict[str, None] = {}
         pieces: dict[str, bool] = {}
         conditions: dict[str, None] = {}
-        for node in ast.walk(program.tree):
-            match node:
-                case ast.arg():
-                    variables[node.arg] = None
-                case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                    functions[node.name] = None
-                case ast.Import() | ast.ImportFrom():
-                    for alias in node.names:
-                        functions[(alias.asname or alias.name).partition(".")[0]] = None
-                case _:
-                    pass
+        nodes = list(ast.walk(program.tree))
+        variables = dict.fromkeys(node.arg for node in nodes if isinstance(node, ast.arg))
+        brought = [name for node in nodes for name in defined(node)]
+        functions = dict.fromkeys(brought)
         for node in program.expressions():
             text = program.source(node)
             match node:
@@ -70,7 +61,7 @@ class Scope:
             if isinstance(node, piece) and loads and short:
                 pieces[text] = not isinstance(node, ast.BinOp)
         called = {name for name in functions if name not in variables}
-        uses = Counter(n.id for n in ast.walk(program.tree) if isinstance(n, ast.Name))
+        uses = Counter(node.id for node in nodes if isinstance(node, ast.Name))
         names = [name for name in variables if name not in ("self", "cls", "_")]
         often = set(sorted(names, key=lambda name: -uses[name])[:_VARIABLES])
         self.variables = [name for name in names if name in often]
@@ -84,20 +75,9 @@ class Scope:
         self.spelt = spelt
         self.pieces = list(pieces.items())[:_PIECES]
         self.conditions = [text for text in conditions if "\n" not in text][:_PIECES]
-        self.known = frozenset([*variables, *_defined(program), *outside.names])
+        self.known = frozenset([*variables, *brought, *outside.names])
 
     def close(self, name: str) -> list[str]:
         """Names that look like a misspelt one."""
         words = [*self.known, *dir(builtins)]
         return difflib.get_close_matches(name, sorted(set(words) - {name}), n=4, cutoff=0.6)
-
-
-def _defined(program: Program) -> set[str]:
-    """Functions, classes and imports that the program itself brings."""
-    found: set[str] = set()
-    for node in ast.walk(program.tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found.add(node.name)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            found |= {(a.asname or a.name).partition(".")[0] for a in node.names}
-    return found

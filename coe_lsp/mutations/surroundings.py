@@ -37,21 +37,33 @@ def surroundings(text: str, owner: str) -> Surroundings:
         body: list[ast.stmt] = parse(text).body
     except SyntaxError:
         return NOTHING
-    names: dict[str, None] = {}
-    values: dict[str, None] = {}
-    for node in body:
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                names[node.name] = None
-            case ast.Import() | ast.ImportFrom():
-                for alias in node.names:
-                    names[(alias.asname or alias.name).partition(".")[0]] = None
-            case _:
-                for name in _assigned(node):
-                    names[name] = None
-                    if not name.startswith("__"):
-                        values[name] = None
-    return Surroundings(tuple(names), tuple(values), tuple(dict.fromkeys(_of_class(body, owner))))
+    names = [name for node in body for name in (*defined(node), *_assigned(node))]
+    values = [name for node in body for name in _assigned(node) if not name.startswith("__")]
+    around = find_class(body, owner)
+    attributes = _of_class(around) if around else ()
+    return Surroundings(*(tuple(dict.fromkeys(some)) for some in (names, values, attributes)))
+
+
+def defined(node: ast.AST) -> list[str]:
+    """The names that a definition or an import gives something."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return [node.name]
+        case ast.Import() | ast.ImportFrom():
+            return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
+        case _:
+            return []
+
+
+def find_class(body: list[ast.stmt], name: str) -> ast.ClassDef | None:
+    """The class of that qualified name in a module's body; None if there is none, or no name."""
+    found: ast.ClassDef | None = None
+    for part in name.split(".") if name else []:
+        found = next((n for n in body if isinstance(n, ast.ClassDef) and n.name == part), None)
+        if found is None:
+            return None
+        body = found.body
+    return found
 
 
 def _assigned(node: ast.stmt) -> Iterator[str]:
@@ -69,14 +81,8 @@ def _assigned(node: ast.stmt) -> Iterator[str]:
                 yield part.id
 
 
-def _of_class(body: list[ast.stmt], owner: str) -> Iterator[str]:
-    found: ast.ClassDef | None = None
-    for name in owner.split(".") if owner else []:
-        found = next((n for n in body if isinstance(n, ast.ClassDef) and n.name == name), None)
-        if found is None:
-            return
-        body = found.body
-    for node in body if found else []:
+def _of_class(around: ast.ClassDef) -> Iterator[str]:
+    for node in around.body:
         yield from _assigned(node)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             if not node.name.startswith("__"):

@@ -24,17 +24,19 @@ _BLOCK = re.compile(r"\s*(if|elif|else|for|while|def|class|try|except|finally|wi
 
 def syntax_edits(lines: Sequence[str]) -> Iterator[tuple[tuple[str, ...], int]]:
     """Programs that parse, each with the line (1-based) that was changed."""
-    number = _where(lines)
+    number = first_fault(lines)
     if number is None:
         return
     found = False
     for program in _everywhere(lines):
-        if program != tuple(lines) and _where(program) is None:
+        pairs = enumerate(zip(lines, program, strict=True), 1)
+        line = next((n for n, (old, new) in pairs if old != new), None)
+        if line is not None and first_fault(program) is None:
             found = True
-            yield program, number
+            yield program, line
     further: list[tuple[int, tuple[str, ...], int]] = []
     for program, line in _edited(lines, number):
-        where = _where(program)
+        where = first_fault(program)
         if where is None:
             found = True
             yield program, line
@@ -49,7 +51,7 @@ def syntax_edits(lines: Sequence[str]) -> Iterator[tuple[tuple[str, ...], int]]:
         for again, other in _edited(program, where)
     )
     for again, line in itertools.islice(twice, _MOST_TRIED):
-        if _where(again) is None:
+        if first_fault(again) is None:
             yield again, line
 
 
@@ -71,7 +73,8 @@ def _edited(lines: Sequence[str], number: int) -> Iterator[tuple[tuple[str, ...]
                 yield program, line
 
 
-def _where(lines: Sequence[str]) -> int | None:
+def first_fault(lines: Sequence[str]) -> int | None:
+    """The line (1-based) at which the parser gives up; None if it does not."""
     try:
         parse("\n".join(lines))
     except SyntaxError as error:

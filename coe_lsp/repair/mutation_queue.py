@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 
 from coe_lsp.mutations.mutants import Mutant, mutants
 from coe_lsp.mutations.surroundings import NOTHING, Surroundings
-from coe_lsp.parsing import parse
+from coe_lsp.mutations.syntax import first_fault
 
 # What a share of the tests won adds to the weight of a second change, and what each state that won
 # as much takes away from the next one's: there can be many.
@@ -65,7 +65,7 @@ class MutationQueue:
         self._second: Iterator[Mutant] = iter(())
         self._first: list[Mutant] = []
         found = self._mutants(lines, suspicion)
-        if _parses(lines):
+        if first_fault(lines) is None:
             self._first = list(found)
             for mutant in self._first:
                 self._push(mutant, 0.0, 0)
@@ -126,11 +126,3 @@ class MutationQueue:
     def _push(self, mutant: Mutant, bonus: float, parent: int) -> None:
         entry = _Entry(-mutant.weight - bonus, next(self._ages), mutant, parent)
         heapq.heappush(self._heap, entry)
-
-
-def _parses(lines: Sequence[str]) -> bool:
-    try:
-        parse("\n".join(lines))
-    except SyntaxError:
-        return False
-    return True

@@ -41,8 +41,6 @@ _SHARES = (0.6, 0.25, 0.15)
 # And what a function gets of that, in seconds at most, before another is changed as well if some of
 # its tests are won.
 _ALONE, _LONGEST_ALONE = 0.4, 10.0
-# Where failing tests ended in a line of the function, with an exception, the others count less.
-_ELSEWHERE = 0.5
 # At most that share of the budget is for mutations alone before a model is loaded.
 _LONGEST_START = 0.3
 # And how long they go on if it cannot be loaded, before the user is told.
@@ -399,14 +397,7 @@ def _clues(
     baseline: Baseline, target: Function, task: TaskDescription, suites: Sequence[Suite]
 ) -> Clues:
     """What the tests and the file say of where the mistake may be."""
-    scores, ended = baseline.suspicion.lines, baseline.suspicion.ended
-    count = len(baseline.source.scratch_lines(target))
-    at = {n: target.first + n - 1 for n in range(1, count + 1) if target.first + n - 1 in scores}
-    raised = any(line in ended for line in at.values())
-    lines = {
-        n: scores[line] * (_ELSEWHERE if raised and line not in ended else 1.0)
-        for n, line in at.items()
-    }
+    lines = baseline.suspicion.within(target.first, target.last)
     statements = [statement for suite in suites for statement in suite.statements]
     spelt = {constant for text in [*task.tests, *statements] for constant in constants(text)}
     outside = surroundings(baseline.source.text, target.owner)

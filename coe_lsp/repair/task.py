@@ -15,6 +15,7 @@ from coe_lsp.chain.feedback import Failure, render_feedback
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.execution.suite import Suite, TestResult
+from coe_lsp.mutations.surroundings import find_class
 from coe_lsp.parsing import parse
 from coe_lsp.repair.folding import hidden_lines
 from coe_lsp.repair.source import Function, SourceFile
@@ -92,7 +93,7 @@ def _context(source: SourceFile, function: Function | None) -> Iterator[str]:
         if isinstance(node, (ast.Import, ast.ImportFrom)) and shown < _IMPORT_LINES:
             yield ast.unparse(node)
             shown += 1
-    owner = _class_node(tree, function.owner) if function else None
+    owner = find_class(tree.body, function.owner) if function else None
     if function is None or owner is None:
         return
     yield lines[owner.lineno - 1].strip()
@@ -109,17 +110,6 @@ def _context(source: SourceFile, function: Function | None) -> Iterator[str]:
             if count < _CLASS_LINES:
                 yield line
                 count += 1
-
-
-def _class_node(tree: ast.Module, name: str) -> ast.ClassDef | None:
-    body: list[ast.stmt] = tree.body
-    found: ast.ClassDef | None = None
-    for part in name.split(".") if name else []:
-        found = next((n for n in body if isinstance(n, ast.ClassDef) and n.name == part), None)
-        if found is None:
-            return None
-        body = found.body
-    return found
 
 
 def _test_source(test: str, suites: Sequence[Suite]) -> str:

@@ -8,6 +8,7 @@ import pytest
 from samples import CLAMP, TEST_CLAMP
 
 from coe_lsp.errors import CoeError
+from coe_lsp.execution.localise import Suspicion
 from coe_lsp.repair.asking import LoadedPolicy, Proposal
 from coe_lsp.repair.clues import undefined_names
 from coe_lsp.repair.outcome import ModelUsed
@@ -348,6 +349,13 @@ def test_a_helper_of_the_named_function_is_repaired(write, tmp_path):
     assert outcome.status == "repaired"
     assert outcome.function == "price"
     assert "\n-    return count - 3\n+    return count * 3\n" in outcome.diff
+
+
+def test_lines_where_tests_ended_are_more_suspect_than_the_others():
+    scores = {9: 1.0, 11: 1.0, 12: 0.5, 20: 1.0}
+    assert Suspicion(scores, {}).within(10, 13) == {2: 1.0, 3: 0.5}
+    assert Suspicion(scores, {12: 2}).within(10, 13) == {2: 0.5, 3: 0.5}
+    assert Suspicion(scores, {20: 1}).within(10, 13) == {2: 1.0, 3: 0.5}  # elsewhere
 
 
 def test_names_that_failures_complain_about():

@@ -185,6 +185,12 @@ def test_an_adapter_to_go_on_from_is_checked_at_once(bad_project, tiny_gguf, tmp
 def test_other_settings_in_the_same_folder_are_refused(bad_project, tiny_gguf, tmp_path, capsys):
     path = settings(tmp_path / "x.toml", bad_project, tiny_gguf, tmp_path / "out")
     main(["run", "--config", str(path)])
+    state = tmp_path / "out" / "state.json"
+    kept = json.loads(state.read_text())
+    del kept["config"]["rejection"]["model"]  # as before there was such a setting
+    state.write_text(json.dumps(kept))
+    assert main(["run", "--config", str(path)]) == 2
+    assert "other settings" not in capsys.readouterr().err
     settings(path, bad_project, tiny_gguf, tmp_path / "out", epochs=2)
     assert main(["run", "--config", str(path)]) == 2
     assert "other settings (sft)" in capsys.readouterr().err
