@@ -1,6 +1,7 @@
 """Shared fixtures: a project on disk, the sandbox, and the small model's real weights."""
 
 import os
+import signal
 import sys
 import textwrap
 from pathlib import Path
@@ -10,6 +11,9 @@ from samples import CLAMP, TEST_CLAMP
 
 from coe_lsp.execution.interpreter import probe
 from coe_lsp.execution.sandbox import find_sandbox
+
+# A shell that starts pytest in the background has it ignore Ctrl-C, and so would all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
