@@ -56,6 +56,21 @@ def last_error(default: str) -> str:
     return default
 
 
+_default_parameters: Any = lib.llama_model_default_params
+
+
+def model_parameters() -> Any:
+    """The `llama_model_params` to load a model with.
+
+    llama.cpp's products with the processor's tiles (AMX, Intel since 2023) end the process on many
+    machines, in kernels of which compilers optimise a part away (ggml-org/llama.cpp#20824, pull
+    26954). Weights that are not repacked do without them.
+    """
+    parameters = _default_parameters()
+    parameters.use_extra_bufts = b"AMX_INT8 = 1" not in lib.llama_print_system_info()
+    return parameters
+
+
 def _native_strlen() -> Any:
     library = ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)
     return library.strlen

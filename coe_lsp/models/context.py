@@ -22,7 +22,7 @@ import numpy as np
 from attrs import define, frozen
 
 from coe_lsp.errors import CoeError
-from coe_lsp.models.binding import AbortFlag, Batch, last_error, lib, silence
+from coe_lsp.models.binding import AbortFlag, Batch, last_error, lib, model_parameters, silence
 from coe_lsp.models.sampling import Row
 from coe_lsp.models.vocabulary import Vocabulary
 
@@ -119,8 +119,7 @@ class Context:
 
     def _load(self, path: Path) -> None:
         _check_gguf(path, "model")
-        parameters = lib.llama_model_default_params()
-        self._model = lib.llama_model_load_from_file(str(path).encode(), parameters)
+        self._model = lib.llama_model_load_from_file(str(path).encode(), model_parameters())
         if not self._model:
             why = last_error("llama.cpp gives no reason")
             raise EngineError(f"Cannot load the model {path}: {why}.")

@@ -15,6 +15,9 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from unittest.mock import patch
+
+from coe_lsp.models.binding import model_parameters
 
 _ASK = (
     "The tests of this Python function fail. Write the repaired function, whole, in one code block."
@@ -26,7 +29,8 @@ def open_model(path):
     """The model, as the library's README opens it, on all cores."""
     from llama_cpp import Llama
 
-    return Llama(str(path), n_ctx=4096, verbose=False, n_threads=2, n_threads_batch=2, seed=0)
+    with patch("llama_cpp.llama_cpp.llama_model_default_params", model_parameters):
+        return Llama(str(path), n_ctx=4096, verbose=False, n_threads=2, n_threads_batch=2, seed=0)
 
 
 def repair(llama, path: Path, function: str | None, tests: list[str], cwd: Path, budget: float):

@@ -14,8 +14,9 @@ import json
 import statistics
 import time
 from pathlib import Path
+from unittest.mock import patch
 
-from coe_lsp.models.binding import Batch, lib
+from coe_lsp.models.binding import Batch, lib, model_parameters
 from coe_lsp.models.context import BATCH_TOKENS, Context, Piece
 from coe_lsp.models.engine import Engine, Sampling
 
@@ -162,9 +163,10 @@ def measure(model, rounds, counts):
     with Engine(model, context_tokens=CONTEXT, max_sequences=most + 1) as engine:
         threads = result["threads"] = engine.threads
         context = Context(model, None, CONTEXT, most + 1, threads)
-        llama = Llama(
-            str(model), n_ctx=1024, n_threads=threads, n_threads_batch=threads, verbose=False
-        )
+        with patch("llama_cpp.llama_cpp.llama_model_default_params", model_parameters):
+            llama = Llama(
+                str(model), n_ctx=1024, n_threads=threads, n_threads_batch=threads, verbose=False
+            )
         prompt = engine.tokenize([Text(SOURCE)], add_bos=True)[:PROMPT]
         rows = [prefill_rates(engine, context, llama, prompt) for _ in range(rounds + 1)]
         # The first round reads the weights from the disk.

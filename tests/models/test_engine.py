@@ -8,11 +8,13 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from attrs import frozen
 
+from coe_lsp.models.binding import model_parameters
 from coe_lsp.models.engine import Cancelled, Engine, EngineError, Sampling
 
 pytestmark = pytest.mark.model
@@ -270,7 +272,8 @@ def test_logprobs_agree_with_the_high_level_class(engine, small_model):
     sequence = begin(engine, CODE)
     prompt = list(sequence.tokens)
     sampled = one(engine, sequence, temperature=1.2, seed=5, grammar=DSL, max_tokens=10)
-    llama = Llama(str(small_model), n_ctx=512, logits_all=True, verbose=False)
+    with patch("llama_cpp.llama_cpp.llama_model_default_params", model_parameters):
+        llama = Llama(str(small_model), n_ctx=512, logits_all=True, verbose=False)
     llama.eval(prompt)
     for token in sampled.tokens:  # not at once: the kernel for a batch rounds differently
         llama.eval([token])

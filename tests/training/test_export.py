@@ -1,6 +1,7 @@
 """Adapters as the server loads them: the same next token in both worlds, and nothing that fits not."""
 
 import json
+from unittest.mock import patch
 
 import gguf
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from coe_lsp.models.binding import model_parameters
 from coe_lsp.models.engine import Engine, EngineError, Sampling
 from training.checkpoint import save_adapter
 from training.export import (
@@ -39,10 +41,11 @@ def transformers_logits(model, tokens):
 def llama_logits(path, tokens, adapter=None):
     import llama_cpp
 
-    llama = llama_cpp.Llama(
-        str(path), lora_path=str(adapter) if adapter else None, n_ctx=len(tokens), n_batch=64,
-        logits_all=True, verbose=False,
-    )  # fmt: skip
+    with patch("llama_cpp.llama_cpp.llama_model_default_params", model_parameters):
+        llama = llama_cpp.Llama(
+            str(path), lora_path=str(adapter) if adapter else None, n_ctx=len(tokens), n_batch=64,
+            logits_all=True, verbose=False,
+        )  # fmt: skip
     llama.eval(tokens)
     return np.array(llama.scores[: len(tokens)], dtype=np.float64)
 
