@@ -15,6 +15,7 @@ from attrs import frozen
 from coe_lsp.chain.commands import AddLine, Command, DeleteLine, ReplaceLine
 from coe_lsp.mutations.expressions import expression_edits
 from coe_lsp.mutations.insertions import insertion_edits
+from coe_lsp.mutations.layout import layout_edits
 from coe_lsp.mutations.program import Edit, Program
 from coe_lsp.mutations.scope import Scope
 from coe_lsp.mutations.statements import statement_edits
@@ -71,7 +72,7 @@ def mutants(
         return
     scope = Scope(program, outside, spelt)
     scored: list[tuple[float, int, Edit, int]] = []
-    families = (expression_edits, statement_edits, insertion_edits)
+    families = (expression_edits, statement_edits, insertion_edits, layout_edits)
     places = _places(program, undefined)
     for edit in itertools.chain.from_iterable(family(program, scope) for family in families):
         line = program.line_of(edit.start)

@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
+from coe_lsp.mutations.layout import HIDDEN
 from coe_lsp.parsing import parse
 
 _MARKS = (":", ")", "]", "}", ",", "(", "'", '"', "=")
@@ -18,6 +19,7 @@ _CONDITION = re.compile(r"\s*(if|elif|while)\b")
 _CLOSED_BY = {"(": ")", "[": "]", "{": "}"}
 # How many half-mended programs are looked at again.
 _SECOND, _MOST_TRIED = 6, 3000
+_TAIL = re.compile(r"([)\]}:,]*)\s*\Z")
 _STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
 _BLOCK = re.compile(r"\s*(if|elif|else|for|while|def|class|try|except|finally|with|async)\b[^:]*\Z")
 
@@ -59,6 +61,16 @@ def _everywhere(lines: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Programs with the same done to all lines that begin a block."""
     yield tuple(line.rstrip() + ":" if _BLOCK.match(line.rstrip()) else line for line in lines)
     yield tuple(_EQUALS.sub("==", line) if _CONDITION.match(line) else line for line in lines)
+    yield tuple(_closed(line) for line in lines)
+
+
+def _closed(line: str) -> str:
+    """The line with the string closed that it leaves open, before what closes brackets."""
+    rest = _STRING.sub("", line)
+    quote = next((mark for mark in "'\"" if rest.count(mark) == 1), None)
+    if quote is None or "#" in line or 3 * quote in line:
+        return line
+    return _TAIL.sub(rf"{quote}\1", line, count=1)
 
 
 def _edited(lines: Sequence[str], number: int) -> Iterator[tuple[tuple[str, ...], int]]:
@@ -71,6 +83,23 @@ def _edited(lines: Sequence[str], number: int) -> Iterator[tuple[tuple[str, ...]
             program = (*lines[: line - 1], *new, *lines[line:])
             if program != tuple(lines):
                 yield program, line
+    yield from _shifted(lines, number)
+
+
+def _shifted(lines: Sequence[str], number: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Programs in which lines from the fault or just above it on hang deeper, or less deep."""
+    ends = range(len(lines), 0, -1)
+    for first, last, step in itertools.product((number, number - 1), ends, (4, -4)):
+        block = lines[first - 1 : last]
+        if not 1 <= first < last:
+            continue
+        if step > 0:
+            new = [" " * step + line if line.strip() else line for line in block]
+        elif all(line.startswith(" " * -step) for line in block if line.strip()):
+            new = [line[-step:] for line in block]
+        else:
+            continue
+        yield (*lines[: first - 1], *new, *lines[last:]), first
 
 
 def first_fault(lines: Sequence[str]) -> int | None:
@@ -87,6 +116,8 @@ def _variants(lines: Sequence[str], number: int, near: bool) -> Iterator[tuple[s
     code = line.rstrip()
     if _BLOCK.match(code):
         yield (code + ":",)
+    if HIDDEN.match(line):
+        yield (HIDDEN.sub(r"\1", line),)
     if not near:
         return
     for mark in (*_MARKS[:5], *_missing(code)):

@@ -73,6 +73,11 @@ class Baseline:
         told = "\n".join(result.detail for result in self.failing)
         return around or [f for f in functions if re.search(rf"\b{re.escape(f.name)}\(\)", told)]
 
+    def reached(self) -> bool:
+        """Whether a failing test was seen to run a function of the file."""
+        functions = self.source.functions()
+        return any(self.runs(test.id, f) for test in self.failing for f in functions)
+
     def concerns(self, function: Function) -> bool:
         """Whether a failing test runs the function, or may do so unseen."""
         return any(

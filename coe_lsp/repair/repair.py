@@ -28,6 +28,7 @@ from coe_lsp.repair.bench import TestBench
 from coe_lsp.repair.clues import Clues, undefined_names
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.outcome import Counts, Outcome, Repaired, Seconds
+from coe_lsp.repair.outside import with_block
 from coe_lsp.repair.patches import MOST_SHOWN, constants
 from coe_lsp.repair.report import chain_of, repaired, success
 from coe_lsp.repair.search import Found, Search, SearchSettings, Step
@@ -165,6 +166,8 @@ class Repair:
             raise CoeError(f"No failing test runs {named.name}; those that fail run {names}.")
         targets = [named, *_helpers(baseline, named)] if named else suspects
         targets = targets[: len(_SHARES)]
+        if not baseline.reached():
+            targets = with_block(targets[: len(_SHARES) - 1], source, baseline.failing)
         if not targets:
             raise CoeError(
                 f"The failing tests do not run any function of {file}: "

@@ -267,6 +267,19 @@ def test_likely_ones_come_first_and_those_in_suspect_lines():
         ('x = f(g(")[", n', 'x = f(g(")[", n))'),
         ("if n\n    x = (1\nreturn x", "if n:\n    x = (1)\nreturn x"),
         ("x = f(n\nif n = x:\n    return n", "x = f(n)\nif n == x:\n    return n"),
+        (
+            "if n:\n    x = f('a)\nelse:\n    x = ['b]  \nreturn x + 'c",
+            "if n:\n    x = f('a')\nelse:\n    x = ['b']\nreturn x + 'c'",
+        ),
+        (
+            "if n:\nx = n\nfor i in x:\n    x += i\nreturn x",
+            "if n:\n    x = n\n    for i in x:\n        x += i\nreturn x",
+        ),
+        (
+            "x = 1\n    for i in n:\n        x += i\n    x += 1\nreturn x",
+            "x = 1\nfor i in n:\n    x += i\nx += 1\nreturn x",
+        ),
+        ("x = 1\n# def g(y):\n    return y\nreturn g", "x = 1\ndef g(y):\n    return y\nreturn g"),
     ],
 )
 def test_a_program_that_does_not_parse_is_made_to(wrong, right):
@@ -274,6 +287,43 @@ def test_a_program_that_does_not_parse_is_made_to(wrong, right):
     for mutant in found:
         ast.parse("\n".join(mutant.lines))
     assert tuple(_function(right)) in {mutant.lines for mutant in found}
+
+
+_LEFT_OUTSIDE = """\
+class A:
+    def f(self):
+        n = 1
+    for i in n:
+        n += i
+
+    return n
+"""
+_HIDDEN = """\
+class A:
+    # async def f(self):
+        n = 1
+
+    def g(self): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        (_LEFT_OUTSIDE, _LEFT_OUTSIDE.replace("    for", "        for")
+         .replace("    return", "        return").replace("        n += ", "            n += ")),
+        (_HIDDEN, _HIDDEN.replace("# ", "")),
+    ],
+)  # fmt: skip
+def test_a_class_gets_its_function_back(wrong, right):
+    found = {mutant.lines for mutant in mutants(wrong.split("\n"))}
+    assert tuple(right.split("\n")) in found
+
+
+def test_a_comment_that_would_break_the_program_stays_one():
+    lines = _HIDDEN.replace("        n =", "    n =").split("\n")
+    for mutant in mutants(lines):
+        ast.parse("\n".join(mutant.lines))
 
 
 def test_nothing_comes_of_what_is_hopeless():
