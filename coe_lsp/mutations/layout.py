@@ -6,38 +6,25 @@ They matter where what is repaired is a class or the like, not a single function
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
 from coe_lsp.mutations.blocks import FUNCTION, Block, alone, cut, indentation, lines_of, reindent
 from coe_lsp.mutations.program import Edit, Program
-from coe_lsp.mutations.scope import Scope
-from coe_lsp.parsing import parse
-
-HIDDEN = re.compile(r"([ \t]*)#[ \t]?(?=(?:async[ \t]+def|def|class)\b.*:\s*\Z)")
+from coe_lsp.mutations.syntax import HIDDEN, first_fault
 
 
-def layout_edits(program: Program, scope: Scope) -> Iterator[Edit]:
-    """All edits of this kind; `scope` is not needed for them."""
-    del scope
+def layout_edits(program: Program) -> Iterator[Edit]:
+    """All edits of this kind."""
     for number, line in enumerate(program.text.split("\n"), 1):
         if HIDDEN.match(line):
             start = program.line_start(number)
             new = HIDDEN.sub(r"\1", line)
             edit = Edit(start, start + len(line.encode()), new, "hidden line", 0.0)
-            if _parses(program.apply(edit)):
+            if first_fault(program.apply(edit).split("\n")) is None:
                 yield edit
     for node in ast.walk(program.tree):
         if isinstance(node, (ast.ClassDef, ast.Module)):
             yield from _left_outside(program, node.body)
-
-
-def _parses(text: str) -> bool:
-    try:
-        parse(text)
-    except SyntaxError:
-        return False
-    return True
 
 
 def _left_outside(program: Program, block: Block) -> Iterator[Edit]:

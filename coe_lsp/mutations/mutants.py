@@ -72,9 +72,14 @@ def mutants(
         return
     scope = Scope(program, outside, spelt)
     scored: list[tuple[float, int, Edit, int]] = []
-    families = (expression_edits, statement_edits, insertion_edits, layout_edits)
+    edits = itertools.chain(
+        expression_edits(program, scope),
+        statement_edits(program, scope),
+        insertion_edits(program, scope),
+        layout_edits(program),
+    )
     places = _places(program, undefined)
-    for edit in itertools.chain.from_iterable(family(program, scope) for family in families):
+    for edit in edits:
         line = program.line_of(edit.start)
         last = max(line, program.line_of(max(edit.end - 1, edit.start)))
         weight = edit.weight + _suspicion(suspicion, line, last)

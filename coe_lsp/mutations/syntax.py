@@ -10,7 +10,6 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-from coe_lsp.mutations.layout import HIDDEN
 from coe_lsp.parsing import parse
 
 _MARKS = (":", ")", "]", "}", ",", "(", "'", '"', "=")
@@ -19,6 +18,8 @@ _CONDITION = re.compile(r"\s*(if|elif|while)\b")
 _CLOSED_BY = {"(": ")", "[": "]", "{": "}"}
 # How many half-mended programs are looked at again.
 _SECOND, _MOST_TRIED = 6, 3000
+# A definition in a comment.
+HIDDEN = re.compile(r"([ \t]*)#[ \t]?(?=(?:async[ \t]+def|def|class)\b.*:\s*\Z)")
 _TAIL = re.compile(r"([)\]}:,]*)\s*\Z")
 _STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
 _BLOCK = re.compile(r"\s*(if|elif|else|for|while|def|class|try|except|finally|with|async)\b[^:]*\Z")

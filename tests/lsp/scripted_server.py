@@ -49,7 +49,8 @@ class ScriptedPolicy:
         return [Proposal(ask.number, self._command(ask.episode), -1.0) for ask in asked]
 
     def _command(self, episode):
-        name = re.search(r"def (\w+)", episode.start.text)[1]
+        found = re.search(r"def (\w+)", episode.start.text)
+        name = found[1] if found else "<module>"
         commands, turn = self._commands.get(name, []), len(episode.turns)
         return commands[turn] if turn < len(commands) else "### EXIT"
 

@@ -108,6 +108,23 @@ async def test_hover_shows_the_last_chain(editor, clamp_project):
     assert "### REPL 5 >>>        return high" in hover.contents.value
 
 
+async def test_a_fault_outside_of_functions_is_repaired(editor, script, write, tmp_path):
+    write("pyproject.toml", "")
+    write("test_shelf.py", "from shelf import free\n\ndef test_free():\n    assert free() == 2\n")
+    path = write("shelf.py", "LIMIT = (1\n\n\ndef free():\n    return LIMIT\n")
+    script(**{"<module>": ["### REPL 1 >>>LIMIT = 2"]})
+    await editor.start(tmp_path)
+    uri = editor.open(path)
+    (diagnostic,) = await editor.diagnostics(uri)
+    assert (diagnostic.message[:14], diagnostic.range.start.line) == ("1 test failing", 0)
+    (action,) = await editor.actions(uri, 0, [diagnostic])
+    assert action.title == "Repair with CoE"
+    await editor.execute(action.command.command, *action.command.arguments)
+    await editor.wait("apply")
+    await editor.diagnostics(uri, lambda found: not found)
+    assert editor.texts[uri] == path.read_text().replace("(1", "2")
+
+
 async def test_unsaved_text_is_what_is_tested(editor, clamp_project):
     uri, _ = await opened(editor, clamp_project)
     editor.change(uri, FIXED)
