@@ -1,7 +1,7 @@
 """How long a search goes on after its first repair, so that there is a choice.
 
-A fixed time, as a rule. With few tests, which a wrong program easily passes, it is longer, or until
-the model has said which mutants are likely and these were tested.
+A fixed time, as a rule. With few tests, which a wrong program easily passes, and a model to be
+heard, it is until that has said which mutants are likely and a moment's more were tested.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 
 _CANDIDATES = 40
-_FEW_TESTS, _DOUBT = 4, 4
+_FEW_TESTS, _DOUBT = 4, 3
+# What the mutants that the model finds likely get, as a share of the fixed time.
+_HEARD = 0.5
 
 
 class Grace:
@@ -17,16 +19,22 @@ class Grace:
 
     def __init__(self, seconds: float, tests: int, *, counted: bool) -> None:
         self._seconds = seconds
+        self._few = tests <= _FEW_TESTS
         self._counted = counted
         self._found: tuple[float, int] | None = None  # time, programs tested
         self._heard: float | None = None
-        #: Seconds after the first repair, at most.
-        self.longest = seconds * (_DOUBT if tests <= _FEW_TESTS else 1)
+        #: Whether there is a model to wait for.
+        self.model = False
 
     @property
     def began(self) -> float | None:
         """When the first repair was there (on the clock of `time.monotonic`), if there is one."""
         return self._found[0] if self._found else None
+
+    @property
+    def longest(self) -> float:
+        """Seconds after the first repair, at most."""
+        return self._seconds * (_DOUBT if self._few and self.model else 1)
 
     def begin(self, tested: int) -> bool:
         """The first repair is there, after `tested` programs. False if it was there before."""
@@ -50,4 +58,6 @@ class Grace:
         now = time.monotonic()
         if now >= first + self.longest:
             return True
-        return self._heard is not None and now >= max(first, self._heard) + self._seconds
+        if self._heard is None:
+            return False
+        return now >= max(first + self._seconds, self._heard + _HEARD * self._seconds)

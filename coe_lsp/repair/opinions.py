@@ -19,7 +19,7 @@ from coe_lsp.repair.patches import Patch, best
 # the median mutant gets it, changes nothing, as none does for mutants that no model has weighed.
 _OPINION, _LOWEST, _USUAL, _HIGHEST = 0.3, -16.0, -8.0, 4.0
 _VARIANTS_WEIGHED = 2000
-_PATCHES_RANKED = 8
+_PATCHES_RANKED = 5
 
 
 def weighed(
@@ -42,14 +42,12 @@ def ranked(policy: Policy, episode: Episode, patches: Sequence[Patch]) -> tuple[
     """The best of the repairs asked about, in the order that the model's likelihoods give them."""
     asked, rest = patches[:_PATCHES_RANKED], patches[_PATCHES_RANKED:]
     start = episode.pad.lines
-    texts: list[str] = []
-    for patch in asked:
-        for text in patch.commands:
-            texts += [text, _unchanged(text, start)]
-    scores = iter(policy.likelihoods(episode, texts))
+    pairs = [[(text, _unchanged(text, start)) for text in patch.commands] for patch in asked]
+    texts = list(dict.fromkeys(text for both in pairs for pair in both for text in pair))
+    scores = dict(zip(texts, policy.likelihoods(episode, texts), strict=True))
     likelier = [
-        evolve(patch, likelihood=sum(next(scores) - next(scores) for _ in patch.commands))
-        for patch in asked
+        evolve(patch, likelihood=sum(scores[text] - scores[same] for text, same in both))
+        for patch, both in zip(asked, pairs, strict=True)
     ]
     return (*best(likelier), *rest)
 

@@ -181,6 +181,7 @@ class Search:
         """
         if loaded is not None:
             self._loaded = loaded
+            self._grace.model = True
             self._frontier.stay = loaded.trained
             self._exhausted = False
         while not self._over() and time.monotonic() < until:
@@ -251,7 +252,9 @@ class Search:
             self._weigh(policy, self._unweighed.pop(0))
             return
         self._grace.heard()
-        while self._wants_more() and not self._over():
+        # Once there is a repair, the grace is too short for another command to be written in.
+        choosing = self._grace.began is not None and self._settings.candidates is None
+        while self._wants_more() and not choosing and not self._over():
             state, focus = self._choose(loaded.trained)
             number = self._number()
             assert state.episode is not None  # others do not get into the frontier
