@@ -21,8 +21,9 @@ import numpy as np
 # ruinous as soon as anything else (the tests, say) wants a core: 5 times slower as measured here.
 # To sleep at once costs a third on virtual machines where nothing else does; a moment's spinning
 # (GNU's OpenMP alone knows the second setting) costs next to nothing in either case.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # Runs the package's __init__ (0.3 s beyond numpy), so import this module only when a model is used.
 lib: Any = import_module("llama_cpp.llama_cpp")
@@ -59,6 +60,7 @@ def last_error(default: str) -> str:
     return default
 
 
+# The tests put `model_parameters` in its place, for llama-cpp-python's own class.
 _default_parameters: Any = lib.llama_model_default_params
 
 

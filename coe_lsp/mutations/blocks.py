@@ -93,6 +93,6 @@ def cut(program: Program, start: int, end: int, new: str, kind: str, weight: flo
 def reindent(text: str, old: str, new: str) -> str:
     """Lines that begin with the old indentation, with the new one."""
     return "".join(
-        new + line.removeprefix(old) if line.startswith(old) else line
+        new + line.removeprefix(old) if line.startswith(old) and line.strip() else line
         for line in text.splitlines(keepends=True)
     )

@@ -18,10 +18,13 @@ _CONDITION = re.compile(r"\s*(if|elif|while)\b")
 _CLOSED_BY = {"(": ")", "[": "]", "{": "}"}
 # How many half-mended programs are looked at again.
 _SECOND, _MOST_TRIED = 6, 3000
+# How many ends of lines that hang wrong are tried, the nearest ones, and the last.
+_MOST_RUNS = 40
 # A definition in a comment.
-HIDDEN = re.compile(r"([ \t]*)#[ \t]?(?=(?:async[ \t]+def|def|class)\b.*:\s*\Z)")
+HIDDEN = re.compile(r"([ \t]*)#[ \t]?(?=(?:async[ \t]+def|def|class)\b.*:\s*(?:#.*)?\s*\Z)")
+_TRIPLE = re.compile(r"\"{3}|\'{3}")
 _TAIL = re.compile(r"([)\]}:,]*)\s*\Z")
-_STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
+_STRING = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 _BLOCK = re.compile(r"\s*(if|elif|else|for|while|def|class|try|except|finally|with|async)\b[^:]*\Z")
 
 
@@ -62,16 +65,30 @@ def _everywhere(lines: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Programs with the same done to all lines that begin a block."""
     yield tuple(line.rstrip() + ":" if _BLOCK.match(line.rstrip()) else line for line in lines)
     yield tuple(_EQUALS.sub("==", line) if _CONDITION.match(line) else line for line in lines)
-    yield tuple(_closed(line) for line in lines)
+    texts = _in_long_text(lines)
+    yield tuple(line if n in texts else _closed(line) for n, line in enumerate(lines))
 
 
 def _closed(line: str) -> str:
     """The line with the string closed that it leaves open, before what closes brackets."""
     rest = _STRING.sub("", line)
     quote = next((mark for mark in "'\"" if rest.count(mark) == 1), None)
-    if quote is None or "#" in line or 3 * quote in line:
+    if quote is None or "#" in line:
         return line
     return _TAIL.sub(rf"{quote}\1", line, count=1)
+
+
+def _in_long_text(lines: Sequence[str]) -> set[int]:
+    """The lines (from 0) that have something of a text in three quotes."""
+    found: set[int] = set()
+    inside = ""
+    for number, line in enumerate(lines):
+        marks = _TRIPLE.findall(line)
+        if inside or marks:
+            found.add(number)
+        for mark in marks:
+            inside = "" if mark == inside else inside or mark
+    return found
 
 
 def _edited(lines: Sequence[str], number: int) -> Iterator[tuple[tuple[str, ...], int]]:
@@ -88,19 +105,27 @@ def _edited(lines: Sequence[str], number: int) -> Iterator[tuple[tuple[str, ...]
 
 
 def _shifted(lines: Sequence[str], number: int) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Programs in which lines from the fault or just above it on hang deeper, or less deep."""
-    ends = range(len(lines), 0, -1)
-    for first, last, step in itertools.product((number, number - 1), ends, (4, -4)):
-        block = lines[first - 1 : last]
+    """Programs in which lines from the fault or just above it on hang deeper, or less deep.
+
+    Such a run ends where the indentation changes.
+    """
+    indents = [line[: len(line) - len(line.lstrip())] for line in lines]
+    code = [n for n, line in enumerate(lines) if line.strip()]
+    after = {n: indents[m] for n, m in itertools.pairwise(code)}
+    ends = [n + 1 for n in code if after.get(n) != indents[n] and n >= number]
+    ends = [*ends[:_MOST_RUNS], *ends[_MOST_RUNS:][-1:]]
+    unit = min((indents[n] for n in code if indents[n]), key=len, default="    ")
+    for first, last in itertools.product((number, number - 1), ends):
         if not 1 <= first < last:
             continue
-        if step > 0:
-            new = [" " * step + line if line.strip() else line for line in block]
-        elif all(line.startswith(" " * -step) for line in block if line.strip()):
-            new = [line[-step:] for line in block]
-        else:
-            continue
-        yield (*lines[: first - 1], *new, *lines[last:]), first
+        block = lines[first - 1 : last]
+        yield _replaced(lines, first, [unit + line if line.strip() else line for line in block])
+        if all(line.startswith(unit) for line in block if line.strip()):
+            yield _replaced(lines, first, [line.removeprefix(unit) for line in block])
+
+
+def _replaced(lines: Sequence[str], first: int, new: Sequence[str]) -> tuple[tuple[str, ...], int]:
+    return (*lines[: first - 1], *new, *lines[first - 1 + len(new) :]), first
 
 
 def first_fault(lines: Sequence[str]) -> int | None:

@@ -19,7 +19,7 @@ from coe_lsp.repair.patches import Patch, best
 # the median mutant gets it, changes nothing, as none does for mutants that no model has weighed.
 _OPINION, _LOWEST, _USUAL, _HIGHEST = 0.3, -16.0, -8.0, 4.0
 _VARIANTS_WEIGHED = 2000
-_PATCHES_RANKED = 5
+_PATCHES_RANKED, _COMMANDS_ASKED = 5, 6
 
 
 def weighed(
@@ -41,6 +41,8 @@ def weighed(
 def ranked(policy: Policy, episode: Episode, patches: Sequence[Patch]) -> tuple[Patch, ...]:
     """The best of the repairs asked about, in the order that the model's likelihoods give them."""
     asked, rest = patches[:_PATCHES_RANKED], patches[_PATCHES_RANKED:]
+    if any(len(patch.commands) > _COMMANDS_ASKED for patch in asked):
+        return tuple(patches)  # many lines that only hang deeper: nothing that a model must judge
     start = episode.pad.lines
     pairs = [[(text, _unchanged(text, start)) for text in patch.commands] for patch in asked]
     texts = list(dict.fromkeys(text for both in pairs for pair in both for text in pair))

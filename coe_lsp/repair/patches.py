@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import itertools
 from collections.abc import Iterable, Sequence
 
 from attrs import evolve, frozen
@@ -83,11 +84,13 @@ def measured(patch: Patch, before: Sequence[str], test_constants: Iterable[str])
         if tag == "equal":
             continue
         lines += max(last - first, end - start)
-        old, new = "\n".join(before[first:last]), "\n".join(patch.lines[start:end])
-        inner = difflib.SequenceMatcher(None, old, new, autojunk=False)
-        characters += sum(
-            max(b - a, d - c) for kind, a, b, c, d in inner.get_opcodes() if kind != "equal"
-        )
+        # Line by line: the matcher's time grows with the square of the length.
+        pairs = itertools.zip_longest(before[first:last], patch.lines[start:end], fillvalue="")
+        for old, new in pairs:
+            inner = difflib.SequenceMatcher(None, old, new, autojunk=False)
+            characters += sum(
+                max(b - a, d - c) for kind, a, b, c, d in inner.get_opcodes() if kind != "equal"
+            )
     taken = constants("\n".join(patch.lines)) - constants("\n".join(before))
     special = tuple(sorted(taken & set(test_constants)))
     return evolve(patch, changed_lines=lines, changed_characters=characters, special=special)

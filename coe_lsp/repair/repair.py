@@ -165,9 +165,8 @@ class Repair:
             names = ", ".join(function.name for function in suspects[:3])
             raise CoeError(f"No failing test runs {named.name}; those that fail run {names}.")
         targets = [named, *_helpers(baseline, named)] if named else suspects
-        targets = targets[: len(_SHARES)]
-        if not baseline.reached():
-            targets = with_block(targets[: len(_SHARES) - 1], source, baseline.failing)
+        reached = baseline.reached()
+        targets = with_block(targets, source, baseline.failing, reached=reached)[: len(_SHARES)]
         if not targets:
             raise CoeError(
                 f"The failing tests do not run any function of {file}: "

@@ -247,6 +247,7 @@ class Search:
                 self._read = policy.read(self._episode)
             except ContextError as error:  # mutations do not mind
                 self.problem, self._loaded = error, None
+                self._grace.model = False
             return
         if self._unweighed:
             self._weigh(policy, self._unweighed.pop(0))

@@ -279,6 +279,11 @@ def test_likely_ones_come_first_and_those_in_suspect_lines():
             "x = 1\n    for i in n:\n        x += i\n    x += 1\nreturn x",
             "x = 1\nfor i in n:\n    x += i\nx += 1\nreturn x",
         ),
+        (
+            '"""Do it.\n\nIt doesn\'t matter.\n"""\nx = \'a + n\nreturn \'b',
+            '"""Do it.\n\nIt doesn\'t matter.\n"""\nx = \'a + n\'\nreturn \'b\'',
+        ),
+        ("x = 'a\nreturn 'it\\'s' + 'b", "x = 'a'\nreturn 'it\\'s' + 'b'"),
         ("x = 1\n# def g(y):\n    return y\nreturn g", "x = 1\ndef g(y):\n    return y\nreturn g"),
     ],
 )

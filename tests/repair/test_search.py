@@ -4,6 +4,7 @@ import contextlib
 import time
 
 import pytest
+from attrs import evolve
 from samples import HOPELESS
 
 from coe_lsp.chain.episode import Episode
@@ -11,6 +12,7 @@ from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.repair.asking import LoadedPolicy, Proposal
 from coe_lsp.repair.mutation_queue import MutationQueue
+from coe_lsp.repair.opinions import ranked
 from coe_lsp.repair.outcome import ModelUsed
 from coe_lsp.repair.patches import Patch, best, constants, meaning, measured
 from coe_lsp.repair.repair import Repair, Request
@@ -160,6 +162,24 @@ def test_smaller_and_likelier_patches_come_first():
     liked = measured(patch("a = 0", "b = 4", "c = 3", number=3, likelihood=-1.0), before, ())
     disliked = measured(patch("a = 1", "b = 3", "c = 3", number=4, likelihood=-30.0), before, ())
     assert best([disliked, liked]) == [liked, disliked]
+
+
+def test_each_likelihood_is_asked_once_and_against_the_line_as_it_is():
+    class Opinionated(Sampler):
+        def likelihoods(self, start, texts):
+            asked.append(list(texts))
+            return [float(len(text)) for text in texts]
+
+    asked = []
+    start = Episode(TaskDescription(), Scratchpad(("a = 1", "b = 2"), ""))
+    one = evolve(patch("a = 10", "b = 2", number=1), commands=("### REPL 1 >>>a = 10",))
+    two = evolve(patch("a = 1000", "b = 2", number=2), commands=("### REPL 1 >>>a = 1000",))
+    found = ranked(Opinionated(), start, [one, two])
+    assert asked == [[*one.commands, "### REPL 1 >>>a = 1", *two.commands]]
+    assert [(p.number, p.likelihood) for p in found] == [(2, 3.0), (1, 1.0)]
+    many = evolve(two, commands=two.commands * 7)
+    assert ranked(Opinionated(), start, [one, many]) == (one, many)
+    assert len(asked) == 1
 
 
 # -- the search itself, on real tests

@@ -1,5 +1,6 @@
 """SFT and RLVR: masks, rewards and advantages by hand, and a tiny model that really learns."""
 
+import copy
 import json
 import math
 import subprocess
@@ -18,6 +19,7 @@ from coe_lsp.chain.scratchpad import Scratchpad
 from training.checkpoint import CheckpointError, checkpoints, load_adapter
 from training.encode import NO_LABEL, Written, batches, collate, encode
 from training.judge import Judge
+from training.policy_model import Lora, PolicyModel
 from training.records import Record
 from training.rewards import advantages, random_rewards, returns, rewards
 from training.rlvr import RlvrConfig, policy_loss, to_rollouts, train_rlvr
@@ -226,6 +228,31 @@ def train(model, examples, folder, **options):
     done = train_sft(model, examples, examples[:6], CONFIG, folder, seed=1, cpu=True, **options)
     lines = (folder / "metrics.jsonl").read_text().split("\n")[:-1]
     return done, [json.loads(line) for line in lines]
+
+
+def test_with_a_base_in_16_bits_the_adapter_computes_in_them_too(tiny_base, tiny_tokenizer):
+    """And gets its gradients in 32."""
+    example = encode(
+        Record("x", two_turns()), tiny_tokenizer, tiny_tokenizer.builder(instructed=False)
+    )
+    batch = collate([example])
+    torch.manual_seed(0)
+    whole = PolicyModel(copy.deepcopy(tiny_base), Lora())
+    torch.manual_seed(0)
+    half = PolicyModel(copy.deepcopy(tiny_base).to(torch.bfloat16), Lora())
+    seen = set()
+    for name, module in half.peft.named_modules():
+        if name.endswith("lora_A.default"):
+            module.register_forward_hook(
+                lambda _m, given, out: seen.add((given[0].dtype, out.dtype))
+            )
+    (right, _, _), (found, _, _) = whole.score(batch), half.score(batch)
+    assert seen == {(torch.bfloat16, torch.bfloat16)}
+    torch.testing.assert_close(found, right, atol=0.1, rtol=0.02)
+    found.sum().backward()
+    gradients = [p.grad for name, p in half.trainable().items() if "lora_B" in name]
+    assert {g.dtype for g in gradients} == {torch.float32}
+    assert all(g.abs().sum() > 0 for g in gradients)
 
 
 def test_sft_learns_and_resumes_to_the_same_numbers(tiny_gguf, tiny_model, toy, tmp_path):
