@@ -28,8 +28,11 @@ def layout_edits(program: Program) -> Iterator[Edit]:
 
 
 def _left_outside(program: Program, block: Block) -> Iterator[Edit]:
-    """The statements below a function become its last ones."""
-    for index, function in enumerate(block):
+    """The statements below a function, or a class that ends with one, become its last ones."""
+    for index, node in enumerate(block):
+        function = node
+        while isinstance(function, ast.ClassDef):
+            function = function.body[-1]
         if not isinstance(function, FUNCTION) or not alone(program, function.body[-1]):
             continue
         below = list(_until_definition(block[index + 1 :]))
