@@ -8,7 +8,6 @@ document's version, touch only the lines that change, and are one step to undo.
 from __future__ import annotations
 
 import asyncio
-import difflib
 import logging
 from collections.abc import Callable, Sequence
 
@@ -21,20 +20,15 @@ from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits
 from coe_lsp.lsp.client import Client, Patch
 from coe_lsp.lsp.documents import edits
+from coe_lsp.lsp.rebase import StaleError, rebase
 from coe_lsp.lsp.workspace import Document, Workspace
 from coe_lsp.repair.bench import TestBench
 from coe_lsp.repair.outcome import Outcome, Repaired
 from coe_lsp.repair.settings import Settings
-from coe_lsp.repair.source import SourceError, SourceFile, unified_diff
+from coe_lsp.repair.source import SourceFile, unified_diff
 
 _log = logging.getLogger(__name__)
 _SHOWN_LINES = 12
-# Lines around a change that must still be there.
-_AROUND = 3
-
-
-class StaleError(CoeError):
-    """The repair no longer fits the document; the message says why."""
 
 
 @frozen
@@ -118,7 +112,7 @@ class Offers:
         current = now.source
         if current.lines == old.lines:
             return _fitted(now, current, repaired.lines, outcome, patch)
-        new = _merged(old, repaired, current, name)
+        new = rebase(old, repaired, current, name)
         loop = asyncio.get_running_loop()
         if not await loop.run_in_executor(None, _passes, now, current.encode(new), settings, goal):
             raise StaleError(
@@ -159,41 +153,6 @@ class Offers:
             self._applied(document.uri)
         else:
             self._client.warn(f"The repair of {outcome.function} was not applied: {refused}.")
-
-
-def _merged(
-    old: SourceFile, repaired: SourceFile, current: SourceFile, name: str
-) -> tuple[str, ...]:
-    """The repair of `old` put into `current`. StaleError if what was repaired has changed."""
-    edited = StaleError(
-        f"{name} was edited while it was being repaired: the repair is not offered."
-    )
-    try:
-        mine = old.find(name)
-    except SourceError:  # a block that is no function
-        first, last, new = _changed(old.lines, repaired.lines)
-        piece, text = old.lines[first:last], current.lines
-        places = [n for n in range(len(text)) if text[n : n + len(piece)] == piece]
-        if len(places) != 1:
-            raise edited from None
-        return (*text[: places[0]], *new, *text[places[0] + len(piece) :])
-    try:
-        function = current.find(name)
-        lines = repaired.scratch_lines(repaired.find(name))
-    except SourceError as error:
-        raise StaleError(f"{name} has gone: its repair is not offered.") from error
-    if current.scratch_lines(function) != old.scratch_lines(mine):
-        raise edited
-    return current.replace(function, lines)
-
-
-def _changed(old: Sequence[str], new: Sequence[str]) -> tuple[int, int, Sequence[str]]:
-    """Which lines of `old` (from 0) change, some around them included, and what they become."""
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    changes = [code for code in matcher.get_opcodes() if code[0] != "equal"]
-    first = max(0, changes[0][1] - _AROUND)
-    last = min(len(old), changes[-1][2] + _AROUND)
-    return first, last, new[first : len(new) - (len(old) - last)]
 
 
 def _same(shown: _Fitted, now: Document) -> _Fitted:

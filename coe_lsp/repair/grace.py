@@ -23,18 +23,15 @@ class Grace:
         self._counted = counted
         self._found: tuple[float, int] | None = None  # time, programs tested
         self._heard: float | None = None
-        #: Whether there is a model to wait for.
-        self.model = False
 
     @property
     def began(self) -> float | None:
         """When the first repair was there (on the clock of `time.monotonic`), if there is one."""
         return self._found[0] if self._found else None
 
-    @property
-    def longest(self) -> float:
-        """Seconds after the first repair, at most."""
-        return self._seconds * (_DOUBT if self._few and self.model else 1)
+    def longest(self, *, model: bool) -> float:
+        """Seconds after the first repair, at most; `model`: there is one to wait for."""
+        return self._seconds * (_DOUBT if self._few and model else 1)
 
     def begin(self, tested: int) -> bool:
         """The first repair is there, after `tested` programs. False if it was there before."""
@@ -48,7 +45,7 @@ class Grace:
         if self._heard is None:
             self._heard = time.monotonic()
 
-    def over(self, tested: int) -> bool:
+    def over(self, tested: int, *, model: bool) -> bool:
         """Whether the search is to end, now that `tested` programs were."""
         if self._found is None:
             return False
@@ -56,7 +53,7 @@ class Grace:
         if self._counted:
             return tested >= before + _CANDIDATES
         now = time.monotonic()
-        if now >= first + self.longest:
+        if now >= first + self.longest(model=model):
             return True
         if self._heard is None:
             return False

@@ -24,6 +24,7 @@ _LACKS = re.compile(
     r"|cannot import name '(?P<imported>\w+)'|NameError: name '(?P<name>\w+)' is not defined"
 )
 _HEAD = re.compile(r"(?:async[ \t]+def|def|class)[ \t]+(\w+)")
+_CLASS = re.compile(r"class\b[^#]*:\s*(#|\Z)")
 _METHOD = re.compile(r"(?:async[ \t]+)?def[ \t]+\w+\((?:self|cls)\b")
 _GOES_ON = re.compile(r"[ \t)\]}]|(?:else|elif|except|finally)\b")
 # A longer block is not what a model can read, nor mutations can try.
@@ -138,7 +139,7 @@ def _block(lines: Sequence[str], line: int) -> tuple[int, int]:
     openings = list(_openings(lines))
     first = max((n for n in openings if n <= line), default=1)
     later = [n for n in openings if n > max(first, line)]
-    if re.match(r"class\b[^#]*:\s*(#|\Z)", lines[first - 1]) and _is_bare(lines, first, later):
+    if _CLASS.match(lines[first - 1]) and _is_bare(lines, first, later):
         # Nothing hangs below a class whose methods have lost their indentation.
         while later and _is_method(lines, later[0]):
             del later[0]

@@ -181,7 +181,6 @@ class Search:
         """
         if loaded is not None:
             self._loaded = loaded
-            self._grace.model = True
             self._frontier.stay = loaded.trained
             self._exhausted = False
         while not self._over() and time.monotonic() < until:
@@ -235,7 +234,7 @@ class Search:
             return True
         if settings.candidates is not None and tested >= settings.candidates:
             return True
-        return self._grace.over(tested)
+        return self._grace.over(tested, model=self._loaded is not None)
 
     # -- the model
 
@@ -247,7 +246,6 @@ class Search:
                 self._read = policy.read(self._episode)
             except ContextError as error:  # mutations do not mind
                 self.problem, self._loaded = error, None
-                self._grace.model = False
             return
         if self._unweighed:
             self._weigh(policy, self._unweighed.pop(0))
@@ -424,7 +422,8 @@ class Search:
     def _on_solved(self) -> None:
         """The first repair begins the grace period. Called by the tester, perhaps on its thread."""
         if self._grace.begin(self._tester.attempts) and self._settings.candidates is None:
-            self._timer = threading.Timer(self._grace.longest, self._stop_reading)
+            longest = self._grace.longest(model=self._loaded is not None)
+            self._timer = threading.Timer(longest, self._stop_reading)
             self._timer.daemon = True
             self._timer.start()
 

@@ -182,3 +182,11 @@ def test_demo_reports_honestly(small_model):
     repaired = done.returncode == 0
     assert f"{int(repaired)} of 1 repaired" in done.stdout
     assert ("yes" if repaired else "no") in done.stdout
+
+
+@pytest.mark.slow
+def test_demo_counts_what_was_repaired_along_with_another():
+    """The tests of `reserve` need `ship` repaired, too."""
+    done = coe("demo", "--model", "none", "--only", "inventory")
+    assert "2 of 2 repaired" in done.stdout
+    assert "with another" in done.stdout

@@ -1,6 +1,7 @@
 """Faults outside of any function: which block is repaired, and that it is."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -29,17 +30,6 @@ class Shelf
 def last():
     return LIMIT
 """
-
-
-class _Silent:
-    def baseline(self, baseline, suites):
-        pass
-
-    def target(self, function, goal):
-        pass
-
-    def step(self, step):
-        pass
 
 
 def _source(text):
@@ -176,7 +166,7 @@ def test_what_no_function_holds_is_repaired(write, tmp_path, old, new):
             assert Shelf().free(1) == 0
     """)  # fmt: skip
     path = write("shelf.py", right.replace(old, new))
-    outcome = Repair(Request(path, budget=20.0), None, _Silent()).run()
+    outcome = Repair(Request(path, budget=20.0), None, Mock()).run()
     assert outcome.status == "repaired", outcome.message
     assert any(patch.new_source.decode() == right for patch in outcome.patches)
 
@@ -187,4 +177,4 @@ def test_without_a_clue_it_is_refused(write, tmp_path):
     write("test_shelf.py", "def test_free():\n    assert 1 == 2\n")
     request = Request(path, tests=(str(tmp_path / "test_shelf.py"),))
     with pytest.raises(CoeError, match="do not run any function of shelf.py"):
-        Repair(request, None, _Silent()).run()
+        Repair(request, None, Mock()).run()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from coe_lsp.lsp.offers import StaleError, _merged
+from coe_lsp.lsp.rebase import StaleError, rebase
 from coe_lsp.repair.source import SourceFile
 
 _OLD = "import os\n\n\nclass Shelf\n    width = 2\n    depth = 3\n    height = 4\n    kind = 5\n\n\nlast = 1\n"
@@ -17,12 +17,12 @@ def _source(text):
 def test_the_repair_of_a_block_is_kept_with_an_edit_elsewhere():
     old, repaired = _source(_OLD), _source(_OLD.replace("Shelf", "Shelf:"))
     current = _source("x = 1\n" + _OLD.replace("last = 1", "last = 2"))
-    merged = "".join(_merged(old, repaired, current, "Shelf"))
-    assert merged == current.text.replace("Shelf", "Shelf:")
+    found = "".join(rebase(old, repaired, current, "Shelf"))
+    assert found == current.text.replace("Shelf", "Shelf:")
 
 
 @pytest.mark.parametrize("edit", [("class Shelf", "class Box"), ("width = 2", "width = 3")])
 def test_an_edit_beside_the_change_ends_the_offer(edit):
     old, repaired = _source(_OLD), _source(_OLD.replace("Shelf", "Shelf:"))
     with pytest.raises(StaleError, match="Shelf was edited"):
-        _merged(old, repaired, _source(_OLD.replace(*edit)), "Shelf")
+        rebase(old, repaired, _source(_OLD.replace(*edit)), "Shelf")
