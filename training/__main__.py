@@ -19,6 +19,7 @@ from rich.console import Console
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
+from coe_lsp.models.waiting import wait_briefly
 
 if TYPE_CHECKING:
     from training.config import RunConfig
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     # Bars and deprecations of the libraries' own would run through ours.
     os.environ.setdefault("TQDM_DISABLE", "1")
+    wait_briefly()  # PyTorch is not imported yet
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         return options.command(options, console)
@@ -260,6 +262,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
             config,
             options.out,
             sandbox=find_sandbox(options.sandbox),
+            merge=source.registered,
             progress=lambda done, total, solved: status.update(
                 f"{done} of {total} tasks, {solved} solved"
             ),

@@ -73,12 +73,16 @@ class Tokenizer:
 
 @frozen
 class Source:
-    """Where a base model's files are. `gguf` is None for transformers' own files."""
+    """Where a base model's files are. `gguf` is None for transformers' own files.
+
+    `registered`: it is of coe-lsp's registry, so an adapter is merged into it to be served.
+    """
 
     name: str
     folder: str
     gguf: str | None
     base_key: str
+    registered: bool = False
 
     @property
     def path(self) -> Path | None:
@@ -107,7 +111,8 @@ def find_base(name: str) -> Source:
         path = ensure(known)
     except ModelError as error:
         raise BaseError(str(error)) from error
-    return Source(name, str(path.parent), path.name, known.base_key or path.stem.lower())
+    key = known.base_key or path.stem.lower()
+    return Source(name, str(path.parent), path.name, key, registered=known.kind == "registry")
 
 
 def load_tokenizer(source: Source) -> Tokenizer:

@@ -25,7 +25,9 @@ from attrs import evolve, field, frozen
 from coe_lsp.chain.prompt import PromptBuilder
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.sandbox import Sandbox
+from coe_lsp.models.download import NoProgress
 from coe_lsp.models.engine import Engine
+from coe_lsp.models.merged import merged
 from coe_lsp.models.sampling import Sampling
 from coe_lsp.repair.policy import LlamaPolicy
 from training.answers import LlamaWriter
@@ -98,12 +100,13 @@ def evaluate(
     out: Path,
     *,
     sandbox: Sandbox,
+    merge: bool = False,
     deadline: float = float("inf"),
     progress: Callable[[int, int, int], None] = lambda done, total, solved: None,
 ) -> dict[str, Any] | None:
     """Measure, write `out` (JSON) and return what it holds; None if the `deadline` came first.
 
-    Resumes from `out` with `.part`. TaskError for tasks without a faulty program, EvaluationError
+    `merge`: with the adapter merged into the model, as models of the registry are served. Resumes from `out` with `.part`. TaskError for tasks without a faulty program, EvaluationError
     if policy and adapter do not go together.
     """
     whole = [task.task_id for task in tasks if task.code is None]
@@ -119,14 +122,18 @@ def evaluate(
         "model": model.name,
         "adapter": adapter.name if adapter else None,
         "adapter_sha256": hashlib.sha256(adapter.read_bytes()).hexdigest() if adapter else None,
+        "merged": merge and adapter is not None,
         "config": attrs.asdict(config),
         "tasks": [task.task_id for task in tasks],
     }
     part = out.with_name(out.name + ".part")
     results = _resume(part, header)
     group = max(1, config.chains // (config.samples + 1))
+    weights, beside = model, adapter
+    if merge and adapter is not None:
+        weights, beside = merged(model, adapter, NoProgress()), None
     with Engine(
-        model, adapter=adapter, context_tokens=_CONTEXT, max_sequences=config.chains + 8
+        weights, adapter=beside, context_tokens=_CONTEXT, max_sequences=config.chains + 8
     ) as engine:
         runner = _Runner(engine, config, sandbox, tuned=adapter is not None)
         while len(results) < len(tasks):

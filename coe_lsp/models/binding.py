@@ -17,14 +17,9 @@ from typing import Any
 
 import numpy as np
 
-# llama.cpp's threads wait for one another hundreds of times a token. By default they spin, which is
-# ruinous as soon as anything else (the tests, say) wants a core: 5 times slower as measured here.
-# To sleep at once costs a third on virtual machines where nothing else does; a moment's spinning
-# (GNU's OpenMP alone knows the second setting) wins that back, for a tenth beside a busy core.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ["OMP_WAIT_POLICY"] = "passive"
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+from coe_lsp.models.waiting import wait_briefly
 
+wait_briefly()
 # Runs the package's __init__ (0.3 s beyond numpy), so import this module only when a model is used.
 lib: Any = import_module("llama_cpp.llama_cpp")
 
