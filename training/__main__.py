@@ -19,7 +19,7 @@ from rich.console import Console
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
-from coe_lsp.models.waiting import wait_briefly
+from coe_lsp.models.waiting import TRAINING, wait_briefly
 
 if TYPE_CHECKING:
     from training.config import RunConfig
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     # Bars and deprecations of the libraries' own would run through ours.
     os.environ.setdefault("TQDM_DISABLE", "1")
-    wait_briefly()  # PyTorch is not imported yet
+    wait_briefly(TRAINING)  # PyTorch is not imported yet
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         return options.command(options, console)

@@ -106,8 +106,9 @@ def evaluate(
 ) -> dict[str, Any] | None:
     """Measure, write `out` (JSON) and return what it holds; None if the `deadline` came first.
 
-    `merge`: with the adapter merged into the model, as models of the registry are served. Resumes from `out` with `.part`. TaskError for tasks without a faulty program, EvaluationError
-    if policy and adapter do not go together.
+    Resumes from `out` with `.part`. `merge`: with the adapter merged into the model, as models of
+    the registry are served. TaskError for tasks without a faulty program, EvaluationError if policy
+    and adapter do not go together.
     """
     whole = [task.task_id for task in tasks if task.code is None]
     if whole:
