@@ -83,6 +83,8 @@ def test_judging_tells_what_serving_tells(task, sandbox):
         )
         crash = ["def above(values, limit):", "    return undefined"]
         assert "(line 2): NameError" in judge.feedback(judge.judge(crash), crash)
+        vague = ["def above(values, limit):", "    return object()"]
+        assert "where <object object> = above(" in judge.feedback(judge.judge(vague), vague)
 
 
 @pytest.mark.parametrize("pytest_share", [0.0, 1.0])
