@@ -85,12 +85,13 @@ class _Line:
         self._bar = bar
         self._stage = stage
         self._began = self._said = time.monotonic()
-        self._first: float | None = None
+        self._first = self._total = -1.0
 
     def __call__(self, text: str, done: float, total: float) -> None:
         self._progress.update(self._bar, description=text, completed=done, total=total)
         now = time.monotonic()
-        self._first = done if self._first is None else self._first
+        if total != self._total:  # another piece of the stage
+            self._first, self._total, self._began = done, total, now
         if self._progress.console.is_terminal or now - self._said < _SECONDS_A_LINE:
             return
         self._said = now
