@@ -5,6 +5,8 @@ import json
 import pytest
 from attrs import evolve
 
+from coe_lsp.models.engine import Engine
+from coe_lsp.models.merged import merged_path
 from training.__main__ import main
 from training.answers import Answer, LlamaWriter
 from training.direct import extract
@@ -126,6 +128,25 @@ def test_an_evaluation_resumes_to_the_same_file(
     for one, other in zip(whole["results"], again["results"], strict=True):
         assert {**one, "seconds": 0} == {**other, "seconds": 0}
     assert not part.exists()
+
+
+def test_what_is_measured_is_the_merged_model_that_is_served(
+    faulty, tiny_gguf, tiny_adapter, sandbox, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("COE_LSP_CACHE", str(tmp_path))
+    loaded = []
+
+    class Spy(Engine):
+        def __init__(self, path, *, adapter, **rest):
+            loaded.append((path, adapter))
+            super().__init__(path, adapter=adapter, **rest)
+
+    monkeypatch.setattr("training.evaluate.Engine", Spy)
+    config = EvaluationConfig("coe", samples=0, max_turns=1)
+    out = tmp_path / "x.json"
+    made = evaluate(faulty[:1], tiny_gguf, tiny_adapter, config, out, sandbox=sandbox, merge=True)
+    assert made["merged"]
+    assert loaded == [(merged_path(tiny_gguf, tiny_adapter), None)]
 
 
 def test_repairs_that_pass_the_visible_tests_alone_do_not_count(

@@ -1,5 +1,6 @@
 """The whole pipeline as one command: bad settings are refused first, and a kill loses nothing."""
 
+import io
 import json
 import os
 import signal
@@ -10,12 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
+from rich.progress import Progress, TaskID
 from safetensors.torch import load_file
 
 from training import stages
 from training.__main__ import main
 from training.config import ConfigError, read_config
 from training.pieces import in_pieces
+from training.run import _Line
 from training.tasks import Task, save_tasks
 
 ROOT = Path(__file__).parents[2]
@@ -212,6 +216,28 @@ def test_too_little_memory_or_disk_is_seen_first(bad_project, tiny_gguf, tmp_pat
         patch.setattr(os, "sysconf", lambda _: 1 << 12)
         with pytest.raises(RunError, match="of memory"):
             check_machine(config, tmp_path)
+
+
+def test_time_left_is_counted_anew_for_each_piece_of_a_stage(monkeypatch):
+    monkeypatch.setattr("training.run._SECONDS_A_LINE", 0)
+    now = iter(range(0, 1000, 60))
+    monkeypatch.setattr("training.run.time.monotonic", lambda: next(now))
+    console = Console(file=io.StringIO(), width=80)
+    line = _Line(Progress(console=console, disable=True), TaskID(0), "rejection")
+    line._progress.add_task("")
+    for done, total in ((10, 30), (20, 30), (1, 11), (2, 11)):
+        line("x", done, total)
+    assert console.file.getvalue().splitlines() == [
+        "rejection 10/30: x",
+        "rejection 20/30: x, 1 min left",
+        "rejection 1/11: x",
+        "rejection 2/11: x, 9 min left",
+    ]
+
+
+def test_pytorch_is_loaded_after_its_threads_were_told_how_to_wait():
+    code = "import sys, training.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_pieces_are_made_once_and_whole(tmp_path):
