@@ -65,7 +65,7 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
                 continue
             bar = progress.add_task("", total=None, stage=name)
 
-            show = _Line(progress, bar, name)
+            show = Line(progress, bar, name)
             started = time.monotonic()
             finished = stage(Run(config, show, deadline))
             state.spend(name, time.monotonic() - started)
@@ -77,7 +77,7 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
     return True
 
 
-class _Line:
+class Line:
     """A stage's progress: a bar on a terminal, in a log file now and then a line."""
 
     def __init__(self, progress: Progress, bar: TaskID, stage: str) -> None:

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 from safetensors.torch import load_file
 
 from training import stages
 from training.__main__ import main
 from training.config import ConfigError, read_config
 from training.pieces import in_pieces
-from training.run import _Line
+from training.run import Line
 from training.tasks import Task, save_tasks
 
 ROOT = Path(__file__).parents[2]
@@ -223,8 +223,8 @@ def test_time_left_is_counted_anew_for_each_piece_of_a_stage(monkeypatch):
     now = iter(range(0, 1000, 60))
     monkeypatch.setattr("training.run.time.monotonic", lambda: next(now))
     console = Console(file=io.StringIO(), width=80)
-    line = _Line(Progress(console=console, disable=True), TaskID(0), "rejection")
-    line._progress.add_task("")
+    progress = Progress(console=console, disable=True)
+    line = Line(progress, progress.add_task(""), "rejection")
     for done, total in ((10, 30), (20, 30), (1, 11), (2, 11)):
         line("x", done, total)
     assert console.file.getvalue().splitlines() == [
