@@ -223,7 +223,8 @@ def _update(
         tensors = [t.to(device) for t in (batch.ids, batch.mask, batch.labels)]
         flat = weights[tensors[2][:, 1:] != NO_LABEL]
         with torch.no_grad():
-            old = model(*tensors)[0]
+            # In the first update the policy is the one that sampled.
+            old = model(*tensors)[0] if config.updates > 1 else None
             with adapter_of_reference(model):
                 reference = model(*tensors)[0]
         inputs.append((tensors, flat, old, reference))
@@ -233,7 +234,8 @@ def _update(
         total = {"loss": 0.0, "kl": 0.0, "entropy": 0.0, "learned_tokens": count}
         for tensors, flat, old, reference in inputs:
             new, entropy, _ = model(*tensors)
-            loss, apart = policy_loss(new, old, reference, flat, clip=config.clip, kl=config.kl)
+            before = new.detach() if old is None else old
+            loss, apart = policy_loss(new, before, reference, flat, clip=config.clip, kl=config.kl)
             (loss.sum() / count).backward()
             total["loss"] += float(loss.detach().sum()) / count
             total["kl"] += float(apart.sum()) / count
