@@ -286,7 +286,7 @@ class _Runner:
             constrained=config.constrained,
         )
         groups = roll_out(
-            LlamaGenerator(policy),
+            LlamaGenerator(policy, at_once=config.chains),
             starts,
             each=each,
             max_turns=config.max_turns,

@@ -8,7 +8,7 @@ itself). Tests of different tasks run in parallel.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,7 +29,15 @@ if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
 
 
 class Generator(Protocol):
-    """Writes the next command of each chain; leaves out chains that no longer fit its context."""
+    """Writes the next command of each chain; leaves out chains that no longer fit its context.
+
+    `at_once` is how many chains it does best together.
+    """
+
+    @property
+    def at_once(self) -> int:
+        """See the class."""
+        ...
 
     def commands(self, episodes: Mapping[int, Episode]) -> dict[int, Written]:
         """Commands by chain."""
@@ -42,9 +50,13 @@ class Generator(Protocol):
 
 @frozen
 class LlamaGenerator:
-    """The serving policy. Chains of one task should have neighbouring numbers."""
+    """The serving policy. Chains of one task should have neighbouring numbers.
+
+    Few at once: with a unified cache each token's attention goes over the contexts of all.
+    """
 
     policy: LlamaPolicy
+    at_once: int = 4
 
     def commands(self, episodes: Mapping[int, Episode]) -> dict[int, Written]:
         """See `Generator.commands`."""
@@ -67,6 +79,7 @@ class TransformersGenerator:
     seed: int = 0
     max_tokens: int = 2048
     command_tokens: int = 96
+    at_once: int = 256
 
     def commands(self, episodes: Mapping[int, Episode]) -> dict[int, Written]:
         """See `Generator.commands`."""
@@ -185,20 +198,34 @@ class Tester:
 def roll_out(
     generator: Generator, starts: Sequence[Start], *, each: int, max_turns: int, tester: Tester
 ) -> list[list[Chain]]:
-    """`each` chains of every start, ended or out of context; all advance together."""
+    """`each` chains of every start, ended or out of context.
+
+    Those of as many starts advance together as the generator does best at once.
+    """
     with ThreadPoolExecutor(tester.threads) as pool:
         openings = list(pool.map(lambda start: start.episode(max_turns), starts))
-    episodes = {
-        number * each + copy: opening
-        for number, opening in enumerate(openings)
-        for copy in range(each)
-    }
+    together = max(1, generator.at_once // each)
+    chains: dict[int, Chain] = {}
+    for first in range(0, len(starts), together):
+        numbers = range(first, min(first + together, len(starts)))
+        episodes = {n * each + copy: openings[n] for n in numbers for copy in range(each)}
+        chains |= _advance(generator, episodes, lambda chain: starts[chain // each].judge, tester)
+    return [[chains[n * each + copy] for copy in range(each)] for n in range(len(starts))]
+
+
+def _advance(
+    generator: Generator,
+    episodes: dict[int, Episode],
+    judge_of: Callable[[int], Judge],
+    tester: Tester,
+) -> dict[int, Chain]:
+    """All chains to their ends."""
     living = dict(episodes)
     written: dict[int, list[Written]] = {chain: [] for chain in episodes}
     while living:
         commands = generator.commands(living)
         attempts = [
-            (starts[chain // each].judge, living[chain], living[chain].attempt(command.text))
+            (judge_of(chain), living[chain], living[chain].attempt(command.text))
             for chain, command in commands.items()
         ]
         for chain, episode in zip(commands, tester.extend(attempts), strict=True):
@@ -210,10 +237,4 @@ def roll_out(
                 del living[chain]
             else:
                 living[chain] = episodes[chain]
-    return [
-        [
-            Chain(episodes[chain], tuple(written[chain]))
-            for chain in range(number * each, (number + 1) * each)
-        ]
-        for number in range(len(starts))
-    ]
+    return {chain: Chain(episode, tuple(written[chain])) for chain, episode in episodes.items()}

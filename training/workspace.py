@@ -150,7 +150,7 @@ def serves(config: ModelConfig) -> bool:
 def rolling_out(
     run: Run, adapter: Path, chains: int, *, temperature: float = 1.0
 ) -> Iterator[Generator]:
-    """The base with an adapter of a stage, as what writes commands, for so many chains at once.
+    """The base with an adapter of a stage, as what writes commands, for so many chains at most.
 
     They are held to the grammar where the serving engine samples.
     """
@@ -189,18 +189,37 @@ def served(
     constrained: bool = False,
     seed: int = 0,
 ) -> Iterator[Generator]:
-    """The serving policy with an adapter that is still in transformers' form."""
+    """The serving policy with an adapter that is still in transformers' form.
+
+    It is merged into models of the registry, as the server does.
+    """
+    from coe_lsp.models.merged import KIND
+    from coe_lsp.models.merging import merge
     from training.base import find_base
     from training.export import export_adapter
 
-    base = find_base(run.config.model.base).path
-    assert base is not None
-    target = adapter.parent / "served.gguf"
-    export_adapter(adapter, base, target)
-    with _engine_generator(
-        run, base, target, chains, temperature=temperature, constrained=constrained, seed=seed
-    ) as generator:
-        yield generator
+    source = find_base(run.config.model.base)
+    assert source.path is not None
+    weights, beside = source.path, adapter.parent / "served.gguf"
+    export_adapter(adapter, weights, beside)
+    whole = adapter.parent / "merged.gguf"
+    if source.registered:
+        merge(weights, beside, whole, KIND)
+        weights, beside = whole, None
+    try:
+        with _engine_generator(
+            run,
+            weights,
+            beside,
+            chains,
+            instructed=False,
+            temperature=temperature,
+            constrained=constrained,
+            seed=seed,
+        ) as generator:
+            yield generator
+    finally:
+        whole.unlink(missing_ok=True)
 
 
 def find_stronger(name: str) -> Path:
@@ -216,7 +235,9 @@ def find_stronger(name: str) -> Path:
 @contextmanager
 def stronger(run: Run, name: str, chains: int) -> Iterator[Generator]:
     """Another model, untrained, with the commands explained to it, in the serving engine."""
-    with _engine_generator(run, find_stronger(name), None, chains, constrained=True) as generator:
+    with _engine_generator(
+        run, find_stronger(name), None, chains, instructed=True, constrained=True
+    ) as generator:
         yield generator
 
 
@@ -227,8 +248,9 @@ def _engine_generator(
     adapter: Path | None,
     chains: int,
     *,
-    temperature: float = 1.0,
+    instructed: bool,
     constrained: bool,
+    temperature: float = 1.0,
     seed: int = 0,
 ) -> Iterator[Generator]:
     from coe_lsp.chain.prompt import PromptBuilder, detect_format
@@ -242,7 +264,7 @@ def _engine_generator(
         yield LlamaGenerator(
             LlamaPolicy(
                 engine,
-                PromptBuilder(detect_format(engine.chat_template), instructed=adapter is None),
+                PromptBuilder(detect_format(engine.chat_template), instructed=instructed),
                 seed=run.config.seed * 100003 + seed,
                 sampling=Sampling(temperature=temperature, top_k=0, top_p=1.0, max_tokens=96),
                 constrained=constrained,
