@@ -16,7 +16,9 @@ from attrs import evolve
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import Segment, TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
-from training.checkpoint import CheckpointError, checkpoints, load_adapter
+from training.base import find_base
+from training.checkpoint import CheckpointError, checkpoints, load_adapter, save_adapter
+from training.config import ModelConfig, RunConfig
 from training.encode import NO_LABEL, Written, batches, collate, encode
 from training.judge import Judge
 from training.policy_model import Lora, PolicyModel
@@ -25,6 +27,7 @@ from training.rewards import advantages, random_rewards, returns, rewards
 from training.rlvr import RlvrConfig, policy_loss, to_rollouts, train_rlvr
 from training.rollouts import Chain, Start, Tester, TransformersGenerator, roll_out
 from training.sft import SftConfig, train_sft, validate
+from training.workspace import Run, served
 
 ROOT = Path(__file__).parents[2]
 
@@ -323,6 +326,50 @@ def started(task, sandbox, programs):
     with Judge(task, sandbox) as judge:
         judge.calibrate()
         yield [Start(judge, program) for program in programs]
+
+
+def test_chains_advance_as_many_together_as_the_generator_does_best(task, sandbox):
+    """The order of the groups is that of the starts, whoever went first."""
+
+    class Scripted:
+        at_once = 4
+
+        def __init__(self):
+            self.seen = []
+
+        def commands(self, episodes):
+            self.seen.append(sorted(episodes))
+            first = {n: not episodes[n].turns for n in episodes}
+            return {n: Written("### DELL 1" if first[n] else "### EXIT", (n,), True) for n in first}
+
+        def forget(self, chain):
+            self.seen[-1].append(-chain)
+
+    programs = [f"{task.reference}\n# {n}" for n in range(3)]
+    generator = Scripted()
+    with started(task, sandbox, programs) as starts:
+        groups = roll_out(generator, starts, each=2, max_turns=3, tester=Tester(2))
+    assert generator.seen == [[0, 1, 2, 3], [0, 1, 2, 3, 0, -1, -2, -3], [4, 5], [4, 5, -4, -5]]
+    for number, group in enumerate(groups):
+        assert [chain.written[0].tokens for chain in group] == [(2 * number,), (2 * number + 1,)]
+        assert all(chain.episode.start.lines[-1] == f"# {number}" for chain in group)
+        assert all(chain.episode.exited for chain in group)
+
+
+def test_rollouts_come_from_the_merged_model_where_that_is_served(
+    tiny_model, tiny_gguf, tmp_path, monkeypatch
+):
+    source = evolve(find_base(str(tiny_gguf)), registered=True)
+    monkeypatch.setattr("training.base.find_base", lambda name: source)
+    config = RunConfig(str(tmp_path), model=ModelConfig(base=str(tiny_gguf), device="cpu"))
+    save_adapter(tmp_path / "sft" / "adapter", tiny_model)
+    whole = tmp_path / "sft" / "merged.gguf"
+    episode = Episode(TaskDescription(), Scratchpad(("a", "b"), "1 of 1 tests fail"))
+    with served(Run(config, print), tmp_path / "sft" / "adapter", 2) as generator:
+        assert whole.exists()
+        (written,) = generator.commands({7: episode}).values()
+    assert written.tokens
+    assert not whole.exists()
 
 
 def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandbox, tmp_path):
