@@ -262,7 +262,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
             config,
             options.out,
             sandbox=find_sandbox(options.sandbox),
-            merge=source.registered,
+            merge=source.merges,
             progress=lambda done, total, solved: status.update(
                 f"{done} of {total} tasks, {solved} solved"
             ),

@@ -75,14 +75,14 @@ class Tokenizer:
 class Source:
     """Where a base model's files are. `gguf` is None for transformers' own files.
 
-    `registered`: it is of coe-lsp's registry, so an adapter is merged into it to be served.
+    `merges`: an adapter is merged into it to be served.
     """
 
     name: str
     folder: str
     gguf: str | None
     base_key: str
-    registered: bool = False
+    merges: bool = False
 
     @property
     def path(self) -> Path | None:
@@ -112,7 +112,7 @@ def find_base(name: str) -> Source:
     except ModelError as error:
         raise BaseError(str(error)) from error
     key = known.base_key or path.stem.lower()
-    return Source(name, str(path.parent), path.name, key, registered=known.kind == "registry")
+    return Source(name, str(path.parent), path.name, key, merges=known.merges)
 
 
 def load_tokenizer(source: Source) -> Tokenizer:

@@ -361,7 +361,7 @@ def evaluation(run: Run) -> bool:
                 config,
                 out,
                 sandbox=run.sandbox,
-                merge=source.registered,
+                merge=source.merges,
                 deadline=run.deadline,
                 progress=lambda done, total, solved, label=out.stem: run.report(
                     f"{label}: {solved} solved", done, total

@@ -203,7 +203,7 @@ def served(
     weights, beside = source.path, adapter.parent / "served.gguf"
     export_adapter(adapter, weights, beside)
     whole = adapter.parent / "merged.gguf"
-    if source.registered:
+    if source.merges:
         merge(weights, beside, whole, KIND)
         weights, beside = whole, None
     try:

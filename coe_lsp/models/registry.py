@@ -151,6 +151,15 @@ class ModelRef:
     context_length: int | None = None
 
     @property
+    def merges(self) -> bool:
+        """Whether an adapter is merged into it, not put beside it.
+
+        How good the result is was measured for the registry's models; others may have 16 bits on
+        purpose.
+        """
+        return self.kind == "registry"
+
+    @property
     def note(self) -> str | None:
         """What the user should know about how far the bytes can be trusted, or None."""
         if self.kind == "hub":

@@ -12,7 +12,7 @@ from coe_lsp.models.adapters import resolve_adapter
 from coe_lsp.models.download import cached, ensure
 from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.merged import merged, merged_path
-from coe_lsp.models.registry import ModelError, ModelRef, resolve
+from coe_lsp.models.registry import ModelError, resolve
 from coe_lsp.repair.asking import LoadedPolicy
 from coe_lsp.repair.outcome import ModelUsed
 
@@ -60,14 +60,10 @@ def head_start(options: ModelOptions) -> float:
     file = ref.path or cached(ref)
     if file is None:
         return _START_BEFORE_FETCHING
-    if adapter is not None and _merges(options, ref) and not merged_path(file, adapter).exists():
+    merges = options.merge and ref.merges
+    if adapter is not None and merges and not merged_path(file, adapter).exists():
         return _START_BEFORE_FETCHING
     return _START_BEFORE_LOADING
-
-
-def _merges(options: ModelOptions, ref: ModelRef) -> bool:
-    # How good the result is was measured for these models; others may be in 16 bits on purpose.
-    return options.merge and ref.kind == "registry"
 
 
 class LoadedModel:
@@ -80,7 +76,7 @@ class LoadedModel:
         ref = resolve(options.model)
         adapter = resolve_adapter(options.adapter, ref.base_key)
         file, beside = ensure(ref, progress=progress), adapter
-        if adapter is not None and _merges(options, ref):
+        if adapter is not None and options.merge and ref.merges:
             try:
                 file, beside = merged(file, adapter, progress), None
             except (ModelError, OSError) as error:

@@ -359,7 +359,7 @@ def test_chains_advance_as_many_together_as_the_generator_does_best(task, sandbo
 def test_rollouts_come_from_the_merged_model_where_that_is_served(
     tiny_model, tiny_gguf, tmp_path, monkeypatch
 ):
-    source = evolve(find_base(str(tiny_gguf)), registered=True)
+    source = evolve(find_base(str(tiny_gguf)), merges=True)
     monkeypatch.setattr("training.base.find_base", lambda name: source)
     config = RunConfig(str(tmp_path), model=ModelConfig(base=str(tiny_gguf), device="cpu"))
     save_adapter(tmp_path / "sft" / "adapter", tiny_model)
