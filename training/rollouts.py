@@ -28,6 +28,10 @@ if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
     from coe_lsp.repair.policy import LlamaPolicy
 
 
+_REDRAWS = 6
+_ANOTHER_SEED = 1_000_003
+
+
 class Generator(Protocol):
     """Writes the next command of each chain; leaves out chains that no longer fit its context.
 
@@ -39,8 +43,8 @@ class Generator(Protocol):
         """See the class."""
         ...
 
-    def commands(self, episodes: Mapping[int, Episode]) -> dict[int, Written]:
-        """Commands by chain."""
+    def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
+        """Commands by chain. `redraw`: for which time others are wanted in the same states."""
         ...
 
     def forget(self, chain: int) -> None:
@@ -58,9 +62,9 @@ class LlamaGenerator:
     policy: LlamaPolicy
     at_once: int = 4
 
-    def commands(self, episodes: Mapping[int, Episode]) -> dict[int, Written]:
+    def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
         """See `Generator.commands`."""
-        proposals = self.policy.propose(episodes)
+        proposals = self.policy.propose(episodes, redraw=redraw)
         return {p.number: Written(p.text, p.tokens, p.ended) for p in proposals}
 
     def forget(self, chain: int) -> None:
@@ -81,7 +85,7 @@ class TransformersGenerator:
     command_tokens: int = 96
     at_once: int = 256
 
-    def commands(self, episodes: Mapping[int, Episode]) -> dict[int, Written]:
+    def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
         """See `Generator.commands`."""
         contexts: dict[int, list[int]] = {}
         for chain, episode in episodes.items():
@@ -99,8 +103,8 @@ class TransformersGenerator:
             list(contexts.values()),
             ends=[end],
             most=self.command_tokens,
-            temperature=self.temperature,
-            seed=self.seed,
+            temperature=max(self.temperature, 1.0) if redraw else self.temperature,
+            seed=self.seed + redraw * _ANOTHER_SEED,
         )
         return {
             chain: self._command(row, end) for chain, row in zip(contexts, written, strict=True)
@@ -200,7 +204,9 @@ def roll_out(
 ) -> list[list[Chain]]:
     """`each` chains of every start, ended or out of context.
 
-    Those of as many starts advance together as the generator does best at once.
+    Those of as many starts advance together as the generator does best at once. An edit that leads
+    back to where its chain was, or changes nothing, is drawn again, a few times: else chains that
+    are likelier to say the same once more than anything else spend their turns on that.
     """
     with ThreadPoolExecutor(tester.threads) as pool:
         openings = list(pool.map(lambda start: start.episode(max_turns), starts))
@@ -224,6 +230,15 @@ def _advance(
     written: dict[int, list[Written]] = {chain: [] for chain in episodes}
     while living:
         commands = generator.commands(living)
+        for redraw in range(1, _REDRAWS + 1):
+            back = {
+                chain: living[chain]
+                for chain, command in commands.items()
+                if living[chain].goes_back(living[chain].attempt(command.text))
+            }
+            if not back:
+                break
+            commands |= generator.commands(back, redraw=redraw)
         attempts = [
             (judge_of(chain), living[chain], living[chain].attempt(command.text))
             for chain, command in commands.items()

@@ -86,6 +86,13 @@ class Episode:
         except CommandError as error:
             return Attempt(text, None, str(error), evolve(self.pad, feedback=""))
 
+    def goes_back(self, attempt: Attempt) -> bool:
+        """Whether an edit leads to a program that the chain had already, or changes nothing."""
+        if attempt.error is not None or attempt.exits:
+            return False
+        before = (self.start, *(turn.pad for turn in self.turns))
+        return any(attempt.pad.lines == pad.lines for pad in before)
+
     def extend(self, attempt: Attempt, feedback: str, passed: bool) -> Episode:
         """The episode one turn on; `feedback` is what the tests say of the attempt's lines.
 

@@ -19,6 +19,8 @@ from coe_lsp.repair.asking import Ask, ContextError, Proposal
 _COMMAND_TOKENS = 96
 # A high temperature, since what is wanted is seldom what a model finds likeliest.
 _SAMPLING = Sampling(temperature=1.0, top_k=60, top_p=0.98, max_tokens=_COMMAND_TOKENS)
+# Another answer is wanted, so the likeliest one will not do.
+_REDRAW_TEMPERATURE = 1.0
 # A token may also come merged with the end of the line.
 _LINE_ENDS = ("\n", "\n\n")
 # Room that must be left for at least one more turn.
@@ -27,11 +29,14 @@ _STATE_TOKENS = 512
 
 @define
 class _Slot:
-    """What a proposal's sequence holds: the start, and `turns` turns with the states after them."""
+    """What a proposal's sequence holds: the start, and `turns` turns with the states after them.
+
+    `asked` is its length before the command of one more turn, None where none was asked for.
+    """
 
     sequence: EngineSequence
     turns: int
-    answered: bool = False  # whether the command of one more turn follows
+    asked: int | None = None
 
 
 @define
@@ -99,27 +104,33 @@ class LlamaPolicy:
         self._reading = None
         return True
 
-    def ask(self, ask: Ask) -> bool:
-        """See `Policy.ask`."""
+    def ask(self, ask: Ask, *, redraw: int = 0) -> bool:
+        """See `Policy.ask`. `redraw`: for which time another answer is wanted to the same state."""
         if ask.parent != ask.number:
             self.forget(ask.number)
         try:
-            return self._ask(ask)
+            return self._ask(ask, redraw)
         except Cancelled:
             self.forget(ask.number)
             return False
 
-    def _ask(self, ask: Ask) -> bool:
+    def _ask(self, ask: Ask, redraw: int) -> bool:
         episode = ask.episode
         slot = self._slot(ask)
         if slot is None:
             return False
+        if slot.asked is not None:
+            slot.sequence.truncate(slot.asked)
         given = ""
+        drawn = (redraw,) if redraw else ()
+        hot = max(self._sampling.temperature, _REDRAW_TEMPERATURE)
         sampling = evolve(
             self._sampling,
-            seed=hash((self._seed, ask.number, len(episode.turns))) & 0xFFFFFFFF,
+            temperature=hot if redraw else self._sampling.temperature,
+            seed=hash((self._seed, ask.number, len(episode.turns), *drawn)) & 0xFFFFFFFF,
             grammar=grammar(len(episode.pad.lines)) if self._constrained else None,
         )
+        asked = len(slot.sequence.tokens)
         if ask.focus is not None and (place := self._next_place(episode, ask.focus)):
             slot.sequence.append(place.given)
             given = self._engine.detokenize(place.given)
@@ -128,7 +139,7 @@ class LlamaPolicy:
                 sampling, grammar=None, not_first=place.banned, temperature=temperature
             )
             place.visits += 1
-        slot.answered = True
+        slot.asked = asked
         self._jobs[self._engine.submit(slot.sequence, sampling)] = ask.number, given
         return True
 
@@ -156,13 +167,13 @@ class LlamaPolicy:
             )
         return found
 
-    def propose(self, episodes: Mapping[int, Episode]) -> Iterator[Proposal]:
+    def propose(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> Iterator[Proposal]:
         """One command for each of several chains, known by number, in whatever order they come.
 
-        Leaves out chains that have outgrown the context.
+        Leaves out chains that have outgrown the context. `redraw`: see `ask`.
         """
         for number, episode in episodes.items():
-            self.ask(Ask(number, episode, number if episode.turns else None))
+            self.ask(Ask(number, episode, number if episode.turns else None), redraw=redraw)
         while self._jobs:
             yield from self.step()
 
@@ -252,14 +263,14 @@ class LlamaPolicy:
     def _append_turns(self, slot: _Slot, episode: Episode) -> bool:
         """Bring a sequence up to the episode's newest state; False if there is no room."""
         for turn in episode.turns[slot.turns :]:
-            segments = [] if slot.answered else [Segment(turn.command_text)]
+            segments = [] if slot.asked is not None else [Segment(turn.command_text)]
             segments += [self._builder.command_end, *self._builder.next_turn(turn.pad)]
             tokens = self._engine.tokenize(segments, add_bos=False)
             if not self._fits(slot.sequence, tokens):
                 return False
             slot.sequence.append(tokens)
             slot.turns += 1
-            slot.answered = False
+            slot.asked = None
         return True
 
     def _next_place(self, episode: Episode, line: int) -> _Place | None:

@@ -33,6 +33,15 @@ def test_exit_ends_it_and_leaves_the_lines():
     assert ended.pad == START
 
 
+def test_which_edits_lead_back():
+    once = NEW.extend(NEW.attempt("### REPL 2 >>>    return 3"), "1 of 1 tests fail", False)
+    back = ["### REPL 2 >>>    return 1", "### REPL 2 >>>    return 3", "### REPW 2 >>>3 >>>3"]
+    assert [once.goes_back(once.attempt(text)) for text in back] == [True, True, True]
+    on = ["### REPL 2 >>>    return 2", "### DELL 2", "### EXIT", "### REPL 9 >>>x", "return 1"]
+    assert [once.goes_back(once.attempt(text)) for text in on] == [False] * 5
+    assert NEW.goes_back(NEW.attempt("### REPL 1 >>>def f():"))
+
+
 def test_it_ends_after_ten_turns():
     episode = NEW
     for turn in range(MAX_TURNS):

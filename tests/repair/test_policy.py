@@ -6,6 +6,7 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import PromptBuilder, TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.models.engine import Engine
+from coe_lsp.models.sampling import Sampling
 from coe_lsp.repair.asking import Ask
 from coe_lsp.repair.loading import LoadedModel, ModelOptions
 from coe_lsp.repair.policy import LlamaPolicy
@@ -81,3 +82,29 @@ def test_a_wish_that_is_interrupted_is_refused(model):
         loaded.policy.interrupt()
         assert not loaded.policy.ask(Ask(1, start, focus=2))
     assert len(commands(model, start)) == 3
+
+
+def test_another_answer_to_the_same_state_takes_the_first_ones_place(small_model):
+    """The chain goes on as if it had said nothing else."""
+    greedy = Sampling(temperature=0.0, top_k=0, top_p=1.0, max_tokens=48)
+    start = episode("epsilon")
+    start = start.extend(start.attempt("### DELL 3"), "1 of 1 tests fail", False)
+
+    def policy(engine):
+        return LlamaPolicy(engine, PromptBuilder("chatml", instructed=True), sampling=greedy)
+
+    def ask(policy, at, redraw=0):
+        (proposal,) = policy.propose({7: at}, redraw=redraw)
+        return proposal.text
+
+    def goes_on(text):
+        return start.extend(start.attempt(text), "1 of 1 tests fail", False)
+
+    with Engine(small_model, context_tokens=4096, max_sequences=8) as engine:
+        one, other = policy(engine), policy(engine)
+        first = ask(one, start)
+        texts = [ask(one, start, redraw) for redraw in (1, 2, 3)]
+        assert len({first, *texts}) > 1
+        assert ask(one, goes_on(texts[-1])) == ask(other, goes_on(texts[-1]))
+        one.close()
+        other.close()

@@ -337,7 +337,8 @@ def test_chains_advance_as_many_together_as_the_generator_does_best(task, sandbo
         def __init__(self):
             self.seen = []
 
-        def commands(self, episodes):
+        def commands(self, episodes, *, redraw=0):
+            assert not redraw
             self.seen.append(sorted(episodes))
             first = {n: not episodes[n].turns for n in episodes}
             return {n: Written("### DELL 1" if first[n] else "### EXIT", (n,), True) for n in first}
@@ -354,6 +355,31 @@ def test_chains_advance_as_many_together_as_the_generator_does_best(task, sandbo
         assert [chain.written[0].tokens for chain in group] == [(2 * number,), (2 * number + 1,)]
         assert all(chain.episode.start.lines[-1] == f"# {number}" for chain in group)
         assert all(chain.episode.exited for chain in group)
+
+
+def test_edits_that_lead_back_are_drawn_again_a_few_times(task, sandbox):
+    class Stubborn:
+        at_once = 4
+        calls = 0
+
+        def commands(self, episodes, *, redraw=0):
+            self.calls += 1
+            same = "### REPL 1 >>>" + task.reference.split("\n")[0]
+            wanted = {0: 2, 1: 99}  # the redraw at which a chain says something new
+            return {
+                n: Written("### DELL 1" if redraw >= wanted[n] else same, (redraw,), True)
+                for n in episodes
+            }
+
+        def forget(self, chain):
+            pass
+
+    generator = Stubborn()
+    with started(task, sandbox, [task.reference + "\nassert False"]) as starts:
+        (group,) = roll_out(generator, starts, each=2, max_turns=1, tester=Tester(1))
+    assert [chain.episode.turns[0].command_text[:8] for chain in group] == ["### DELL", "### REPL"]
+    assert [chain.written[0].tokens for chain in group] == [(2,), (6,)]
+    assert generator.calls == 7
 
 
 def test_rollouts_come_from_the_merged_model_where_that_is_served(
