@@ -205,8 +205,9 @@ def roll_out(
     """`each` chains of every start, ended or out of context.
 
     Those of as many starts advance together as the generator does best at once. An edit that leads
-    back to where its chain was, or changes nothing, is drawn again, a few times: else chains that
-    are likelier to say the same once more than anything else spend their turns on that.
+    back to where its chain was, or changes nothing, is drawn again, a few times, until one does not
+    and is well-formed: else chains that are likelier to say the same once more than anything else
+    spend their turns on that.
     """
     with ThreadPoolExecutor(tester.threads) as pool:
         openings = list(pool.map(lambda start: start.episode(max_turns), starts))
@@ -230,15 +231,19 @@ def _advance(
     written: dict[int, list[Written]] = {chain: [] for chain in episodes}
     while living:
         commands = generator.commands(living)
+        back = {
+            chain: living[chain]
+            for chain, command in commands.items()
+            if living[chain].goes_back(living[chain].attempt(command.text))
+        }
         for redraw in range(1, _REDRAWS + 1):
-            back = {
-                chain: living[chain]
-                for chain, command in commands.items()
-                if living[chain].goes_back(living[chain].attempt(command.text))
-            }
             if not back:
                 break
-            commands |= generator.commands(back, redraw=redraw)
+            for chain, command in generator.commands(back, redraw=redraw).items():
+                attempt = back[chain].attempt(command.text)
+                if attempt.error is None and not back[chain].goes_back(attempt):
+                    commands[chain] = command
+                    del back[chain]
         attempts = [
             (judge_of(chain), living[chain], living[chain].attempt(command.text))
             for chain, command in commands.items()

@@ -31,12 +31,14 @@ _STATE_TOKENS = 512
 class _Slot:
     """What a proposal's sequence holds: the start, and `turns` turns with the states after them.
 
-    `asked` is its length before the command of one more turn, None where none was asked for.
+    `asked` is its length before the command of one more turn, None where none was asked for, and
+    `said` that command.
     """
 
     sequence: EngineSequence
     turns: int
     asked: int | None = None
+    said: str | None = None
 
 
 @define
@@ -156,6 +158,7 @@ class LlamaPolicy:
         found: list[Proposal] = []
         for completion in completions:
             number, given = self._jobs.pop(completion.job)
+            self._slots[number].said = given + completion.text
             found.append(
                 Proposal(
                     number,
@@ -263,7 +266,10 @@ class LlamaPolicy:
     def _append_turns(self, slot: _Slot, episode: Episode) -> bool:
         """Bring a sequence up to the episode's newest state; False if there is no room."""
         for turn in episode.turns[slot.turns :]:
-            segments = [] if slot.asked is not None else [Segment(turn.command_text)]
+            said = slot.asked is not None and slot.said == turn.command_text
+            if slot.asked is not None and not said:  # another answer was taken
+                slot.sequence.truncate(slot.asked)
+            segments = [] if said else [Segment(turn.command_text)]
             segments += [self._builder.command_end, *self._builder.next_turn(turn.pad)]
             tokens = self._engine.tokenize(segments, add_bos=False)
             if not self._fits(slot.sequence, tokens):

@@ -6,7 +6,6 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import PromptBuilder, TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.models.engine import Engine
-from coe_lsp.models.sampling import Sampling
 from coe_lsp.repair.asking import Ask
 from coe_lsp.repair.loading import LoadedModel, ModelOptions
 from coe_lsp.repair.policy import LlamaPolicy
@@ -84,27 +83,28 @@ def test_a_wish_that_is_interrupted_is_refused(model):
     assert len(commands(model, start)) == 3
 
 
-def test_another_answer_to_the_same_state_takes_the_first_ones_place(small_model):
-    """The chain goes on as if it had said nothing else."""
-    greedy = Sampling(temperature=0.0, top_k=0, top_p=1.0, max_tokens=48)
+@pytest.mark.parametrize("taken", ["newest", "first"])
+def test_another_answer_to_the_same_state_leaves_no_trace(small_model, monkeypatch, taken):
+    """The chain goes on from the command that was taken, in the context of that one alone."""
+    read = []
+    submit = Engine.submit
+
+    def watched(engine, sequence, sampling):
+        read.append(engine.detokenize(sequence.tokens))
+        return submit(engine, sequence, sampling)
+
+    monkeypatch.setattr(Engine, "submit", watched)
     start = episode("epsilon")
     start = start.extend(start.attempt("### DELL 3"), "1 of 1 tests fail", False)
-
-    def policy(engine):
-        return LlamaPolicy(engine, PromptBuilder("chatml", instructed=True), sampling=greedy)
-
-    def ask(policy, at, redraw=0):
-        (proposal,) = policy.propose({7: at}, redraw=redraw)
-        return proposal.text
-
-    def goes_on(text):
-        return start.extend(start.attempt(text), "1 of 1 tests fail", False)
-
     with Engine(small_model, context_tokens=4096, max_sequences=8) as engine:
-        one, other = policy(engine), policy(engine)
-        first = ask(one, start)
-        texts = [ask(one, start, redraw) for redraw in (1, 2, 3)]
-        assert len({first, *texts}) > 1
-        assert ask(one, goes_on(texts[-1])) == ask(other, goes_on(texts[-1]))
-        one.close()
-        other.close()
+        one, other = (LlamaPolicy(engine, PromptBuilder("chatml", instructed=True)) for _ in "12")
+        texts = [next(one.propose({7: start}, redraw=n)).text for n in range(4)]
+        assert len(set(texts)) > 1
+        assert len(set(read)) == 1
+        text = texts[0] if taken == "first" else texts[-1]
+        after = start.extend(start.attempt(text), "1 of 1 tests fail", False)
+        for policy in (one, other):
+            next(policy.propose({7: after}))
+            policy.close()
+        assert read[-1] == read[-2]
+        assert text in read[-1]
