@@ -18,6 +18,7 @@ from attrs import define, field, frozen
 from coe_lsp.chain.episode import Attempt, Episode, episode_segments
 from coe_lsp.chain.prompt import PromptBuilder, Segment
 from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.repair.asking import REDRAW_TEMPERATURE
 from coe_lsp.repair.verify import Verdict
 from training.base import Tokenizer
 from training.continuations import continuations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
     from coe_lsp.repair.policy import LlamaPolicy
 
 
+# How often a command that leads back is drawn again; not tuned.
 _REDRAWS = 6
 _ANOTHER_SEED = 1_000_003
 
@@ -98,12 +100,13 @@ class TransformersGenerator:
         if not contexts:
             return {}
         (end,) = self.tokenizer.encode(self.builder.command_end)[:1]
+        hot = max(self.temperature, REDRAW_TEMPERATURE)
         written = continuations(
             self.model,
             list(contexts.values()),
             ends=[end],
             most=self.command_tokens,
-            temperature=max(self.temperature, 1.0) if redraw else self.temperature,
+            temperature=hot if redraw else self.temperature,
             seed=self.seed + redraw * _ANOTHER_SEED,
         )
         return {

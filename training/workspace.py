@@ -203,6 +203,8 @@ def served(
     weights, beside = source.path, adapter.parent / "served.gguf"
     export_adapter(adapter, weights, beside)
     whole = adapter.parent / "merged.gguf"
+    for left in adapter.parent.glob(f"{whole.name}*"):  # by a run that was killed: half a gigabyte
+        left.unlink()
     if source.merges:
         merge(weights, beside, whole, KIND)
         weights, beside = whole, None

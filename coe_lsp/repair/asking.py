@@ -16,6 +16,9 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.errors import CoeError
 from coe_lsp.repair.outcome import ModelUsed
 
+#: Where another answer to the same is wanted, the likeliest one will not do.
+REDRAW_TEMPERATURE = 1.0
+
 
 class ContextError(CoeError):
     """The function does not fit the model's context."""

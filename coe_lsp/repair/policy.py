@@ -14,13 +14,11 @@ from coe_lsp.models.engine import Cancelled, Engine
 from coe_lsp.models.sampling import Sampling
 from coe_lsp.models.sequence import Job
 from coe_lsp.models.sequence import Sequence as EngineSequence
-from coe_lsp.repair.asking import Ask, ContextError, Proposal
+from coe_lsp.repair.asking import REDRAW_TEMPERATURE, Ask, ContextError, Proposal
 
 _COMMAND_TOKENS = 96
 # A high temperature, since what is wanted is seldom what a model finds likeliest.
 _SAMPLING = Sampling(temperature=1.0, top_k=60, top_p=0.98, max_tokens=_COMMAND_TOKENS)
-# Another answer is wanted, so the likeliest one will not do.
-_REDRAW_TEMPERATURE = 1.0
 # A token may also come merged with the end of the line.
 _LINE_ENDS = ("\n", "\n\n")
 # Room that must be left for at least one more turn.
@@ -125,7 +123,7 @@ class LlamaPolicy:
             slot.sequence.truncate(slot.asked)
         given = ""
         drawn = (redraw,) if redraw else ()
-        hot = max(self._sampling.temperature, _REDRAW_TEMPERATURE)
+        hot = max(self._sampling.temperature, REDRAW_TEMPERATURE)
         sampling = evolve(
             self._sampling,
             temperature=hot if redraw else self._sampling.temperature,

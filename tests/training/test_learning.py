@@ -388,8 +388,11 @@ def test_rollouts_come_from_the_merged_model_where_that_is_served(
     save_adapter(tmp_path / "sft" / "adapter", tiny_model)
     whole = tmp_path / "sft" / "merged.gguf"
     episode = Episode(TaskDescription(), Scratchpad(("a", "b"), "1 of 1 tests fail"))
+    left = tmp_path / "sft" / "merged.gguf.0a.part"  # by a run that was killed
+    left.write_bytes(b"GGUF")
     with served(Run(config, print), tmp_path / "sft" / "adapter", 2) as generator:
         assert whole.exists()
+        assert not left.exists()
         (written,) = generator.commands({7: episode}).values()
     assert written.tokens
     assert not whole.exists()
