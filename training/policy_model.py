@@ -45,9 +45,16 @@ class PolicyModel(torch.nn.Module):
         self._dtype: torch.dtype = base.dtype
 
     def forward(
-        self, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        labels: torch.Tensor,
+        positions: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Log-probabilities (natural), entropies and hits of the labelled tokens, each flat.
+
+        `mask` is 1 where there is a token, or (batch, 1, tokens, tokens) and true where one attends
+        to another; then `positions` says where each stands.
 
         All three have one entry for each label, in the order of `labels[:, 1:]`; a hit is a label
         that is the likeliest token.
@@ -55,7 +62,9 @@ class PolicyModel(torch.nn.Module):
         model: Any = self.peft.get_base_model()
         wanted = labels[:, 1:] != NO_LABEL
         with self._computing(ids.device.type):
-            hidden = model.model(input_ids=ids, attention_mask=mask).last_hidden_state
+            hidden = model.model(
+                input_ids=ids, attention_mask=mask, position_ids=positions
+            ).last_hidden_state
             logits = model.lm_head(hidden[:, :-1][wanted]).float()
         targets = labels[:, 1:][wanted]
         logprobs = functional.log_softmax(logits, dim=-1)

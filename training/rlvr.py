@@ -23,7 +23,8 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import PromptBuilder
 from training.base import Tokenizer
 from training.checkpoint import load_adapter, resume, save_adapter, save_checkpoint
-from training.encode import NO_LABEL, Example, collate, encode
+from training.encode import NO_LABEL, encode
+from training.packing import Rollout, in_parts, pack
 from training.policy_model import PolicyModel
 from training.records import Record
 from training.rewards import advantages, random_rewards, rewards
@@ -50,14 +51,6 @@ class RlvrConfig:
     warmup: int = 5
     save_every: int = 5
     max_norm: float = 1.0
-
-
-@frozen
-class Rollout:
-    """A finished episode as tokens, with the advantage of each token (0 without a label)."""
-
-    example: Example
-    weights: tuple[float, ...]
 
 
 def to_rollouts(
@@ -170,15 +163,14 @@ def train_rlvr(
             [random_rewards(c.episode, coin) if random_arm else rewards(c.episode) for c in group]
             for group in groups
         ]
-        rollouts = [
-            rollout
+        learned = [
+            to_rollouts(group, score, tokenizer, builder, config.max_tokens)
             for group, score in zip(groups, scores, strict=True)
-            for rollout in to_rollouts(group, score, tokenizer, builder, config.max_tokens)
         ]
         rate = min(1.0, (step + 1) / max(1, config.warmup)) * (1 - step / config.steps)
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * rate
-        entry = _update(model, rollouts, optimizer, config)
+        entry = _update(model, learned, optimizer, config)
         step += 1
         done = time.monotonic()
         entry |= _describe([chain.episode for group in groups for chain in group])
@@ -204,38 +196,34 @@ def train_rlvr(
 
 def _update(
     model: PolicyModel,
-    rollouts: Sequence[Rollout],
+    groups: Sequence[Sequence[Rollout]],
     optimizer: torch.optim.Optimizer,
     config: RlvrConfig,
 ) -> dict[str, float]:
-    """`config.updates` optimizer steps on these rollouts; means over their tokens."""
-    if not rollouts:
+    """`config.updates` optimizer steps on these groups' rollouts; means over their tokens."""
+    rows = [row for group in groups for row in pack(group, config.micro_tokens)]
+    count = sum(rollout.example.learned for group in groups for rollout in group)
+    if not count:
         return {"loss": 0.0, "kl": 0.0, "entropy": 0.0, "learned_tokens": 0}
     device = next(model.parameters()).device
-    parts = _parts(rollouts, config.micro_tokens)
     inputs = []
-    for part in parts:
-        batch = collate([rollout.example for rollout in part])
-        length = batch.labels.shape[1]
-        weights = torch.tensor(
-            [[*r.weights, *[0.0] * (length - len(r.weights))] for r in part], device=device
-        )[:, 1:]
-        tensors = [t.to(device) for t in (batch.ids, batch.mask, batch.labels)]
-        flat = weights[tensors[2][:, 1:] != NO_LABEL]
+    for part in in_parts(rows, config.micro_tokens):
+        given = [t.to(device) for t in (part.ids, part.mask, part.labels, part.positions)]
         with torch.no_grad():
             # In the first update the policy is the one that sampled.
-            old = model(*tensors)[0] if config.updates > 1 else None
+            old = model(*given)[0] if config.updates > 1 else None
             with adapter_of_reference(model):
-                reference = model(*tensors)[0]
-        inputs.append((tensors, flat, old, reference))
-    count = sum(rollout.example.learned for rollout in rollouts)
+                reference = model(*given)[0]
+        inputs.append((given, part.weights.to(device), old, reference))
     total: dict[str, float] = {}
     for _ in range(config.updates):
         total = {"loss": 0.0, "kl": 0.0, "entropy": 0.0, "learned_tokens": count}
-        for tensors, flat, old, reference in inputs:
-            new, entropy, _ = model(*tensors)
+        for given, weights, old, reference in inputs:
+            new, entropy, _ = model(*given)
             before = new.detach() if old is None else old
-            loss, apart = policy_loss(new, before, reference, flat, clip=config.clip, kl=config.kl)
+            loss, apart = policy_loss(
+                new, before, reference, weights, clip=config.clip, kl=config.kl
+            )
             (loss.sum() / count).backward()
             total["loss"] += float(loss.detach().sum()) / count
             total["kl"] += float(apart.sum()) / count
@@ -244,15 +232,6 @@ def _update(
         optimizer.step()
         optimizer.zero_grad()
     return total
-
-
-def _parts(rollouts: Sequence[Rollout], tokens: int) -> list[list[Rollout]]:
-    parts: list[list[Rollout]] = []
-    for rollout in sorted(rollouts, key=lambda r: len(r.example.ids)):
-        if not parts or len(rollout.example.ids) * (len(parts[-1]) + 1) > tokens:
-            parts.append([])
-        parts[-1].append(rollout)
-    return parts
 
 
 def _describe(episodes: Sequence[Episode]) -> dict[str, float]:

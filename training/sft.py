@@ -203,7 +203,7 @@ class _Plan:
         self._epoch = -1
         self._batches: list[list[Example]] = []
         self._epoch_steps = len(self._of(0))
-        self.steps = max(1, round(self._epoch_steps * config.epochs))
+        self.steps = max(1, round(self._epoch_steps * config.epochs)) if config.epochs else 0
 
     def _of(self, epoch: int) -> list[list[Example]]:
         if epoch != self._epoch:

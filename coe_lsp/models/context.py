@@ -23,7 +23,7 @@ from attrs import define, frozen
 
 from coe_lsp.errors import CoeError
 from coe_lsp.models.binding import AbortFlag, Batch, last_error, lib, model_parameters, silence
-from coe_lsp.models.sampling import Row
+from coe_lsp.models.sampler import Row
 from coe_lsp.models.vocabulary import Vocabulary
 
 BATCH_TOKENS = 128

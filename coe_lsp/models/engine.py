@@ -38,7 +38,8 @@ from coe_lsp.models.context import (
     Piece,
     Slot,
 )
-from coe_lsp.models.sampling import Row, Sampler, Sampling, log_sum_exp
+from coe_lsp.models.sampler import Row, Sampler, log_sum_exp
+from coe_lsp.models.sampling import Sampling
 from coe_lsp.models.sequence import Completion, Finished, Job, Sequence
 from coe_lsp.models.vocabulary import SegmentLike
 

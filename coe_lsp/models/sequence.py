@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from attrs import define, field, frozen
 
 from coe_lsp.models.context import EngineError, Slot
-from coe_lsp.models.sampling import Sampler, Sampling
+from coe_lsp.models.sampler import Sampler
+from coe_lsp.models.sampling import Sampling
 
 if TYPE_CHECKING:
     from coe_lsp.models.engine import Engine

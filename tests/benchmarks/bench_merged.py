@@ -21,8 +21,9 @@ from bench_engine import PREFIX, PROMPT, SOURCE, EngineRun, Text
 
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import PromptBuilder, detect_format
-from coe_lsp.models.engine import Engine, Sampling
+from coe_lsp.models.engine import Engine
 from coe_lsp.models.merging import merge
+from coe_lsp.models.sampling import Sampling
 from coe_lsp.repair.policy import LlamaPolicy
 from training.records import read_records
 

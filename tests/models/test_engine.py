@@ -15,7 +15,8 @@ import pytest
 from attrs import frozen
 
 from coe_lsp.models.binding import model_parameters
-from coe_lsp.models.engine import Cancelled, Engine, EngineError, Sampling
+from coe_lsp.models.engine import Cancelled, Engine, EngineError
+from coe_lsp.models.sampling import Sampling
 
 pytestmark = pytest.mark.model
 
@@ -525,7 +526,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from attrs import frozen
-from coe_lsp.models.engine import Engine, EngineError, Sampling
+from coe_lsp.models.engine import Engine, EngineError
+from coe_lsp.models.sampling import Sampling
 
 @frozen
 class Text:

@@ -10,7 +10,8 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from coe_lsp.models.binding import model_parameters
-from coe_lsp.models.engine import Engine, EngineError, Sampling
+from coe_lsp.models.engine import Engine, EngineError
+from coe_lsp.models.sampling import Sampling
 from training.checkpoint import save_adapter
 from training.export import (
     ExportError,

@@ -21,6 +21,7 @@ from training.checkpoint import CheckpointError, checkpoints, load_adapter, save
 from training.config import ModelConfig, RunConfig
 from training.encode import NO_LABEL, Written, batches, collate, encode
 from training.judge import Judge
+from training.packing import Rollout, in_parts, pack
 from training.policy_model import Lora, PolicyModel
 from training.records import Record
 from training.rewards import advantages, random_rewards, returns, rewards
@@ -195,6 +196,71 @@ def test_the_tokens_learned_are_those_that_were_sampled(tiny_tokenizer):
     assert weights == pytest.approx([by_turn[0]] * len(letters) + [by_turn[2]] * 2)
 
 
+def test_a_row_of_chains_gives_what_the_chains_give(tiny_model, tiny_tokenizer):
+    """Log-probabilities and gradients; their opening is there once, unless rows get too long."""
+    builder = tiny_tokenizer.builder(instructed=False)
+
+    def rollouts(*episodes):
+        examples = [encode(Record("", e), tiny_tokenizer, builder) for e in episodes]
+        return [
+            Rollout(e, tuple((n - 0.5) * (x != NO_LABEL) for x in e.labels))
+            for n, e in enumerate(examples)
+        ]
+
+    start = two_turns().start
+    fresh = Episode(TaskDescription(), start)
+    other = fresh.extend(fresh.attempt("### REPL 1 >>>b"), "2 of 2 tests fail", False)
+    other = other.extend(other.attempt("### DELL 1"), "", True)
+    groups = [
+        rollouts(two_turns(), other, fresh.extend(fresh.attempt("### DELL 1"), "", True)),
+        rollouts(ended("m"), ended(".", "s")),
+    ]
+    chains = [rollout for group in groups for rollout in group]
+
+    def learn(rows, tokens):
+        """Log-probabilities by advantage, and the gradient."""
+        found, parts = {}, list(in_parts(rows, tokens))
+        for part in parts:
+            logprobs, _, _ = tiny_model(part.ids, part.mask, part.labels, part.positions)
+            (logprobs * part.weights).sum().backward()
+            for logprob, weight in zip(logprobs.tolist(), part.weights.tolist(), strict=True):
+                found.setdefault(weight, []).append(logprob)
+        gradient = torch.cat([p.grad.flatten() for p in tiny_model.trainable().values()])
+        tiny_model.zero_grad()
+        return {weight: sorted(some) for weight, some in found.items()}, gradient, len(parts)
+
+    rows = [row for group in groups for row in pack(group, 4096)]
+    assert len(rows) == 2
+    opening = next(n for n, weight in enumerate(chains[0].weights) if weight) - 1
+    assert rows[0].owners.count(0) == opening > 20
+    apart = sum(len(rollout.example.ids) for rollout in groups[0])
+    assert len(rows[0].ids) == apart - 2 * opening
+    together, gradient, parts = learn(rows, 4096)
+    assert parts == 1  # of different lengths, so one is padded
+
+    plain = {}
+    for rollout in chains:
+        logprobs, _, _ = tiny_model.score(collate([rollout.example]))
+        weight = next(w for w in rollout.weights if w)
+        (logprobs * weight).sum().backward()
+        plain.setdefault(weight, []).extend(logprobs.tolist())
+    wanted = torch.cat([p.grad.flatten() for p in tiny_model.trainable().values()])
+    tiny_model.zero_grad()
+    assert together.keys() == plain.keys() and len(plain) == 3
+    for weight, some in plain.items():
+        assert together[weight] == pytest.approx(sorted(some), abs=1e-4)
+    assert wanted.abs().max() > 0.1
+    torch.testing.assert_close(gradient, wanted, atol=1e-4, rtol=1e-3)
+
+    longest = max(len(rollout.example.ids) for rollout in chains)
+    rows = [row for group in groups for row in pack(group, longest)]
+    assert len(rows) > 2 and max(len(row.ids) for row in rows) <= longest
+    split, gradient, parts = learn(rows, longest)
+    assert parts > 1
+    assert split.keys() == plain.keys()
+    torch.testing.assert_close(gradient, wanted, atol=1e-4, rtol=1e-3)
+
+
 def test_policy_loss_by_hand():
     new = torch.tensor([-1.0, -1.0, -2.0], requires_grad=True)
     old = torch.tensor([-1.0, -1.5, -1.0])
@@ -300,6 +366,7 @@ from pathlib import Path
 from test_learning import CONFIG, toy_records
 from training.base import find_base, load_model, load_tokenizer
 from training.encode import encode
+from training.packing import Rollout, in_parts, pack
 from training.policy_model import Lora, PolicyModel
 from training.sft import train_sft
 
