@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
 # How often a command that leads back is drawn again; not tuned.
 _REDRAWS = 6
 _ANOTHER_SEED = 1_000_003
+LLAMA_AT_ONCE = 4
 
 
 class Generator(Protocol):
@@ -62,7 +63,7 @@ class LlamaGenerator:
     """
 
     policy: LlamaPolicy
-    at_once: int = 4
+    at_once: int = LLAMA_AT_ONCE
 
     def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
         """See `Generator.commands`."""

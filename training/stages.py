@@ -116,11 +116,11 @@ def rejection(run: Run) -> bool:
     if not file.exists():
         programs = load_tasks(str(run.file("starts.jsonl")))
         named = config.rejection.model
-        chains = _AT_A_TIME * config.rejection.each
+        each = config.rejection.each
         sampled = (
-            stronger(run, named, chains)
+            stronger(run, named, each)
             if named is not None
-            else rolling_out(run, run.file("sft") / "adapter", chains)
+            else rolling_out(run, run.file("sft") / "adapter", each)
         )
         with sampled as generator:
             lines = in_pieces(
@@ -289,8 +289,8 @@ def rlvr(run: Run) -> bool:
             yield transformers_generator(run, current, tokenizer, seed=step)
             return
         save_adapter(run.file("rlvr") / "current", current)
-        chains = config.rlvr.starts * config.rlvr.group
-        with served(run, run.file("rlvr") / "current", chains, seed=step) as generator:
+        current_adapter = run.file("rlvr") / "current"
+        with served(run, current_adapter, config.rlvr.group, seed=step) as generator:
             yield generator
 
     def show(entry: dict[str, float]) -> None:

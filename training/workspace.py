@@ -14,7 +14,7 @@ from coe_lsp.execution.sandbox import Sandbox, find_sandbox
 from coe_lsp.models.adapters import AdapterError, resolve_adapter
 from training.config import ModelConfig, RunConfig
 from training.pieces import write_lines
-from training.rollouts import Generator, LlamaGenerator, TransformersGenerator
+from training.rollouts import LLAMA_AT_ONCE, Generator, LlamaGenerator, TransformersGenerator
 
 if TYPE_CHECKING:
     from training.answers import Writer
@@ -148,16 +148,16 @@ def serves(config: ModelConfig) -> bool:
 
 @contextmanager
 def rolling_out(
-    run: Run, adapter: Path, chains: int, *, temperature: float = 1.0
+    run: Run, adapter: Path, each: int, *, temperature: float = 1.0
 ) -> Iterator[Generator]:
-    """The base with an adapter of a stage, as what writes commands, for so many chains at most.
+    """The base with an adapter of a stage, as what writes commands, `each` chains a program.
 
     They are held to the grammar where the serving engine samples.
     """
     from training.checkpoint import load_adapter
 
     if serves(run.config.model):
-        with served(run, adapter, chains, temperature=temperature, constrained=True) as generator:
+        with served(run, adapter, each, temperature=temperature, constrained=True) as generator:
             yield generator
         return
     with _on_device(run) as (model, tokenizer):
@@ -183,7 +183,7 @@ def transformers_generator(
 def served(
     run: Run,
     adapter: Path,
-    chains: int,
+    each: int,
     *,
     temperature: float = 1.0,
     constrained: bool = False,
@@ -213,7 +213,7 @@ def served(
             run,
             weights,
             beside,
-            chains,
+            each,
             instructed=False,
             temperature=temperature,
             constrained=constrained,
@@ -235,10 +235,10 @@ def find_stronger(name: str) -> Path:
 
 
 @contextmanager
-def stronger(run: Run, name: str, chains: int) -> Iterator[Generator]:
+def stronger(run: Run, name: str, each: int) -> Iterator[Generator]:
     """Another model, untrained, with the commands explained to it, in the serving engine."""
     with _engine_generator(
-        run, find_stronger(name), None, chains, instructed=True, constrained=True
+        run, find_stronger(name), None, each, instructed=True, constrained=True
     ) as generator:
         yield generator
 
@@ -248,7 +248,7 @@ def _engine_generator(
     run: Run,
     path: Path,
     adapter: Path | None,
-    chains: int,
+    each: int,
     *,
     instructed: bool,
     constrained: bool,
@@ -260,9 +260,9 @@ def _engine_generator(
     from coe_lsp.models.sampling import Sampling
     from coe_lsp.repair.policy import LlamaPolicy
 
-    with Engine(
-        path, adapter=adapter, context_tokens=32768, max_sequences=min(256, chains + 2)
-    ) as engine:
+    # Some chains advance together, and the opening of each one's program stays beside them.
+    sequences = 2 * max(LLAMA_AT_ONCE, each)
+    with Engine(path, adapter=adapter, context_tokens=32768, max_sequences=sequences + 2) as engine:
         yield LlamaGenerator(
             LlamaPolicy(
                 engine,
