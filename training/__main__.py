@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
+import shutil
 import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -23,6 +26,7 @@ from coe_lsp.models.waiting import TRAINING, wait_briefly
 
 if TYPE_CHECKING:
     from training.config import RunConfig
+    from training.tasks import Task
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -74,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--out", type=Path, required=True, help="the task file to write")
     sample.set_defaults(command=_sample)
 
-    faulty = commands.add_parser("faulty", help="programs that a model wrote wrong, as tasks")
+    faulty = commands.add_parser(
+        "faulty", help="programs that a model wrote wrong, as tasks; resumes"
+    )
     faulty.add_argument("--tasks", required=True, help="a task file, optionally path#split")
     faulty.add_argument("--model", default="qwen2.5-coder-0.5b")
     faulty.add_argument("--each", type=int, default=2, help="programs to write for each task")
@@ -206,8 +212,9 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
     from coe_lsp.models.engine import Engine
     from training.answers import LlamaWriter
     from training.base import BaseError, find_base
+    from training.pieces import in_pieces, write_lines
     from training.starts import Written, written_by_model
-    from training.tasks import Task, load_tasks, save_tasks
+    from training.tasks import load_tasks
 
     path = find_base(options.model).path
     if path is None:
@@ -215,20 +222,31 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
     tasks = load_tasks(options.tasks)
     Random(options.seed).shuffle(tasks)
     written = Written(options.each, seed=options.seed)
-    found: list[Task] = []
+    sandbox = find_sandbox(options.sandbox)
+    asked = repr((path.name, written, options.keep, tasks)).encode()
+    pieces = options.out.with_name(f"{options.out.name}.{hashlib.sha256(asked).hexdigest()[:12]}")
     with (
         console.status("") as status,
         Engine(path, context_tokens=8192, max_sequences=written.each + 2) as engine,
     ):
         writer = LlamaWriter(engine)
-        for task in tasks:
-            if len(found) >= options.count:
-                break
-            made = written_by_model([task], writer, written, find_sandbox(options.sandbox))
-            found += list(made)[: options.keep]
-            status.update(f"{len(found)} of {options.count} faulty programs")
-    save_tasks(options.out, found[: options.count])
-    console.print(f"{len(found[: options.count])} tasks in {options.out}")
+
+        def wrong(some: Sequence[Task]) -> Iterator[str]:
+            made = written_by_model(some, writer, written, sandbox)
+            return (task.dumps() for task in islice(made, options.keep))
+
+        lines = in_pieces(
+            tasks,
+            pieces,
+            wrong,
+            size=1,
+            enough=options.count,
+            progress=lambda done, total: status.update(f"{done} of {total} tasks written"),
+        )
+    assert lines is not None  # there is no deadline
+    write_lines(options.out, lines[: options.count])
+    shutil.rmtree(pieces)
+    console.print(f"{len(lines[: options.count])} tasks in {options.out}")
     return 0
 
 

@@ -29,10 +29,11 @@ def in_pieces(
     make: Callable[[Sequence[T]], Iterable[str]],
     *,
     size: int,
+    enough: float = float("inf"),
     deadline: float = float("inf"),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str] | None:
-    """The lines that `make` gives for all items, `size` items at a time.
+    """The lines that `make` gives, `size` items at a time: of all, or until there are `enough`.
 
     Pieces that are in `folder` already are not made again, so `make` must give the same lines for
     the same items. None if the deadline (a time of `time.monotonic`) came first; the next call
@@ -40,6 +41,8 @@ def in_pieces(
     """
     lines: list[str] = []
     for first in range(0, len(items), size):
+        if len(lines) >= enough:
+            break
         path = folder / f"{first}.jsonl"
         if not path.exists():
             if time.monotonic() > deadline:

@@ -210,12 +210,29 @@ def test_command_line_table_and_plots(faulty, tiny_gguf, tmp_path, capsys):
     assert "adapter" in capsys.readouterr().err
 
 
-def test_what_a_model_writes_wrong_becomes_tasks(faulty, tiny_gguf, tmp_path):
-    """Two layers of a model write nothing that works."""
+def test_what_a_model_writes_wrong_becomes_tasks(faulty, tiny_gguf, tmp_path, monkeypatch):
+    """Two layers of a model write nothing that works. What a kill leaves is not written again."""
     save_tasks(tmp_path / "tasks.jsonl", faulty)
     out = tmp_path / "faulty.jsonl"
     command = ["faulty", "--tasks", str(tmp_path / "tasks.jsonl"), "--model", str(tiny_gguf)]
-    assert main([*command, "--each", "1", "--count", "2", "--out", str(out)]) == 0
+    command += ["--each", "1", "--count", "2", "--out", str(out)]
+    asked, answers = [], LlamaWriter.answers
+
+    def stopped_at_the_second(writer, question, *options):
+        question = list(question)
+        asked.append("".join(segment.text for segment in question))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return answers(writer, question, *options)
+
+    monkeypatch.setattr(LlamaWriter, "answers", stopped_at_the_second)
+    assert main(command) == 130
+    assert not out.exists()
+    assert main(command) == 0
+    assert asked[2] == asked[1] != asked[0] and len(asked) == 3
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(out.name)] == [
+        out.name
+    ]
     made = load_tasks(str(out))
     assert len(made) == 2
     for one in made:
