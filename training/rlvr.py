@@ -95,6 +95,18 @@ def policy_loss(
     return kl * apart - gain, apart.detach()
 
 
+def add_reference(model: PolicyModel) -> None:
+    """Keep the adapter as it is now beside the one that learns, for the KL term."""
+    model.peft.add_adapter("reference", model.peft.peft_config["default"])
+    own = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, weight in own.items():
+            if ".reference." in name:
+                weight.copy_(own[name.replace(".reference.", ".default.")])
+                weight.requires_grad_(False)
+    model.peft.set_adapter("default")
+
+
 @contextmanager
 def adapter_of_reference(model: PolicyModel) -> Iterator[None]:
     """Inside, the model is the one that RL started from."""
@@ -132,14 +144,7 @@ def train_rlvr(
         load_adapter(init, model)
     if device == "auto" and torch.cuda.is_available():
         model.to("cuda")
-    model.peft.add_adapter("reference", model.peft.peft_config["default"])
-    own = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, weight in own.items():
-            if ".reference." in name:
-                weight.copy_(own[name.replace(".reference.", ".default.")])
-                weight.requires_grad_(False)
-    model.peft.set_adapter("default")
+    add_reference(model)
     trainable = list(model.trainable().values())
     optimizer = torch.optim.AdamW(trainable, lr=config.learning_rate, weight_decay=0.0)
     found = resume(folder, model, optimizer)
@@ -170,7 +175,7 @@ def train_rlvr(
         rate = min(1.0, (step + 1) / max(1, config.warmup)) * (1 - step / config.steps)
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * rate
-        entry = _update(model, learned, optimizer, config)
+        entry = update(model, learned, optimizer, config)
         step += 1
         done = time.monotonic()
         entry |= _describe([chain.episode for group in groups for chain in group])
@@ -194,7 +199,7 @@ def train_rlvr(
     return True
 
 
-def _update(
+def update(
     model: PolicyModel,
     groups: Sequence[Sequence[Rollout]],
     optimizer: torch.optim.Optimizer,

@@ -25,7 +25,14 @@ from training.packing import Rollout, in_parts, pack
 from training.policy_model import Lora, PolicyModel
 from training.records import Record
 from training.rewards import advantages, random_rewards, returns, rewards
-from training.rlvr import RlvrConfig, policy_loss, to_rollouts, train_rlvr
+from training.rlvr import (
+    RlvrConfig,
+    add_reference,
+    policy_loss,
+    to_rollouts,
+    train_rlvr,
+    update,
+)
 from training.rollouts import Chain, Start, Tester, TransformersGenerator, roll_out
 from training.sft import SftConfig, train_sft, validate
 from training.workspace import Run, served
@@ -272,6 +279,36 @@ def test_policy_loss_by_hand():
     assert loss.tolist() == pytest.approx([-2.0, -1.2, 0.8 + 0.01 * (math.exp(-0.5) - 0.5)])
     loss.sum().backward()
     assert new.grad[0] == pytest.approx(-2.0) and new.grad[1] == 0.0
+
+
+def test_further_updates_are_held_to_the_policy_that_sampled(tiny_model, tiny_tokenizer):
+    """With a clip of 0 a likelier good token gains nothing more; with more room it does."""
+    example = encode(
+        Record("", two_turns()), tiny_tokenizer, tiny_tokenizer.builder(instructed=False)
+    )
+    place = next(n for n, label in enumerate(example.labels) if label != NO_LABEL)
+    weights = tuple(float(n == place) for n in range(len(example.ids)))
+    add_reference(tiny_model)
+    names = tiny_model.trainable()
+    before = {name: weight.detach().clone() for name, weight in names.items()}
+
+    def after(updates, clip):
+        with torch.no_grad():
+            for name, weight in before.items():
+                names[name].copy_(weight)
+        config = RlvrConfig(updates=updates, clip=clip, kl=0.0)
+        entry = update(
+            tiny_model, [[Rollout(example, weights)]], torch.optim.SGD(names.values(), 0.01), config
+        )
+        assert entry["learned_tokens"] == example.learned
+        return torch.cat([weight.detach().flatten() for weight in names.values()])
+
+    start = torch.cat([weight.flatten() for weight in before.values()])
+    once = after(1, 0.2)
+    assert (once - start).abs().max() > 1e-4
+    torch.testing.assert_close(after(2, 0.0), once, atol=0, rtol=0)
+    again = (after(2, 10.0) - once).abs().max()
+    assert again > 0.5 * (once - start).abs().max()
 
 
 # -- learning
