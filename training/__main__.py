@@ -223,7 +223,8 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
     Random(options.seed).shuffle(tasks)
     written = Written(options.each, seed=options.seed)
     sandbox = find_sandbox(options.sandbox)
-    asked = repr((path.name, written, options.keep, tasks)).encode()
+    # What a kill leaves is found again by what was asked for.
+    asked = repr((path, written, options.keep, tasks)).encode()
     pieces = options.out.with_name(f"{options.out.name}.{hashlib.sha256(asked).hexdigest()[:12]}")
     with (
         console.status("") as status,
@@ -244,9 +245,10 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
             progress=lambda done, total: status.update(f"{done} of {total} tasks written"),
         )
     assert lines is not None  # there is no deadline
-    write_lines(options.out, lines[: options.count])
-    shutil.rmtree(pieces)
-    console.print(f"{len(lines[: options.count])} tasks in {options.out}")
+    lines = lines[: options.count]
+    write_lines(options.out, lines)
+    shutil.rmtree(pieces, ignore_errors=True)
+    console.print(f"{len(lines)} tasks in {options.out}")
     return 0
 
 

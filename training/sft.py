@@ -25,7 +25,10 @@ from training.policy_model import PolicyModel
 
 @frozen
 class SftConfig:
-    """Sizes in tokens; the learning rate rises over `warmup` steps, then falls linearly to 0."""
+    """Sizes in tokens; the learning rate rises over `warmup` steps, then falls linearly to 0.
+
+    With 0 `epochs` the adapter to go on from stays as it is.
+    """
 
     learning_rate: float = 5e-4
     epochs: float = 1.0

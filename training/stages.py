@@ -288,9 +288,9 @@ def rlvr(run: Run) -> bool:
         if not serves(config.model):
             yield transformers_generator(run, current, tokenizer, seed=step)
             return
-        save_adapter(run.file("rlvr") / "current", current)
-        current_adapter = run.file("rlvr") / "current"
-        with served(run, current_adapter, config.rlvr.group, seed=step) as generator:
+        adapter = run.file("rlvr") / "current"
+        save_adapter(adapter, current)
+        with served(run, adapter, config.rlvr.group, seed=step) as generator:
             yield generator
 
     def show(entry: dict[str, float]) -> None:

@@ -260,8 +260,8 @@ def _engine_generator(
     from coe_lsp.models.sampling import Sampling
     from coe_lsp.repair.policy import LlamaPolicy
 
-    # Some chains advance together, and the opening of each one's program stays beside them.
-    sequences = 2 * max(LLAMA_AT_ONCE, each)
+    # The chains that advance together, and what was read of their program.
+    sequences = max(LLAMA_AT_ONCE, each)
     with Engine(path, adapter=adapter, context_tokens=32768, max_sequences=sequences + 2) as engine:
         yield LlamaGenerator(
             LlamaPolicy(

@@ -336,6 +336,16 @@ def train(model, examples, folder, **options):
     return done, [json.loads(line) for line in lines]
 
 
+def test_no_epochs_leave_an_adapter_as_it_is(tiny_model, toy, tmp_path):
+    before = {name: weight.clone() for name, weight in tiny_model.adapter_state().items()}
+    train_sft(tiny_model, toy, [], evolve(CONFIG, epochs=0), tmp_path, seed=1, cpu=True)
+    for weight in tiny_model.trainable().values():
+        weight.data.zero_()
+    load_adapter(tmp_path / "adapter", tiny_model)
+    after = tiny_model.adapter_state()
+    assert all(torch.equal(weight, after[name]) for name, weight in before.items())
+
+
 def test_with_a_base_in_16_bits_the_adapter_computes_in_them_too(tiny_base, tiny_tokenizer):
     """And gets its gradients in 32."""
     example = encode(
