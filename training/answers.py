@@ -6,13 +6,14 @@ import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from coe_lsp.chain.prompt import ChatFormat, Segment, detect_format
 from coe_lsp.models.sampling import Sampling
 
 if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
     from coe_lsp.models.engine import Engine
+    from coe_lsp.models.sequence import Sequence
     from training.base import Tokenizer
 
 
@@ -37,11 +38,12 @@ class Writer(Protocol):
         ...
 
 
-@frozen
+@define
 class LlamaWriter:
-    """The serving engine."""
+    """The serving engine. What begins the next question as well (worked examples) stays read."""
 
     engine: Engine
+    _question: Sequence | None = field(default=None, init=False)
 
     @property
     def format(self) -> ChatFormat:
@@ -51,16 +53,17 @@ class LlamaWriter:
     def answers(self, question: Iterable[Segment], each: int, sampling: Sampling) -> list[Answer]:
         """See `Writer.answers`."""
         engine = self.engine
-        opening = engine.sequence()
-        opening.append(engine.tokenize(question, add_bos=True))
-        forks = [opening.fork() for _ in range(each)]
+        if self._question is None:
+            self._question = engine.sequence()
+        self._question.hold(engine.tokenize(question, add_bos=True))
+        forks = [self._question.fork() for _ in range(each)]
         jobs = [
             engine.submit(fork, evolve(sampling, one_line=False, seed=sampling.seed * 1000 + copy))
             for copy, fork in enumerate(forks)
         ]
         found = {id(c.job): Answer(c.text, len(c.logprobs)) for c in engine.run(jobs)}
-        for sequence in (opening, *forks):
-            sequence.release()
+        for fork in forks:
+            fork.release()
         return [found[id(job)] for job in jobs]
 
 

@@ -133,8 +133,10 @@ def evaluate(
     weights, beside = model, adapter
     if merge and adapter is not None:
         weights, beside = merged(model, adapter, NoProgress()), None
+    # The chains or answers side by side, and what was read of their task.
+    sequences = max(config.chains, config.samples) + 2
     with Engine(
-        weights, adapter=beside, context_tokens=_CONTEXT, max_sequences=config.chains + 8
+        weights, adapter=beside, context_tokens=_CONTEXT, max_sequences=sequences
     ) as engine:
         runner = _Runner(engine, config, sandbox, tuned=adapter is not None)
         while len(results) < len(tasks):
@@ -239,6 +241,7 @@ class _Runner:
         self._config = config
         self._sandbox = sandbox
         self._writer = LlamaWriter(engine)
+        self._opening = engine.sequence()
         self._builder = PromptBuilder(self._writer.format, instructed=not tuned)
 
     def run(self, tasks: Sequence[Task]) -> list[TaskResult]:
@@ -284,6 +287,7 @@ class _Runner:
             seed=config.seed,
             sampling=sampling,
             constrained=config.constrained,
+            opening=self._opening,  # so that greedy and drawn chains read it once
         )
         groups = roll_out(
             LlamaGenerator(policy, at_once=config.chains),

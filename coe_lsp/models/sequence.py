@@ -56,6 +56,12 @@ class Sequence:
             )
         self.tokens += new
 
+    def hold(self, tokens: list[int]) -> None:
+        """Have these tokens instead; what begins both is not evaluated again. See `append`."""
+        shared = common_start(self.tokens, tokens)
+        self.truncate(shared)
+        self.append(tokens[shared:])
+
     def truncate(self, length: int) -> None:
         """Forget all tokens from the one with index `length` on."""
         self.engine.check(self)
@@ -110,3 +116,13 @@ class Completion:
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
     finished: Finished
+
+
+def common_start(one: list[int], two: list[int]) -> int:
+    """How many tokens both begin with."""
+    count = 0
+    for a, b in zip(one, two, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count

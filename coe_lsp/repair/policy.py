@@ -12,7 +12,7 @@ from coe_lsp.chain.grammar import grammar
 from coe_lsp.chain.prompt import PromptBuilder, Segment
 from coe_lsp.models.engine import Cancelled, Engine
 from coe_lsp.models.sampling import Sampling
-from coe_lsp.models.sequence import Job
+from coe_lsp.models.sequence import Job, common_start
 from coe_lsp.models.sequence import Sequence as EngineSequence
 from coe_lsp.repair.asking import REDRAW_TEMPERATURE, Ask, ContextError, Proposal
 
@@ -197,7 +197,9 @@ class LlamaPolicy:
             ]
             for text in texts
         )
-        parts = [min(_common(tokens, other), len(other) - 1, len(tokens) - 1) for other in others]
+        parts = [
+            min(common_start(tokens, other), len(other) - 1, len(tokens) - 1) for other in others
+        ]
         rows: dict[int, list[int]] = {}
         for place, other in zip(parts, others, strict=True):
             rows.setdefault(place, []).append(other[place])
@@ -323,18 +325,7 @@ class LlamaPolicy:
                     f"holds {self._engine.max_tokens}. Name fewer or shorter tests with --tests, "
                     "or use a model with a longer context."
                 )
-            shared = _common(self._opening.tokens, tokens)
-            self._opening.truncate(shared)
-            self._opening.append(tokens[shared:])
+            self._opening.hold(tokens)
             self._opened = key
             self._places.clear()
         return self._opening
-
-
-def _common(one: list[int], two: list[int]) -> int:
-    count = 0
-    for a, b in zip(one, two, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
