@@ -23,6 +23,7 @@ from coe_lsp.errors import CoeError
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.models.waiting import TRAINING, wait_briefly
+from training.progress import bars
 
 if TYPE_CHECKING:
     from training.config import RunConfig
@@ -224,13 +225,14 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
     written = Written(options.each, seed=options.seed)
     sandbox = find_sandbox(options.sandbox)
     # What a kill leaves is found again by what was asked for.
-    asked = repr((path, written, options.keep, tasks)).encode()
+    file = path.stat()
+    asked = repr((path, file.st_size, file.st_mtime_ns, written, options.keep, tasks)).encode()
     pieces = options.out.with_name(f"{options.out.name}.{hashlib.sha256(asked).hexdigest()[:12]}")
     with (
-        console.status("") as status,
+        bars(console) as bar,
         Engine(path, context_tokens=8192, max_sequences=written.each + 2) as engine,
     ):
-        writer = LlamaWriter(engine)
+        writer, line = LlamaWriter(engine), bar("faulty")
 
         def wrong(some: Sequence[Task]) -> Iterator[str]:
             made = written_by_model(some, writer, written, sandbox)
@@ -242,7 +244,7 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
             wrong,
             size=1,
             enough=options.count,
-            progress=lambda done, total: status.update(f"{done} of {total} tasks written"),
+            progress=lambda done, total: line("tasks written", done, total),
         )
     assert lines is not None  # there is no deadline
     lines = lines[: options.count]
@@ -274,7 +276,8 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
         constrained=not options.free,
         seed=options.seed,
     )
-    with console.status("") as status:
+    with bars(console) as bar:
+        line = bar("evaluation")
         result = evaluate(
             tasks,
             source.path,
@@ -283,9 +286,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
             options.out,
             sandbox=find_sandbox(options.sandbox),
             merge=source.merges,
-            progress=lambda done, total, solved: status.update(
-                f"{done} of {total} tasks, {solved} solved"
-            ),
+            progress=lambda done, total, solved: line(f"tasks, {solved} solved", done, total),
         )
     assert result is not None  # there is no deadline
     row = {options.out.stem: {"config": result["config"], **result["summary"]}}
@@ -306,12 +307,8 @@ def _s1k(options: argparse.Namespace, console: Console) -> int:
     check_base(source.files)
     rows = load_traces(options.traces)
     examples = encode_traces(rows, load_tokenizer(source), max_tokens=config.max_tokens)
-    with console.status("") as status:
-        run = Run(
-            config,
-            lambda text, done, total: status.update(f"{done:g} of {total:g} steps, {text}"),
-            time.monotonic() + 60 * options.minutes,
-        )
+    with bars(console) as bar:
+        run = Run(config, bar("s1k"), time.monotonic() + 60 * options.minutes)
         if not fine_tune(run, "sft", examples, [], None):
             console.print("Stopped; run the same command again to go on.")
             return 1

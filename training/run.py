@@ -17,23 +17,15 @@ from pathlib import Path
 import attrs
 import cattrs
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from coe_lsp.errors import CoeError
 from training import stages
 from training.config import RunConfig
+from training.progress import bars
 from training.tasks import load_tasks
 from training.workspace import Run, find_stronger, starting_adapter
 
 _BYTES_FREE = 2 << 30
-_SECONDS_A_LINE = 30
 
 
 class RunError(CoeError):
@@ -52,56 +44,20 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
     folder.mkdir(parents=True, exist_ok=True)
     check_machine(config, folder)
     state = _State(folder / "state.json", config)
-    with Progress(
-        TextColumn("{task.fields[stage]:>14}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-        console=console,
-    ) as progress:
+    with bars(console) as bar:
         for name, stage in _plan(config):
             if name in state.done:
                 continue
-            bar = progress.add_task("", total=None, stage=name)
-
-            show = Line(progress, bar, name)
+            line = bar(name)
             started = time.monotonic()
-            finished = stage(Run(config, show, deadline))
+            finished = stage(Run(config, line, deadline))
             state.spend(name, time.monotonic() - started)
             if not finished:
                 console.print(f"Stopped in stage {name}; run the same command again to go on.")
                 return False
             state.finish(name)
-            progress.update(bar, description="done")
+            line.end()
     return True
-
-
-class Line:
-    """A stage's progress: a bar on a terminal, in a log file now and then a line."""
-
-    def __init__(self, progress: Progress, bar: TaskID, stage: str) -> None:
-        self._progress = progress
-        self._bar = bar
-        self._stage = stage
-        self._began = self._said = time.monotonic()
-        self._first = self._total = -1.0
-
-    def __call__(self, text: str, done: float, total: float) -> None:
-        self._progress.update(self._bar, description=text, completed=done, total=total)
-        now = time.monotonic()
-        if total != self._total:  # another piece of the stage
-            self._first, self._total, self._began = done, total, now
-        if self._progress.console.is_terminal or now - self._said < _SECONDS_A_LINE:
-            return
-        self._said = now
-        gained = done - self._first
-        left = (
-            f", {(total - done) * (now - self._began) / gained / 60:.0f} min left" if gained else ""
-        )
-        self._progress.console.print(
-            f"{self._stage} {done:g}/{total:g}: {text}{left}", markup=False, soft_wrap=True
-        )
 
 
 def _help(config: RunConfig, deadline: float) -> bool:

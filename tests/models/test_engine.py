@@ -178,6 +178,20 @@ def test_forks_share_the_prefix(engine):
     assert room - engine.free_tokens == shared + own
 
 
+def test_a_sequence_that_holds_other_tokens_reads_only_what_differs(engine):
+    sequence = begin(engine, COUNT)
+    one(engine, sequence.fork(), max_tokens=2)
+    other = engine.tokenize([Text(COUNT + CODE)], add_bos=True)
+    shared = len(begin(engine, COUNT).tokens) - 1
+    assert other[:shared] == sequence.tokens[:shared]
+    before = engine.stats.decoded
+    sequence.hold(other)
+    assert sequence.tokens == other
+    found = one(engine, sequence.fork(), max_tokens=6)
+    assert engine.stats.decoded - before <= len(other) - shared + 6
+    assert found.text == one(engine, begin(engine, COUNT + CODE), max_tokens=6).text
+
+
 def test_fork_is_the_same_as_a_fresh_prefill(engine):
     words = engine.tokenize([Text(" ten eleven twelve")], add_bos=False)
     prompt = begin(engine, COUNT[:20])

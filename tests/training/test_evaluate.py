@@ -149,6 +149,30 @@ def test_what_is_measured_is_the_merged_model_that_is_served(
     assert loaded == [(merged_path(tiny_gguf, tiny_adapter), None)]
 
 
+@pytest.mark.parametrize(("policy", "shots"), [("base", 0), ("direct", 3)])
+def test_what_tasks_and_samples_share_is_read_once(
+    policy, shots, faulty, tiny_gguf, sandbox, tmp_path, monkeypatch
+):
+    """Rules, worked examples and the task: many more tokens than what is written and read after."""
+    engines = []
+
+    class Spy(Engine):
+        def __init__(self, *path, **rest):
+            super().__init__(*path, **rest)
+            engines.append(self)
+
+    monkeypatch.setattr("training.evaluate.Engine", Spy)
+    for tasks, samples in ((faulty[:1], 0), (faulty[:1], 2), (faulty, 2)):
+        config = EvaluationConfig(
+            policy, shots=shots, samples=samples, max_turns=1, answer_tokens=8, chains=2
+        )
+        out = tmp_path / f"{len(engines)}.json"
+        evaluate(tasks, tiny_gguf, None, config, out, sandbox=sandbox)
+    alone, drawn, more = (engine.stats.decoded for engine in engines)
+    assert alone > 500
+    assert drawn < alone + 100 and more < drawn + 200
+
+
 def test_repairs_that_pass_the_visible_tests_alone_do_not_count(
     task, tiny_gguf, sandbox, tmp_path, monkeypatch
 ):

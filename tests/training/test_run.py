@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
-from rich.progress import Progress
 from safetensors.torch import load_file
 
 from training import stages
 from training.__main__ import main
 from training.config import ConfigError, read_config
 from training.pieces import in_pieces
-from training.run import Line
+from training.progress import bars
 from training.tasks import Task, save_tasks
 
 ROOT = Path(__file__).parents[2]
@@ -219,15 +218,15 @@ def test_too_little_memory_or_disk_is_seen_first(bad_project, tiny_gguf, tmp_pat
 
 
 def test_time_left_is_counted_anew_for_each_piece_of_a_stage(monkeypatch):
-    monkeypatch.setattr("training.run._SECONDS_A_LINE", 0)
+    monkeypatch.setattr("training.progress._SECONDS_A_LINE", 0)
     now = iter(range(0, 1000, 60))
-    monkeypatch.setattr("training.run.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("training.progress.time.monotonic", lambda: next(now))
     console = Console(file=io.StringIO(), width=80)
-    progress = Progress(console=console, disable=True)
-    line = Line(progress, progress.add_task(""), "rejection")
-    for done, total in ((10, 30), (20, 30), (1, 11), (2, 11)):
-        line("x", done, total)
-    assert console.file.getvalue().splitlines() == [
+    with bars(console) as bar:
+        line = bar("rejection")
+        for done, total in ((10, 30), (20, 30), (1, 11), (2, 11)):
+            line("x", done, total)
+    assert console.file.getvalue().splitlines()[:4] == [
         "rejection 10/30: x",
         "rejection 20/30: x, 1 min left",
         "rejection 1/11: x",
