@@ -11,6 +11,7 @@ from random import Random
 
 import torch
 from attrs import frozen
+from torch.nn.utils.rnn import pad_sequence
 
 from coe_lsp.chain.episode import episode_segments
 from coe_lsp.chain.prompt import PromptBuilder
@@ -119,15 +120,14 @@ def _cut(examples: Sequence[Example], tokens: int) -> Iterator[list[Example]]:
         yield batch
 
 
-def collate(examples: Sequence[Example], pad: int = 0) -> Batch:
+def collate(examples: Sequence[Example]) -> Batch:
     """Tensors of a batch, padded on the right."""
-    length = max(len(example.ids) for example in examples)
 
-    def padded(values: Sequence[int], fill: int) -> list[int]:
-        return [*values, *[fill] * (length - len(values))]
+    def padded(rows: Iterable[Sequence[int]], fill: int = 0) -> torch.Tensor:
+        return pad_sequence([torch.tensor(row) for row in rows], True, fill)
 
     return Batch(
-        torch.tensor([padded(example.ids, pad) for example in examples]),
-        torch.tensor([padded([1] * len(example.ids), 0) for example in examples]),
-        torch.tensor([padded(example.labels, NO_LABEL) for example in examples]),
+        padded(example.ids for example in examples),
+        padded([1] * len(example.ids) for example in examples),
+        padded((example.labels for example in examples), NO_LABEL),
     )
