@@ -1,10 +1,9 @@
 """Chains of one group in one row: their common opening once, behind it what each has of its own.
 
 All chains of a group begin with the same task and program, which is a good part of their tokens
-(training/README.md has how many). Positions
-go on from the opening's in every chain, and a token attends to the opening and to its own chain
-alone, so log-probabilities and gradients are those of the chains one by one. What chains share
-after their opening is not looked for.
+(training/README.md has how many). Positions go on from the opening's in every chain, and a token
+attends to the opening and to its own chain alone, so log-probabilities and gradients are those of
+the chains one by one. What chains share after their opening is not looked for.
 """
 
 from __future__ import annotations

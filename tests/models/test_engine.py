@@ -182,7 +182,7 @@ def test_a_sequence_that_holds_other_tokens_reads_only_what_differs(engine):
     sequence = begin(engine, COUNT)
     one(engine, sequence.fork(), max_tokens=2)
     other = engine.tokenize([Text(COUNT + CODE)], add_bos=True)
-    shared = len(begin(engine, COUNT).tokens) - 1
+    shared = len(sequence.tokens) - 1
     assert other[:shared] == sequence.tokens[:shared]
     before = engine.stats.decoded
     sequence.hold(other)

@@ -153,7 +153,7 @@ def test_what_is_measured_is_the_merged_model_that_is_served(
 def test_what_tasks_and_samples_share_is_read_once(
     policy, shots, faulty, tiny_gguf, sandbox, tmp_path, monkeypatch
 ):
-    """Rules, worked examples and the task: many more tokens than what is written and read after."""
+    """Rules, worked examples and the task: read once, whatever the number of samples."""
     engines = []
 
     class Spy(Engine):
@@ -162,15 +162,14 @@ def test_what_tasks_and_samples_share_is_read_once(
             engines.append(self)
 
     monkeypatch.setattr("training.evaluate.Engine", Spy)
-    for tasks, samples in ((faulty[:1], 0), (faulty[:1], 2), (faulty, 2)):
+    for tasks, samples in ((faulty[:1], 0), (faulty[:1], 12), (faulty, 12)):
         config = EvaluationConfig(
             policy, shots=shots, samples=samples, max_turns=1, answer_tokens=8, chains=2
         )
         out = tmp_path / f"{len(engines)}.json"
         evaluate(tasks, tiny_gguf, None, config, out, sandbox=sandbox)
     alone, drawn, more = (engine.stats.decoded for engine in engines)
-    assert alone > 500
-    assert drawn < alone + 100 and more < drawn + 200
+    assert drawn < 1.6 * alone and more < drawn + alone
 
 
 def test_repairs_that_pass_the_visible_tests_alone_do_not_count(
