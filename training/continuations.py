@@ -1,6 +1,7 @@
 """Batched sampling from a transformers model: many contexts at once, tokens in, tokens out.
 
 For machines where the serving engine is not what samples: a GPU, or a base without a GGUF.
+Nothing is compiled: contexts differ in number and length at each turn, and each size would be anew.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from random import Random
 from typing import Any
 
 import torch
+from transformers import DynamicCache
 
 
 def continuations(
@@ -23,14 +25,20 @@ def continuations(
 ) -> list[list[int]]:
     """What the model writes after each context: up to `most` tokens, an end and padding included.
 
-    Each of `ends` ends a text, and the first of them pads. Temperature 0 is greedy. The same
-    contexts and seed give the same texts on the same machine, whatever was drawn before.
+    Each of `ends` ends a text, and the first of them pads. Temperature 0 is greedy. A context that
+    is there several times is read once. The same contexts and seed give the same texts on the same
+    machine, whatever was drawn before.
     """
+    different = {
+        tuple(tokens): row for row, tokens in enumerate(dict.fromkeys(map(tuple, contexts)))
+    }
+    rows = torch.tensor([different[tuple(tokens)] for tokens in contexts], device=model.device)
     longest = max(len(tokens) for tokens in contexts)
-    device = model.device
     pad = ends[0] if ends else 0
-    ids = [[pad] * (longest - len(tokens)) + list(tokens) for tokens in contexts]
-    mask = [[0] * (longest - len(tokens)) + [1] * len(tokens) for tokens in contexts]
+    padded = [[pad] * (longest - len(tokens)) + list(tokens) for tokens in different]
+    ids = torch.tensor(padded, device=model.device)
+    there = [[0] * (longest - len(tokens)) + [1] * len(tokens) for tokens in different]
+    mask = torch.tensor(there, device=model.device)
     sampling: dict[str, Any] = (
         {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
         if temperature
@@ -38,16 +46,27 @@ def continuations(
     )
     training = model.training
     model.eval()
-    torch.manual_seed(Random(f"{seed}/{ids}").getrandbits(31))
+    torch.manual_seed(Random(f"{seed}/{padded}/{len(contexts)}").getrandbits(31))
     with torch.no_grad():
+        cache = DynamicCache(config=model.config)
+        if len(different) < len(contexts) and longest > 1:
+            model(
+                ids[:, :-1],
+                attention_mask=mask[:, :-1],
+                position_ids=(mask.cumsum(-1) - 1).clamp(min=0)[:, :-1],
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            cache.batch_select_indices(rows)
         written = model.generate(
-            torch.tensor(ids, device=device),
-            attention_mask=torch.tensor(mask, device=device),
+            ids[rows],
+            attention_mask=mask[rows],
+            past_key_values=cache,
             max_new_tokens=most,
             eos_token_id=list(ends) or None,
             pad_token_id=pad,
             use_cache=True,
-            cache_implementation="static" if device.type == "cuda" else None,
             **sampling,
         )
     model.train(training)

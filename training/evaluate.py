@@ -30,7 +30,7 @@ from coe_lsp.models.engine import Engine
 from coe_lsp.models.merged import merged
 from coe_lsp.models.sampling import Sampling
 from coe_lsp.repair.policy import LlamaPolicy
-from training.answers import LlamaWriter
+from training.answers import LlamaWriter, Question
 from training.direct import DirectPrompt, extract
 from training.judge import Judge
 from training.metrics import bootstrap, pass_at_k
@@ -316,7 +316,8 @@ class _Runner:
                 seed=config.seed + number,
             )
             programs: list[Chain | _Answer] = []
-            for answer in self._writer.answers(segments, each, drawing):
+            (answers,) = self._writer.answers([Question(tuple(segments), drawing)], each)
+            for answer in answers:
                 program = extract(answer.text)
                 solved = start.judge.judge(program.split("\n")).solved
                 programs.append(_Answer(program, solved, answer.tokens))

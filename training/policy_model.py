@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -86,6 +87,13 @@ class PolicyModel(torch.nn.Module):
             disable_input_dtype_casting(self.peft, active=half),
         ):
             yield
+
+    def merged(self) -> Any:
+        """A copy of the base with the adapter merged into it, as large as the base.
+
+        It samples faster than the model with the adapter beside.
+        """
+        return deepcopy(self.peft).merge_and_unload(adapter_names=["default"])
 
     def score(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """`forward` on a batch."""

@@ -15,7 +15,7 @@ from rapidfuzz.distance import Levenshtein
 from coe_lsp.execution.sandbox import Sandbox
 from training.judge import Judge
 from training.records import Record
-from training.rollouts import Generator, Tester, roll_out, start_of
+from training.rollouts import Generator, Tester, roll_out, starts_of
 from training.tasks import Task
 
 
@@ -28,6 +28,7 @@ def successes(
     max_turns: int,
     told: float,
     sandbox: Sandbox,
+    threads: int,
 ) -> Iterator[Record]:
     """The shortest `keep` of each task's `each` chains that pass, without repetitions.
 
@@ -35,8 +36,8 @@ def successes(
     """
     with ExitStack() as stack:
         judges = [stack.enter_context(Judge(task, sandbox)) for task in tasks]
-        starts = [start_of(judge, told) for judge in judges]
-        tester = Tester(len(starts))
+        starts = starts_of(judges, told, threads)
+        tester = Tester(threads)
         groups = roll_out(generator, starts, each=each, max_turns=max_turns, tester=tester)
     for task, chains in zip(tasks, groups, strict=True):
         episodes = [chain.episode for chain in chains if chain.episode.solved]

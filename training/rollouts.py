@@ -75,9 +75,13 @@ class LlamaGenerator:
         self.policy.forget(chain)
 
 
-@frozen
+@define
 class TransformersGenerator:
-    """Batched generation by a transformers model; contexts are evaluated anew at each turn."""
+    """Batched generation by a transformers model; contexts are evaluated anew at each turn.
+
+    A batch takes as long as its longest row, so what a state may be drawn again for is drawn all
+    at once.
+    """
 
     model: Any
     tokenizer: Tokenizer
@@ -87,9 +91,21 @@ class TransformersGenerator:
     max_tokens: int = 2048
     command_tokens: int = 96
     at_once: int = 256
+    _drawn_again: dict[int, list[Written]] = field(factory=dict, init=False)  # type: ignore[type-arg]
 
     def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
         """See `Generator.commands`."""
+        if redraw == 1:
+            self._drawn_again = self._draw(episodes, _REDRAWS, again=True)
+        if redraw:
+            found = self._drawn_again
+            return {chain: found[chain][redraw - 1] for chain in episodes if chain in found}
+        return {chain: one for chain, (one,) in self._draw(episodes, 1, again=False).items()}
+
+    def _draw(
+        self, episodes: Mapping[int, Episode], each: int, *, again: bool
+    ) -> dict[int, list[Written]]:
+        """`each` commands for every chain that fits."""
         contexts: dict[int, list[int]] = {}
         for chain, episode in episodes.items():
             segments = [segment for segment, _ in episode_segments(self.builder, episode)]
@@ -104,15 +120,14 @@ class TransformersGenerator:
         hot = max(self.temperature, REDRAW_TEMPERATURE)
         written = continuations(
             self.model,
-            list(contexts.values()),
+            [tokens for tokens in contexts.values() for _ in range(each)],
             ends=[end],
             most=self.command_tokens,
-            temperature=hot if redraw else self.temperature,
-            seed=self.seed + redraw * _ANOTHER_SEED,
+            temperature=hot if again else self.temperature,
+            seed=self.seed + again * _ANOTHER_SEED,
         )
-        return {
-            chain: self._command(row, end) for chain, row in zip(contexts, written, strict=True)
-        }
+        commands = [self._command(row, end) for row in written]
+        return {chain: commands[n * each : (n + 1) * each] for n, chain in enumerate(contexts)}
 
     def _command(self, row: list[int], end: int) -> Written:
         """The row up to the end of the turn or, like the serving engine, of the line."""
@@ -158,6 +173,12 @@ def start_of(judge: Judge, told: float) -> Start:
     task = judge.task
     words = task.prompt if Random(task.task_id).random() < told else ""
     return Start(judge, task.start.strip("\n"), words)
+
+
+def starts_of(judges: Sequence[Judge], told: float, threads: int) -> list[Start]:
+    """`start_of` for several, side by side."""
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda judge: start_of(judge, told), judges))
 
 
 @frozen

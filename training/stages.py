@@ -21,7 +21,7 @@ from training.harvest import harvest_package, harvest_project
 from training.judge import Judge
 from training.pieces import in_pieces, write_lines
 from training.records import Record, faulty_task, read_records
-from training.rollouts import Generator, Start, start_of
+from training.rollouts import Generator, Start, starts_of
 from training.tasks import Task, TaskError, clean, load_tasks, save_tasks
 from training.workspace import (
     Run,
@@ -36,11 +36,11 @@ from training.workspace import (
 )
 
 if TYPE_CHECKING:
+    from training.answers import Writer
     from training.encode import Example
     from training.policy_model import PolicyModel
 
 Report = Callable[[str, float, float], None]
-_AT_A_TIME = 4
 _VALIDATED = 200
 
 
@@ -136,9 +136,10 @@ def rejection(run: Run) -> bool:
                         max_turns=config.rlvr.max_turns,
                         told=config.demonstrations.told,
                         sandbox=run.sandbox,
+                        threads=config.processes,
                     )
                 ),
-                size=_AT_A_TIME,
+                size=_together(generator, config.rejection.each),
                 deadline=run.deadline,
                 progress=lambda done, total: run.report("programs rolled out", done, total),
             )
@@ -151,6 +152,11 @@ def rejection(run: Run) -> bool:
     # A model that solves nothing is tuned on some more of the old data.
     examples = _split(run, [*new, *old[: max(len(new), 64)]])
     return fine_tune(run, "rejection", *examples, run.file("sft") / "adapter")
+
+
+def _together(writes: Writer | Generator, each: int) -> int:
+    """How many programs make a piece, with `each` texts for every one."""
+    return max(1, writes.at_once // each)
 
 
 def _split(run: Run, records: Sequence[Record]) -> tuple[list[Example], list[Example]]:
@@ -225,8 +231,13 @@ def _written(run: Run, chosen: Sequence[Task]) -> list[str] | None:
         return in_pieces(
             plain,
             run.file("starts.written"),
-            lambda some: (t.dumps() for t in written_by_model(some, writer, written, run.sandbox)),
-            size=1,
+            lambda some: (
+                task.dumps()
+                for task in written_by_model(
+                    some, writer, written, run.sandbox, threads=run.config.processes
+                )
+            ),
+            size=_together(writer, written.each),
             deadline=run.deadline,
             progress=lambda done, total: run.report("written by the base model", done, total),
         )
@@ -254,9 +265,10 @@ def _left(run: Run, chosen: Sequence[Task]) -> list[str] | None:
                     max_turns=run.config.rlvr.max_turns,
                     told=run.config.demonstrations.told,
                     sandbox=run.sandbox,
+                    threads=run.config.processes,
                 )
             ),
-            size=1,
+            size=_together(generator, config.written),
             deadline=run.deadline,
             progress=lambda done, total: run.report("left by failed chains", done, total),
         )
@@ -281,12 +293,13 @@ def rlvr(run: Run) -> bool:
         sandbox = run.sandbox
         with ExitStack() as stack:
             judges = [stack.enter_context(Judge(task, sandbox)) for task in chosen]
-            yield [start_of(judge, config.demonstrations.told) for judge in judges]
+            yield starts_of(judges, config.demonstrations.told, config.processes)
 
     @contextmanager
     def generator_for(current: PolicyModel, step: int) -> Iterator[Generator]:
         if not serves(config.model):
-            yield transformers_generator(run, current, tokenizer, seed=step)
+            with transformers_generator(run, current, tokenizer, seed=step) as generator:
+                yield generator
             return
         adapter = run.file("rlvr") / "current"
         save_adapter(adapter, current)

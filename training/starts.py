@@ -9,6 +9,8 @@ fails, differs from the others of its task, and is not absurdly long. The result
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from random import Random
 
 from attrs import evolve, frozen
@@ -17,10 +19,10 @@ from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.models.sampling import Sampling
-from training.answers import Writer
+from training.answers import Question, Writer
 from training.direct import DirectPrompt, extract
 from training.judge import Judge
-from training.rollouts import Generator, Tester, roll_out, start_of
+from training.rollouts import Generator, Tester, roll_out, starts_of
 from training.tasks import Task
 
 _ANSWER_TOKENS = 384
@@ -42,9 +44,12 @@ def written_by_model(
     writer: Writer,
     written: Written,
     sandbox: Sandbox,
+    *,
+    threads: int = 1,
 ) -> Iterator[Task]:
-    """Faulty programs that the model writes from a task's words and tests."""
+    """Faulty programs that the model writes from a task's words and tests, all at once."""
     prompt = DirectPrompt(written.shots, write=True)
+    questions: list[Question] = []
     for task in tasks:
         described = TaskDescription(task.prompt, "", task.tests[:3])
         drawing = Sampling(
@@ -53,8 +58,10 @@ def written_by_model(
             seed=Random(f"{written.seed}/{task.task_id}").getrandbits(31),
         )
         question = prompt.segments(writer.format, described, Scratchpad(()))
-        found = writer.answers(question, written.each, drawing)
-        yield from _faulty(task, [extract(answer.text) for answer in found], sandbox)
+        questions.append(Question(tuple(question), drawing))
+    found = writer.answers(questions, written.each)
+    programs = [[extract(answer.text) for answer in some] for some in found]
+    yield from _all_faulty(tasks, programs, sandbox, threads)
 
 
 def left_by_chains(
@@ -65,19 +72,31 @@ def left_by_chains(
     max_turns: int,
     told: float,
     sandbox: Sandbox,
+    threads: int = 1,
 ) -> Iterator[Task]:
     """Last states of chains that failed; `tasks` have the programs to start from as `code`."""
-    for task in tasks:
-        with Judge(task, sandbox) as judge:
-            (chains,) = roll_out(
-                generator,
-                [start_of(judge, told)],
-                each=each,
-                max_turns=max_turns,
-                tester=Tester(1),
-            )
-        states = [c.episode.pad.text for c in chains if not c.episode.solved]
-        yield from _faulty(task, states, sandbox)
+    with ExitStack() as stack:
+        judges = [stack.enter_context(Judge(task, sandbox)) for task in tasks]
+        groups = roll_out(
+            generator,
+            starts_of(judges, told, threads),
+            each=each,
+            max_turns=max_turns,
+            tester=Tester(threads),
+        )
+    states = [[c.episode.pad.text for c in chains if not c.episode.solved] for chains in groups]
+    yield from _all_faulty(tasks, states, sandbox, threads)
+
+
+def _all_faulty(
+    tasks: Sequence[Task], programs: Sequence[Sequence[str]], sandbox: Sandbox, threads: int
+) -> Iterator[Task]:
+    def faulty(task: Task, some: Sequence[str]) -> list[Task]:
+        return list(_faulty(task, some, sandbox))
+
+    with ThreadPoolExecutor(threads) as pool:
+        for found in pool.map(faulty, tasks, programs):
+            yield from found
 
 
 def _faulty(task: Task, programs: Sequence[str], sandbox: Sandbox) -> Iterator[Task]:

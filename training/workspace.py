@@ -162,15 +162,17 @@ def rolling_out(
         return
     with _on_device(run) as (model, tokenizer):
         load_adapter(adapter, model)
-        yield transformers_generator(run, model, tokenizer, temperature=temperature)
+        with transformers_generator(run, model, tokenizer, temperature=temperature) as generator:
+            yield generator
 
 
+@contextmanager
 def transformers_generator(
     run: Run, model: PolicyModel, tokenizer: Tokenizer, *, temperature: float = 1.0, seed: int = 0
-) -> Generator:
-    """The model as it is now."""
-    return TransformersGenerator(
-        model.peft,
+) -> Iterator[Generator]:
+    """The model as it is now, in a copy of its own."""
+    yield TransformersGenerator(
+        model.merged(),
         tokenizer,
         tokenizer.builder(instructed=False),
         temperature,
@@ -288,7 +290,7 @@ def base_writer(run: Run, each: int) -> Iterator[Writer]:
             yield LlamaWriter(engine)
     else:
         with _on_device(run) as (model, tokenizer):  # a new adapter changes nothing
-            yield TransformersWriter(model.peft, tokenizer)
+            yield TransformersWriter(model.peft.get_base_model(), tokenizer)
 
 
 @contextmanager
