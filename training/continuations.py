@@ -6,6 +6,7 @@ Nothing is compiled: contexts differ in number and length at each turn, and each
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -49,25 +50,32 @@ def continuations(
     torch.manual_seed(Random(f"{seed}/{padded}/{len(contexts)}").getrandbits(31))
     with torch.no_grad():
         cache = DynamicCache(config=model.config)
+        named = {_cache_name(model): cache}
         if len(different) < len(contexts) and longest > 1:
             model(
                 ids[:, :-1],
                 attention_mask=mask[:, :-1],
                 position_ids=(mask.cumsum(-1) - 1).clamp(min=0)[:, :-1],
-                past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **named,
             )
             cache.batch_select_indices(rows)
         written = model.generate(
             ids[rows],
             attention_mask=mask[rows],
-            past_key_values=cache,
             max_new_tokens=most,
             eos_token_id=list(ends) or None,
             pad_token_id=pad,
             use_cache=True,
+            **named,
             **sampling,
         )
     model.train(training)
     return written[:, longest:].tolist()
+
+
+def _cache_name(model: Any) -> str:
+    """What transformers calls the argument: it was renamed after 5.17."""
+    named = inspect.signature(type(model).forward).parameters
+    return "cache" if "cache" in named else "past_key_values"

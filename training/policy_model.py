@@ -17,7 +17,12 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft
 from peft.helpers import disable_input_dtype_casting
 from torch.nn import functional
 
+from coe_lsp.errors import CoeError
 from training.encode import NO_LABEL, Batch
+
+
+class TrainingError(CoeError):
+    """Training cannot go on; what was saved before is good."""
 
 
 @frozen
@@ -102,6 +107,19 @@ class PolicyModel(torch.nn.Module):
     def trainable(self) -> dict[str, torch.nn.Parameter]:
         """The adapter's weights by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def clip_gradients(self, most: float) -> None:
+        """Scale the gradients down to a norm of at most `most`.
+
+        TrainingError if one is not a finite number: a step would make the adapter worthless.
+        """
+        try:
+            torch.nn.utils.clip_grad_norm_(self.trainable().values(), most, error_if_nonfinite=True)
+        except RuntimeError as error:
+            raise TrainingError(
+                "A gradient is not a finite number. Run the same command again to go on from the "
+                "last checkpoint; if it happens again, lower the learning rate."
+            ) from error
 
     def adapter_state(self) -> dict[str, torch.Tensor]:
         """The adapter in peft's names."""

@@ -233,7 +233,7 @@ def update(
             total["loss"] += float(loss.detach().sum()) / count
             total["kl"] += float(apart.sum()) / count
             total["entropy"] += float(entropy.sum()) / count
-        torch.nn.utils.clip_grad_norm_(model.trainable().values(), config.max_norm)
+        model.clip_gradients(config.max_norm)
         optimizer.step()
         optimizer.zero_grad()
     return total

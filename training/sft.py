@@ -109,7 +109,7 @@ def train_sft(
                 loss = -chosen.sum() * accelerator.num_processes / learned
                 accelerator.backward(loss)
                 total += loss.detach() / accelerator.num_processes
-        torch.nn.utils.clip_grad_norm_(model.trainable().values(), config.clip)
+        model.clip_gradients(config.clip)
         optimizer.step()
         optimizer.zero_grad()
         step += 1

@@ -14,15 +14,17 @@ import torch
 from attrs import evolve
 
 from coe_lsp.chain.episode import Episode
-from coe_lsp.chain.prompt import Segment, TaskDescription
+from coe_lsp.chain.prompt import Segment, TaskDescription, detect_format
 from coe_lsp.chain.scratchpad import Scratchpad
+from training.answers import Answer
 from training.base import find_base
 from training.checkpoint import CheckpointError, checkpoints, load_adapter, save_adapter
 from training.config import ModelConfig, RunConfig
+from training.continuations import continuations
 from training.encode import NO_LABEL, Written, batches, collate, encode
 from training.judge import Judge
 from training.packing import Rollout, in_parts, pack
-from training.policy_model import Lora, PolicyModel
+from training.policy_model import Lora, PolicyModel, TrainingError
 from training.records import Record
 from training.rewards import advantages, random_rewards, returns, rewards
 from training.rlvr import (
@@ -35,6 +37,8 @@ from training.rlvr import (
 )
 from training.rollouts import Chain, Start, Tester, TransformersGenerator, roll_out
 from training.sft import SftConfig, train_sft, validate
+from training.starts import Written as ToWrite
+from training.starts import written_by_model
 from training.workspace import Run, served
 
 ROOT = Path(__file__).parents[2]
@@ -414,7 +418,7 @@ from test_learning import CONFIG, toy_records
 from training.base import find_base, load_model, load_tokenizer
 from training.encode import encode
 from training.packing import Rollout, in_parts, pack
-from training.policy_model import Lora, PolicyModel
+from training.policy_model import Lora, PolicyModel, TrainingError
 from training.sft import train_sft
 
 torch.set_num_threads(1)
@@ -569,3 +573,102 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
     assert {"reward", "solve_rate", "malformed_rate", "turns", "kl", "entropy"} <= set(log[0])
     assert log[0]["kl"] == pytest.approx(0.0, abs=1e-4)  # the reference is where it started
     assert log[-1]["kl"] > 0.0
+
+
+# -- sampling with transformers
+
+
+def test_a_context_that_is_there_several_times_is_read_once(tiny_base, tiny_tokenizer, monkeypatch):
+    texts = ["def f(x):\n    return x", "a", "for name in names:\n    print("]
+    contexts = [tiny_tokenizer.encode(Segment(text)) for text in texts]
+    options = {"ends": [0], "most": 6, "temperature": 0.0, "seed": 1}
+    alone = continuations(tiny_base, contexts, **options)
+    read, forward = [], tiny_base.forward
+
+    def counting(ids=None, **given):
+        read.append((given.get("input_ids") if ids is None else ids).numel())
+        return forward(ids, **given) if ids is not None else forward(**given)
+
+    monkeypatch.setattr(tiny_base, "forward", counting)
+    several = continuations(tiny_base, [*contexts, contexts[0], contexts[2]], **options)
+    assert several == [*alone, alone[0], alone[2]]
+    longest = max(map(len, contexts))
+    # Three contexts but for their last tokens, then five rows a step.
+    assert read[0] == 3 * (longest - 1) and set(read[1:]) == {5}
+    drawn = continuations(tiny_base, [contexts[0]] * 4, **options | {"temperature": 1.0})
+    assert len({tuple(row) for row in drawn}) > 1
+
+
+def test_what_may_be_drawn_again_is_one_batch(tiny_model, tiny_tokenizer, monkeypatch):
+    asked = []
+
+    def counted(model, contexts, **options):
+        asked.append((len(contexts), options["temperature"], options["seed"]))
+        return continuations(model, contexts, **options)
+
+    monkeypatch.setattr("training.rollouts.continuations", counted)
+    builder = tiny_tokenizer.builder(instructed=False)
+    generator = TransformersGenerator(
+        tiny_model.merged(), tiny_tokenizer, builder, 0.5, seed=3, command_tokens=8
+    )
+    episodes = {
+        chain: Episode(TaskDescription(), Scratchpad((text,), "1 of 1 tests fail"))
+        for chain, text in {4: "a = 1", 9: "b = 2"}.items()
+    }
+    first = generator.commands(episodes)
+    again = [generator.commands({9: episodes[9]}, redraw=n) for n in range(1, 7)]
+    assert set(first) == {4, 9} and all(set(one) == {9} for one in again)
+    assert len({one[9].text for one in again}) > 1
+    assert [(count, heat) for count, heat, _ in asked] == [(2, 0.5), (6, 1.0)]
+    assert asked[0][2] != asked[1][2]
+
+
+def test_the_merged_copy_says_what_the_model_with_its_adapter_says(tiny_model, tiny_tokenizer):
+    with torch.no_grad():
+        for weight in tiny_model.trainable().values():
+            weight.normal_(std=0.05)
+    ids = torch.tensor([tiny_tokenizer.encode(Segment("def f(x):\n    return x"))])
+    merged = tiny_model.merged()
+    assert not any("lora" in name for name, _ in merged.named_parameters())
+    with torch.no_grad():
+        base = tiny_model.peft.get_base_model()
+        with tiny_model.peft.disable_adapter():
+            without = base(ids).logits
+        beside, within = base(ids).logits, merged(ids).logits
+    assert torch.allclose(beside, within, atol=1e-3)
+    assert not torch.allclose(beside, without, atol=1e-1)
+
+
+def test_a_gradient_that_is_not_finite_ends_training(tiny_model, toy, tmp_path):
+    (name, weight), *_ = tiny_model.trainable().items()
+    weight.register_hook(lambda gradient: gradient * math.nan)
+    before = {key: value.clone() for key, value in tiny_model.adapter_state().items()}
+    with pytest.raises(TrainingError, match="not a finite number"):
+        train_sft(tiny_model, toy, [], CONFIG, tmp_path, seed=1, cpu=True)
+    assert not (tmp_path / "adapter").exists() and name
+    after = tiny_model.adapter_state()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_faulty_programs_are_written_for_several_tasks_at_once(task, sandbox):
+    """The same as one by one, and in the order of the tasks."""
+
+    class Wrong:
+        format, at_once = detect_format(None), 4
+        asked = 0
+
+        def answers(self, questions, each):
+            self.asked += 1
+            return [
+                [Answer(f"```python\ndef above(v, l):\n    return {q.sampling.seed}\n```", 9)]
+                * each
+                for q in questions
+            ]
+
+    tasks = [evolve(task, task_id=f"toy/{n}") for n in range(3)]
+    together, alone = Wrong(), Wrong()
+    made = list(written_by_model(tasks, together, ToWrite(2), sandbox, threads=2))
+    single = [t for one in tasks for t in written_by_model([one], alone, ToWrite(2), sandbox)]
+    assert made == single and [t.task_id for t in made] == ["toy/0#0", "toy/1#0", "toy/2#0"]
+    assert len({t.code for t in made}) == 3
+    assert (together.asked, alone.asked) == (1, 3)
