@@ -235,7 +235,7 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
         writer, line = LlamaWriter(engine), bar("faulty")
 
         def wrong(some: Sequence[Task]) -> Iterator[str]:
-            made = written_by_model(some, writer, written, sandbox)
+            made = written_by_model(some, writer, written, sandbox, threads=1)
             return (task.dumps() for task in islice(made, options.keep))
 
         lines = in_pieces(

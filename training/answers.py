@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from attrs import define, evolve, field, frozen
 
@@ -27,14 +27,14 @@ class Answer:
 
 @frozen
 class Question:
-    """What is asked, and how the answers are drawn: with seeds that follow from the sampling's."""
+    """What is asked, and a seed for the answers."""
 
     segments: tuple[Segment, ...]
-    sampling: Sampling
+    seed: int
 
 
 class Writer(Protocol):
-    """Answers questions. `at_once` is how many answers it writes best side by side."""
+    """Answers questions. `at_once`: how many answers to different ones it writes best together."""
 
     @property
     def at_once(self) -> int:
@@ -46,8 +46,10 @@ class Writer(Protocol):
         """How its model marks the turns of a conversation."""
         ...
 
-    def answers(self, questions: Sequence[Question], each: int) -> list[list[Answer]]:
-        """`each` answers to every question."""
+    def answers(
+        self, questions: Sequence[Question], each: int, sampling: Sampling
+    ) -> list[list[Answer]]:
+        """`each` answers to every question; of the sampling all but the seed counts."""
         ...
 
 
@@ -56,7 +58,7 @@ class LlamaWriter:
     """The serving engine. What begins the next question as well (worked examples) stays read."""
 
     engine: Engine
-    at_once: int = 1  # one question at a time
+    at_once: ClassVar[int] = 1  # the answers to one question are written together anyway
     _question: Context | None = field(default=None, init=False)
 
     @property
@@ -64,18 +66,20 @@ class LlamaWriter:
         """See `Writer.format`."""
         return detect_format(self.engine.chat_template)
 
-    def answers(self, questions: Sequence[Question], each: int) -> list[list[Answer]]:
+    def answers(
+        self, questions: Sequence[Question], each: int, sampling: Sampling
+    ) -> list[list[Answer]]:
         """See `Writer.answers`."""
-        return [self._answer(question, each) for question in questions]
+        return [self._answer(question, each, sampling) for question in questions]
 
-    def _answer(self, question: Question, each: int) -> list[Answer]:
-        engine, sampling = self.engine, question.sampling
+    def _answer(self, question: Question, each: int, sampling: Sampling) -> list[Answer]:
+        engine = self.engine
         if self._question is None:
             self._question = engine.sequence()
         self._question.hold(engine.tokenize(question.segments, add_bos=True))
         forks = [self._question.fork() for _ in range(each)]
         jobs = [
-            engine.submit(fork, evolve(sampling, one_line=False, seed=sampling.seed * 1000 + copy))
+            engine.submit(fork, evolve(sampling, one_line=False, seed=question.seed * 1000 + copy))
             for copy, fork in enumerate(forks)
         ]
         found = {id(c.job): Answer(c.text, len(c.logprobs)) for c in engine.run(jobs)}
@@ -88,25 +92,26 @@ class LlamaWriter:
 class TransformersWriter:
     """A transformers model.
 
-    Of the sampling only temperature, length and seed count; together it asks with those of the
-    first question.
+    Of the sampling only temperature and length count, and of the seeds the first question's: the
+    answers depend on which questions are asked together.
     """
 
     model: Any
     tokenizer: Tokenizer
-    at_once: int = 256
+    at_once: int
 
     @property
     def format(self) -> ChatFormat:
         """See `Writer.format`."""
         return self.tokenizer.format
 
-    def answers(self, questions: Sequence[Question], each: int) -> list[list[Answer]]:
+    def answers(
+        self, questions: Sequence[Question], each: int, sampling: Sampling
+    ) -> list[list[Answer]]:
         """See `Writer.answers`."""
         from training.continuations import continuations
 
         ends = self.tokenizer.answer_ends
-        sampling = questions[0].sampling
         contexts = [self.tokenizer.tokenize(q.segments, add_bos=True) for q in questions]
         written = continuations(
             self.model,
@@ -114,7 +119,7 @@ class TransformersWriter:
             ends=ends,
             most=sampling.max_tokens,
             temperature=sampling.temperature,
-            seed=sampling.seed,
+            seed=questions[0].seed,
         )
         rows = [list(itertools.takewhile(lambda t: t not in ends, row)) for row in written]
         found = [Answer(self.tokenizer.decode(row), len(row)) for row in rows]

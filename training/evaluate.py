@@ -313,10 +313,11 @@ class _Runner:
                 top_k=0,
                 top_p=1.0,
                 max_tokens=config.answer_tokens,
-                seed=config.seed + number,
             )
             programs: list[Chain | _Answer] = []
-            (answers,) = self._writer.answers([Question(tuple(segments), drawing)], each)
+            (answers,) = self._writer.answers(
+                [Question(tuple(segments), config.seed + number)], each, drawing
+            )
             for answer in answers:
                 program = extract(answer.text)
                 solved = start.judge.judge(program.split("\n")).solved

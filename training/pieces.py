@@ -36,14 +36,14 @@ def in_pieces(
     """The lines that `make` gives, `size` items at a time: of all, or until there are `enough`.
 
     Pieces that are in `folder` already are not made again, so `make` must give the same lines for
-    the same items. None if the deadline (a time of `time.monotonic`) came first; the next call
-    goes on.
+    the same items. With another `size` others are made. None if the deadline (a time of
+    `time.monotonic`) came first; the next call goes on.
     """
     lines: list[str] = []
     for first in range(0, len(items), size):
         if len(lines) >= enough:
             break
-        path = folder / f"{first}.jsonl"
+        path = folder / f"{first}-{min(first + size, len(items))}.jsonl"
         if not path.exists():
             if time.monotonic() > deadline:
                 return None

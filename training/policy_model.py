@@ -96,7 +96,8 @@ class PolicyModel(torch.nn.Module):
     def merged(self) -> Any:
         """A copy of the base with the adapter merged into it, as large as the base.
 
-        It samples faster than the model with the adapter beside.
+        It samples faster than the model with the adapter beside. What the adapter adds is rounded
+        to the base's type, as it is in the model that is served.
         """
         return deepcopy(self.peft).merge_and_unload(adapter_names=["default"])
 
@@ -113,13 +114,13 @@ class PolicyModel(torch.nn.Module):
 
         TrainingError if one is not a finite number: a step would make the adapter worthless.
         """
-        try:
-            torch.nn.utils.clip_grad_norm_(self.trainable().values(), most, error_if_nonfinite=True)
-        except RuntimeError as error:
+        norm = torch.nn.utils.clip_grad_norm_(self.trainable().values(), most)
+        if not norm.isfinite():
             raise TrainingError(
                 "A gradient is not a finite number. Run the same command again to go on from the "
-                "last checkpoint; if it happens again, lower the learning rate."
-            ) from error
+                "last checkpoint; if it happens again, start anew with a lower learning rate and "
+                "another `out`."
+            )
 
     def adapter_state(self) -> dict[str, torch.Tensor]:
         """The adapter in peft's names."""

@@ -32,7 +32,7 @@ def successes(
 ) -> Iterator[Record]:
     """The shortest `keep` of each task's `each` chains that pass, without repetitions.
 
-    All chains advance together: give as many tasks as the generator's context has room for.
+    Each task has a worker until all are done; `threads` judge at once.
     """
     with ExitStack() as stack:
         judges = [stack.enter_context(Judge(task, sandbox)) for task in tasks]

@@ -215,7 +215,7 @@ def update(
     for part in in_parts(rows, config.micro_tokens):
         given = [t.to(device) for t in (part.ids, part.mask, part.labels, part.positions)]
         with torch.no_grad():
-            # In the first update the policy is the one that sampled.
+            # In the first update the policy is the one that sampled, but for rounding.
             old = model(*given)[0] if config.updates > 1 else None
             with adapter_of_reference(model):
                 reference = model(*given)[0]

@@ -1,8 +1,8 @@
 """Rollouts: chains of edits by a model, each state judged by the task's tests.
 
 One generator interface, two ways to generate: llama.cpp on the CPU (the serving engine, with the
-adapter as it is now), and transformers on a GPU or without a GGUF (the model under training
-itself). Tests of different tasks run in parallel.
+adapter as it is now), and transformers on a GPU or without a GGUF (a copy of the model under
+training with the adapter merged into it). Tests of different tasks run in parallel.
 """
 
 from __future__ import annotations
@@ -47,7 +47,11 @@ class Generator(Protocol):
         ...
 
     def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
-        """Commands by chain. `redraw`: for which time others are wanted in the same states."""
+        """Commands by chain.
+
+        `redraw`: for which time others are wanted in the same states, 1, 2 and so on, each time of
+        the same chains or fewer.
+        """
         ...
 
     def forget(self, chain: int) -> None:
@@ -79,8 +83,8 @@ class LlamaGenerator:
 class TransformersGenerator:
     """Batched generation by a transformers model; contexts are evaluated anew at each turn.
 
-    A batch takes as long as its longest row, so what a state may be drawn again for is drawn all
-    at once.
+    On a GPU a batch takes as long as its longest row, so all redraws of a state are drawn at the
+    first of them. No batch has more than `at_once` rows.
     """
 
     model: Any
@@ -90,7 +94,7 @@ class TransformersGenerator:
     seed: int = 0
     max_tokens: int = 2048
     command_tokens: int = 96
-    at_once: int = 256
+    at_once: int = 8
     _drawn_again: dict[int, list[Written]] = field(factory=dict, init=False)  # type: ignore[type-arg]
 
     def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
@@ -118,16 +122,20 @@ class TransformersGenerator:
             return {}
         (end,) = self.tokenizer.encode(self.builder.command_end)[:1]
         hot = max(self.temperature, REDRAW_TEMPERATURE)
-        written = continuations(
-            self.model,
-            [tokens for tokens in contexts.values() for _ in range(each)],
-            ends=[end],
-            most=self.command_tokens,
-            temperature=hot if again else self.temperature,
-            seed=self.seed + again * _ANOTHER_SEED,
-        )
-        commands = [self._command(row, end) for row in written]
-        return {chain: commands[n * each : (n + 1) * each] for n, chain in enumerate(contexts)}
+        chains, together = list(contexts), starts_at_once(self.at_once, each)
+        commands: list[Written] = []
+        for first in range(0, len(chains), together):
+            some = chains[first : first + together]
+            written = continuations(
+                self.model,
+                [contexts[chain] for chain in some for _ in range(each)],
+                ends=[end],
+                most=self.command_tokens,
+                temperature=hot if again else self.temperature,
+                seed=self.seed + again * _ANOTHER_SEED,
+            )
+            commands += [self._command(row, end) for row in written]
+        return {chain: commands[n * each : (n + 1) * each] for n, chain in enumerate(chains)}
 
     def _command(self, row: list[int], end: int) -> Written:
         """The row up to the end of the turn or, like the serving engine, of the line."""
@@ -144,7 +152,13 @@ class TransformersGenerator:
         return Written(text, tuple(tokens), ended)
 
     def forget(self, chain: int) -> None:
-        """Nothing is kept between turns."""
+        """See `Generator.forget`."""
+        self._drawn_again.pop(chain, None)
+
+
+def starts_at_once(texts: int, each: int) -> int:
+    """How many programs with `each` texts for every one make so many texts; at least one."""
+    return max(1, texts // each)
 
 
 @define
@@ -236,7 +250,7 @@ def roll_out(
     """
     with ThreadPoolExecutor(tester.threads) as pool:
         openings = list(pool.map(lambda start: start.episode(max_turns), starts))
-    together = max(1, generator.at_once // each)
+    together = starts_at_once(generator.at_once, each)
     chains: dict[int, Chain] = {}
     for first in range(0, len(starts), together):
         numbers = range(first, min(first + together, len(starts)))

@@ -21,7 +21,7 @@ from training.harvest import harvest_package, harvest_project
 from training.judge import Judge
 from training.pieces import in_pieces, write_lines
 from training.records import Record, faulty_task, read_records
-from training.rollouts import Generator, Start, starts_of
+from training.rollouts import Generator, Start, starts_at_once, starts_of
 from training.tasks import Task, TaskError, clean, load_tasks, save_tasks
 from training.workspace import (
     Run,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 Report = Callable[[str, float, float], None]
 _VALIDATED = 200
+_A_PROCESS = 4
 
 
 def tasks(run: Run) -> bool:
@@ -139,7 +140,7 @@ def rejection(run: Run) -> bool:
                         threads=config.processes,
                     )
                 ),
-                size=_together(generator, config.rejection.each),
+                size=_together(run, generator, config.rejection.each),
                 deadline=run.deadline,
                 progress=lambda done, total: run.report("programs rolled out", done, total),
             )
@@ -154,9 +155,9 @@ def rejection(run: Run) -> bool:
     return fine_tune(run, "rejection", *examples, run.file("sft") / "adapter")
 
 
-def _together(writes: Writer | Generator, each: int) -> int:
-    """How many programs make a piece, with `each` texts for every one."""
-    return max(1, writes.at_once // each)
+def _together(run: Run, writes: Writer | Generator, each: int) -> int:
+    """How many programs, each with a worker and `each` texts, make a piece."""
+    return min(starts_at_once(writes.at_once, each), _A_PROCESS * run.config.processes)
 
 
 def _split(run: Run, records: Sequence[Record]) -> tuple[list[Example], list[Example]]:
@@ -237,7 +238,7 @@ def _written(run: Run, chosen: Sequence[Task]) -> list[str] | None:
                     some, writer, written, run.sandbox, threads=run.config.processes
                 )
             ),
-            size=_together(writer, written.each),
+            size=_together(run, writer, written.each),
             deadline=run.deadline,
             progress=lambda done, total: run.report("written by the base model", done, total),
         )
@@ -268,7 +269,7 @@ def _left(run: Run, chosen: Sequence[Task]) -> list[str] | None:
                     threads=run.config.processes,
                 )
             ),
-            size=_together(generator, config.written),
+            size=_together(run, generator, config.written),
             deadline=run.deadline,
             progress=lambda done, total: run.report("left by failed chains", done, total),
         )

@@ -45,21 +45,18 @@ def written_by_model(
     written: Written,
     sandbox: Sandbox,
     *,
-    threads: int = 1,
+    threads: int,
 ) -> Iterator[Task]:
-    """Faulty programs that the model writes from a task's words and tests, all at once."""
+    """Faulty programs that the model writes from the tasks' words and tests, all at once."""
     prompt = DirectPrompt(written.shots, write=True)
     questions: list[Question] = []
     for task in tasks:
         described = TaskDescription(task.prompt, "", task.tests[:3])
-        drawing = Sampling(
-            temperature=written.temperature,
-            max_tokens=_ANSWER_TOKENS,
-            seed=Random(f"{written.seed}/{task.task_id}").getrandbits(31),
-        )
+        seed = Random(f"{written.seed}/{task.task_id}").getrandbits(31)
         question = prompt.segments(writer.format, described, Scratchpad(()))
-        questions.append(Question(tuple(question), drawing))
-    found = writer.answers(questions, written.each)
+        questions.append(Question(tuple(question), seed))
+    drawing = Sampling(temperature=written.temperature, max_tokens=_ANSWER_TOKENS)
+    found = writer.answers(questions, written.each, drawing)
     programs = [[extract(answer.text) for answer in some] for some in found]
     yield from _all_faulty(tasks, programs, sandbox, threads)
 
@@ -72,7 +69,7 @@ def left_by_chains(
     max_turns: int,
     told: float,
     sandbox: Sandbox,
-    threads: int = 1,
+    threads: int,
 ) -> Iterator[Task]:
     """Last states of chains that failed; `tasks` have the programs to start from as `code`."""
     with ExitStack() as stack:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from training.policy_model import PolicyModel
 
 Report = Callable[[str, float, float], None]
+_ROWS_ON_A_GPU, _ROWS_ON_A_CPU = 256, 8
 
 
 @frozen
@@ -170,15 +171,33 @@ def rolling_out(
 def transformers_generator(
     run: Run, model: PolicyModel, tokenizer: Tokenizer, *, temperature: float = 1.0, seed: int = 0
 ) -> Iterator[Generator]:
-    """The model as it is now, in a copy of its own."""
-    yield TransformersGenerator(
-        model.merged(),
-        tokenizer,
-        tokenizer.builder(instructed=False),
-        temperature,
-        seed=run.config.seed * 100003 + seed,
-        max_tokens=run.config.max_tokens,
-    )
+    """The model as it is now, in a copy of its own; its memory is free again afterwards."""
+    copy = model.merged()
+    try:
+        yield TransformersGenerator(
+            copy,
+            tokenizer,
+            tokenizer.builder(instructed=False),
+            temperature,
+            seed=run.config.seed * 100003 + seed,
+            max_tokens=run.config.max_tokens,
+            at_once=_rows(copy),
+        )
+    finally:
+        _free(copy)
+
+
+def _rows(model: Any) -> int:
+    """How many texts a transformers model writes best together."""
+    return _ROWS_ON_A_GPU if model.device.type == "cuda" else _ROWS_ON_A_CPU
+
+
+def _free(model: Any) -> None:
+    """Give back a model's memory, whoever still holds it, on the CPU and on the GPU."""
+    import torch
+
+    model.to("meta")
+    torch.cuda.empty_cache()
 
 
 @contextmanager
@@ -289,13 +308,14 @@ def base_writer(run: Run, each: int) -> Iterator[Writer]:
         with Engine(path, context_tokens=8192, max_sequences=each + 2) as engine:
             yield LlamaWriter(engine)
     else:
-        with _on_device(run) as (model, tokenizer):  # a new adapter changes nothing
-            yield TransformersWriter(model.peft.get_base_model(), tokenizer)
+        with _on_device(run) as (model, tokenizer):
+            base = model.peft.unload()
+            yield TransformersWriter(base, tokenizer, _rows(base))
 
 
 @contextmanager
 def _on_device(run: Run) -> Iterator[tuple[PolicyModel, Tokenizer]]:
-    """A model to sample from; its memory is free again afterwards, on the CPU and on the GPU."""
+    """A model to sample from; its memory is free again afterwards."""
     import torch
 
     model, tokenizer = policy_model(run)
@@ -304,5 +324,4 @@ def _on_device(run: Run) -> Iterator[tuple[PolicyModel, Tokenizer]]:
     try:
         yield model, tokenizer
     finally:
-        model.to("meta")
-        torch.cuda.empty_cache()
+        _free(model)

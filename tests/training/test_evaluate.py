@@ -178,9 +178,8 @@ def test_repairs_that_pass_the_visible_tests_alone_do_not_count(
     """The greedy answer spells out what the visible test expects, the drawn one is right."""
     cheat = "def above(values, limit):\n    return 1"
 
-    def answers(writer, questions, each):
-        (question,) = questions
-        text = task.reference if question.sampling.temperature else cheat
+    def answers(writer, questions, each, sampling):
+        text = task.reference if sampling.temperature else cheat
         return [[Answer(f"```python\n{text}\n```", 9)] * each]
 
     monkeypatch.setattr(LlamaWriter, "answers", answers)
@@ -242,12 +241,12 @@ def test_what_a_model_writes_wrong_becomes_tasks(faulty, tiny_gguf, tmp_path, mo
     command += ["--each", "1", "--count", "2", "--out", str(out)]
     asked, answers = [], LlamaWriter.answers
 
-    def stopped_at_the_second(writer, questions, each):
+    def stopped_at_the_second(writer, questions, each, sampling):
         (question,) = questions
         asked.append("".join(segment.text for segment in question.segments))
         if len(asked) == 2:
             raise KeyboardInterrupt
-        return answers(writer, questions, each)
+        return answers(writer, questions, each, sampling)
 
     monkeypatch.setattr(LlamaWriter, "answers", stopped_at_the_second)
     assert main(command) == 130

@@ -16,7 +16,8 @@ from attrs import evolve
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import Segment, TaskDescription, detect_format
 from coe_lsp.chain.scratchpad import Scratchpad
-from training.answers import Answer
+from coe_lsp.models.sampling import Sampling
+from training.answers import Answer, Question, TransformersWriter
 from training.base import find_base
 from training.checkpoint import CheckpointError, checkpoints, load_adapter, save_adapter
 from training.config import ModelConfig, RunConfig
@@ -38,7 +39,7 @@ from training.rlvr import (
 from training.rollouts import Chain, Start, Tester, TransformersGenerator, roll_out
 from training.sft import SftConfig, train_sft, validate
 from training.starts import Written as ToWrite
-from training.starts import written_by_model
+from training.starts import left_by_chains, written_by_model
 from training.workspace import Run, served
 
 ROOT = Path(__file__).parents[2]
@@ -418,7 +419,7 @@ from test_learning import CONFIG, toy_records
 from training.base import find_base, load_model, load_tokenizer
 from training.encode import encode
 from training.packing import Rollout, in_parts, pack
-from training.policy_model import Lora, PolicyModel, TrainingError
+from training.policy_model import Lora, PolicyModel
 from training.sft import train_sft
 
 torch.set_num_threads(1)
@@ -620,7 +621,13 @@ def test_what_may_be_drawn_again_is_one_batch(tiny_model, tiny_tokenizer, monkey
     assert set(first) == {4, 9} and all(set(one) == {9} for one in again)
     assert len({one[9].text for one in again}) > 1
     assert [(count, heat) for count, heat, _ in asked] == [(2, 0.5), (6, 1.0)]
+    generator.commands(episodes, redraw=1)
+    assert [count for count, *_ in asked[2:]] == [6, 6]  # no more than `at_once`
     assert asked[0][2] != asked[1][2]
+
+
+def test_attention_is_not_left_to_cudnn(tiny_base):
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
 
 
 def test_the_merged_copy_says_what_the_model_with_its_adapter_says(tiny_model, tiny_tokenizer):
@@ -640,35 +647,65 @@ def test_the_merged_copy_says_what_the_model_with_its_adapter_says(tiny_model, t
 
 
 def test_a_gradient_that_is_not_finite_ends_training(tiny_model, toy, tmp_path):
-    (name, weight), *_ = tiny_model.trainable().items()
+    weight = next(iter(tiny_model.trainable().values()))
     weight.register_hook(lambda gradient: gradient * math.nan)
     before = {key: value.clone() for key, value in tiny_model.adapter_state().items()}
     with pytest.raises(TrainingError, match="not a finite number"):
         train_sft(tiny_model, toy, [], CONFIG, tmp_path, seed=1, cpu=True)
-    assert not (tmp_path / "adapter").exists() and name
+    assert not (tmp_path / "adapter").exists()
     after = tiny_model.adapter_state()
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_faulty_programs_are_written_for_several_tasks_at_once(task, sandbox):
-    """The same as one by one, and in the order of the tasks."""
+def test_questions_asked_together_get_their_own_answers(tiny_base, tiny_tokenizer):
+    """Greedy answers do not depend on what else is asked, nor on how many are wanted."""
+    writer = TransformersWriter(tiny_base, tiny_tokenizer, 8)
+    greedy = Sampling(max_tokens=6)
+    questions = [Question((Segment(text),), 1) for text in ("def f(x):", "a = [1, 2, 3]")]
+    alone = [writer.answers([question], 1, greedy)[0][0] for question in questions]
+    assert alone[0] != alone[1]
+    assert writer.answers(questions, 2, greedy) == [[alone[0]] * 2, [alone[1]] * 2]
 
+
+def test_faulty_programs_are_written_for_several_tasks_at_once(task, sandbox):
     class Wrong:
         format, at_once = detect_format(None), 4
         asked = 0
 
-        def answers(self, questions, each):
+        def answers(self, questions, each, sampling):
             self.asked += 1
-            return [
-                [Answer(f"```python\ndef above(v, l):\n    return {q.sampling.seed}\n```", 9)]
-                * each
-                for q in questions
-            ]
+            text = "```python\ndef above(v, l):\n    return {}\n```"
+            return [[Answer(text.format(q.seed), 9)] * each for q in questions]
 
     tasks = [evolve(task, task_id=f"toy/{n}") for n in range(3)]
-    together, alone = Wrong(), Wrong()
-    made = list(written_by_model(tasks, together, ToWrite(2), sandbox, threads=2))
-    single = [t for one in tasks for t in written_by_model([one], alone, ToWrite(2), sandbox)]
-    assert made == single and [t.task_id for t in made] == ["toy/0#0", "toy/1#0", "toy/2#0"]
-    assert len({t.code for t in made}) == 3
-    assert (together.asked, alone.asked) == (1, 3)
+    writer = Wrong()
+    made = list(written_by_model(tasks, writer, ToWrite(2), sandbox, threads=2))
+    assert [t.task_id for t in made] == ["toy/0#0", "toy/1#0", "toy/2#0"]
+    assert len({t.code for t in made}) == 3 and writer.asked == 1
+
+
+def test_states_of_failed_chains_become_starts(task, sandbox):
+    """Of several tasks at once, each with what its own chains left; a solved one leaves nothing."""
+
+    class Fixed:
+        at_once = 8
+
+        def commands(self, episodes, *, redraw=0):
+            lines = {n: episode.start.lines for n, episode in episodes.items()}
+            texts = {
+                n: "### REPL 4 >>>        if value > limit:" if "<" in text[3] else f"### DELL {n}"
+                for n, text in lines.items()
+            }
+            return {n: Written(text, (1,), True) for n, text in texts.items()}
+
+        def forget(self, chain):
+            pass
+
+    wrong = task.reference.replace(">", "<"), task.reference.replace("+= 1", "+= 2")
+    tasks = [evolve(task, task_id=f"toy/{n}", code=code) for n, code in enumerate(wrong)]
+    options = {"each": 2, "max_turns": 1, "told": 0.0, "sandbox": sandbox, "threads": 2}
+    made = list(left_by_chains(tasks, Fixed(), **options))
+    left = [wrong[1].split("\n"), wrong[1].split("\n")]
+    del left[0][1], left[1][2]
+    assert [t.task_id for t in made] == ["toy/1#0", "toy/1#1"]
+    assert [t.code for t in made] == ["\n".join(lines) for lines in left]
