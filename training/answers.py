@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, evolve, field, frozen
 
@@ -58,8 +58,12 @@ class LlamaWriter:
     """The serving engine. What begins the next question as well (worked examples) stays read."""
 
     engine: Engine
-    at_once: ClassVar[int] = 1  # the answers to one question are written together anyway
     _question: Context | None = field(default=None, init=False)
+
+    @property
+    def at_once(self) -> int:
+        """One question at a time; the answers to it are written together anyway."""
+        return 1
 
     @property
     def format(self) -> ChatFormat:
