@@ -537,7 +537,7 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
 
     def generator(seed):
         return TransformersGenerator(
-            tiny_model.peft, tiny_tokenizer, builder, 1.0, seed=seed, command_tokens=16
+            tiny_model.merged(), tiny_tokenizer, builder, 1.0, seed=seed, command_tokens=16
         )
 
     def solve_rate():
@@ -573,7 +573,7 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
     assert [entry["step"] for entry in log] == list(range(1, 9))
     assert {"reward", "solve_rate", "malformed_rate", "turns", "kl", "entropy"} <= set(log[0])
     assert log[0]["kl"] == pytest.approx(0.0, abs=1e-4)  # the reference is where it started
-    assert log[-1]["kl"] > 0.0
+    assert max(entry["kl"] for entry in log) > 0.0  # 0 where all chains of a step do the same
 
 
 # -- sampling with transformers
