@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from random import Random
 
 from attrs import evolve, frozen
@@ -88,22 +89,21 @@ def left_by_chains(
 def _all_faulty(
     tasks: Sequence[Task], programs: Sequence[Sequence[str]], sandbox: Sandbox, threads: int
 ) -> Iterator[Task]:
-    def faulty(task: Task, some: Sequence[str]) -> list[Task]:
-        return list(_faulty(task, some, sandbox))
-
     with ThreadPoolExecutor(threads) as pool:
-        for found in pool.map(faulty, tasks, programs):
+        for found in pool.map(partial(_faulty, sandbox=sandbox), tasks, programs):
             yield from found
 
 
-def _faulty(task: Task, programs: Sequence[str], sandbox: Sandbox) -> Iterator[Task]:
+def _faulty(task: Task, programs: Sequence[str], sandbox: Sandbox) -> list[Task]:
     longest = max(10, _LONGER * (task.reference.count("\n") + 1))
     different = [p for p in dict.fromkeys(programs) if p and p.count("\n") < longest]
     if not different:
-        return
+        return []
     with Judge(task, sandbox) as judge:
         if not judge.calibrate():
-            return  # with tests that even the reference fails, anything would count as faulty
-        for number, program in enumerate(different):
-            if program != task.start and not judge.judge(program.split("\n")).solved:
-                yield evolve(task, task_id=f"{task.task_id}#{number}", code=program)
+            return []  # with tests that even the reference fails, anything would count as faulty
+        return [
+            evolve(task, task_id=f"{task.task_id}#{number}", code=program)
+            for number, program in enumerate(different)
+            if program != task.start and not judge.judge(program.split("\n")).solved
+        ]
