@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -23,118 +23,37 @@ from coe_lsp.errors import CoeError
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.models.waiting import TRAINING, wait_briefly
+from training.options import CONFIGS, parser
 from training.progress import bars
 
 if TYPE_CHECKING:
     from training.config import RunConfig
     from training.tasks import Task
 
-CONFIGS = Path(__file__).parent / "configs"
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 done, 1 not finished in the time given, 2 bad input, 130 interrupted."""
-    options = _parser().parse_args(arguments)
     console = Console()
     # Bars and deprecations of the libraries' own would run through ours.
     os.environ.setdefault("TQDM_DISABLE", "1")
     wait_briefly(TRAINING)  # PyTorch is not imported yet
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
-        return options.command(options, console)
+        options = parser().parse_args(arguments)
+        return _COMMANDS[options.command](options, console)
     except CoeError as error:
         print(f"training: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a file that cannot be read or written, a full disk
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"training: {where}{error.strerror or error}.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print("training: interrupted; the same command goes on from here.", file=sys.stderr)
+        print(
+            "training: interrupted; the same command goes on from what was saved last.",
+            file=sys.stderr,
+        )
         return 130
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    run = commands.add_parser("run", help="all stages of a configuration; resumes")
-    run.add_argument("--config", required=True, help=f"a TOML file, or one of {_names()}")
-    run.add_argument("--minutes", type=float, default=float("inf"), help="stop after that long")
-    run.add_argument("--project", help="in place of tasks.project of the configuration")
-    run.add_argument("--out", help="in place of `out` of the configuration")
-    run.set_defaults(command=_run)
-
-    tasks = commands.add_parser("tasks", help="harvest tasks from a project or a package")
-    where = tasks.add_mutually_exclusive_group(required=True)
-    where.add_argument("--project", type=Path)
-    where.add_argument("--package")
-    tasks.add_argument("--python", help="the project's interpreter")
-    tasks.add_argument("--max-lines", type=int, default=40)
-    tasks.add_argument("--sandbox", choices=["auto", "off"], default="auto")
-    tasks.add_argument("--out", type=Path, required=True, help="the task file to write")
-    tasks.set_defaults(command=_tasks)
-
-    sample = commands.add_parser("sample", help="a fixed sample of a task file")
-    sample.add_argument("--tasks", required=True, help="a task file, optionally path#split")
-    sample.add_argument("--where", action="append", default=[], metavar="FIELD=VALUE")
-    sample.add_argument("--count", type=int)
-    sample.add_argument("--seed", type=int, default=0)
-    sample.add_argument("--out", type=Path, required=True, help="the task file to write")
-    sample.set_defaults(command=_sample)
-
-    faulty = commands.add_parser(
-        "faulty", help="programs that a model wrote wrong, as tasks; resumes"
-    )
-    faulty.add_argument("--tasks", required=True, help="a task file, optionally path#split")
-    faulty.add_argument("--model", default="qwen2.5-coder-0.5b")
-    faulty.add_argument("--each", type=int, default=2, help="programs to write for each task")
-    faulty.add_argument("--keep", type=int, default=1, help="faulty ones to keep of each task")
-    faulty.add_argument("--count", type=int, default=100, help="tasks wanted in all")
-    faulty.add_argument("--seed", type=int, default=0)
-    faulty.add_argument("--sandbox", choices=["auto", "off"], default="auto")
-    faulty.add_argument("--out", type=Path, required=True, help="the task file to write")
-    faulty.set_defaults(command=_faulty)
-
-    evaluate = commands.add_parser("evaluate", help="measure a policy on a task file; resumes")
-    evaluate.add_argument("--tasks", required=True, help="a task file, optionally path#split")
-    evaluate.add_argument("--model", default="qwen2.5-coder-0.5b")
-    evaluate.add_argument("--adapter", type=Path, help="a GGUF adapter")
-    evaluate.add_argument("--policy", choices=["coe", "base", "direct", "s1k"], required=True)
-    evaluate.add_argument("--shots", type=int, default=0)
-    evaluate.add_argument("--samples", type=int, default=4)
-    evaluate.add_argument("--temperature", type=float, default=0.8)
-    evaluate.add_argument("--turns", type=int, default=10)
-    evaluate.add_argument("--visible", type=int, default=0, help="tests shown (0: all)")
-    evaluate.add_argument("--told", action="store_true", help="the task in words, too")
-    evaluate.add_argument("--answer-tokens", type=int, help="of direct (512) and s1k (2048)")
-    evaluate.add_argument("--first", type=int, help="only that many tasks")
-    evaluate.add_argument("--free", action="store_true", help="without the grammar")
-    evaluate.add_argument("--seed", type=int, default=0)
-    evaluate.add_argument("--sandbox", choices=["auto", "off"], default="auto")
-    evaluate.add_argument("--out", type=Path, required=True, help="the JSON file to write")
-    evaluate.set_defaults(command=_evaluate)
-
-    s1k = commands.add_parser("s1k", help="the natural-language arm: SFT on s1K's traces; resumes")
-    s1k.add_argument("--traces", default="simplescaling/s1K", help="a hub repository or a file")
-    s1k.add_argument("--config", required=True, help="model, sft and max_tokens are taken from it")
-    s1k.add_argument("--minutes", type=float, default=float("inf"), help="stop after that long")
-    s1k.add_argument("--out", type=Path, required=True, help="a folder")
-    s1k.set_defaults(command=_s1k)
-
-    export = commands.add_parser("export", help="an adapter folder to GGUF")
-    export.add_argument("--adapter", type=Path, required=True)
-    export.add_argument("--model", default="qwen2.5-coder-0.5b")
-    export.add_argument("--merge", choices=["Q8_0", "Q4_K_M", "Q4_0", "F16"], help="a whole model")
-    export.add_argument("--out", type=Path, required=True)
-    export.set_defaults(command=_export)
-
-    report = commands.add_parser("report", help="a table and plots from evaluations")
-    report.add_argument("results", type=Path, nargs="*", help="JSON files of evaluations")
-    report.add_argument("--metrics", type=Path, nargs="*", default=[], help="metrics.jsonl files")
-    report.add_argument("--out", type=Path, required=True, help="a folder")
-    report.set_defaults(command=_report)
-    return parser
-
-
-def _names() -> str:
-    return ", ".join(sorted(path.stem for path in CONFIGS.glob("*.toml")))
 
 
 def _config(name: str) -> RunConfig:
@@ -150,7 +69,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
 
     config = _config(options.config)
     if options.project:
-        config = attrs.evolve(config, tasks=attrs.evolve(config.tasks, project=options.project))
+        project = str(Path(options.project).resolve())
+        config = attrs.evolve(config, tasks=attrs.evolve(config.tasks, project=project))
     if options.out:
         config = attrs.evolve(config, out=options.out)
     if not run_all(config, minutes=options.minutes, console=console):
@@ -177,7 +97,10 @@ def _tasks(options: argparse.Namespace, console: Console) -> int:
 
     sandbox = find_sandbox(options.sandbox)
     with console.status("") as status:
-        show = lambda path: status.update(f"running the tests of {path.name}")  # noqa: E731
+
+        def show(path: Path, number: int, files: int) -> None:
+            status.update(f"running the tests of {path.name} (file {number + 1} of {files})")
+
         if options.project:
             root = options.project.resolve()
             interpreter = find_interpreter(root, options.python)
@@ -344,6 +267,17 @@ def _report(options: argparse.Namespace, console: Console) -> int:
             console.print(path.read_text(), markup=False, soft_wrap=True)
     return 0
 
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
+    "run": _run,
+    "tasks": _tasks,
+    "sample": _sample,
+    "faulty": _faulty,
+    "evaluate": _evaluate,
+    "s1k": _s1k,
+    "export": _export,
+    "report": _report,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

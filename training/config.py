@@ -5,10 +5,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import cattrs
 from attrs import field, frozen
+from attrs.validators import gt
 from cattrs.v import format_exception
 
 from coe_lsp.errors import CoeError
@@ -77,12 +78,14 @@ class StartsConfig:
 class RejectionConfig:
     """Rejection sampling between SFT and RLVR: chains a program, and how many are kept of each.
 
-    `model`: a registry name or GGUF of a stronger model whose chains are taken instead.
+    `model`: a registry name or GGUF of a stronger model whose chains are taken instead. `epochs`
+    over what was kept and the old data beside it; all else is as in `sft`.
     """
 
-    each: int = 4
-    keep: int = 2
+    each: int = field(default=4, validator=gt(0))
+    keep: int = field(default=2, validator=gt(0))
     model: str | None = None
+    epochs: float = field(default=1.0, validator=gt(0))
 
 
 @frozen
@@ -101,12 +104,12 @@ class RunConfig:
 
     out: str
     seed: int = 0
-    processes: int = 2
+    processes: int = field(default=2, validator=gt(0))
     sandbox: Literal["auto", "off"] = "auto"
     stages: tuple[Literal["rejection", "rlvr"], ...] = ("rlvr",)
     random_rewards: bool = False
     held_out: float = 0.05
-    max_tokens: int = 2048
+    max_tokens: int = field(default=2048, validator=gt(0))
     model: ModelConfig = field(factory=ModelConfig)
     tasks: TasksConfig = field(factory=TasksConfig)
     demonstrations: Recipe = field(factory=Recipe)
@@ -128,6 +131,13 @@ def read_config(path: Path) -> RunConfig:
     converter = cattrs.Converter(forbid_extra_keys=True)
     for plain in (int, float, str, bool):
         converter.register_structure_hook(plain, _exactly(plain))
+    # A text is a sequence as well, of letters.
+    converter.register_structure_hook_func(
+        lambda kind: get_origin(kind) is tuple,
+        lambda value, kind: tuple(
+            converter.structure(item, get_args(kind)[0]) for item in _listed(value)
+        ),
+    )
     try:
         return converter.structure(data, RunConfig)
     except cattrs.BaseValidationError as error:
@@ -147,6 +157,14 @@ def _exactly(kind: type[Any]) -> Callable[[Any, Any], Any]:
     return structure
 
 
+def _listed(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise _WrongTypeError(f"expected a list, got {value!r}")
+    return value
+
+
 def _say(error: BaseException, kind: type | None) -> str:
     """What cattrs says, but with the value that was given where a plain one is wrong."""
-    return str(error) if isinstance(error, _WrongTypeError) else format_exception(error, kind)
+    if isinstance(error, _WrongTypeError) or type(error) is ValueError:  # the latter: a validator's
+        return str(error)
+    return format_exception(error, kind)

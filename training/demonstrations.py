@@ -66,13 +66,10 @@ def demonstrations(
     setup = task.setup
     if task.place is None:
         task = vary(task, recipe, random)
-    try:
-        opened = Judge(task, sandbox, as_pytest=random.random() < recipe.pytest)
-    except (TaskError, SourceError):  # the project was changed since it was harvested
+    judge = _calibrated(task, sandbox, as_pytest=random.random() < recipe.pytest)
+    if judge is None:
         return
-    with opened as judge:
-        if not judge.calibrate():
-            return
+    with judge:
         maker = _Maker(task, judge, donors, recipe, random, setup)
         seen: set[tuple[str, ...]] = set()
         for _ in range(_PER_START * recipe.per_task):
@@ -82,6 +79,22 @@ def demonstrations(
             if record is not None and record.episode.start.lines not in seen:
                 seen.add(record.episode.start.lines)
                 yield record
+
+
+def _calibrated(task: Task, sandbox: Sandbox, *, as_pytest: bool) -> Judge | None:
+    """A judge whose tests the reference passes: as plain statements if it fails as a pytest file.
+
+    There lines are indented and names with an underscore are not imported.
+    """
+    for variant in (True, False) if as_pytest else (False,):
+        try:
+            judge = Judge(task, sandbox, as_pytest=variant)
+        except (TaskError, SourceError):  # the project was changed since it was harvested
+            return None
+        if judge.calibrate():
+            return judge
+        judge.close()
+    return None
 
 
 class _Maker:

@@ -15,6 +15,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -106,9 +107,10 @@ def evaluate(
 ) -> dict[str, Any] | None:
     """Measure, write `out` (JSON) and return what it holds; None if the `deadline` came first.
 
-    Resumes from `out` with `.part`. `merge`: with the adapter merged into the model, as models of
-    the registry are served. TaskError for tasks without a faulty program, EvaluationError if policy
-    and adapter do not go together.
+    Resumes from `out` with `.part`; what `out` has already is not measured again. `merge`: with the
+    adapter merged into the model, as models of the registry are served. TaskError for tasks without
+    a faulty program, EvaluationError if policy and adapter do not go together, if a reference fails
+    its tests, or if another measurement is there.
     """
     whole = [task.task_id for task in tasks if task.code is None]
     if whole:
@@ -127,8 +129,12 @@ def evaluate(
         "config": attrs.asdict(config),
         "tasks": [task.task_id for task in tasks],
     }
+    if out.exists():
+        return _finished(out, header)
+    out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     results = _resume(part, header)
+    check_references(tasks[len(results) :], sandbox, config.threads)
     group = max(1, config.chains // (config.samples + 1))
     weights, beside = model, adapter
     if merge and adapter is not None:
@@ -153,11 +159,28 @@ def evaluate(
         "summary": summarise(results, config),
         "results": [attrs.asdict(result) for result in results],
     }
-    whole = out.with_name(out.name + ".whole")
-    whole.write_text(json.dumps(summary, indent=1))
-    whole.replace(out)
+    complete = out.with_name(out.name + ".whole")
+    complete.write_text(json.dumps(summary, indent=1))
+    complete.replace(out)
     part.unlink()
     return summary
+
+
+def check_references(tasks: Sequence[Task], sandbox: Sandbox, threads: int) -> None:
+    """EvaluationError if a reference, where there is one, fails its tests: none could be solved."""
+
+    def passes(task: Task) -> bool:
+        with Judge(task, sandbox) as judge:
+            return judge.calibrate()
+
+    known = [task for task in tasks if task.reference]
+    with ThreadPoolExecutor(threads) as pool:
+        failing = [t for t, right in zip(known, pool.map(passes, known), strict=True) if not right]
+    if failing:
+        raise EvaluationError(
+            f"The reference of {failing[0].task_id} fails the task's own tests (and those of "
+            f"{len(failing) - 1} others do): nothing could solve it. Leave it out or mend it."
+        )
 
 
 def summarise(results: Sequence[TaskResult], config: EvaluationConfig) -> dict[str, Any]:
@@ -208,11 +231,34 @@ def _mean(values: Sequence[float | bool]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
+def _finished(out: Path, header: dict[str, Any]) -> dict[str, Any]:
+    """What `out` holds, if it was measured as `header` says."""
+    try:
+        found = json.loads(out.read_text())
+        _check_same(out, found, header)
+    except (ValueError, AttributeError) as error:
+        raise EvaluationError(f"{out} is there and is no evaluation: name another file.") from error
+    return found
+
+
+def _check_same(path: Path, found: dict[str, Any], header: dict[str, Any]) -> None:
+    wanted = json.loads(json.dumps(header))
+    changed = [key for key in wanted if key != "config" and found.get(key) != wanted[key]]
+    old = found.get("config", {})
+    changed += [key for key, value in wanted["config"].items() if old.get(key) != value]
+    if changed:
+        raise EvaluationError(
+            f"{path} holds a measurement with other settings ({', '.join(changed)}): give another "
+            "--out, or delete it."
+        )
+
+
 def _resume(part: Path, header: dict[str, Any]) -> list[TaskResult]:
     lines = part.read_text().split("\n") if part.exists() else []
-    if not lines or lines[0] != json.dumps(header):
+    if not lines or not lines[0].endswith("}"):  # nothing, or cut off before the first result
         part.write_text(json.dumps(header) + "\n")
         return []
+    _check_same(part, json.loads(lines[0]), header)
     found: list[TaskResult] = []
     for line in lines[1:]:
         if line.endswith("}"):

@@ -23,6 +23,9 @@ from coe_lsp.repair.bench import TestBench
 from coe_lsp.repair.source import SourceError, SourceFile
 from training.tasks import Cleaned, Place, Task, TaskError
 
+# A file whose tests are about to run, its number, and how many files there are.
+Progress = Callable[[Path, int, int], None]
+
 _SLOW = 0.25
 _SHORTEST = 3
 _MOST_TESTS = 20
@@ -35,9 +38,11 @@ def harvest_project(
     sandbox: Sandbox,
     *,
     max_lines: int,
-    progress: Callable[[Path], None] = lambda _: None,
+    progress: Progress = lambda path, number, files: None,
 ) -> Cleaned:
     """Tasks of all functions below `root`. TaskError if its tests cover none."""
+    if not root.is_dir():
+        raise TaskError(f"{root} is no folder: name the one that holds the project.")
 
     def suites(path: Path) -> Sequence[Suite]:
         return suites_for(path, root, interpreter)
@@ -58,12 +63,15 @@ def harvest_package(
     sandbox: Sandbox,
     *,
     max_lines: int,
-    progress: Callable[[Path], None] = lambda _: None,
+    progress: Progress = lambda path, number, files: None,
 ) -> Cleaned:
     """Tasks of all functions of an installed package that its doctests cover."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
-        raise TaskError(f"There is no package {name} in this environment.")
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ModuleNotFoundError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        raise TaskError(f"There is no package {name} with Python files in this environment.")
     origin = Path(spec.origin)
     files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
     root = origin.parent.parent if spec.submodule_search_locations else origin.parent
@@ -85,14 +93,14 @@ def _harvest(
     interpreter: Interpreter,
     sandbox: Sandbox,
     max_lines: int,
-    progress: Callable[[Path], None],
+    progress: Progress,
     *,
     doctest: bool = False,
 ) -> Cleaned:
     dropped: Counter[str] = Counter()
     tasks: list[Task] = []
-    for path in files:
-        progress(path)
+    for number, path in enumerate(files):
+        progress(path, number, len(files))
         count = 0
         try:
             source = SourceFile.read(path)
@@ -109,7 +117,8 @@ def _harvest(
 
 
 def _reason(error: CoeError) -> str:
-    return "unreadable file" if isinstance(error, SourceError) else "tests that cannot be run"
+    said = str(error).partition("\n")[0]
+    return said if isinstance(error, SourceError) else f"tests that cannot be run: {said}"
 
 
 def _of_file(

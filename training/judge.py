@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,7 +23,7 @@ from coe_lsp.execution.interpreter import Interpreter, probe
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.repair.bench import TestBench
-from coe_lsp.repair.source import SourceFile
+from coe_lsp.repair.source import SourceError, SourceFile
 from coe_lsp.repair.task import describe, feedback_text
 from coe_lsp.repair.verify import Verdict, limits_for, verdict
 from training.tasks import Task, TaskError
@@ -42,7 +43,7 @@ class Judge:
         as_pytest: bool = False,
         limits: Limits = _LIMITS,
     ) -> None:
-        """TaskError if the function of a harvested task is gone."""
+        """TaskError if the function of a harvested task has changed, SourceError if it is gone."""
         self.task = task
         self._limits = limits
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -148,3 +149,17 @@ class Judge:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def open_all(tasks: Sequence[Task], sandbox: Sandbox, stack: ExitStack) -> list[Judge]:
+    """Judges, closed by `stack`, of those tasks whose functions are still as they were harvested.
+
+    A project goes on being edited while it is trained on: what was changed is left out.
+    """
+    judges: list[Judge] = []
+    for task in tasks:
+        try:
+            judges.append(stack.enter_context(Judge(task, sandbox)))
+        except (TaskError, SourceError):
+            continue
+    return judges

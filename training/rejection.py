@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from rapidfuzz.distance import Levenshtein
 
 from coe_lsp.execution.sandbox import Sandbox
-from training.judge import Judge
+from training.judge import open_all
 from training.records import Record
 from training.rollouts import Generator, Tester, roll_out, starts_of
 from training.tasks import Task
@@ -32,18 +32,19 @@ def successes(
 ) -> Iterator[Record]:
     """The shortest `keep` of each task's `each` chains that pass, without repetitions.
 
-    Each task has a worker until all are done; `threads` judge at once.
+    Each task has a worker until all are done; `threads` judge at once. See `open_all` for what is
+    left out.
     """
     with ExitStack() as stack:
-        judges = [stack.enter_context(Judge(task, sandbox)) for task in tasks]
+        judges = open_all(tasks, sandbox, stack)
         starts = starts_of(judges, told, threads)
         tester = Tester(threads)
         groups = roll_out(generator, starts, each=each, max_turns=max_turns, tester=tester)
-    for task, chains in zip(tasks, groups, strict=True):
+    for judge, chains in zip(judges, groups, strict=True):
         episodes = [chain.episode for chain in chains if chain.episode.solved]
         episodes.sort(key=lambda episode: len(episode.turns))
         different = {tuple(turn.command_text for turn in e.turns): e for e in reversed(episodes)}
         for episode in list(reversed(different.values()))[:keep]:
             malformed = [n for n, turn in enumerate(episode.turns) if turn.error is not None]
             distance = Levenshtein.distance(episode.start.text, episode.pad.text)
-            yield Record(task.task_id, episode, malformed, ("sampled",), distance)
+            yield Record(judge.task.task_id, episode, malformed, ("sampled",), distance)

@@ -17,7 +17,8 @@ from pathlib import Path
 from random import Random
 
 import torch
-from attrs import frozen
+from attrs import field, frozen
+from attrs.validators import ge, gt
 
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import PromptBuilder
@@ -38,19 +39,19 @@ StartsFor = Callable[[int], AbstractContextManager[Sequence[Start]]]
 class RlvrConfig:
     """Group size, KL weight and clip are the paper's; what it leaves open is ours."""
 
-    learning_rate: float = 1e-4
-    steps: int = 100
-    starts: int = 16
-    group: int = 4
-    kl: float = 0.01
-    clip: float = 0.2
-    max_turns: int = 10
-    max_tokens: int = 2048
-    micro_tokens: int = 4096
-    updates: int = 1
+    learning_rate: float = field(default=1e-4, validator=gt(0))
+    steps: int = field(default=100, validator=ge(0))
+    starts: int = field(default=16, validator=gt(0))
+    group: int = field(default=4, validator=gt(0))
+    kl: float = field(default=0.01, validator=ge(0))
+    clip: float = field(default=0.2, validator=gt(0))
+    max_turns: int = field(default=10, validator=gt(0))
+    max_tokens: int = field(default=2048, validator=gt(0))
+    micro_tokens: int = field(default=4096, validator=gt(0))
+    updates: int = field(default=1, validator=gt(0))
     warmup: int = 5
-    save_every: int = 5
-    max_norm: float = 1.0
+    save_every: int = field(default=5, validator=gt(0))
+    max_norm: float = field(default=1.0, validator=gt(0))
 
 
 def to_rollouts(

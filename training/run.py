@@ -11,11 +11,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
 import cattrs
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from coe_lsp.errors import CoeError
@@ -42,9 +44,9 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
     if int(os.environ.get("RANK", "0")) > 0:
         return _help(config, deadline)
     folder.mkdir(parents=True, exist_ok=True)
-    check_machine(config, folder)
-    state = _State(folder / "state.json", config)
-    with bars(console) as bar:
+    with _alone(folder), bars(console) as bar:
+        check_machine(config, folder)
+        state = _State(folder / "state.json", config)
         for name, stage in _plan(config):
             if name in state.done:
                 continue
@@ -58,6 +60,19 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
             state.finish(name)
             line.end()
     return True
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """RunError if another process works in this folder."""
+    lock = FileLock(folder / "run.lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout as error:
+        raise RunError(
+            f"Another process is at work in {folder}: wait for it, or name another `out`."
+        ) from error
 
 
 def _help(config: RunConfig, deadline: float) -> bool:

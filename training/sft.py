@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from attrs import define, frozen
+from attrs import define, field, frozen
+from attrs.validators import ge, gt
 
 from training.checkpoint import load_adapter, resume, save_adapter, save_checkpoint
 from training.encode import Example, batches, collate
@@ -30,14 +31,14 @@ class SftConfig:
     With 0 `epochs` the adapter to go on from stays as it is.
     """
 
-    learning_rate: float = 5e-4
-    epochs: float = 1.0
-    batch_tokens: int = 4096
-    micro_tokens: int = 2048
+    learning_rate: float = field(default=5e-4, validator=gt(0))
+    epochs: float = field(default=1.0, validator=ge(0))
+    batch_tokens: int = field(default=4096, validator=gt(0))
+    micro_tokens: int = field(default=2048, validator=gt(0))
     warmup: int = 20
-    evaluate_every: int = 50
-    save_every: int = 50
-    clip: float = 1.0
+    evaluate_every: int = field(default=50, validator=gt(0))
+    save_every: int = field(default=50, validator=gt(0))
+    clip: float = field(default=1.0, validator=gt(0))
 
 
 @define

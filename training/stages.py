@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from coe_lsp.execution.interpreter import find_interpreter, probe
 from training.generate import generate
 from training.harvest import harvest_package, harvest_project
-from training.judge import Judge
+from training.judge import open_all
 from training.pieces import in_pieces, write_lines
 from training.records import Record, faulty_task, read_records
 from training.rollouts import Generator, Start, starts_at_once, starts_of
@@ -52,21 +52,29 @@ def tasks(run: Run) -> bool:
     dropped: Counter[str] = Counter()
     for name in config.files:
         found += load_tasks(name)
+    measured = (*config.exclude, *run.config.evaluation.files)
+    excluded = [task for name in measured for task in load_tasks(name)]
+
+    def show(path: Path, number: int, files: int) -> None:
+        run.report(f"tests of {path.name}", number, files)
+
     if config.project is not None:
         root = Path(config.project).resolve()
         interpreter = find_interpreter(root, config.python)
-        harvested = harvest_project(root, interpreter, run.sandbox, max_lines=config.max_lines)
+        harvested = harvest_project(
+            root, interpreter, run.sandbox, max_lines=config.max_lines, progress=show
+        )
         found += harvested.tasks
         dropped += harvested.dropped
     for package in config.packages:
         interpreter = probe(Path(sys.executable))
-        harvested = harvest_package(package, interpreter, run.sandbox, max_lines=config.max_lines)
+        harvested = harvest_package(
+            package, interpreter, run.sandbox, max_lines=config.max_lines, progress=show
+        )
         found += harvested.tasks
         dropped += harvested.dropped
     if not found:
         raise TaskError("The configuration names no tasks: set files, project or packages.")
-    measured = (*config.exclude, *run.config.evaluation.files)
-    excluded = [task for name in measured for task in load_tasks(name)]
     cleaned = clean(found, max_lines=config.max_lines, forbidden=excluded)
     if not cleaned.tasks:
         raise TaskError(f"No task is left: {dict(cleaned.dropped)}.")
@@ -103,7 +111,7 @@ def demonstrations(run: Run) -> bool:
 def sft(run: Run) -> bool:
     """Supervised fine-tuning on the demonstrations."""
     records = list(read_records(run.file("demonstrations.jsonl")))
-    return fine_tune(run, "sft", *_split(run, records), None)
+    return fine_tune(run, "sft", *_split(run, records, "sft"), None)
 
 
 def rejection(run: Run) -> bool:
@@ -151,8 +159,9 @@ def rejection(run: Run) -> bool:
     old = list(read_records(run.file("demonstrations.jsonl")))
     Random(config.seed).shuffle(old)
     # A model that solves nothing is tuned on some more of the old data.
-    examples = _split(run, [*new, *old[: max(len(new), 64)]])
-    return fine_tune(run, "rejection", *examples, run.file("sft") / "adapter")
+    examples = _split(run, [*new, *old[: max(len(new), 64)]], "rejection")
+    sft_adapter = run.file("sft") / "adapter"
+    return fine_tune(run, "rejection", *examples, sft_adapter, epochs=config.rejection.epochs)
 
 
 def _together(run: Run, writes: Writer | Generator, each: int) -> int:
@@ -160,10 +169,10 @@ def _together(run: Run, writes: Writer | Generator, each: int) -> int:
     return min(starts_at_once(writes.at_once, each), _A_PROCESS * run.config.processes)
 
 
-def _split(run: Run, records: Sequence[Record]) -> tuple[list[Example], list[Example]]:
+def _split(run: Run, records: Sequence[Record], stage: str) -> tuple[list[Example], list[Example]]:
     """Examples for training and validation; no task is in both, in this stage or in another.
 
-    What was too long, and how many tokens there are, is left in `examples.json`.
+    What was too long, and how many tokens there are, is left in the stage's `examples.json`.
     """
     from training.base import find_base, load_tokenizer
     from training.encode import encode_all
@@ -173,8 +182,13 @@ def _split(run: Run, records: Sequence[Record]) -> tuple[list[Example], list[Exa
     Random(run.config.seed).shuffle(names)
     held = set(names[: round(len(names) * run.config.held_out)])
 
+    known = set(names)
+
     def held_out(record: Record) -> bool:
-        return record.task_id.partition("#")[0] in held
+        name = record.task_id  # that of a program made from a task has something behind a `#`
+        while name not in known and "#" in name:
+            name = name.rpartition("#")[0]
+        return name in held
 
     builder = tokenizer.builder(instructed=False)
     limit = run.config.max_tokens
@@ -191,7 +205,8 @@ def _split(run: Run, records: Sequence[Record]) -> tuple[list[Example], list[Exa
         "learned_tokens": sum(example.learned for example in train),
         "held_out": len(validation),
     }
-    run.file("examples.json").write_text(json.dumps(counts, indent=1))
+    run.file(stage).mkdir(exist_ok=True)
+    (run.file(stage) / "examples.json").write_text(json.dumps(counts, indent=1))
     Random(run.config.seed).shuffle(validation)
     return train, validation[:_VALIDATED]
 
@@ -293,7 +308,12 @@ def rlvr(run: Run) -> bool:
         )
         sandbox = run.sandbox
         with ExitStack() as stack:
-            judges = [stack.enter_context(Judge(task, sandbox)) for task in chosen]
+            judges = open_all(chosen, sandbox, stack)
+            if not judges:
+                raise TaskError(
+                    "All functions of this step have changed since they were harvested: undo that, "
+                    "or begin anew with another `out`."
+                )
             yield starts_of(judges, config.demonstrations.told, config.processes)
 
     @contextmanager

@@ -22,7 +22,7 @@ from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.models.sampling import Sampling
 from training.answers import Question, Writer
 from training.direct import DirectPrompt, extract
-from training.judge import Judge
+from training.judge import open_all
 from training.rollouts import Generator, Tester, roll_out, starts_of
 from training.tasks import Task
 
@@ -74,7 +74,7 @@ def left_by_chains(
 ) -> Iterator[Task]:
     """Last states of chains that failed; `tasks` have the programs to start from as `code`."""
     with ExitStack() as stack:
-        judges = [stack.enter_context(Judge(task, sandbox)) for task in tasks]
+        judges = open_all(tasks, sandbox, stack)
         groups = roll_out(
             generator,
             starts_of(judges, told, threads),
@@ -83,7 +83,7 @@ def left_by_chains(
             tester=Tester(threads),
         )
     states = [[c.episode.pad.text for c in chains if not c.episode.solved] for chains in groups]
-    yield from _all_faulty(tasks, states, sandbox, threads)
+    yield from _all_faulty([judge.task for judge in judges], states, sandbox, threads)
 
 
 def _all_faulty(
@@ -99,9 +99,11 @@ def _faulty(task: Task, programs: Sequence[str], sandbox: Sandbox) -> list[Task]
     different = [p for p in dict.fromkeys(programs) if p and p.count("\n") < longest]
     if not different:
         return []
-    with Judge(task, sandbox) as judge:
-        if not judge.calibrate():
+    with ExitStack() as stack:
+        judges = open_all([task], sandbox, stack)
+        if not judges or not judges[0].calibrate():
             return []  # with tests that even the reference fails, anything would count as faulty
+        (judge,) = judges
         return [
             evolve(task, task_id=f"{task.task_id}#{number}", code=program)
             for number, program in enumerate(different)

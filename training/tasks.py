@@ -83,13 +83,17 @@ class Task:
     @classmethod
     def loads(cls, line: str) -> Task:
         """Read a line of a task file. ValueError, KeyError or TypeError for anything else."""
-        data: dict[str, Any] = json.loads(line)
+        data: Any = json.loads(line)
+        if not isinstance(data, dict):
+            raise TypeError("a task is an object")
+        known: dict[str, Any]
         known = {key: value for key, value in data.items() if key in _FIELDS}
         if known.get("place"):
             known["place"] = Place(**known["place"])
         if not all(isinstance(known[key], str) for key in ("task_id", "reference")):
             raise ValueError("task_id and reference must be text")
-        if not known["tests"] or not all(isinstance(test, str) for test in known["tests"]):
+        tests = known["tests"]
+        if not isinstance(tests, list) or not tests or not all(isinstance(t, str) for t in tests):
             raise ValueError("tests must be a list of statements")
         return cls(**known)
 
@@ -197,11 +201,14 @@ class Cleaned:
 def clean(tasks: Iterable[Task], *, max_lines: int, forbidden: Iterable[Task] = ()) -> Cleaned:
     """Drop duplicates, programs that are too long or do not parse, and what evaluation measures.
 
+    Of several tasks with the same id the first stays.
+
     Two programs are the same if their syntax trees are, names of functions and all; `forbidden` are
     tasks of benchmarks, matched also by the names-insensitive shape of the reference.
     """
     dropped: Counter[str] = Counter()
     seen: set[str] = set()
+    ids: set[str] = set()
     banned = {_shape(task.reference) for task in forbidden}
     kept: list[Task] = []
     for task in tasks:
@@ -214,8 +221,11 @@ def clean(tasks: Iterable[Task], *, max_lines: int, forbidden: Iterable[Task] = 
             dropped["also in an evaluation set"] += 1
         elif task.reference.strip().count("\n") + 1 > max_lines:
             dropped[f"more than {max_lines} lines"] += 1
+        elif task.task_id in ids:
+            dropped["another task's id"] += 1
         else:
             seen.add(text)
+            ids.add(task.task_id)
             kept.append(task)
     return Cleaned(tuple(kept), dropped)
 

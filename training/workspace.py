@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from coe_lsp.execution.sandbox import Sandbox, find_sandbox
 from coe_lsp.models.adapters import AdapterError, resolve_adapter
@@ -106,8 +106,13 @@ def fine_tune(
     train: Sequence[Example],
     validation: Sequence[Example],
     init: Path | None,
+    *,
+    epochs: float | None = None,
 ) -> bool:
-    """SFT into the folder `name`; False when the time was up first."""
+    """SFT into the folder `name`; False when the time was up first.
+
+    `epochs` in place of those of the settings.
+    """
     from training.sft import Progress, train_sft
 
     model, _ = policy_model(run)
@@ -116,6 +121,8 @@ def fine_tune(
 
         lora = run.config.model.lora
         model.load_adapter_state(import_adapter(*adapter, lora, model.adapter_state()))
+
+    config = run.config.sft if epochs is None else evolve(run.config.sft, epochs=epochs)
 
     def show(state: Progress) -> None:
         text = f"loss {state.loss:.3f}, {state.tokens_per_second:.0f} tokens/s"
@@ -127,7 +134,7 @@ def fine_tune(
         model,
         train,
         validation,
-        run.config.sft,
+        config,
         run.file(name),
         seed=run.config.seed,
         minutes=run.minutes,

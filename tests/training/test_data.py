@@ -1,6 +1,8 @@
 """Tasks, corruptions and demonstrations, up to the file that training reads."""
 
 import json
+import re
+from contextlib import ExitStack
 from random import Random
 
 import pytest
@@ -14,7 +16,7 @@ from training.corrupt import Donors, corrupt
 from training.demonstrations import Recipe, commands_between, demonstrations
 from training.generate import generate
 from training.harvest import harvest_package, harvest_project
-from training.judge import Judge
+from training.judge import Judge, open_all
 from training.mistakes import mistakes
 from training.records import Record, RecordError, read_records, write_records
 from training.tasks import TaskError, clean, load_tasks, save_tasks
@@ -250,3 +252,73 @@ def test_harvest_of_an_installed_package(interpreter, sandbox):
         assert not judge.judge(lines).solved
     with pytest.raises(TaskError, match="no package"):
         harvest_package("no_such_package_here", interpreter, sandbox, max_lines=40)
+
+
+def test_what_was_edited_after_the_harvest_is_left_out(clamp_project, write, interpreter, sandbox):
+    write("more.py", "def first(x):\n    y = x + 1\n    return y\n")
+    write("rest.py", "def second(x):\n    y = x + 2\n    return y\n")
+    write(
+        "tests/test_both.py",
+        "from more import first\nfrom rest import second\n\n"
+        "def test_both():\n    assert first(1) == 2 and second(1) == 3\n",
+    )
+    tasks = harvest_project(clamp_project, interpreter, sandbox, max_lines=40).tasks
+    assert [task.entry_point for task in tasks] == ["first", "second"]
+    write("rest.py", "def second(x):\n    return x + 2\n")
+    with ExitStack() as stack:
+        (judge,) = open_all(tasks, sandbox, stack)
+        assert judge.task == tasks[0] and judge.calibrate()
+    write("more.py", "def first(\n")
+    with ExitStack() as stack:
+        assert open_all(tasks, sandbox, stack) == []
+
+
+def test_tests_that_pytest_would_read_otherwise_are_plain_statements(task, sandbox):
+    """Indented, the text in three quotes would be another one."""
+    text = evolve(task, tests=(*task.tests, 'assert len("""a\nb""") == above([1] * 3, 0)'))
+    made = list(
+        demonstrations(text, Donors.of([PROGRAM]), Recipe(3, pytest=1.0), Random(0), sandbox)
+    )
+    assert made
+    assert all("test_program" not in record.episode.start.feedback for record in made)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("tasks --package no.such --out x", "no package no.such"),
+        ("tasks --package sys --out x", "no package sys"),
+        ("tasks --project {tmp}/nowhere --out x", "nowhere is no folder"),
+        ("sample --tasks {tmp}/list.jsonl --out x", "line 1, is not a task: .*an object"),
+        ("sample --tasks {tmp}/letters.jsonl --out x", "tests must be a list of statements"),
+        ("sample --tasks {tmp}/good.jsonl --count 0 --out x", "at least 1, got '0'"),
+        ("sample --tasks {tmp}/good.jsonl --count -1 --out x", "at least 1, got '-1'"),
+        ("sample --tasks {tmp}/good.jsonl --out {tmp}", "is a folder: name a file"),
+        ("sample --tasks {tmp}/good.jsonl --out {tmp}/good.jsonl/x", "cannot be written"),
+        ("sample --tasks {tmp}/good.jsonl --out /dev/null/x", "cannot be written"),
+        ("evaluate --tasks {tmp}/good.jsonl --policy base --first 0 --out x", "at least 1"),
+    ],
+)
+def test_a_wrong_command_line_is_answered_with_what_to_do(
+    arguments, message, task, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.jsonl").write_text("[1, 2]\n")
+    (tmp_path / "letters.jsonl").write_text(
+        json.dumps({"task_id": "a", "reference": "x = 1", "tests": "assert x"})
+    )
+    save_tasks(tmp_path / "good.jsonl", [task])
+    try:
+        code = main(arguments.format(tmp=tmp_path).split())
+    except SystemExit as end:
+        code = end.code
+    assert code == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_file_that_cannot_be_written_is_named(task, tmp_path, capsys):
+    save_tasks(tmp_path / "good.jsonl", [task])
+    name = "n" * 300
+    assert main(["sample", "--tasks", str(tmp_path / "good.jsonl"), "--out", name]) == 2
+    assert f"{name}: File name too long." in capsys.readouterr().err

@@ -207,6 +207,37 @@ def test_what_cannot_be_measured_is_said_first(task, faulty, tiny_gguf, sandbox,
     assert not list(tmp_path.iterdir())
 
 
+def test_what_was_measured_is_neither_repeated_nor_overwritten(
+    faulty, tiny_gguf, sandbox, tmp_path, monkeypatch
+):
+    out, config = tmp_path / "x.json", EvaluationConfig("base", samples=0, max_turns=1)
+    made = evaluate(faulty[:1], tiny_gguf, None, config, out, sandbox=sandbox)
+    before = out.read_bytes()
+    monkeypatch.setattr("training.evaluate.Engine", None)  # nothing is loaded from here on
+    again = evaluate(faulty[:1], tiny_gguf, None, config, out, sandbox=sandbox)
+    assert again == json.loads(before)
+    other = evolve(config, seed=1)
+    with pytest.raises(EvaluationError, match=r"other settings \(seed\): give another --out"):
+        evaluate(faulty[:1], tiny_gguf, None, other, out, sandbox=sandbox)
+    assert out.read_bytes() == before
+    part = out.with_name("x.json.part")
+    out.rename(part)
+    part.write_text(json.dumps(made | {"results": None}) + "\n")
+    with pytest.raises(EvaluationError, match=r"x.json.part holds .*\(tasks, seed\)"):
+        evaluate(faulty[:2], tiny_gguf, None, other, out, sandbox=sandbox)
+    assert part.exists()
+    out.write_text("[]")
+    with pytest.raises(EvaluationError, match="is no evaluation"):
+        evaluate(faulty[:1], tiny_gguf, None, config, out, sandbox=sandbox)
+
+
+def test_a_reference_that_fails_its_tests_is_said_first(faulty, tiny_gguf, sandbox, tmp_path):
+    wrong = evolve(faulty[1], reference=faulty[1].reference.replace("+= 1", "+= 2"))
+    config = EvaluationConfig("base", samples=0, max_turns=1)
+    with pytest.raises(EvaluationError, match=f"The reference of {wrong.task_id} fails"):
+        evaluate([faulty[0], wrong], tiny_gguf, None, config, tmp_path / "x.json", sandbox=sandbox)
+
+
 def test_command_line_table_and_plots(faulty, tiny_gguf, tmp_path, capsys):
     save_tasks(tmp_path / "tasks.jsonl", faulty)
     arguments = ["evaluate", "--tasks", str(tmp_path / "tasks.jsonl"), "--model", str(tiny_gguf)]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from attrs import evolve
+from filelock import FileLock
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -38,6 +40,9 @@ def test_our_configurations_can_be_read(path):
         ('out = "x"\n[sft]\nlearning_rate = "high"', r"expected float, got 'high'.*sft.learning"),
         ('out = "x"\n[sft]\nsave_every = true', r"expected int, got True"),
         ('out = "x"\nstages = ["ppo"]', r"ppo.*stages"),
+        ('out = "x"\n[tasks]\nfiles = "mbpp"', r"expected a list, got 'mbpp'.*config.tasks.files"),
+        ('out = "x"\n[sft]\nbatch_tokens = 0', r"'batch_tokens' must be > 0: 0"),
+        ('out = "x"\n[rlvr]\nsteps = -1', r"'steps' must be >= 0: -1"),
         ("seed = 1", "required field missing.*config.out"),
         ("out =", "is not TOML"),
     ],
@@ -125,6 +130,32 @@ def test_a_base_without_a_gguf_is_trained_by_transformers_alone(
     said = " ".join(capsys.readouterr().out.split())
     assert "convert_hf_to_gguf.py" in said
     assert "coe-lsp repair --model BASE.gguf --adapter" in said
+
+
+def test_rejection_tunes_even_where_sft_is_left_out(
+    task, tiny_gguf, tiny_adapter, tmp_path, capsys
+):
+    """And programs made from a task that is held out stay so, whatever is in its name."""
+    tasks = [
+        evolve(task, task_id=name, reference=task.reference.replace("total", name[-1]))
+        for name in ("x#1/a", "x#1/b", "x#1/c", "x#1/d")
+    ]
+    save_tasks(tmp_path / "tasks.jsonl", tasks)
+    path = settings(tmp_path / "x.toml", tmp_path, tiny_gguf, tmp_path / "out", epochs=0.0)
+    text = path.read_text().partition("[evaluation]")[0].replace(', "rlvr"]', "]\nheld_out = 0.5")
+    text = text.replace(f'project = "{tmp_path}"', f'files = ["{tmp_path}/tasks.jsonl"]')
+    text = text.replace("per_task = 8", "per_task = 1").replace("written = 1", "written = 0")
+    path.write_text(text.replace("[model]", f'[model]\nadapter = "{tiny_adapter}"'))
+    assert main(["run", "--config", str(path)]) == 0
+    out = tmp_path / "out"
+    assert (out / "sft" / "metrics.jsonl").read_text() == ""
+    assert (out / "rejection" / "metrics.jsonl").read_text().count("\n") > 0
+    for stage in ("sft", "rejection"):
+        counts = json.loads((out / stage / "examples.json").read_text())
+        assert counts["held_out"] > 0 and counts["examples"] > 0
+    with FileLock(out / "run.lock"):
+        assert main(["run", "--config", str(path)]) == 2
+    assert "Another process is at work" in capsys.readouterr().err
 
 
 def test_a_repository_does_not_say_how_to_sample(tiny_native):

@@ -1,0 +1,169 @@
+"""The command line of `python -m training`: what can be asked for, checked before any work starts.
+
+What the commands do is in `__main__`; nothing heavy is imported here, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of all commands; which one is in `command`."""
+    whole = argparse.ArgumentParser(
+        prog="python -m training", description="Run a whole pipeline, or one piece of it."
+    )
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, say: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=say, description=say)
+        made.set_defaults(command=name)
+        return made
+
+    task_file = "a task file, optionally path#split"
+    forever = float("inf")
+
+    run = command("run", "all stages of a configuration; resumes")
+    run.add_argument("--config", required=True, help=f"a TOML file, or one of {_names()}")
+    run.add_argument("--minutes", type=float, default=forever, help="stop after that long")
+    run.add_argument("--project", help="in place of tasks.project of the configuration")
+    run.add_argument("--out", help="in place of `out` of the configuration")
+
+    tasks = command("tasks", "harvest tasks from a project or a package")
+    where = tasks.add_mutually_exclusive_group(required=True)
+    where.add_argument("--project", type=Path, help="a folder with code and passing tests")
+    where.add_argument("--package", help="an installed package with doctests, where this runs")
+    tasks.add_argument("--python", help="runs the tests; else as for repairs")
+    tasks.add_argument(
+        "--max-lines", type=_count, default=40, help="longer functions are left out (%(default)s)"
+    )
+    _sandbox(tasks)
+    _target(tasks, "the task file to write")
+
+    sample = command("sample", "a fixed sample of a task file")
+    sample.add_argument("--tasks", required=True, help=task_file)
+    sample.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="only tasks with that; may be given several times",
+    )
+    sample.add_argument("--count", type=_count, help="how many; all if not given")
+    sample.add_argument("--seed", type=int, default=0, help="which ones (%(default)s)")
+    _target(sample, "the task file to write")
+
+    faulty = command("faulty", "programs that a model wrote wrong, as tasks; resumes")
+    faulty.add_argument("--tasks", required=True, help=task_file)
+    faulty.add_argument("--model", default="qwen2.5-coder-0.5b", help="what writes (%(default)s)")
+    faulty.add_argument(
+        "--each", type=_count, default=2, help="programs to write for each task (%(default)s)"
+    )
+    faulty.add_argument(
+        "--keep", type=_count, default=1, help="faulty ones to keep of each task (%(default)s)"
+    )
+    faulty.add_argument(
+        "--count", type=_count, default=100, help="tasks wanted in all (%(default)s)"
+    )
+    faulty.add_argument(
+        "--seed", type=int, default=0, help="which tasks, and what is drawn (%(default)s)"
+    )
+    _sandbox(faulty)
+    _target(faulty, "the task file to write")
+
+    evaluate = command("evaluate", "measure a policy on a task file; resumes")
+    evaluate.add_argument("--tasks", required=True, help=task_file)
+    evaluate.add_argument(
+        "--model", default="qwen2.5-coder-0.5b", help="a registry name or a GGUF (%(default)s)"
+    )
+    evaluate.add_argument("--adapter", type=Path, help="a GGUF adapter")
+    evaluate.add_argument(
+        "--policy",
+        choices=["coe", "base", "direct", "s1k"],
+        required=True,
+        help="chains of edits with an adapter, or without; whole programs; after thought",
+    )
+    evaluate.add_argument(
+        "--shots", type=int, default=0, choices=range(4), help="of direct (%(default)s)"
+    )
+    evaluate.add_argument(
+        "--samples", type=_natural, default=4, help="a task, beside a greedy one (%(default)s)"
+    )
+    evaluate.add_argument("--temperature", type=float, default=0.8, help="of samples (%(default)s)")
+    evaluate.add_argument(
+        "--turns", type=_count, default=10, help="of a chain, at most (%(default)s)"
+    )
+    evaluate.add_argument(
+        "--visible", type=_natural, default=0, help="tests shown (0: all) (%(default)s)"
+    )
+    evaluate.add_argument("--told", action="store_true", help="the task in words, too")
+    evaluate.add_argument("--answer-tokens", type=_count, help="of direct (512) and s1k (2048)")
+    evaluate.add_argument("--first", type=_count, help="only that many tasks")
+    evaluate.add_argument("--free", action="store_true", help="without the grammar")
+    evaluate.add_argument("--seed", type=int, default=0, help="what is drawn (%(default)s)")
+    _sandbox(evaluate)
+    _target(evaluate, "the JSON file to write")
+
+    s1k = command("s1k", "the natural-language arm: SFT on s1K's traces; resumes")
+    s1k.add_argument(
+        "--traces", default="simplescaling/s1K", help="a hub repository or a file (%(default)s)"
+    )
+    s1k.add_argument("--config", required=True, help="model, sft and max_tokens are taken from it")
+    s1k.add_argument("--minutes", type=float, default=forever, help="stop after that long")
+    s1k.add_argument("--out", type=Path, required=True, help="a folder")
+
+    export = command("export", "an adapter folder to GGUF")
+    export.add_argument("--adapter", type=Path, required=True, help="a stage's folder `adapter`")
+    export.add_argument("--model", default="qwen2.5-coder-0.5b", help="its base (%(default)s)")
+    export.add_argument("--merge", choices=["Q8_0", "Q4_K_M", "Q4_0", "F16"], help="a whole model")
+    _target(export, "the GGUF to write")
+
+    report = command("report", "a table and plots from evaluations")
+    report.add_argument("results", type=Path, nargs="*", help="JSON files of evaluations")
+    report.add_argument("--metrics", type=Path, nargs="*", default=[], help="metrics.jsonl files")
+    report.add_argument("--out", type=Path, required=True, help="a folder")
+    return whole
+
+
+def _sandbox(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--sandbox",
+        choices=["auto", "off"],
+        default="auto",
+        help="where candidates run (%(default)s)",
+    )
+
+
+def _target(command: argparse.ArgumentParser, say: str) -> None:
+    command.add_argument("--out", type=_new_file, required=True, help=say)
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _new_file(text: str) -> Path:
+    """A file that can be written, as far as is seen before the work. OSError for an odd name."""
+    path = Path(text).absolute()
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder: name a file")
+    above = next(folder for folder in path.parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text} cannot be written: {above} does not allow it")
+    return Path(text)
+
+
+def _names() -> str:
+    return ", ".join(sorted(path.stem for path in CONFIGS.glob("*.toml")))
