@@ -41,6 +41,8 @@ class Line:
         self._stage = stage
         self._began = self._said = time.monotonic()
         self._first = self._total = -1.0
+        if not progress.console.is_terminal:  # what comes first may take a while
+            progress.console.print(f"{stage} begins", markup=False)
 
     def __call__(self, text: str, done: float, total: float) -> None:
         self._progress.update(self._bar, description=text, completed=done, total=total)
@@ -60,4 +62,5 @@ class Line:
 
     def end(self) -> None:
         """The stage is done."""
-        self._progress.update(self._bar, description="done")
+        done = max(self._total, 1.0)
+        self._progress.update(self._bar, description="done", completed=done, total=done)

@@ -44,7 +44,7 @@ class RlvrConfig:
     starts: int = field(default=16, validator=gt(0))
     group: int = field(default=4, validator=gt(0))
     kl: float = field(default=0.01, validator=ge(0))
-    clip: float = field(default=0.2, validator=gt(0))
+    clip: float = field(default=0.2, validator=ge(0))
     max_turns: int = field(default=10, validator=gt(0))
     max_tokens: int = field(default=2048, validator=gt(0))
     micro_tokens: int = field(default=4096, validator=gt(0))

@@ -257,7 +257,8 @@ def test_time_left_is_counted_anew_for_each_piece_of_a_stage(monkeypatch):
         line = bar("rejection")
         for done, total in ((10, 30), (20, 30), (1, 11), (2, 11)):
             line("x", done, total)
-    assert console.file.getvalue().splitlines()[:4] == [
+    assert console.file.getvalue().splitlines()[:5] == [
+        "rejection begins",
         "rejection 10/30: x",
         "rejection 20/30: x, 1 min left",
         "rejection 1/11: x",
