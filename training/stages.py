@@ -380,8 +380,6 @@ def evaluation(run: Run) -> bool:
             kind, _, shots = policy.partition("-")
             path, _, split = name.partition("#")
             out = folder / f"{'-'.join(filter(None, (Path(path).stem, split)))}-{policy}.json"
-            if out.exists():
-                continue
             config = EvaluationConfig(
                 policy="base" if kind == "base" else "direct" if kind == "direct" else "coe",
                 shots=int(shots or 0),

@@ -100,12 +100,10 @@ def _faulty(task: Task, programs: Sequence[str], sandbox: Sandbox) -> list[Task]
     if not different:
         return []
     with ExitStack() as stack:
-        judges = open_all([task], sandbox, stack)
-        if not judges or not judges[0].calibrate():
-            return []  # with tests that even the reference fails, anything would count as faulty
-        (judge,) = judges
         return [
             evolve(task, task_id=f"{task.task_id}#{number}", code=program)
+            for judge in open_all([task], sandbox, stack)
+            if judge.calibrate()  # with tests that the reference fails, anything would be faulty
             for number, program in enumerate(different)
             if program != task.start and not judge.judge(program.split("\n")).solved
         ]

@@ -86,8 +86,7 @@ class Task:
         data: Any = json.loads(line)
         if not isinstance(data, dict):
             raise TypeError("a task is an object")
-        known: dict[str, Any]
-        known = {key: value for key, value in data.items() if key in _FIELDS}
+        known: dict[str, Any] = {key: value for key, value in data.items() if key in _FIELDS}
         if known.get("place"):
             known["place"] = Place(**known["place"])
         if not all(isinstance(known[key], str) for key in ("task_id", "reference")):
