@@ -17,6 +17,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 import sysconfig
 import threading
@@ -34,6 +35,8 @@ def main() -> None:
     """Serve one suite on standard input and output until the pipe closes."""
     # The protocol keeps the pipes for itself; whatever user code does with 0, 1 and 2 is harmless.
     limits.close_to_others()
+    # It is the first process of its namespace: what it does not handle does not reach it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, replies = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
@@ -51,6 +54,7 @@ def main() -> None:
 
 def _serve_child(opening: dict[str, Any], events: int) -> None:
     """Be the spawned child of another zygote: nothing parks, the events go up the pipe."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     child = Child(opening["suite"], opening["run"], events)
     _suite_module(opening["suite"]).serve(opening["suite"], _Spawned(child))
     child.finish()
