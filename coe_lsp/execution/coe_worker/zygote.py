@@ -35,6 +35,7 @@ def main() -> None:
     """Serve one suite on standard input and output until the pipe closes."""
     # The protocol keeps the pipes for itself; whatever user code does with 0, 1 and 2 is harmless.
     limits.close_to_others()
+    limits.die_with_parent()
     # It is the first process of its namespace: what it does not handle does not reach it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, replies = os.dup(0), os.dup(1)
