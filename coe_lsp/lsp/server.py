@@ -206,7 +206,7 @@ class CoeServer(LanguageServer):
     def text_changed(self, uri: str) -> None:
         """The user typed; marks go along."""
         self.checks.text_changed(uri)
-        if self._marks.get(uri) and self._placed(uri)[0] != self._marks[uri]:
+        if uri in self._marks and self._placed(uri)[0] != self._marks[uri]:
             self.publish(uri)
 
     def _placed(self, uri: str) -> tuple[list[types.Diagnostic], int | None]:
