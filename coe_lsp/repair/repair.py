@@ -149,11 +149,11 @@ class Repair:
         self, bench: TestBench, source: SourceFile, named: Function | None, root: Path
     ) -> Outcome:
         baseline = measure(bench, source)
-        self._watcher.baseline(baseline, bench.suites)
         file = relative(source.path, root)
-        before = Counts(baseline.passed, len(baseline.failing))
         if self._cancelled.is_set():
             return Outcome("failed", file, self._request.function, message="Cancelled.")
+        self._watcher.baseline(baseline, bench.suites)
+        before = Counts(baseline.passed, len(baseline.failing))
         if not baseline.results:
             raise CoeError(f"No test could be run for {file}: {baseline.detail or 'none found'}.")
         if not baseline.failing:
