@@ -17,7 +17,7 @@ from attrs import evolve, field, frozen
 
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.discovery import find_root, suites_for
+from coe_lsp.execution.discovery import find_root, is_for_tests, subjects_of, suites_for
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite, TestResult
@@ -72,6 +72,19 @@ class Request:
     def limits(self) -> Limits:
         """Bounds on the tests as they are: one of them, and all of the file's together."""
         return Limits(test_seconds=self.test_seconds, wall_seconds=12 * self.test_seconds)
+
+
+class TestFileError(CoeError):
+    """What was named holds tests: those say what is right, and are never edited."""
+
+    __test__ = False
+
+    def __init__(self, path: Path, root: Path) -> None:
+        tested = ", ".join(relative(file, root) for file in subjects_of(path, root)[:3])
+        super().__init__(
+            f"{path.name} is a file of tests, which are never edited: name what they test"
+            f"{f' ({tested})' if tested else ''} instead."
+        )
 
 
 class Watcher(Protocol):
@@ -129,6 +142,8 @@ class Repair:
         path = locate(request.path)
         source = request.source or SourceFile.read(path)
         root = find_root(path)
+        if is_for_tests(path, root):
+            raise TestFileError(path, root)
         named = source.find(request.function) if request.function else None
         interpreter = find_interpreter(root, request.python)
         suites = suites_for(path, root, interpreter, request.tests)
@@ -149,7 +164,8 @@ class Repair:
         self, bench: TestBench, source: SourceFile, named: Function | None, root: Path
     ) -> Outcome:
         baseline = measure(bench, source)
-        file = relative(source.path, root)
+        real = source.path.resolve()  # what is changed, if it is a link
+        file = relative(real if real.is_relative_to(root) else source.path, root)
         if self._cancelled.is_set():
             return Outcome("failed", file, self._request.function, message="Cancelled.")
         self._watcher.baseline(baseline, bench.suites)

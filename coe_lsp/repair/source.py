@@ -20,6 +20,7 @@ from pathlib import Path
 from attrs import frozen
 
 from coe_lsp.errors import CoeError
+from coe_lsp.execution.discovery import place_of
 from coe_lsp.parsing import parse
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
@@ -38,9 +39,9 @@ def split_lines(text: str) -> tuple[str, ...]:
 
 
 def locate(path: Path) -> Path:
-    """The absolute path of a file that the user named. SourceError if there is no such file."""
+    """Where a file that the user named is worked on. SourceError if there is no such file."""
     try:
-        found = path.expanduser().resolve()
+        found = place_of(path.expanduser())
         if found.is_dir():
             raise SourceError(f"{path} is a folder; name a Python file in it.")
         if not found.is_file():
