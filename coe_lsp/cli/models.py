@@ -8,6 +8,7 @@ from coe_lsp.cli.progress import BarProgress
 from coe_lsp.cli.view import error_console, plain_console
 from coe_lsp.models.adapters import find_adapter
 from coe_lsp.models.download import NotDownloadedError, cached, ensure, location, verify
+from coe_lsp.models.merged import mend, merged_files, verify_merged
 from coe_lsp.models.registry import load_registry, resolve
 
 
@@ -22,9 +23,12 @@ def models(action: str, name: str | None) -> int:
             error_console().print(ref.note, markup=False)
         with BarProgress() as progress:
             path = ensure(ref, progress=progress)
+            mend(path, find_adapter(ref.base_key or ""), progress)
         print(path)
     elif action == "verify":
         print(f"{verify(ref)}  {location(ref)}")
+        for path in merged_files(location(ref)):
+            print(f"{verify_merged(path, ref.name)}  {path}")
     else:
         path = cached(ref)
         if path is None:
