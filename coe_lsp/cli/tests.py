@@ -24,7 +24,8 @@ def tests(path: Path, options: argparse.Namespace) -> int:
     source = SourceFile.read(path)
     root = find_root(path)
     settings = settings_for(options, root)
-    interpreter = find_interpreter(root, settings.python)
+    sandbox = find_sandbox(settings.sandbox, settings.env, settings.show)
+    interpreter = find_interpreter(root, settings.python, sandbox)
     suites = suites_for(path, root, interpreter, settings.tests)
     version = ".".join(map(str, interpreter.version))
     console.print(
@@ -34,7 +35,7 @@ def tests(path: Path, options: argparse.Namespace) -> int:
         names = ", ".join(suite.args or suite.statements or (path.name,))
         console.print(f"{suite.kind}: {names}", markup=False)
     limits = settings.request(path, None).limits
-    bench = TestBench(suites, interpreter, find_sandbox(settings.sandbox), limits)
+    bench = TestBench(suites, interpreter, sandbox, limits)
     with bench, interrupts.ending(bench.cancel):
         baseline = measure(bench, source)
     if not baseline.results:

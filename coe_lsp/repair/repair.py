@@ -53,7 +53,8 @@ class Request:
     """What to repair and how far to go. `budget` is in seconds of wall time for the search.
 
     `source` is the file's text if it is not (yet) what the disk has. `test_seconds` is what one
-    test may take; a file's tests together get twelve times that. `search` has what measurements
+    test may take; a file's tests together get twelve times that. `env` and `show` are what the
+    sandbox lets in (see `find_sandbox`). `search` has what measurements
     switch; the fields here go before it.
     """
 
@@ -63,6 +64,8 @@ class Request:
     tests: tuple[str, ...] = ()
     python: str | None = None
     sandbox: Literal["auto", "off"] = "auto"
+    env: tuple[str, ...] = ()
+    show: tuple[str, ...] = ()
     budget: float = 60.0
     samples: int = 16
     test_seconds: float = 5.0
@@ -145,9 +148,9 @@ class Repair:
         if is_for_tests(path, root):
             raise TestFileError(path, root)
         named = source.find(request.function) if request.function else None
-        interpreter = find_interpreter(root, request.python)
+        sandbox = find_sandbox(request.sandbox, request.env, request.show)
+        interpreter = find_interpreter(root, request.python, sandbox)
         suites = suites_for(path, root, interpreter, request.tests)
-        sandbox = find_sandbox(request.sandbox)
         with TestBench(suites, interpreter, sandbox, request.limits) as bench:
             self._bench = bench
             if self._cancelled.is_set():

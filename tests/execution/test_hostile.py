@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from coe_lsp.execution.coe_worker.limits import descendants
-from coe_lsp.execution.interpreter import probe
 from coe_lsp.execution.sandbox import SandboxError, find_sandbox
 from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.execution.worker import Worker
@@ -22,7 +21,7 @@ LIMITS = Limits(wall_seconds=3.0, test_seconds=1.0, memory_bytes=512 << 20)
 
 
 @pytest.fixture(scope="module")
-def worker(tmp_path_factory):
+def worker(tmp_path_factory, interpreter, sandbox):
     root = tmp_path_factory.mktemp("hostile")
     (root / "mod.py").write_bytes(GOOD)
     (root / "test_mod.py").write_text(
@@ -30,7 +29,7 @@ def worker(tmp_path_factory):
         "def test_after():\n    pass\n"
     )
     suite = Suite("pytest", root, root / "mod.py", ("test_mod.py",))
-    with Worker(suite, probe(Path(sys.executable)), find_sandbox(), LIMITS) as worker:
+    with Worker(suite, interpreter, sandbox, LIMITS) as worker:
         yield worker
 
 
@@ -73,7 +72,7 @@ def test_setsid_child_is_gone(worker):
         "    os._exit(0)\ntime.sleep(0.2)",
     )
     assert results["test_act"].outcome == "passed"
-    alive = descendants(worker._process.init_pid)
+    alive = descendants(worker._process.boxed.first_pid)
     assert len(alive) == 1, "only the worker itself may be left"
 
 
@@ -160,7 +159,7 @@ def test_memory_of_many_processes_together(worker):
 
 def test_worker_killed_while_it_runs(worker):
     worker.run(GOOD)
-    pid = worker._process.init_pid
+    pid = worker._process.boxed.first_pid
 
     def kill():
         time.sleep(0.3)
@@ -238,7 +237,7 @@ def test_home_secrets_are_out_of_reach(worker):
     assert "hunter2" not in str(results)
 
 
-def test_secrets_in_the_environment_are_dropped(tmp_path, monkeypatch):
+def test_secrets_in_the_environment_are_dropped(tmp_path, monkeypatch, interpreter, sandbox):
     monkeypatch.setenv("MY_API_TOKEN", "hunter2")
     monkeypatch.setenv("MY_SETTING", "kept")
     suite = Suite(
@@ -246,7 +245,7 @@ def test_secrets_in_the_environment_are_dropped(tmp_path, monkeypatch):
         statements=("import os; assert 'MY_API_TOKEN' not in os.environ",
                     "import os; assert os.environ['MY_SETTING'] == 'kept'"),
     )  # fmt: skip
-    with Worker(suite, probe(Path(sys.executable)), find_sandbox()) as worker:
+    with Worker(suite, interpreter, sandbox) as worker:
         assert worker.run(b"").passed == 2
 
 
@@ -263,9 +262,9 @@ def test_nothing_is_left_when_the_client_is_killed(tmp_path):
         "from coe_lsp.execution.suite import Limits, Suite\n"
         "from coe_lsp.execution.worker import Worker\n"
         f"suite = Suite('asserts', Path({str(tmp_path)!r}), None, statements=('wait()',))\n"
-        "w = Worker(suite, probe(Path(sys.executable)), find_sandbox(),"
+        "s = find_sandbox()\nw = Worker(suite, probe(Path(sys.executable), suite.root, s), s,"
         " Limits(wall_seconds=60, test_seconds=60))\n"
-        "w.run(b'def wait(): pass')\nprint(w._process.init_pid, flush=True)\n"
+        "w.run(b'def wait(): pass')\nprint(w._process.boxed.first_pid, flush=True)\n"
         "w.run(b'import time\\ndef wait(): time.sleep(60)')\n"
     )
     client = subprocess.Popen(
@@ -290,8 +289,12 @@ def test_no_sandbox_is_a_refusal(monkeypatch):
 
 def test_sandbox_that_does_not_work_is_a_refusal(tmp_path, monkeypatch):
     fake = tmp_path / "bwrap"
-    fake.write_text("#!/bin/sh\necho 'setting up uid map: Permission denied' >&2\nexit 1\n")
+    fake.write_text(
+        "#!/bin/sh\n[ $1 = --version ] && echo bubblewrap 0.8.0 && exit 0\n"
+        "echo 'setting up uid map: Permission denied' >&2\nexit 1\n"
+    )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("coe_lsp.execution.sandbox._packaged_bubblewrap", lambda: None)
     with pytest.raises(SandboxError, match=r"Permission denied.*user\s+namespaces.*--sandbox off"):
         find_sandbox("auto")

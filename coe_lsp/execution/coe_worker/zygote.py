@@ -27,12 +27,13 @@ from coe_worker import candidate, limits, spawn
 from coe_worker.child import Child
 from coe_worker.hold import Held, Keeper, fork_keeper
 from coe_worker.watch import Watch, fork
-from coe_worker.wire import read_frame, write_frame
+from coe_worker.wire import FrameError, read_frame, write_frame, write_reply
 
 
 def main() -> None:
     """Serve one suite on standard input and output until the pipe closes."""
     # The protocol keeps the pipes for itself; whatever user code does with 0, 1 and 2 is harmless.
+    limits.close_to_others()
     requests, replies = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
@@ -44,7 +45,7 @@ def main() -> None:
             _serve_child(opening, replies)
         else:
             Zygote(requests, replies, opening).serve()
-    except (EOFError, KeyboardInterrupt):
+    except (EOFError, FrameError, KeyboardInterrupt):
         pass
 
 
@@ -90,6 +91,7 @@ class Zygote:
         self._held: Held | None = None
         self._keeper: Keeper | None = None
         self._scratch = os.environ["COE_SCRATCH"]
+        limits.limit_memory(opening["memory_bytes"])
 
     def serve(self) -> None:
         """Park and answer; in a child, run the tests and end the process."""
@@ -172,6 +174,7 @@ class Zygote:
     def _start(self, run: dict[str, Any]) -> Child | None:
         """Fork; returns only in the child. In the parent, watch and reply, then return None."""
         run["learn"] = self._preload and not self._learned and not self._spawn
+        token = run.pop("token")
         started = time.monotonic()
         if self._spawn:
             reply = Watch(spawn.Pipes(self.suite, run), run).until_end()
@@ -187,7 +190,7 @@ class Zygote:
             self._learn(modules)
             path = self.suite["path"]
             reply["retire"] = bool(path) and candidate.loaded(path)
-        write_frame(self._replies, reply)
+        write_reply(self._replies, reply, token)
         if reply["ending"]:
             os._exit(0)
         _empty(self._scratch)
