@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -84,7 +84,7 @@ def _add_test_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--python", metavar="INTERPRETER", help="the Python that runs the tests")
     command.add_argument(
         "--test-timeout",
-        type=_seconds,
+        type=_number_for("testTimeout"),
         metavar="SECONDS",
         help="what one test may take (5); a file's tests together get twelve times that",
     )
@@ -103,27 +103,34 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--adapter", metavar="PATH|none", help="a LoRA adapter; default: the one shipped, if any"
     )
     command.add_argument(
-        "--budget", type=_seconds, metavar="SECONDS", help="time for the search (60)"
+        "--budget",
+        type=_number_for("budget"),
+        metavar="SECONDS",
+        help="time for the search (60)",
     )
-    command.add_argument("--samples", type=_samples, metavar="N", help="commands at a time (16)")
+    command.add_argument(
+        "--samples", type=_number_for("samples"), metavar="N", help="commands at a time (16)"
+    )
     command.add_argument("--seed", type=int, default=0, metavar="N")
 
 
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
+def _number_for(setting: str) -> Callable[[str], float]:
+    """What an option takes that has the name and the bounds of a setting."""
 
+    def convert(text: str) -> float:
+        # Late: only where the option is given.
+        from coe_lsp.repair.settings import RULES
 
-def _samples(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if not 0 < value <= 64:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 64")
-    return value
+        (rule,) = (rule for _, rule, _ in RULES if rule.name == setting)
+        try:
+            value = int(text) if rule.kind == "integer" else float(text)
+        except ValueError:
+            value = float("nan")
+        if not rule.fits(value):
+            raise argparse.ArgumentTypeError(f"is {text}, but takes {rule.accepted}")
+        return value
+
+    return convert
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

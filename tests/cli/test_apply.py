@@ -9,9 +9,11 @@ from test_cli import coe
 REPAIRED = "        return high\n    return value\n"
 
 
-def test_a_link_is_repaired_and_stays_one(clamp_project, write):
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_link_is_repaired_and_stays_one(clamp_project, tmp_path_factory, inside):
     """Row 64: the tests know it by the link's name."""
-    target = clamp_project / "elsewhere" / "impl.py"
+    place = clamp_project if inside else tmp_path_factory.mktemp("other")
+    target = place / "elsewhere" / "impl.py"
     target.parent.mkdir()
     (clamp_project / "ranges.py").rename(target)
     (clamp_project / "ranges.py").symlink_to(target)
@@ -19,8 +21,9 @@ def test_a_link_is_repaired_and_stays_one(clamp_project, write):
     done = coe("repair", "ranges.py", "--model", "none", "--apply", "--json", cwd=clamp_project)
     body = json.loads(done.stdout)
     assert (done.returncode, body["status"]) == (0, "repaired"), done
-    assert (body["file"], body["after"]["passed"]) == ("elsewhere/impl.py", 3)
-    assert "+++ b/elsewhere/impl.py" in body["diff"]
+    name = "elsewhere/impl.py" if inside else "ranges.py"
+    assert (body["file"], body["after"]["passed"]) == (name, 3)
+    assert f"+++ b/{name}" in body["diff"]
     assert (clamp_project / "ranges.py").is_symlink()
     assert target.read_text().endswith(REPAIRED)
     assert target.stat().st_mode & 0o777 == 0o640

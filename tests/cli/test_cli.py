@@ -48,8 +48,14 @@ def test_already_passing(clamp_project):
         (["repair", "ranges.py::grow"], "no function grow"),
         (["repair", "ranges.py", "--model", "no-such-model"], "no-such-model"),
         (["repair", "ranges.py", "--adapter", "missing.gguf"], "no adapter file missing.gguf"),
-        (["repair", "ranges.py", "--budget", "-1"], "not a positive number"),
-        (["repair", "ranges.py", "--budget", "soon"], "soon is not a positive number"),
+        (["repair", "ranges.py", "--budget", "-1"], "is -1, but takes a number from 1 to 86400"),
+        (["repair", "ranges.py", "--budget", "soon"], "is soon, but takes a number"),
+        (["tests", "ranges.py", "--test-timeout", "1e10"], "is 1e10, but takes a number from 0.1"),
+        (["tests", "ranges.py", "--test-timeout", "nan"], "is nan, but takes a number from 0.1"),
+        (
+            ["repair", "ranges.py", "--samples", "65"],
+            "is 65, but takes a whole number from 1 to 64",
+        ),
         (["repair", "tests"], "tests is a folder"),
         (["repair", "a" * 300], "not a usable path"),
         (["tests", "loop.py"], "loop.py"),
@@ -196,15 +202,17 @@ def test_demo_counts_what_was_repaired_along_with_another():
     ("arguments", "message"),
     [
         (["repair", "--json"], "the following arguments are required: FILE[::FUNCTION]"),
-        (["repair", "ranges.py", "--json", "--budget", "soon"], "soon is not a positive number"),
+        (["repair", "ranges.py", "--json", "--budget", "soon"], "--budget: is soon, but takes"),
         (["repair", "ranges.py", "--json", "--unheard-of"], "unrecognized arguments"),
         (["repair", "ranges.py::grow", "--json"], "no function grow"),
+        (["repair", "odd.py", "--json"], "odd.py cannot be decoded"),
         (["repair", "tests", "--json"], "tests is a folder"),
         (["repair", "ranges.py", "--json", "--model", "no-such-model"], "no-such-model"),
         (["repair", "ranges.py", "--json", "--python", "/no/python"], "/no/python"),
     ],
 )
 def test_json_says_what_was_wrong(clamp_project, arguments, message):
+    (clamp_project / "odd.py").write_text("# coding: undefined\nx = 1\n")
     done = coe(*arguments, cwd=clamp_project)
     body = json.loads(done.stdout)
     assert (done.returncode, body["status"], done.stderr) == (2, "error", ""), done
