@@ -10,9 +10,10 @@ import logging
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-import platformdirs
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
+
+from coe_lsp.folders import FolderError, log_folder
 
 _KINDS = {
     logging.DEBUG: types.MessageType.Log,
@@ -39,9 +40,12 @@ class _EditorHandler(logging.Handler):
             self.handleError(record)
 
 
-def log_file() -> Path:
-    """The file that is written; two older ones lie beside it."""
-    return platformdirs.user_log_path("coe-lsp", appauthor=False) / "server.log"
+def log_file() -> Path | None:
+    """The file that is written, two older ones beside it; None if the user has no place for it."""
+    try:
+        return log_folder() / "server.log"
+    except FolderError:
+        return None
 
 
 def start_logging(server: LanguageServer) -> None:
@@ -56,10 +60,13 @@ def start_logging(server: LanguageServer) -> None:
     protocol = logging.getLogger("pygls")
     protocol.propagate = False
     protocol.setLevel(logging.CRITICAL)
+    path = log_file()
+    if path is None:
+        return
     try:
-        log_file().parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         file = RotatingFileHandler(
-            log_file(), maxBytes=_BYTES, backupCount=2, encoding="utf-8", delay=True
+            path, maxBytes=_BYTES, backupCount=2, encoding="utf-8", delay=True
         )
     except OSError:
         return

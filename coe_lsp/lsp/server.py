@@ -186,7 +186,7 @@ class CoeServer(LanguageServer):
         )
         lines = [f"- {'ok' if c.good else '**fail**'} {c.name}: {c.text}" for c in checks]
         text = f"# coe-lsp\n\n{heading()}\n\n" + "\n".join(lines)
-        return await self._show("coe-lsp doctor", f"{text}\n\nLog: {log.log_file()}\n")
+        return await self._show("coe-lsp doctor", f"{text}\n\nLog: {log.log_file() or 'none'}\n")
 
     async def _show(self, title: str, text: str) -> dict[str, str]:
         """Return a text to a plugin of ours; have any other client open it as a file."""

@@ -23,11 +23,11 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-import platformdirs
 from attrs import asdict, frozen
 from filelock import FileLock, Timeout
 
 from coe_lsp.files import replace_file, replacing
+from coe_lsp.folders import cache_folder
 from coe_lsp.models.fetch import (
     Fetched,
     Meter,
@@ -73,9 +73,7 @@ class NoProgress:
 
 def models_folder() -> Path:
     """Return the folder of the cache that holds the models; it need not exist yet."""
-    if override := os.environ.get("COE_LSP_CACHE"):
-        return Path(override).expanduser().absolute() / "models"
-    return platformdirs.user_cache_path("coe-lsp", appauthor=False) / "models"
+    return cache_folder() / "models"
 
 
 def location(ref: ModelRef) -> Path:

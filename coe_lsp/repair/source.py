@@ -21,6 +21,7 @@ from attrs import frozen
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import place_of
+from coe_lsp.folders import expanded
 from coe_lsp.parsing import parse
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
@@ -41,7 +42,7 @@ def split_lines(text: str) -> tuple[str, ...]:
 def locate(path: Path) -> Path:
     """Where a file that the user named is worked on. SourceError if there is no such file."""
     try:
-        found = place_of(path.expanduser())
+        found = place_of(expanded(path))
         if found.is_dir():
             raise SourceError(f"{path} is a folder; name a Python file in it.")
         if not found.is_file():
