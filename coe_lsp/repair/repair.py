@@ -37,6 +37,8 @@ from coe_lsp.repair.states import State
 from coe_lsp.repair.task import describe
 from coe_lsp.repair.verify import Verifier
 
+# Seconds that running the tests as they are may take, if the budget is less.
+_LEAST_FOR_TESTS = 30.0
 # What the most suspect functions get of the time, if more than one is suspect.
 _SHARES = (0.6, 0.25, 0.15)
 # And what a function gets of that, in seconds at most, before another is changed as well if some of
@@ -151,7 +153,10 @@ class Repair:
         sandbox = find_sandbox(request.sandbox, request.env, request.show)
         interpreter = find_interpreter(root, request.python, sandbox)
         suites = suites_for(path, root, interpreter, request.tests)
-        with TestBench(suites, interpreter, sandbox, request.limits) as bench:
+        # The tests as they are do not take much longer than the user wants to wait for a repair.
+        most = max(request.budget, _LEAST_FOR_TESTS)
+        limits = evolve(request.limits, wall_seconds=min(request.limits.wall_seconds, most))
+        with TestBench(suites, interpreter, sandbox, limits) as bench:
             self._bench = bench
             if self._cancelled.is_set():
                 bench.cancel()
@@ -166,15 +171,15 @@ class Repair:
     def _repair(
         self, bench: TestBench, source: SourceFile, named: Function | None, root: Path
     ) -> Outcome:
-        baseline = measure(bench, source)
+        baseline = measure(bench, source, max(self._request.budget, _LEAST_FOR_TESTS))
         real = source.path.resolve()  # what is changed, if it is a link
         file = relative(real if real.is_relative_to(root) else source.path, root)
         if self._cancelled.is_set():
             return Outcome("failed", file, self._request.function, message="Cancelled.")
-        self._watcher.baseline(baseline, bench.suites)
-        before = Counts(baseline.passed, len(baseline.failing))
         if not baseline.results:
             raise CoeError(f"No test could be run for {file}: {baseline.detail or 'none found'}.")
+        self._watcher.baseline(baseline, bench.suites)
+        before = Counts(baseline.passed, len(baseline.failing))
         if not baseline.failing:
             name = named.name if named else None
             return Outcome("already_passing", file, name, before=before, after=before,
@@ -186,6 +191,11 @@ class Repair:
         targets = [named, *_helpers(baseline, named)] if named else suspects
         reached = baseline.reached()
         targets = with_block(targets, source, baseline.failing, reached=reached)[: len(_SHARES)]
+        if not targets and baseline.unwatched:
+            raise CoeError(
+                f"Which functions the failing tests run was not seen ({baseline.unwatched}): name "
+                f"one, as in {file}::FUNCTION, or fewer tests with --tests (editors: coe.tests)."
+            )
         if not targets:
             raise CoeError(
                 f"The failing tests do not run any function of {file}: "
@@ -310,7 +320,7 @@ class Repair:
         """
         old = baseline.source
         source = evolve(old, lines=old.replace(target, half.lines))
-        between = measure(bench, source)
+        between = measure(bench, source, max(1.0, deadline.left()))
         names = {function.name for function in self._others(baseline, target, verifier, half)}
         others = [f for f in between.suspects() if f.name in names][: len(_SHARES)]
         for index, other in enumerate(others):
