@@ -86,7 +86,7 @@ def run(repair: Repair, progress: BarProgress) -> Outcome:
 
     def end() -> None:
         progress.interrupted = True
-        repair.cancel()
+        repair.abandon()
 
     with interrupts.ending(end):
         return repair.run()

@@ -37,7 +37,6 @@ _ETC = [
     "crypto-policies",
     "debian_version",
     "default/locale",
-    "environment.d",
     "fonts",
     "gai.conf",
     "group",
@@ -75,7 +74,7 @@ _ETC = [
     "timezone",
     "vconsole.conf",
 ]
-_SHARED = (Path("/"), Path("/tmp"), Path("/var/tmp"))
+_TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
 _PROCESSORS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 
 _PROJECT_SUFFIXES = {".py", ".pyi", ".toml", ".ini", ".cfg"}
@@ -109,17 +108,21 @@ class View:
     @property
     def shown(self) -> tuple[Path, ...]:
         """All folders."""
-        return tuple(dict.fromkeys((*self.project_folders, *_with_targets(self.packages))))
+        found = dict.fromkeys((*self.project_folders, *_with_targets(self.packages)))
+        real = [folder for folder in found if folder == folder.resolve()]
+        # A link in a folder that is shown leads on by itself.
+        return tuple(f for f in found if f in real or not any(f.is_relative_to(r) for r in real))
 
 
 def _with_targets(folders: Iterable[Path]) -> tuple[Path, ...]:
+    """Each by the name that it was given and by its real one."""
     return tuple(dict.fromkeys(p for f in folders for p in (f.absolute(), f.resolve())))
 
 
 def _repository(project: Path) -> Iterator[Path]:
     """The repository that a project is a part of, whose other parts its tests may need."""
     for folder in project.resolve().parents:
-        if covers_home(folder) or folder in _SHARED:
+        if covers_home(folder) or folder in (Path("/"), *_TEMPORARY):
             return
         if (folder / ".git").exists():
             yield folder
@@ -191,32 +194,33 @@ def _foreign_entries(project: Path) -> list[Path]:
     homes = home_folders()
     found: list[Path] = []
     for name in dict.fromkeys((project.absolute(), project.resolve())):
-        if name == Path("/") or (covers_home(name) and name not in homes):
+        shared = name.resolve() in (*homes, *_TEMPORARY)
+        if name == Path("/") or (covers_home(name) and not shared):
             raise HiddenError(
                 f"The project's folder would be {name}, which holds whole home folders: put the "
                 "code into a folder of its own, with a pyproject.toml to mark it as a project."
             )
-        if name.resolve() in (*homes, *_SHARED):
+        if shared:
             with os.scandir(name) as entries:
-                found += [Path(entry.path) for entry in entries if not _is_project_like(entry)]
+                found += [Path(entry.path) for entry in entries if _is_foreign(entry)]
     return found
 
 
-def _is_project_like(entry: os.DirEntry[str]) -> bool:
+def _is_foreign(entry: os.DirEntry[str]) -> bool:
     if entry.is_symlink():
-        return True  # it leads to what is shown anyway, or to nothing
-    if entry.name.startswith("."):
-        return False
+        return False  # it leads to what is shown anyway, or to nothing
+    if entry.name.startswith(".") or covers_home(Path(entry.path)):
+        return True
     if entry.is_file():
-        return Path(entry.name).suffix in _PROJECT_SUFFIXES
+        return Path(entry.name).suffix not in _PROJECT_SUFFIXES
     folder = Path(entry.path)
     try:
-        return entry.is_dir() and (
-            any((folder / name).is_file() for name in _PYTHON_FILES)
-            or next(folder.glob("test_*.py"), None) is not None
+        return not entry.is_dir() or (
+            not any((folder / name).is_file() for name in _PYTHON_FILES)
+            and next(folder.glob("test_*.py"), None) is None
         )
     except OSError:
-        return False
+        return True
 
 
 def sockets_below(view: View) -> list[Path] | None:

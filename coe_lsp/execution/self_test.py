@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def broken_promises(interpreter: Interpreter, sandbox: Sandbox) -> tuple[Promise
 
 
 @contextmanager
-def _bait() -> Iterator[tuple[Path, str]]:
+def _bait() -> Generator[tuple[Path, str]]:
     """A project, and what could be had outside if the sandbox let it: as Python assignments."""
     home = next(iter(home_folders()), None)
     os.environ["COE_SELF_TEST"] = "secret"

@@ -289,7 +289,7 @@ class Worker:
         errors = Tail()
         try:
             boxed = self._sandbox.start(
-                [str(self._interpreter.executable), str(_WORKER)],
+                [str(self._interpreter.executable), str(_WORKER), str(os.getpid())],
                 view,
                 Path(scratch.name) if scratch else None,
                 {"PYTHONUSERBASE": base} if base else None,

@@ -71,7 +71,7 @@ def _sandbox(root: Path, python: str | None, sandbox: Sandbox) -> str:
     name = sandbox.backend
     if name == "bubblewrap":
         name += " " + ".".join(map(str, bubblewrap_version(sandbox.program)))
-    kept = ", ".join(p.text for p in PROMISES if name != "sandbox-exec" or not p.linux)
+    kept = ", ".join(p.text for p in PROMISES if sandbox.backend == "bubblewrap" or not p.linux)
     return f"{name} ({sandbox.program}), tried out: {kept}"
 
 

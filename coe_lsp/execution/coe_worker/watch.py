@@ -35,6 +35,7 @@ def fork(*private: int) -> ForkPipes | int:
         os.setsid()
         limits.die_with_parent()
         limits.open_to_others()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(child_output, 1)
         os.dup2(child_output, 2)
         os.close(child_output)
