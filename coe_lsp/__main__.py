@@ -11,7 +11,9 @@ def run() -> None:
     interrupts.hold()
     from coe_lsp.cli.main import main
 
-    raise SystemExit(main())
+    status = main()
+    interrupts.hold()  # nothing is to be raised while Python ends
+    raise SystemExit(status)
 
 
 if __name__ == "__main__":

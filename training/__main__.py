@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 import attrs
 from rich.console import Console
 
+from coe_lsp.cli.view import SafeConsole
 from coe_lsp.errors import CoeError
+from coe_lsp.escaping import printable
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.models.waiting import TRAINING, wait_briefly
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 done, 1 not finished in the time given, 2 bad input, 130 interrupted."""
-    console = Console()
+    console = SafeConsole()
     # Bars and deprecations of the libraries' own would run through ours.
     os.environ.setdefault("TQDM_DISABLE", "1")
     wait_briefly(TRAINING)  # PyTorch is not imported yet
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser().parse_args(arguments)
         return _COMMANDS[options.command](options, console)
     except CoeError as error:
-        print(f"training: {error}", file=sys.stderr)
+        print(f"training: {printable(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:  # a file that cannot be read or written, a full disk
         where = f"{error.filename}: " if error.filename else ""

@@ -26,6 +26,7 @@ from attrs import evolve, field, frozen
 from coe_lsp.chain.prompt import PromptBuilder
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.sandbox import Sandbox
+from coe_lsp.files import replace_file
 from coe_lsp.models.download import NoProgress
 from coe_lsp.models.engine import Engine
 from coe_lsp.models.merged import merged
@@ -35,6 +36,7 @@ from training.answers import LlamaWriter, Question
 from training.direct import DirectPrompt, extract
 from training.judge import Judge
 from training.metrics import bootstrap, pass_at_k
+from training.pieces import write_lines
 from training.rollouts import Chain, LlamaGenerator, Start, Tester, roll_out
 from training.tasks import Task, TaskError
 
@@ -159,9 +161,7 @@ def evaluate(
         "summary": summarise(results, config),
         "results": [attrs.asdict(result) for result in results],
     }
-    complete = out.with_name(out.name + ".whole")
-    complete.write_text(json.dumps(summary, indent=1))
-    complete.replace(out)
+    replace_file(out, json.dumps(summary, indent=1).encode())
     part.unlink()
     return summary
 
@@ -256,7 +256,7 @@ def _check_same(path: Path, found: dict[str, Any], header: dict[str, Any]) -> No
 def _resume(part: Path, header: dict[str, Any]) -> list[TaskResult]:
     lines = part.read_text().split("\n") if part.exists() else []
     if not lines or not lines[0].endswith("}"):  # nothing, or cut off before the first result
-        part.write_text(json.dumps(header) + "\n")
+        write_lines(part, [json.dumps(header)])
         return []
     _check_same(part, json.loads(lines[0]), header)
     found: list[TaskResult] = []
@@ -271,9 +271,7 @@ def _resume(part: Path, header: dict[str, Any]) -> list[TaskResult]:
                     data["seconds"],
                 )
             )
-    part.write_text(
-        "".join(line + "\n" for line in [lines[0], *(json.dumps(attrs.asdict(r)) for r in found)])
-    )
+    write_lines(part, [lines[0], *(json.dumps(attrs.asdict(r)) for r in found)])
     return found
 
 

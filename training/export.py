@@ -23,6 +23,7 @@ from attrs import frozen
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from coe_lsp.errors import CoeError
+from coe_lsp.files import replacing
 from coe_lsp.models.merging import Kind, merge
 from training.checkpoint import adapter_weights
 from training.policy_model import Lora
@@ -66,19 +67,18 @@ def export_adapter(
     shape = _shape(base)
     pairs = _pairs(adapter, shape)
     _check(shape, pairs)
-    part = target.with_name(target.name + ".part")
-    writer = gguf.GGUFWriter(part, shape.architecture)
-    writer.add_type(gguf.GGUFType.ADAPTER)
-    writer.add_name(name or target.stem)
-    if description:
-        writer.add_description(description)
-    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
-    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, float(alpha))
-    for tensor, pair in pairs.items():
-        writer.add_tensor(f"{tensor}.lora_a", pair.a.astype(np.float16))
-        writer.add_tensor(f"{tensor}.lora_b", pair.b.astype(np.float16))
-    _finish(writer)
-    part.replace(target)
+    with replacing(target) as part:
+        writer = gguf.GGUFWriter(part, shape.architecture)
+        writer.add_type(gguf.GGUFType.ADAPTER)
+        writer.add_name(name or target.stem)
+        if description:
+            writer.add_description(description)
+        writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+        writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, float(alpha))
+        for tensor, pair in pairs.items():
+            writer.add_tensor(f"{tensor}.lora_a", pair.a.astype(np.float16))
+            writer.add_tensor(f"{tensor}.lora_b", pair.b.astype(np.float16))
+        _finish(writer)
 
 
 def check_base(base: Path | str) -> None:
@@ -161,14 +161,12 @@ def _quantise(source: Path, target: Path) -> None:
 
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M
-    part = target.with_name(target.name + ".part")
-    code = llama_cpp.llama_model_quantize(
-        str(source).encode(), str(part).encode(), ctypes.pointer(parameters)
-    )
-    if code != 0:
-        part.unlink(missing_ok=True)
-        raise ExportError(f"llama.cpp could not quantise {source} (code {code}).")
-    part.replace(target)
+    with replacing(target) as part:
+        code = llama_cpp.llama_model_quantize(
+            str(source).encode(), str(part).encode(), ctypes.pointer(parameters)
+        )
+        if code != 0:
+            raise ExportError(f"llama.cpp could not quantise {source} (code {code}).")
 
 
 def _config(adapter: Path) -> dict[str, Any]:

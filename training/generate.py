@@ -22,6 +22,7 @@ from random import Random
 from attrs import asdict, define, field, frozen
 
 from coe_lsp.execution.sandbox import Sandbox
+from coe_lsp.files import replace_file
 from training.corrupt import Donors
 from training.demonstrations import Recipe, demonstrations
 from training.pieces import write_lines
@@ -145,8 +146,8 @@ def _resume(
     mine = _settings(tasks, recipe, seed)
     if not _stamp(path).exists() or _stamp(path).read_text() != mine:
         path.unlink(missing_ok=True)
-        work.write_text("")
-        _stamp(path).write_text(mine)
+        write_lines(work, [])
+        replace_file(_stamp(path), mine.encode())
     found = Statistics()
     kept: list[str] = []
     pending: list[str] = []

@@ -5,10 +5,13 @@ For stages that sample from a model; training has its own checkpoints. Knows not
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
+
+from coe_lsp.files import replacing
 
 T = TypeVar("T")
 
@@ -16,11 +19,15 @@ T = TypeVar("T")
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a file of lines, all at once or not at all. OSError if the disk is full."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
+    with replacing(path) as part, part.open("w", encoding="utf-8") as file:
         for line in lines:
             file.write(line + "\n")
-    part.replace(path)
+
+
+def cut_back(log: Path, step: int) -> None:
+    """Leave of a `metrics.jsonl` what is not after a step, and no line that a kill left half."""
+    lines = log.read_text(encoding="utf-8").split("\n") if log.exists() else []
+    write_lines(log, [x for x in lines if x.endswith("}") and json.loads(x)["step"] <= step])
 
 
 def in_pieces(

@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from coe_lsp.errors import CoeError
+from coe_lsp.files import replace_file
 
 _LEARNING = (
     "loss",
@@ -114,7 +115,7 @@ def write_report(results: Sequence[Path], folder: Path, logs: Sequence[Path] = (
     if results:
         found = read_results(results)
         made.append(folder / "table.md")
-        made[0].write_text(table(found))
+        replace_file(made[0], table(found).encode())
         made += plot_results(found, folder)
     return made + [plot_learning(log, folder / f"learning-{log.parent.name}.png") for log in logs]
 

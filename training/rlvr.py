@@ -26,6 +26,7 @@ from training.base import Tokenizer
 from training.checkpoint import load_adapter, resume, save_adapter, save_checkpoint
 from training.encode import NO_LABEL, encode
 from training.packing import Rollout, in_parts, pack
+from training.pieces import cut_back
 from training.policy_model import PolicyModel
 from training.records import Record
 from training.rewards import advantages, random_rewards, rewards
@@ -153,8 +154,7 @@ def train_rlvr(
     builder = tokenizer.builder(instructed=False)
     log = folder / "metrics.jsonl"
     folder.mkdir(parents=True, exist_ok=True)
-    kept = log.read_text().split("\n") if log.exists() else []
-    log.write_text("".join(x + "\n" for x in kept if x and json.loads(x)["step"] <= step))
+    cut_back(log, step)
     end = time.monotonic() + 60 * minutes
     while step < config.steps:
         began = time.monotonic()

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from coe_lsp.errors import CoeError
+from coe_lsp.files import replace_file
 from training import stages
 from training.config import RunConfig
 from training.progress import bars
@@ -148,9 +149,7 @@ class _State:
         self._write()
 
     def _write(self) -> None:
-        part = self._path.with_suffix(".part")
-        part.write_text(json.dumps(self._data, indent=1))
-        part.replace(self._path)
+        replace_file(self._path, json.dumps(self._data, indent=1).encode())
 
 
 def check_machine(config: RunConfig, folder: Path) -> None:

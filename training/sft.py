@@ -21,6 +21,7 @@ from attrs.validators import ge, gt
 
 from training.checkpoint import load_adapter, resume, save_adapter, save_checkpoint
 from training.encode import Example, batches, collate
+from training.pieces import cut_back
 from training.policy_model import PolicyModel
 
 
@@ -235,10 +236,7 @@ class _Log:
         self._active = active
         if not active:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text().split("\n") if path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-        path.write_text("".join(line + "\n" for line in kept))
+        cut_back(path, step)
 
     def write(self, entry: dict[str, Any]) -> None:
         if self._active:

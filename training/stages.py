@@ -16,6 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from coe_lsp.execution.interpreter import find_interpreter, probe
+from coe_lsp.files import replace_file
 from training.generate import generate
 from training.harvest import harvest_package, harvest_project
 from training.judge import open_all
@@ -82,7 +83,7 @@ def tasks(run: Run) -> bool:
     Random(run.config.seed).shuffle(order)
     save_tasks(run.file("tasks.jsonl"), order)
     counts = {"kept": len(order), "dropped": dropped + cleaned.dropped}
-    run.file("tasks.json").write_text(json.dumps(counts, indent=1))
+    replace_file(run.file("tasks.json"), json.dumps(counts, indent=1).encode())
     return True
 
 
@@ -104,7 +105,7 @@ def demonstrations(run: Run) -> bool:
         raise TaskError(
             "No demonstration came of any task: their references fail, or no corruption does."
         )
-    run.file("demonstrations.json").write_text(json.dumps(found.summary(), indent=1))
+    replace_file(run.file("demonstrations.json"), json.dumps(found.summary(), indent=1).encode())
     return True
 
 
@@ -206,7 +207,7 @@ def _split(run: Run, records: Sequence[Record], stage: str) -> tuple[list[Exampl
         "held_out": len(validation),
     }
     run.file(stage).mkdir(exist_ok=True)
-    (run.file(stage) / "examples.json").write_text(json.dumps(counts, indent=1))
+    replace_file(run.file(stage) / "examples.json", json.dumps(counts, indent=1).encode())
     Random(run.config.seed).shuffle(validation)
     return train, validation[:_VALIDATED]
 

@@ -35,6 +35,7 @@ class Interrupted(KeyboardInterrupt):
 
 def hold() -> None:
     """Note signals from now on. One that this process was started to ignore stays ignored."""
+    _state.released = False
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:

@@ -18,7 +18,7 @@ from coe_lsp.errors import CoeError
 from coe_lsp.execution.imports import ImportGraph, imported_names
 from coe_lsp.execution.interpreter import Interpreter
 from coe_lsp.execution.suite import Suite
-from coe_lsp.execution.test_files import TestNames
+from coe_lsp.execution.test_files import TestNames, has_only_functions
 from coe_lsp.parsing import parse
 
 _MARKERS = ("pyproject.toml", "pytest.ini", "setup.cfg", "setup.py", "tox.ini", ".git")
@@ -124,12 +124,20 @@ def _test_suite(path: Path, root: Path, interpreter: Interpreter, args: tuple[st
         return Suite("pytest", root, path, args)
     for arg in args:
         file = root / arg.partition("::")[0]
-        if "pytest" in imported_names(file, root) or _configures_pytest(file, root):
+        if _needs_pytest(file, root):
             raise DiscoveryError(
                 f"{arg} needs pytest, which {interpreter.executable} does not have: install it "
                 "there, or name another interpreter with --python (editors: coe.python)."
             )
     return Suite("unittest", root, path, args)
+
+
+def _needs_pytest(file: Path, root: Path) -> bool:
+    return (
+        "pytest" in imported_names(file, root)
+        or has_only_functions(file)
+        or _configures_pytest(file, root)
+    )
 
 
 def _configures_pytest(file: Path, root: Path) -> bool:

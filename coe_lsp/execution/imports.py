@@ -12,7 +12,7 @@ from pathlib import Path
 from coe_lsp.parsing import parse
 
 _MOST_BYTES = 1 << 20
-_MOST_FILES = 2000
+_MOST_FILES = 500
 
 
 def imported_names(file: Path, root: Path) -> set[str]:

@@ -59,14 +59,30 @@ def _matches(path: Path, pattern: str) -> bool:
     return fnmatch.fnmatch(path.name, pattern)
 
 
+def has_only_functions(path: Path) -> bool:
+    """Whether the tests of a file are functions, which unittest knows nothing of."""
+    return _tests_in(_body(path)) and not _tests_in(_classes(path))
+
+
 def _has_tests(path: Path) -> bool:
-    try:
-        body = parse(path.read_bytes()).body
-    except (OSError, SyntaxError):
-        return False
+    return _tests_in([*_body(path), *_classes(path)])
+
+
+def _tests_in(body: Sequence[ast.stmt]) -> bool:
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    inside = [n for node in body if isinstance(node, ast.ClassDef) for n in node.body]
-    return any(isinstance(n, kinds) and n.name.startswith("test") for n in [*body, *inside])
+    return any(isinstance(node, kinds) and node.name.startswith("test") for node in body)
+
+
+def _classes(path: Path) -> list[ast.stmt]:
+    """What is in the classes of a file."""
+    return [n for node in _body(path) if isinstance(node, ast.ClassDef) for n in node.body]
+
+
+def _body(path: Path) -> list[ast.stmt]:
+    try:
+        return parse(path.read_bytes()).body
+    except (OSError, SyntaxError):
+        return []
 
 
 def _settings(path: Path, section: str) -> Mapping[str, Any] | None:

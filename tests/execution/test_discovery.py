@@ -1,8 +1,10 @@
 """Which tests are found for a file, and which files are tests."""
 
 import pytest
+from attrs import evolve
 
 from coe_lsp.execution.discovery import (
+    DiscoveryError,
     is_for_tests,
     is_test_file,
     place_of,
@@ -112,3 +114,15 @@ def test_a_folder_that_is_a_link(linked, write, interpreter):
     place = place_of(linked / "app/parts/part.py")
     assert place == linked / "app/parts/part.py"
     assert found(place, linked / "app", interpreter) == ["tests/test_it.py"]
+
+
+def test_without_pytest_it_is_unittest_or_said(tmp_path, write, interpreter):
+    path = write("mod.py", "def f(): ...\n")
+    test = write(
+        "test_mod.py", "import unittest\nclass T(unittest.TestCase):\n    def test_a(self): ...\n"
+    )
+    bare = evolve(interpreter, has_pytest=False)
+    assert [suite.kind for suite in suites_for(path, tmp_path, bare)] == ["unittest"]
+    test.write_text("def test_a(): ...\n")
+    with pytest.raises(DiscoveryError, match="test_mod.py needs pytest"):
+        suites_for(path, tmp_path, bare)

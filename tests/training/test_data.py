@@ -18,6 +18,7 @@ from training.generate import generate
 from training.harvest import harvest_package, harvest_project
 from training.judge import Judge, open_all
 from training.mistakes import mistakes
+from training.pieces import cut_back
 from training.records import Record, RecordError, read_records, write_records
 from training.tasks import TaskError, clean, load_tasks, save_tasks
 
@@ -203,6 +204,21 @@ def test_records_are_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(OSError):
         write_records(tmp_path / "records.jsonl", failing())
     assert not (tmp_path / "records.jsonl").exists()
+
+
+def test_a_log_is_cut_back_and_stays_the_same_file_to_others(tmp_path):
+    """A kill may have left half a line; the log may be a link, with a mode of its own."""
+    log = tmp_path / "elsewhere.jsonl"
+    log.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+    log.chmod(0o664)
+    (tmp_path / "metrics.jsonl").symlink_to("elsewhere.jsonl")
+    cut_back(tmp_path / "metrics.jsonl", 2)
+    assert log.read_text() == '{"step": 1}\n{"step": 2}\n'
+    assert log.stat().st_mode & 0o777 == 0o664
+    assert (tmp_path / "metrics.jsonl").is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2
+    cut_back(tmp_path / "new" / "metrics.jsonl", 0)
+    assert (tmp_path / "new" / "metrics.jsonl").read_text() == ""
 
 
 def test_harvest_of_a_project(clamp_project, write, interpreter, sandbox):
