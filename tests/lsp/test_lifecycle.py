@@ -150,7 +150,7 @@ async def test_a_signal_ends_an_idle_server(wire, name):
     await wire.initialize()
     number = getattr(signal, name)
     wire.process.send_signal(number)
-    assert (await wire.ended(5))[0] == 128 + number
+    assert (await wire.ended(10))[0] == 128 + number
 
 
 async def test_a_signal_ends_a_server_whose_client_does_not_read(wire):
@@ -159,7 +159,7 @@ async def test_a_signal_ends_a_server_whose_client_does_not_read(wire):
         wire.send("coe/unknown" + "x" * 100, {}, id=number)
     await asyncio.sleep(1)
     wire.process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(wire.process.wait(), 8) == 128 + signal.SIGTERM
+    assert await asyncio.wait_for(wire.process.wait(), 10) == 128 + signal.SIGTERM
 
 
 # -- while something runs
