@@ -38,7 +38,7 @@ async def wire(tmp_path, monkeypatch):
     yield one
     if one.process.returncode is None:
         one.process.kill()
-        await one.process.wait()
+    await one.process.communicate()  # to the end, or its pipes outlive the event loop
 
 
 @pytest.mark.parametrize(("shutdown", "status"), [(True, 0), (False, 1)])
