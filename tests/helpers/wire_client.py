@@ -33,7 +33,7 @@ class Wire:
                 head = await self.process.stdout.readuntil(b"\r\n\r\n")
                 length = int(head.split(b"\r\n")[0].partition(b":")[2])
                 message = json.loads(await self.process.stdout.readexactly(length))
-                if "method" not in message and message.get("id") == number:
+                if "method" not in message and message["id"] == number:
                     return message
 
     async def initialize(self, root=None):
@@ -43,7 +43,7 @@ class Wire:
         self.send("initialized", {})
         return answer
 
-    async def ended(self, seconds=10):
+    async def ended(self, seconds=30):
         """The exit status, and what was written to standard error."""
         async with asyncio.timeout(seconds):
             errors = await self.process.stderr.read()

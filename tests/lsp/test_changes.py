@@ -3,7 +3,6 @@
 import asyncio
 import textwrap
 
-import pytest
 from samples import CLAMP
 
 TEXT = textwrap.dedent(CLAMP).lstrip()
@@ -130,6 +129,15 @@ async def test_a_save_is_tested_once(editor, clamp_project):
     assert runs_of(editor, start) == ["testing ranges.py"]
 
 
+async def test_tests_that_are_saved_run_even_if_nothing_has_changed(editor, clamp_project):
+    await opened(editor, clamp_project)
+    tests = editor.open(clamp_project / "tests/test_ranges.py")
+    for _ in range(2):
+        start = len(editor.log)
+        editor.save(tests)
+        await editor.wait("diagnostics", after=start)
+
+
 async def test_a_file_that_the_editor_reads_again_is_tested(editor, clamp_project):
     uri = await opened(editor, clamp_project)
     fixed = TEXT.replace("return low\n    return", "return high\n    return")
@@ -167,9 +175,8 @@ async def test_marks_go_when_tests_are_switched_off(editor, clamp_project):
     assert runs_of(editor, start) == []
 
 
-@pytest.mark.parametrize("value", [-1, 1e308, "soon"])
-async def test_a_setting_out_of_range_is_told_and_the_server_goes_on(editor, clamp_project, value):
-    editor.configuration = {"testTimeout": value}
+async def test_a_setting_out_of_range_is_told_and_the_server_goes_on(editor, clamp_project):
+    editor.configuration = {"testTimeout": 1e308}
     await editor.start(clamp_project)
     uri = editor.open(clamp_project / "ranges.py")
     await editor.wait("message")

@@ -19,7 +19,7 @@ def state(tmp_path):
 
 async def test_nothing_runs_before_the_answer(editor, clamp_project, write):
     touched = clamp_project / "touched"
-    write(".venv/bin/python", f"#!/bin/sh\ntouch '{touched}'\nexec python3 \"$@\"\n").chmod(0o755)
+    write(".venv/bin/python", f"#!/bin/sh\ntouch '{touched}'\nexit 1\n").chmod(0o755)
     write("pyproject.toml", "[tool.coe]\nbogus = 1\n")
     editor.trust = asyncio.get_running_loop().create_future()
     await editor.start(clamp_project)
