@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import sys
+import time
 from pathlib import Path
 
 import neovim_driver
@@ -27,6 +28,12 @@ FIX = "### REPL 5 >>>        return high"
 NO_HELP = "### REPL 5 >>>        return value - low + {}"
 FLOATING = "vim.api.nvim_win_get_config(0).relative ~= ''"
 NOT_FLOATING = "vim.api.nvim_win_get_config(0).relative == ''"
+SCREEN = (
+    "vim.iter(vim.fn.range(1, vim.o.lines)):map(function(row)"
+    " return vim.iter(vim.fn.range(1, vim.o.columns)):map(function(column)"
+    " return vim.fn.screenstring(row, column) end):join('') end):join('\\n')"
+)
+BOTTOM = SCREEN.replace("range(1, vim.o.lines)", "range(vim.o.lines, vim.o.lines)")
 LINE_5 = "vim.api.nvim_buf_get_lines(0, 4, 5, false)[1]"
 ENABLE = "vim.lsp.enable('coe')"
 
@@ -42,7 +49,9 @@ def start(tmp_path, clamp_project):
     """Start Neovim with a `coe-lsp` on its PATH whose model answers by a script."""
     running = []
 
-    def start(commands=(FIX,), *, delay=0.0, fail=None, init=ENABLE, installed=True) -> Neovim:
+    def start(
+        commands=(FIX,), *, delay=0.0, fail=None, init=ENABLE, installed=True, terminal=False
+    ) -> Neovim:
         folder = tmp_path.parent / f"{tmp_path.name}-home"
         programs = folder / "bin"
         programs.mkdir(parents=True)
@@ -58,7 +67,8 @@ def start(tmp_path, clamp_project):
             f'[ "$1" = serve ] && echo $$ > {folder}/pid && {serve}\n{other}\n'
         )
         program.chmod(0o755 if installed else 0o644)
-        nvim = Neovim(folder, [programs, Path("/usr/bin"), Path("/bin")], init)
+        path = [programs, Path("/usr/bin"), Path("/bin")]
+        nvim = Neovim(folder, path, init, terminal=terminal)
         running.append(nvim)
         return nvim
 
@@ -252,7 +262,7 @@ def test_no_settings_are_no_problem(start, clamp_project):
     # Neovim would send this table as a list.
     nvim = start(init=f"vim.lsp.config('coe', {{ settings = {{ coe = {{}} }} }})\n{ENABLE}")
     open_clamp(nvim, clamp_project)
-    assert nvim.messages() == ""
+    assert nvim.messages() == []
 
 
 def test_checks_on_demand(start, clamp_project):
@@ -377,6 +387,132 @@ def test_the_progress_is_echoed_unless_the_statusline_has_it(start, clamp_projec
     assert len(said) == 1 and "clamp is repaired" in said[0]
 
 
+# -- the user's hands
+
+
+def typed(nvim: Neovim, text: str) -> None:
+    """Type as people do: each key once Neovim has taken the one before, if it takes it."""
+    for key in text:
+        before = nvim.lua("return vim.api.nvim_get_current_line()")
+        nvim.type(key)
+        nvim.wait(f"vim.api.nvim_get_current_line() ~= {json.dumps(before)}", seconds=10)
+
+
+@pytest.mark.parametrize(
+    "notify", ["", "local echo = vim.notify; vim.notify = function(...) echo(...) end"]
+)
+def test_no_message_takes_a_key(start, notify):
+    nvim = start(init=notify, terminal=True)
+    nvim.type("i")
+    nvim.wait("vim.api.nvim_get_mode().mode == 'i'")
+    typed(nvim, "big")
+    words = " ".join(f"word{number}" for number in range(100))
+    for level in (2, 3, 4):
+        nvim.lua(f"require('coe.messages').notify('{level} {words}', {level})")
+        nvim.lua(f"require('coe.messages').notify('short', {level})")
+    nvim.wait_for_message("word99")
+    typed(nvim, " bad wolf")
+    assert nvim.text() == "big bad wolf"
+    # What was cut on the screen is whole in the history.
+    assert f"coe: 2 {words}" in nvim.messages()
+
+
+def test_a_long_warning_of_the_server_takes_no_key(start, clamp_project):
+    nvim = start(init=configured(python="/no/such/" + "python/" * 20), terminal=True)
+    nvim.edit(clamp_project / "ranges.py")
+    nvim.type("G")
+    nvim.type("o")
+    typed(nvim, "# big")
+    nvim.wait_for_message("does not work as a Python")
+    typed(nvim, " bad wolf")
+    assert nvim.text().endswith("\n# big bad wolf")
+    # Insert mode's own line came over it: it is shown again afterwards.
+    nvim.type("\x1b")
+    nvim.wait(f"({BOTTOM}):find(' … :messages', 1, true)")
+
+
+def test_a_message_waits_for_the_end_of_a_command_line(start):
+    nvim = start(init="", terminal=True)
+    nvim.type(":call append(0, ")
+    nvim.wait("vim.fn.getcmdline() == 'call append(0, '")
+    nvim.lua("require('coe.messages').notify(string.rep('word ', 100))")
+    time.sleep(0.3)
+    nvim.type("'big bad wolf')\r")
+    nvim.wait_for_message("word word")
+    assert nvim.text() == "big bad wolf\n"
+
+
+def test_a_plugin_for_notifications_gets_the_whole_message(start):
+    nvim = start(init="vim.notify = function(text, level) got = { text, level } end")
+    nvim.lua("require('coe.messages').notify(('word '):rep(100), vim.log.levels.WARN)")
+    assert nvim.lua("return got") == ["coe: " + "word " * 100, 3]
+    assert nvim.messages() == []
+
+
+ASK = """
+answers = {{}}
+local client = vim.lsp.get_clients({{ name = 'coe' }})[1]
+for number = 1, {count} do
+  coroutine.wrap(function()
+    local actions = {{ {{ title = 'Trust this folder' }}, {{ title = 'Not now' }} }}
+    local params = {{ message = 'Question ' .. number .. '?', actions = actions }}
+    local method = 'window/showMessageRequest'
+    local handler = client.handlers[method] or vim.lsp.handlers[method]
+    table.insert(answers, handler(nil, params, {{ client_id = client.id }}))
+  end)()
+end
+"""
+
+
+def test_a_question_takes_no_key_that_was_meant_for_the_file(start, clamp_project):
+    nvim = start(init=configured(run="off"), terminal=True)
+    nvim.edit(clamp_project / "ranges.py")
+    nvim.wait("vim.lsp.get_clients({ name = 'coe', bufnr = 0 })[1] ~= nil")
+    nvim.type("Go")
+    typed(nvim, "# big")
+    nvim.lua(ASK.format(count=2))
+    nvim.wait_for_message("asked once you are in Normal mode")
+    typed(nvim, " bad wolf 1\r1\r")
+    # Nor in Normal mode, while keys come.
+    nvim.type("\x1b")
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        nvim.type("x")
+        time.sleep(0.1)
+    assert nvim.lua("return answers") == []
+    assert "# big bad wolf 1\n1\n" in nvim.text()
+    for answer in ("1\r", "\r"):
+        nvim.wait_for_output("Type number and <Enter>")
+        nvim.type(answer)
+    nvim.wait("#answers == 2")
+    assert nvim.lua("return answers[1]") == {"title": "Trust this folder"}
+    assert nvim.lua("return answers[2] == vim.NIL")
+
+
+def test_control_characters_are_shown_not_obeyed(start, clamp_project):
+    nvim = start(["### REPW 5 >>>low >>>\x1b]0;x\x07\x1b[2J", FIX], delay=0.3, terminal=True)
+    open_clamp(nvim, clamp_project)
+    nvim.lua("require('coe.messages').notify('a\\27[31mb\\7c\\0d\\r\\ne')")
+    nvim.wait_for_message("a^[[31mb^Gc d e")
+    nvim.lua("vim.o.laststatus = 2; vim.o.statusline = [[%{v:lua.require'coe'.status()}]]")
+    nvim.lua(
+        "require('coe.status').on_status(vim.lsp.get_clients()[1].id,\n"
+        "  { state = 'testing', message = 'x\\27]0;title\\7\\ny' })"
+    )
+    assert nvim.lua("return require('coe').status()") == "coe: x^[]0;title^G y"
+    nvim.lua(
+        "require('coe.preview').open({ uri = 'file:///none.py', message = 'm\\27[2J\\n', patches = {\n"
+        "  { label = 'l\\27[3J', diff = '+\\27[4J' }, { label = '', diff = '' } } }, 1, function() end)"
+    )
+    nvim.wait(FLOATING)
+    nvim.command("redraw")
+    seen = nvim.screen()
+    for bad in ("\x1b[31mb", "\x1b]0;title", "\x1b[2J\n", "m\x1b[2J", "l\x1b[3J", "+\x1b[4J"):
+        assert bad not in seen
+    for shown in ("m^[[2J", "l^[[3J", "+^[[4J"):
+        nvim.wait(f"({SCREEN}):find({json.dumps(shown)}, 1, true)")
+
+
 # -- what is missing
 
 
@@ -404,12 +540,12 @@ def test_bad_input_is_one_message_that_says_what_to_do(start, clamp_project, spo
     nvim.command("normal! 5G")
     if spoil == "python":  # known as soon as the file is opened, and said again when asked
         nvim.wait_for_message(says)
-        assert len(nvim.messages().splitlines()) == 1
+        assert len(nvim.messages()) == 1
         nvim.command("messages clear")
     nvim.command("CoeRepair")
     nvim.wait_for_message(says)
     nvim.wait("require('coe').status() == 'coe: failed'")
-    assert len(nvim.messages().splitlines()) == 1, nvim.messages()
+    assert len(nvim.messages()) == 1, nvim.messages()
 
 
 def test_server_missing(start, clamp_project):
@@ -417,12 +553,13 @@ def test_server_missing(start, clamp_project):
     nvim.edit(clamp_project / "ranges.py")
     nvim.edit(clamp_project / "tests" / "test_ranges.py")
     nvim.wait_for_message("coe-lsp")
-    messages = nvim.messages().splitlines()
+    messages = nvim.messages()
     assert len(messages) == 1, messages
     assert "the server `coe-lsp` was not found. Install it" in messages[0]
     assert "checkhealth coe" in messages[0]
     nvim.command("messages clear | CoeRepair")
-    assert nvim.messages().splitlines() == messages
+    nvim.wait_for_message("coe-lsp")
+    assert nvim.messages() == messages
     nvim.command("checkhealth coe")
     report = nvim.text()
     assert "ERROR the server `coe-lsp` was not found." in report
@@ -433,14 +570,14 @@ def test_commands_say_why_they_cannot_run(start, clamp_project):
     nvim = start(init="")
     nvim.edit(clamp_project / "ranges.py")
     nvim.command("CoeRepair")
-    assert "not enabled. Add vim.lsp.enable('coe')" in nvim.messages()
+    nvim.wait_for_message("not enabled. Add vim.lsp.enable('coe')")
     nvim.command("messages clear | CoeCancel")
-    assert nvim.messages() == "coe: no server is running."
+    nvim.wait_for_message("coe: no server is running.")
     nvim.command("messages clear")
     nvim.lua(ENABLE)
     nvim.edit(clamp_project / "pyproject.toml")
     nvim.command("CoeChain")
-    assert "this buffer is no Python file" in nvim.messages()
+    nvim.wait_for_message("this buffer is no Python file")
 
 
 def test_checkhealth(start, clamp_project, tmp_path):

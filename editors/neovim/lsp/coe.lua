@@ -25,6 +25,7 @@ return {
     ['coe/preview'] = handler('preview'),
     ['coe/status'] = handler('status'),
     ['window/showMessage'] = handler('show_message'),
+    ['window/showMessageRequest'] = handler('show_message_request'),
     ['workspace/applyEdit'] = handler('apply_edit'),
   },
 }

@@ -1,6 +1,7 @@
 -- What users call: the functions behind the commands, and the text for a statusline.
 
 local client = require('coe.client')
+local messages = require('coe.messages')
 
 local M = {}
 
@@ -20,7 +21,7 @@ end
 local function for_all_servers(command)
   local servers = client.all()
   if #servers == 0 then
-    client.notify('no server is running.')
+    messages.notify('no server is running.')
   end
   for _, server in ipairs(servers) do
     client.execute(server, command)
