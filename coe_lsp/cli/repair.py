@@ -62,7 +62,7 @@ def run(repair: Repair, progress: BarProgress) -> Outcome:
     def on_interrupt(number: int, frame: object) -> None:
         # An exception raised here would be lost in native code that calls back into Python.
         progress.interrupted = True
-        repair.cancel()
+        repair.abandon()
 
     if threading.current_thread() is not threading.main_thread():
         return repair.run()

@@ -111,14 +111,24 @@ class Repair:
         self._lock = threading.RLock()  # `cancel` may come from a signal in the midst of it
         self._policy: Policy | None = None
         self._loaded: LoadedPolicy | None = None
+        self._running: Search | None = None
         self._started = 0.0
 
     def cancel(self) -> None:
-        """Stop tests and search; `run` then returns soon with what it has."""
+        """Look no further: `run` returns soon, with the repair if there is one already."""
         self._cancelled.set()
         with self._lock:
             if self._policy is not None:
                 self._policy.interrupt()
+        if self._running is None or not self._running.solved:
+            self._end_tests()
+
+    def abandon(self) -> None:
+        """Stop everything; `run` returns at once with nothing of use."""
+        self.cancel()
+        self._end_tests()
+
+    def _end_tests(self) -> None:
         if self._bench is not None:
             self._bench.cancel()
 
@@ -251,7 +261,7 @@ class Repair:
     ) -> Search:
         self._watcher.target(target, verifier.goal)
         task = describe(baseline.source, target, bench.suites, verifier.goal)
-        return Search(
+        self._running = Search(
             verifier,
             task,
             baseline.source.scratch_lines(target),
@@ -260,6 +270,7 @@ class Repair:
             self._watcher.step,
             self._cancelled.is_set,
         )
+        return self._running
 
     def _others(
         self, baseline: Baseline, target: Function, verifier: Verifier, half: State | None
@@ -310,7 +321,7 @@ class Repair:
             last: tuple[str, ...] = ()
             counts = Counts()
             for patch in found.patches:
-                if len(shown) == MOST_SHOWN or self._cancelled.is_set():
+                if len(shown) == MOST_SHOWN or (shown and self._cancelled.is_set()):
                     break
                 lines = source.replace(other, patch.lines)
                 run = bench.run(old.encode(lines))
@@ -374,6 +385,8 @@ class Repair:
             repaired(patch, source, target, outcome.file) for patch in found.patches[:MOST_SHOWN]
         ]
         run = bench.run(shown[0].new_source)
+        if run.status == "cancelled":
+            return evolve(outcome, message="Cancelled.")
         after = Counts(run.passed, len(run.failures))
         chain = chain_of(found.patches[0].commands, lines, verifier)
         names = f"{target.name} is"

@@ -19,6 +19,8 @@ class Editor:
         #: How the user answers: a preview gets an index or None, a question a button or None.
         self.accept = 0
         self.button = None
+        #: The answer to whether a folder is trusted; a future is waited for.
+        self.trust = "Trust this folder"
         self.apply_edits = True
         self.before_preview = None
         self.configuration = {}
@@ -50,7 +52,11 @@ class Editor:
             return types.ShowDocumentResult(success=True)
 
         @lsp.feature("window/showMessageRequest")
-        def ask(params):
+        async def ask(params):
+            if [action.title for action in params.actions] == ["Trust this folder", "Not now"]:
+                self.log.append(("trust", params))
+                answer = await self.trust if isinstance(self.trust, asyncio.Future) else self.trust
+                return types.MessageActionItem(answer) if answer else None
             self.log.append(("question", params))
             return types.MessageActionItem(self.button) if self.button else None
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from coe_lsp.lsp import serve as serving
-from coe_lsp.lsp.server import make_server
+from coe_lsp.lsp.handlers import make_server
 from coe_lsp.models.registry import ModelError
 from coe_lsp.repair.search import SearchSettings
 
