@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from neovim_driver import PLUGIN, Neovim
 
 from coe_lsp.execution import discovery
+from coe_lsp.lsp.trust import TrustedFolders
 from coe_lsp.repair.settings import RULES
 
 pytestmark = pytest.mark.skipif(
@@ -50,13 +52,23 @@ def start(tmp_path, clamp_project):
     running = []
 
     def start(
-        commands=(FIX,), *, delay=0.0, fail=None, init=ENABLE, installed=True, terminal=False
+        commands=(FIX,),
+        *,
+        delay=0.0,
+        fail=None,
+        init=ENABLE,
+        installed=True,
+        terminal=False,
+        trusted=True,
+        search=None,
     ) -> Neovim:
         folder = tmp_path.parent / f"{tmp_path.name}-home"
+        if trusted:
+            TrustedFolders(folder / "state/coe-lsp/trusted.json").add(clamp_project)
         programs = folder / "bin"
         programs.mkdir(parents=True)
         script = folder / "script.json"
-        answers = {"commands": {"clamp": list(commands)}, "delay": delay}
+        answers = {"commands": {"clamp": list(commands)}, "delay": delay, "search": search or {}}
         script.write_text(json.dumps(answers | ({"fail": fail} if fail else {})))
         serve = f"exec {shlex.join([sys.executable, str(SCRIPTED), str(script)])}"
         other = f'exec {shlex.join([sys.executable, "-m", "coe_lsp"])} "$@"'
@@ -387,6 +399,125 @@ def test_the_progress_is_echoed_unless_the_statusline_has_it(start, clamp_projec
     assert len(said) == 1 and "clamp is repaired" in said[0]
 
 
+def test_undo_brings_the_marks_back(start, clamp_project):
+    nvim = start()
+    open_clamp(nvim, clamp_project)
+    nvim.command("CoeRepair")
+    accept(nvim)
+    nvim.wait("#vim.diagnostic.get(0) == 0 and require('coe').status() == ''")
+    nvim.command("undo")
+    assert nvim.lua(f"return {LINE_5}") == "        return low"
+    nvim.wait("#vim.diagnostic.get(0) == 1", seconds=10)
+    nvim.command("redo")
+    nvim.wait("#vim.diagnostic.get(0) == 0", seconds=10)
+
+
+def test_cancel_shows_the_repair_that_was_found(start, clamp_project):
+    nvim = start([FIX, *(NO_HELP.format(n) for n in range(50))], delay=0.3, search={"grace": 60})
+    open_clamp(nvim, clamp_project)
+    nvim.command("CoeRepair")
+    nvim.wait("require('coe').status():find('looking for better', 1, true)")
+    nvim.command("CoeCancel")
+    nvim.wait(FLOATING, seconds=10)
+    accept(nvim)
+    nvim.wait(f"{LINE_5} == '        return high'")
+
+
+def test_quitting_leaves_no_process_behind(start, clamp_project, tmp_path):
+    tests = clamp_project / "tests/test_ranges.py"
+    tests.write_text(
+        tests.read_text() + "\n\ndef test_slow():\n    import time\n    time.sleep(60)\n"
+    )
+    nvim = start(init=configured(testTimeout=100))
+    nvim.edit(clamp_project / "ranges.py")
+    nvim.wait("require('coe').status():find('testing', 1, true)")
+    server = int((tmp_path.parent / f"{tmp_path.name}-home/pid").read_text())
+    end = time.monotonic() + 30
+    while len(started := offspring(server)) < 2:  # the tests run
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    nvim.lua("vim.schedule(function() vim.cmd('qa!') end)")
+    time.sleep(3)
+    assert [pid for pid in {server, *started} if is_running(pid)] == []
+
+
+def offspring(pid: int) -> set[int]:
+    """A process and all that it has started."""
+    rows = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    pairs = [tuple(map(int, row.split())) for row in rows if row.strip()]
+    found = {pid}
+    while more := {child for child, parent in pairs if parent in found} - found:
+        found |= more
+    return found
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+# -- what changes on the disk
+
+
+HIGH = "    assert clamp(15, 0, 10) == 10"
+
+
+def test_what_others_write_is_checked(start, clamp_project):
+    tests = clamp_project / "tests/test_ranges.py"
+    assert HIGH in tests.read_text()
+    (clamp_project / ".venv/lib").mkdir(parents=True)
+    (clamp_project / "venv").mkdir()
+    (clamp_project / "venv/pyvenv.cfg").touch()
+    nvim = start()
+    open_clamp(nvim, clamp_project)
+    # A file of tests, replaced as editors and git do.
+    written = clamp_project / "written"
+    written.write_text(tests.read_text().replace(HIGH, "    assert clamp(15, 0, 10) == 0"))
+    written.replace(tests)
+    nvim.wait("#vim.diagnostic.get(0) == 0", seconds=20)
+    # A folder that was not there.
+    more = clamp_project / "more"
+    more.mkdir()
+    (more / "ranges_test.py").write_text(
+        "from ranges import clamp\n\n\ndef test_more():\n" + HIGH.replace("10) ==", "9) ==") + "\n"
+    )
+    nvim.wait(
+        "(vim.diagnostic.get(0)[1] or { message = '' }).message:find('test_more')", seconds=20
+    )
+    # The settings.
+    nvim.command("messages clear")
+    (clamp_project / "pyproject.toml").write_text('[tool.coe]\nbudget = "soon"\n')
+    nvim.wait_for_message("budget is 'soon'", seconds=20)
+
+
+def test_settings_saved_in_the_editor_count_at_once(start, clamp_project):
+    nvim = start()
+    open_clamp(nvim, clamp_project)
+    nvim.command(f"split {clamp_project}/pyproject.toml")
+    nvim.lua("vim.api.nvim_buf_set_lines(0, 0, -1, true, { '[tool.coe]', 'budget = 0' })")
+    nvim.command("write | wincmd p")
+    nvim.wait_for_message("budget is 0", seconds=20)
+
+
+def test_the_watcher_has_bounds_and_ends_with_its_server(start, clamp_project):
+    for number in range(30):
+        (clamp_project / f"part{number}/deep").mkdir(parents=True)
+    nvim = start(init="require('coe.watch').most = 20\n" + ENABLE)
+    open_clamp(nvim, clamp_project)
+    handles = (
+        "(function() local found = 0; vim.uv.walk(function(handle)"
+        " if handle:get_type() == 'fs_event' then found = found + 1 end end)"
+        " return found end)()"
+    )
+    assert nvim.lua(f"return {handles}") == 20
+    nvim.lua("vim.lsp.enable('coe', false)")
+    nvim.wait(f"{handles} == 0")
+
+
 # -- the user's hands
 
 
@@ -546,6 +677,66 @@ def test_bad_input_is_one_message_that_says_what_to_do(start, clamp_project, spo
     nvim.wait_for_message(says)
     nvim.wait("require('coe').status() == 'coe: failed'")
     assert len(nvim.messages()) == 1, nvim.messages()
+
+
+@pytest.mark.parametrize("command", ["CoeRepair", "CoeRepair!", "CoeCheck"])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("tests/test_ranges.py", "coe: test_ranges.py is a file of tests"),
+        ("new.py", "coe: new.py is not on the disk yet: save it first."),
+        ("", "coe: save this buffer first"),
+    ],
+)
+def test_a_file_that_cannot_be_repaired_is_one_message(start, clamp_project, command, name, says):
+    nvim = start()
+    nvim.command(f"cd {clamp_project} | edit {name}" if name else f"cd {clamp_project} | enew")
+    nvim.command("setfiletype python")
+    nvim.wait("vim.lsp.get_clients({ name = 'coe', bufnr = 0 })[1] ~= nil")
+    nvim.command(command)
+    nvim.wait_for_message(says, seconds=20)
+    time.sleep(0.3)
+    assert len(nvim.messages()) == 1
+
+
+def test_a_check_that_was_asked_for_says_how_it_ended(start, clamp_project):
+    nvim = start()
+    open_clamp(nvim, clamp_project)
+    nvim.command("CoeCheck")
+    nvim.wait_for_output("coe: ranges.py: 2 passed, 1 failed", seconds=20)
+    assert nvim.messages() == []
+
+
+def test_a_folder_is_trusted_once(start, clamp_project, tmp_path):
+    nvim = start(trusted=False, terminal=True)
+    nvim.edit(clamp_project / "ranges.py")
+    nvim.wait_for_output(f"coe: Run the tests of {clamp_project}?")
+    nvim.wait_for_output("1: Trust this folder")
+    nvim.wait_for_output("Type number and <Enter>")
+    nvim.type("1\r")
+    nvim.wait("vim.diagnostic.get(0)[1]")
+    trusted = tmp_path.parent / f"{tmp_path.name}-home/state/coe-lsp/trusted.json"
+    assert str(clamp_project) in json.loads(trusted.read_text())["trusted"]
+    # Another server, the same user.
+    nvim.lua("vim.lsp.stop_client(vim.lsp.get_clients())")
+    nvim.wait("#vim.lsp.get_clients() == 0")
+    nvim.command("bwipeout!")
+    open_clamp(nvim, clamp_project)
+
+
+def test_a_folder_that_is_not_trusted_is_left_alone(start, clamp_project):
+    nvim = start(trusted=False, terminal=True)
+    nvim.edit(clamp_project / "ranges.py")
+    nvim.wait_for_output("Type number and <Enter>")
+    nvim.type("2\r")
+    nvim.lua("vim.api.nvim_buf_set_lines(0, -1, -1, true, { '# more' })")
+    nvim.command("write")
+    time.sleep(1)
+    assert nvim.lua("return #vim.diagnostic.get(0)") == 0
+    nvim.command("CoeCheck")  # asks again
+    nvim.wait_for_output("Type number and <Enter>")
+    nvim.type("1\r")
+    nvim.wait("vim.diagnostic.get(0)[1]")
 
 
 def test_server_missing(start, clamp_project):

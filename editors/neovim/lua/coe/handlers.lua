@@ -60,6 +60,23 @@ function M.status(_, params, ctx)
   require('coe.status').on_status(ctx.client_id, params)
 end
 
+local WATCHED_FILES = 'workspace/didChangeWatchedFiles'
+
+--- Files are watched by us; what else the server registers is Neovim's.
+---@param params lsp.RegistrationParams
+function M.register_capability(err, params, ctx)
+  local others = {} ---@type lsp.Registration[]
+  for _, registration in ipairs(params.registrations) do
+    if registration.method == WATCHED_FILES then
+      local client = assert(vim.lsp.get_client_by_id(ctx.client_id))
+      require('coe.watch').start(client, registration.registerOptions)
+    else
+      table.insert(others, registration)
+    end
+  end
+  return vim.lsp.handlers['client/registerCapability'](err, { registrations = others }, ctx)
+end
+
 local LEVELS = { vim.log.levels.ERROR, vim.log.levels.WARN }
 
 --- Neovim's own handler ends messages with an empty line, which asks for a key press each time.

@@ -71,9 +71,16 @@ local polling = false
 
 local unseen ---@type { [1]: string, [2]: integer|string? }?
 
---- Put what fits on the screen. 'showmode' writes over it in Insert mode: there, again afterwards.
----@param chunk { [1]: string, [2]: integer|string? }
-local function show(chunk)
+--- Echo what fits, outside of |:messages|. 'showmode' writes over it in Insert mode: there, again
+--- afterwards.
+---@param text string
+---@param highlight? integer|string
+---@param ellipsis? string
+function M.show(text, highlight, ellipsis)
+  if M.disturbing() then
+    return
+  end
+  local chunk = { M.fitted(text, ellipsis), highlight }
   vim.api.nvim_echo({ chunk }, false, {})
   if not vim.o.showmode or not vim.api.nvim_get_mode().mode:match('^[iR]') then
     return
@@ -110,7 +117,7 @@ local function flush()
     for _, line in ipairs(lines) do
       vim.api.nvim_echo({ { line, highlight } }, true, {})
     end
-    show({ M.fitted(text, MORE), highlight })
+    M.show(text, highlight, MORE)
   end
 end
 

@@ -10,9 +10,20 @@ local states = {}
 -- Once a statusline shows what goes on, it need not be echoed as well.
 local in_statusline = false
 
+local wanted = false
+
+--- Have what the next check comes to echoed: the user asked for it.
+function M.say_next()
+  wanted = true
+end
+
 ---@param client_id integer
 ---@param params coe.StatusParams
 function M.on_status(client_id, params)
+  if wanted and params.state == 'idle' then
+    wanted = false
+    messages.show('coe: ' .. params.message)
+  end
   local text = params.message
   if params.state == 'idle' then
     text = ''
