@@ -423,22 +423,31 @@ def test_cancel_shows_the_repair_that_was_found(start, clamp_project):
     nvim.wait(f"{LINE_5} == '        return high'")
 
 
-def test_quitting_leaves_no_process_behind(start, clamp_project, tmp_path):
-    tests = clamp_project / "tests/test_ranges.py"
-    tests.write_text(
-        tests.read_text() + "\n\ndef test_slow():\n    import time\n    time.sleep(60)\n"
-    )
-    nvim = start(init=configured(testTimeout=100))
+@pytest.mark.parametrize("busy", ["tests", "interpreter"])
+def test_quitting_leaves_no_process_behind(start, clamp_project, tmp_path, busy):
+    python = sys.executable
+    if busy == "tests":
+        tests = clamp_project / "tests/test_ranges.py"
+        tests.write_text("import ranges, time\n\n\ndef test_slow():\n    time.sleep(60)\n")
+    else:
+        slow = tmp_path / "python"
+        slow.write_text("#!/bin/sh\nsleep 60\n")
+        slow.chmod(0o755)
+        python = str(slow)
+    nvim = start(init=configured(testTimeout=100, python=python))
     nvim.edit(clamp_project / "ranges.py")
     nvim.wait("require('coe').status():find('testing', 1, true)")
     server = int((tmp_path.parent / f"{tmp_path.name}-home/pid").read_text())
     end = time.monotonic() + 30
-    while len(started := offspring(server)) < 2:  # the tests run
+    while len(started := offspring(server)) < 2:
         assert time.monotonic() < end
         time.sleep(0.05)
     nvim.lua("vim.schedule(function() vim.cmd('qa!') end)")
     time.sleep(3)
-    assert [pid for pid in {server, *started} if is_running(pid)] == []
+    left = [pid for pid in started if is_running(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []
 
 
 def offspring(pid: int) -> set[int]:
