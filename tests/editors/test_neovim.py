@@ -60,6 +60,7 @@ def start(tmp_path, clamp_project):
         installed=True,
         terminal=False,
         trusted=True,
+        loading=0.0,
         search=None,
     ) -> Neovim:
         folder = tmp_path.parent / f"{tmp_path.name}-home"
@@ -68,7 +69,8 @@ def start(tmp_path, clamp_project):
         programs = folder / "bin"
         programs.mkdir(parents=True)
         script = folder / "script.json"
-        answers = {"commands": {"clamp": list(commands)}, "delay": delay, "search": search or {}}
+        answers = {"commands": {"clamp": list(commands)}, "delay": delay}
+        answers |= {"loading": loading, "search": search or {}}
         script.write_text(json.dumps(answers | ({"fail": fail} if fail else {})))
         serve = f"exec {shlex.join([sys.executable, str(SCRIPTED), str(script)])}"
         other = f'exec {shlex.join([sys.executable, "-m", "coe_lsp"])} "$@"'
@@ -413,7 +415,8 @@ def test_undo_brings_the_marks_back(start, clamp_project):
 
 
 def test_cancel_shows_the_repair_that_was_found(start, clamp_project):
-    nvim = start([FIX, *(NO_HELP.format(n) for n in range(50))], delay=0.3, search={"grace": 60})
+    # A mutation repairs it; the search goes on until the model has been heard.
+    nvim = start([], loading=5, search={"mutations": True, "grace": 60})
     open_clamp(nvim, clamp_project)
     nvim.command("CoeRepair")
     nvim.wait("require('coe').status():find('looking for better', 1, true)")

@@ -21,7 +21,8 @@ end
 local function has_name()
   local named = vim.api.nvim_buf_get_name(0) ~= ''
   if not named then
-    messages.notify('save this buffer first (`:write NAME`), then its tests run.', vim.log.levels.WARN)
+    local advice = 'save this buffer first (`:write NAME`), then its tests run.'
+    messages.notify(advice, vim.log.levels.WARN)
   end
   return named
 end

@@ -76,7 +76,7 @@ async function endTree(pid: number): Promise<void> {
 /** Who belongs to a process, by descent or by group, and is not in `found`. */
 function offspring(all: Process[], pid: number, found: ReadonlySet<number>): number[] {
   const ours = new Set(found);
-  for (let size = -1; size !== ours.size; ) {
+  for (let size = -1; size !== ours.size;) {
     size = ours.size;
     for (const one of all) {
       if (one.group === pid || ours.has(one.parent)) {
@@ -90,7 +90,9 @@ function offspring(all: Process[], pid: number, found: ReadonlySet<number>): num
 async function processes(): Promise<Process[]> {
   // No `ps` is needed on Linux: small containers have none.
   const rows = existsSync("/proc/self/stat")
-    ? readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(row)
+    ? readdirSync("/proc")
+        .filter((name) => /^\d+$/.test(name))
+        .map(row)
     : (await run("ps", ["-A", "-o", "pid=,ppid=,pgid="])).stdout.split("\n");
   return rows.flatMap((text) => {
     const [pid, parent, group] = text.trim().split(/\s+/).map(Number);

@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
@@ -28,11 +35,12 @@ ${pip}
 // A build tool whose compiler has a group of its own, as ninja's have, and cannot be told to stop.
 const STUBBORN = `
 const { spawn } = require("node:child_process");
-const deaf = "process.on('SIGTERM', () => 0); process.on('SIGINT', () => 0); process.on('SIGHUP', () => 0);" +
-  "require('node:fs').writeFileSync(process.env.TMPDIR + '/object', ''); console.log('compiler ' + process.pid);" +
-  "setInterval(() => 0, 1000);";
-spawn(process.execPath, ["-e", deaf], { stdio: "inherit", detached: true });
-spawn(process.execPath, ["-e", deaf], { stdio: "inherit" });
+const deaf = "for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(name, () => 0);" +
+  "require('node:fs').writeFileSync(process.env.TMPDIR + '/object', '');" +
+  "console.log('compiler ' + process.pid); setInterval(() => 0, 1000);";
+for (const detached of [true, false]) {
+  spawn(process.execPath, ["-e", deaf], { stdio: "inherit", detached });
+}
 setInterval(() => 0, 1000);
 `;
 
@@ -47,30 +55,40 @@ function alive(pid: number): boolean {
   return !/\) [ZX] /.test(stat);
 }
 
-test("cancelled: every process has ended and nothing is left", { skip: process.platform === "win32" }, async () => {
-  const script = path.join(folder, "ninja.js");
-  writeFileSync(script, STUBBORN);
-  const python = standIn(`"${process.execPath}" "${script}"`);
-  const pids: number[] = [];
-  const cancel = new AbortController();
-  const made = await makeEnvironment(python, env, "coe-lsp", cancel.signal, (line) => {
-    pids.push(Number(/^compiler (\d+)/.exec(line)?.[1]));
-    if (pids.length === 2) {
-      assert.equal(existsSync(path.join(`${env}-tmp`, "pip-install-x")), true);
-      cancel.abort();
-    }
-  });
-  assert.equal(made, false);
-  assert.equal(pids.length, 2);
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  const left = pids.filter(alive);
-  left.forEach((pid) => process.kill(pid, "SIGKILL"));
-  assert.deepEqual(left, []);
-  assert.deepEqual(readdirSync(folder).sort(), ["ninja.js", "python"]);
-});
+test(
+  "cancelled: every process has ended and nothing is left",
+  { skip: process.platform === "win32" },
+  async () => {
+    const script = path.join(folder, "ninja.js");
+    writeFileSync(script, STUBBORN);
+    const python = standIn(`"${process.execPath}" "${script}"`);
+    const pids: number[] = [];
+    const cancel = new AbortController();
+    const made = await makeEnvironment(python, env, "coe-lsp", cancel.signal, (line) => {
+      pids.push(Number(/^compiler (\d+)/.exec(line)?.[1]));
+      if (pids.length === 2) {
+        assert.equal(existsSync(path.join(`${env}-tmp`, "pip-install-x")), true);
+        cancel.abort();
+      }
+    });
+    assert.equal(made, false);
+    assert.equal(pids.length, 2);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const left = pids.filter(alive);
+    left.forEach((pid) => process.kill(pid, "SIGKILL"));
+    assert.deepEqual(left, []);
+    assert.deepEqual(readdirSync(folder).sort(), ["ninja.js", "python"]);
+  },
+);
 
 test("cancelled before it began", async () => {
-  const made = await makeEnvironment("python3", env, "coe-lsp", AbortSignal.abort(), () => undefined);
+  const made = await makeEnvironment(
+    "python3",
+    env,
+    "coe-lsp",
+    AbortSignal.abort(),
+    () => undefined,
+  );
   assert.equal(made, false);
   assert.equal(existsSync(env), false);
 });
@@ -79,7 +97,10 @@ test("made: only the environment stays", { skip: process.platform === "win32" },
   const said: string[] = [];
   const python = standIn('echo "installs $5, builds in $TMPDIR"');
   const { signal } = new AbortController();
-  assert.equal(await makeEnvironment(python, env, "the.whl", signal, (line) => said.push(line)), true);
+  assert.equal(
+    await makeEnvironment(python, env, "the.whl", signal, (line) => said.push(line)),
+    true,
+  );
   assert.deepEqual(said, [`installs the.whl, builds in ${env}-tmp`]);
   assert.equal(existsSync(`${env}-tmp`), false);
   assert.equal(existsSync(path.join(env, "bin/python")), true);
@@ -90,7 +111,10 @@ test("failed: nothing stays, and the reason was said", async () => {
   const line = (text: string) => said.push(text);
   const { signal } = new AbortController();
   if (process.platform !== "win32") {
-    assert.equal(await makeEnvironment(standIn("echo no >&2; exit 1"), env, "w", signal, line), false);
+    assert.equal(
+      await makeEnvironment(standIn("echo no >&2; exit 1"), env, "w", signal, line),
+      false,
+    );
     assert.deepEqual(said, ["no"]);
   }
   assert.equal(await makeEnvironment(path.join(folder, "none"), env, "w", signal, line), false);
