@@ -1,9 +1,10 @@
 // Clicks through a real VS Code workbench as a person would, with the packaged extension and a real
 // server process (only the language model is a script; see tests/lsp/scripted_server.py).
 //
-//     node workbench.mjs FOLDER VSIX PYTHON [PICTURES]
+//     node workbench.mjs FOLDER VSIX PYTHON [PICTURES [SCENARIO...]]
 //
 // FOLDER is where setup.sh put code-server; PYTHON has coe-lsp and pytest; PICTURES gets screenshots.
+// SCENARIO names functions below, in place of all of them.
 // Prints a line for each scenario and exits with 1 if one fails.
 
 import { execFileSync, spawn } from "node:child_process";
@@ -14,7 +15,8 @@ import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-const [folder, vsix, python, pictures] = process.argv.slice(2).map((p) => path.resolve(p));
+const [folder, vsix, python, pictures] = process.argv.slice(2, 6).map((p) => path.resolve(p));
+const wanted = process.argv.slice(6);
 const { chromium } = createRequire(path.join(folder, "package.json"))("playwright-core");
 const here = path.dirname(fileURLToPath(import.meta.url));
 const work = fs.mkdtempSync(path.join(os.tmpdir(), "coe-workbench-"));
@@ -345,15 +347,14 @@ esac
   });
   await picture("vscode-installing");
   await progress.locator(".monaco-button", { hasText: "Cancel" }).click();
-  await progress.waitFor({ state: "detached", timeout: 10000 });
-  const left = started.filter((pid) => fs.existsSync(`/proc/${pid}`));
-  if (left.length > 0) {
-    throw new Error(`still running: ${left}`);
-  }
+  await until("the end of pip and its children", 5, async () =>
+    started.every((pid) => !fs.existsSync(`/proc/${pid}`)),
+  );
   const storage = path.join(data, "User/globalStorage/coe-lsp.coe-lsp");
-  if (fs.existsSync(storage) && fs.readdirSync(storage).length > 0) {
-    throw new Error(`left in the storage: ${fs.readdirSync(storage)}`);
-  }
+  await until("the removal of what they made", 10, async () => {
+    const left = fs.existsSync(storage) ? fs.readdirSync(storage) : [];
+    return left.length === 0;
+  });
 }
 
 let failed = false;
@@ -361,11 +362,13 @@ try {
   say(["### REPL 5 >>>        return high"]);
   await page.goto(`${url}/?folder=${project}`);
   await page.locator(".monaco-workbench").waitFor({ timeout: 60000 });
-  for (const scenario of [
+  const scenarios = [
     diagnosed, quickFixAcceptedAndUndone, lensRejected, cancelled, chainShown,
     testsChangedOnTheDisk, settingsChangedOnTheDisk, interpreterSwitched,
     cancelledAfterTheRepairWasFound, testFileRefused, serverMissing, installCancelled,
-  ]) {
+  ];
+  for (const scenario of scenarios) {
+    if (wanted.length > 0 && !wanted.includes(scenario.name)) continue;
     const began = Date.now();
     await scenario();
     console.log(`ok ${scenario.name} ${((Date.now() - began) / 1000).toFixed(1)} s`);
