@@ -128,7 +128,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if threading.current_thread() is threading.main_thread():
         # An orderly end, so that workers and their folders go with us.
-        signal.signal(signal.SIGTERM, _end)
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _end)
     try:
         return _command(options)
     except CoeError as error:

@@ -5,6 +5,7 @@ Judged by the names in import statements alone, so rather too many than too few.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -59,11 +60,15 @@ def _name(path: Path) -> str:
 
 def _words(path: Path) -> frozenset[str]:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return frozenset()
-        text = path.read_text(encoding="utf-8", errors="replace")
+        stat = path.stat()
+        return _read(path, stat.st_mtime_ns) if stat.st_size <= _MOST_BYTES else frozenset()
     except OSError:
         return frozenset()
+
+
+@functools.lru_cache(_MOST_FILES)
+def _read(path: Path, _written: int) -> frozenset[str]:
+    text = path.read_text(encoding="utf-8", errors="replace")
     return frozenset(word for part in _IMPORT.findall(text) for word in re.findall(r"\w+", part))
 
 

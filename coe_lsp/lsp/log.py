@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -55,7 +56,8 @@ class _PrivateFile(RotatingFileHandler):
 
     def _open(self) -> TextIOWrapper:
         handle = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.fchmod(handle, 0o600)  # it may be there already, from an older version
+        if sys.platform != "win32":
+            os.fchmod(handle, 0o600)  # it may be there already, from an older version
         return open(handle, "a", encoding=self.encoding)  # noqa: PTH123 - it is open already
 
 

@@ -25,8 +25,8 @@ from coe_lsp.lsp.client import Client, Progress, Status
 from coe_lsp.lsp.findings import count
 from coe_lsp.lsp.model_host import Ask, ModelHost
 from coe_lsp.lsp.offers import Offers
-from coe_lsp.lsp.trust import Trust
-from coe_lsp.lsp.workspace import Document, Workspace, name_of
+from coe_lsp.lsp.trust import Trust, UntrustedError
+from coe_lsp.lsp.workspace import Document, DocumentError, Workspace, name_of
 from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.registry import ModelRef
 from coe_lsp.repair.baseline import Baseline
@@ -142,6 +142,10 @@ class Repairs:
             job = self._current = self._queue.pop(0)
             try:
                 await self._one(job)
+            except (DocumentError, UntrustedError) as error:
+                _log.info("repair %d: refused: %s", job.number, error)
+                self._client.warn(str(error))
+                self._client.status(Status("idle", str(error)))
             except CoeError as error:
                 _log.warning("repair %d: %s", job.number, error)
                 self._client.warn(str(error))
@@ -157,7 +161,9 @@ class Repairs:
     async def _one(self, job: _Job) -> None:
         document = self._workspace.document(job.uri)
         if is_test_file(document.path):
-            raise CoeError(f"{document.path.name} is a file of tests: repair the code they test.")
+            raise DocumentError(
+                f"{document.path.name} is a file of tests: repair the code they test."
+            )
         settings = await self._workspace.settings(document)
         await self._trust.require(document.root, asked=True, isolated=settings.sandbox != "off")
         if job.cancelled.is_set():

@@ -111,6 +111,7 @@ class CoeServer(LanguageServer):
     def _read(self, reader: BinaryIO) -> None:
         """On a thread of its own: one message after the other, until there is no more."""
         assert self._loop is not None
+        status = 1
         try:
             while (body := read_frame(reader)) is not None:
                 asyncio.run_coroutine_threadsafe(self._receive(body), self._loop).result()
@@ -118,11 +119,13 @@ class CoeServer(LanguageServer):
             text = f"The editor's messages cannot be read: {error}. The server ends."
             _log.error("%s", text)
             print(f"coe-lsp: {text}", file=sys.stderr, flush=True)
-            self.end(_BAD_FRAME)
-        except (OSError, ValueError):  # closed
-            self.end(1)
+            status = _BAD_FRAME
+        except (OSError, ValueError):
+            _log.info("the editor's messages cannot be read any more: the stream is closed")
         else:
-            self.end(0 if self._wire.has_shut_down else 1)
+            status = 0 if self._wire.has_shut_down else 1
+        finally:
+            self.end(status)
 
     async def _receive(self, body: bytes) -> None:
         try:
@@ -155,6 +158,8 @@ class CoeServer(LanguageServer):
 
     def stop(self) -> None:
         """Cancel all that runs."""
+        if self._idle is not None:
+            self._idle.cancel()
         if self._stopping is None:
             self._stopping = [*self.repairs.close(), *self.checks.close()]
 
@@ -206,7 +211,7 @@ class CoeServer(LanguageServer):
     def text_changed(self, uri: str) -> None:
         """The user typed; marks go along."""
         self.checks.text_changed(uri)
-        if self._marks.get(uri) and self._placed(uri)[0] != self._marks[uri]:
+        if uri in self._marks and self._placed(uri)[0] != self._marks[uri]:
             self.publish(uri)
 
     def _placed(self, uri: str) -> tuple[list[types.Diagnostic], int | None]:

@@ -19,8 +19,14 @@ class Verdicts:
         self._known: OrderedDict[tuple[str, str], Checked] = OrderedDict()
 
     def remember(self, checked: Checked) -> None:
-        """Keep it, at the cost of the one that was not asked for the longest."""
+        """Keep it, at the cost of the one that was not asked for the longest.
+
+        If the same text had another verdict, something else has changed that nobody told of.
+        """
         key = (checked.document.uri, checked.document.text)
+        before = self._known.get(key)
+        if before is not None and before.summary != checked.summary:
+            self.forget(checked.document.uri)
         self._known[key] = checked
         self._known.move_to_end(key)
         if len(self._known) > _MOST:

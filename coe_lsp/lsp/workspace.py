@@ -181,7 +181,8 @@ class Workspace:
 
 def name_of(uri: str) -> str:
     """What to call a document."""
-    return unquote(uri.rstrip("/").rpartition("/")[2]).rstrip(":") or "This document"
+    path = uri.partition(":")[2].rstrip("/")
+    return unquote(path.rpartition("/")[2]) or "This document"
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

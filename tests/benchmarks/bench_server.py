@@ -10,6 +10,7 @@ model was freed. Compare within one run: absolute times hang on what else the ma
 
 import asyncio
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -47,6 +48,7 @@ async def main():
     found = {"model": model}
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
+        os.environ["XDG_STATE_HOME"] = str(project / ".state")
         (project / "tests").mkdir()
         (project / "pyproject.toml").touch()
         # An impossible test keeps the search going.

@@ -43,7 +43,7 @@ class Wire:
         self.send("initialized", {})
         return answer
 
-    async def ended(self, seconds=10):
+    async def ended(self, seconds=30):
         """The exit status, and what was written to standard error."""
         async with asyncio.timeout(seconds):
             errors = await self.process.stderr.read()
