@@ -67,8 +67,9 @@ class Protocol(LanguageServerProtocol):
             self._refuse(number, problem)
 
     def _refuse(self, number: int | str | None, error: JsonRpcException) -> None:
-        # pygls's types have no answer to a message that has no number.
-        self._send_response(number, None, error.to_response_error())  # pyright: ignore[reportArgumentType]
+        # pygls would leave out an `id` that is null.
+        problem = {"code": error.code, "message": error.message}
+        self._send_data({"jsonrpc": self.VERSION, "id": number, "error": problem})
 
     def _handle_response(
         self,

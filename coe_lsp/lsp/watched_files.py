@@ -39,24 +39,27 @@ class WatchedFiles:
         self._checks = checks
         self._changed: set[Path] = set()
         self._saved: set[Path] = set()
-        self._seen: dict[Path, int | None] = {}
+        self._seen: dict[Path, int] = {}
         self._task: asyncio.Task[None] | None = None
 
     def changed(self, paths: Iterable[Path]) -> None:
         """These files were written, made or deleted."""
-        for path in paths:
-            # An editor reports what it saved itself twice, as saved and as changed.
-            written = _written(path)
-            if path not in self._seen or self._seen[path] != written:
-                self._seen[path] = written
-                self._changed.add(path)
-        if self._changed and (self._task is None or self._task.done()):
-            self._task = asyncio.get_running_loop().create_task(self._soon())
+        # An editor reports what it saved itself twice, as saved and as changed.
+        new = {
+            path: written for path in paths if self._seen.get(path) != (written := _written(path))
+        }
+        self._note(new)
 
     def saved(self, path: Path) -> None:
         """The editor saved this one, and its own check is under way."""
         self._saved.add(path)
-        self.changed([path])
+        self._note({path: _written(path)})
+
+    def _note(self, changes: dict[Path, int]) -> None:
+        self._seen.update(changes)
+        self._changed.update(changes)
+        if self._changed and (self._task is None or self._task.done()):
+            self._task = asyncio.get_running_loop().create_task(self._soon())
 
     async def _soon(self) -> None:
         while self._changed:
@@ -111,7 +114,8 @@ def tests_file(test: Path, path: Path) -> bool:
     return by_name or imports_any(test, {path.stem})
 
 
-def _written(path: Path) -> int | None:
+def _written(path: Path) -> int:
+    """When a file was written; 0 if there is none."""
     with contextlib.suppress(OSError):
         return path.stat().st_mtime_ns
-    return None
+    return 0

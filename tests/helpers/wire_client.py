@@ -33,7 +33,7 @@ class Wire:
                 head = await self.process.stdout.readuntil(b"\r\n\r\n")
                 length = int(head.split(b"\r\n")[0].partition(b":")[2])
                 message = json.loads(await self.process.stdout.readexactly(length))
-                if "method" not in message and message.get("id") == number:
+                if "method" not in message and message["id"] == number:
                     return message
 
     async def initialize(self, root=None):

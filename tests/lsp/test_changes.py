@@ -129,6 +129,15 @@ async def test_a_save_is_tested_once(editor, clamp_project):
     assert runs_of(editor, start) == ["testing ranges.py"]
 
 
+async def test_tests_that_are_saved_run_even_if_nothing_has_changed(editor, clamp_project):
+    await opened(editor, clamp_project)
+    tests = editor.open(clamp_project / "tests/test_ranges.py")
+    for _ in range(2):
+        start = len(editor.log)
+        editor.save(tests)
+        await editor.wait("diagnostics", after=start)
+
+
 async def test_a_file_that_the_editor_reads_again_is_tested(editor, clamp_project):
     uri = await opened(editor, clamp_project)
     fixed = TEXT.replace("return low\n    return", "return high\n    return")
