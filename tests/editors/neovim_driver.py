@@ -147,6 +147,7 @@ class Neovim:
 
     def type(self, text: str) -> None:
         """Press keys of the terminal."""
+        self._seen = len(self.screen())
         os.write(self._terminal, text.encode())
 
     def command(self, text: str) -> None:
@@ -187,13 +188,12 @@ class Neovim:
         self.wait(f"({shown}:gsub('\\n', ' ')):find({json.dumps(text)}, 1, true)", seconds)
 
     def wait_for_output(self, text: str, seconds: float = 60) -> None:
-        """Wait until the screen shows a text that it has not shown when this was called last; also
-        while Neovim waits for a key, and answers nothing."""
+        """Wait until the screen has shown a text since a key was pressed; also while Neovim waits
+        for one, and answers nothing."""
         end = time.monotonic() + seconds
-        while (found := self.screen().find(text, self._seen)) < 0:
+        while self.screen().find(text, self._seen) < 0:
             assert time.monotonic() < end, f"never shown: {text}\n{self.story()}"
             time.sleep(0.03)
-        self._seen = found + len(text)
 
     def story(self) -> str:
         """What is known after a failure."""

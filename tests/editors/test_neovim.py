@@ -592,6 +592,14 @@ def test_a_plugin_for_notifications_gets_the_whole_message(start):
     assert nvim.messages() == []
 
 
+def answered(nvim: Neovim, key: str) -> None:
+    """Answer the question that is asked or will be."""
+    nvim.wait_for_output("Type number and <Enter>")
+    nvim.type(f"{key}\r")
+    nvim.wait("vim.api.nvim_get_mode().mode == 'n'")
+    nvim.type("G")
+
+
 ASK = """
 answers = {{}}
 local client = vim.lsp.get_clients({{ name = 'coe' }})[1]
@@ -624,9 +632,8 @@ def test_a_question_takes_no_key_that_was_meant_for_the_file(start, clamp_projec
         time.sleep(0.1)
     assert nvim.lua("return answers") == []
     assert "# big bad wolf 1\n1\n" in nvim.text()
-    for answer in ("1\r", "\r"):
-        nvim.wait_for_output("Type number and <Enter>")
-        nvim.type(answer)
+    answered(nvim, "1")
+    answered(nvim, "")
     nvim.wait("#answers == 2")
     assert nvim.lua("return answers[1]") == {"title": "Trust this folder"}
     assert nvim.lua("return answers[2] == vim.NIL")
@@ -724,8 +731,7 @@ def test_a_folder_is_trusted_once(start, clamp_project, tmp_path):
     nvim.edit(clamp_project / "ranges.py")
     nvim.wait_for_output(f"coe: Run the tests of {clamp_project}?")
     nvim.wait_for_output("1: Trust this folder")
-    nvim.wait_for_output("Type number and <Enter>")
-    nvim.type("1\r")
+    answered(nvim, "1")
     nvim.wait("vim.diagnostic.get(0)[1]")
     trusted = tmp_path.parent / f"{tmp_path.name}-home/state/coe-lsp/trusted.json"
     assert str(clamp_project) in json.loads(trusted.read_text())["trusted"]
@@ -739,15 +745,13 @@ def test_a_folder_is_trusted_once(start, clamp_project, tmp_path):
 def test_a_folder_that_is_not_trusted_is_left_alone(start, clamp_project):
     nvim = start(trusted=False, terminal=True)
     nvim.edit(clamp_project / "ranges.py")
-    nvim.wait_for_output("Type number and <Enter>")
-    nvim.type("2\r")
+    answered(nvim, "2")
     nvim.lua("vim.api.nvim_buf_set_lines(0, -1, -1, true, { '# more' })")
     nvim.command("write")
     time.sleep(1)
     assert nvim.lua("return #vim.diagnostic.get(0)") == 0
     nvim.command("CoeCheck")  # asks again
-    nvim.wait_for_output("Type number and <Enter>")
-    nvim.type("1\r")
+    answered(nvim, "1")
     nvim.wait("vim.diagnostic.get(0)[1]")
 
 

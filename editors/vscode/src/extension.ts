@@ -168,10 +168,13 @@ class Session implements Server, vscode.Disposable {
     }
     if (answer === "Install") {
       const { context, folder, log, ending } = this;
+      this.show({ state: "loading", message: "The server is being installed." });
       this.installing ??= install(context, folder, this.interpreter(), log, ending.signal);
       const installed = await this.installing.finally(() => (this.installing = undefined));
       if (installed) {
         await this.restart();
+      } else {
+        this.show({ state: "failed", message: "There is no server." });
       }
     }
   }

@@ -213,6 +213,7 @@ async function quickFixAcceptedAndUndone() {
     (await text()).includes("value > high:\n        return high"),
   );
   await squiggle.waitFor({ state: "detached", timeout: 60000 });
+  await lens.waitFor({ state: "detached", timeout: 10000 });
   await picture("vscode-repaired");
   await page.locator(".view-line", { hasText: "def" }).first().click();
   await page.keyboard.press("Control+Z");

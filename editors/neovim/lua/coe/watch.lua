@@ -18,6 +18,7 @@ local SKIPPED = { __pycache__ = true, node_modules = true, ['site-packages'] = t
 ---@field client_id integer
 ---@field patterns vim.lpeg.Pattern[]
 ---@field folders table<string, uv.uv_fs_event_t>
+---@field count integer of folders
 ---@field changed table<string, true>
 ---@field timer uv.uv_timer_t
 
@@ -63,7 +64,7 @@ end
 ---@param watcher coe.Watcher
 ---@param folder string
 local function watch(watcher, folder)
-  if watcher.folders[folder] or vim.tbl_count(watcher.folders) >= M.most then
+  if watcher.folders[folder] or watcher.count >= M.most then
     return
   end
   local handle = assert(vim.uv.new_fs_event())
@@ -74,6 +75,7 @@ local function watch(watcher, folder)
   end)
   if started then
     watcher.folders[folder] = handle
+    watcher.count = watcher.count + 1
   else
     handle:close() -- it is gone again, or the system has no more to give
   end
@@ -89,7 +91,7 @@ local function watch_all(watcher, top, on_file)
     return vim.fs.joinpath(top, name)
   end
   local function enter(name)
-    return vim.tbl_count(watcher.folders) < M.most and holds_sources(below(name))
+    return watcher.folders[below(name)] ~= nil
   end
   for name, kind in vim.fs.dir(top, { depth = 20, skip = enter }) do
     if kind == 'directory' and holds_sources(below(name)) then
@@ -113,6 +115,7 @@ function report(watcher)
     elseif not kind and watcher.folders[path] then
       watcher.folders[path]:close()
       watcher.folders[path] = nil
+      watcher.count = watcher.count - 1
     end
     for _, pattern in ipairs(kind ~= 'directory' and watcher.patterns or {}) do
       if pattern:match(path) then
@@ -143,6 +146,7 @@ function M.start(client, options)
       return vim.glob.to_lpeg(each.globPattern)
     end, options.watchers),
     folders = {},
+    count = 0,
     changed = {},
     timer = assert(vim.uv.new_timer()),
   }
