@@ -491,7 +491,14 @@ def test_what_others_write_is_checked(start, clamp_project):
     written.write_text(tests.read_text().replace(HIGH, "    assert clamp(15, 0, 10) == 0"))
     written.replace(tests)
     nvim.wait("#vim.diagnostic.get(0) == 0", seconds=20)
-    # A folder that was not there.
+    # A folder, put in another one's place.
+    tests.parent.rename(clamp_project / ".old")
+    tests.parent.mkdir()
+    tests.write_text((clamp_project / ".old" / tests.name).read_text().replace("== 0", "== 10"))
+    nvim.wait("#vim.diagnostic.get(0) == 1", seconds=20)
+    tests.write_text(tests.read_text().replace("== 10", "== 0"))
+    nvim.wait("#vim.diagnostic.get(0) == 0", seconds=20)
+    # One that was not there.
     more = clamp_project / "more"
     more.mkdir()
     (more / "ranges_test.py").write_text(
@@ -729,7 +736,7 @@ def test_a_check_that_was_asked_for_says_how_it_ended(start, clamp_project):
 def test_a_folder_is_trusted_once(start, clamp_project, tmp_path):
     nvim = start(trusted=False, terminal=True)
     nvim.edit(clamp_project / "ranges.py")
-    nvim.wait_for_output(f"coe: Run the tests of {clamp_project}?")
+    nvim.wait_for_output("coe: Run the tests of ")
     nvim.wait_for_output("1: Trust this folder")
     answered(nvim, "1")
     nvim.wait("vim.diagnostic.get(0)[1]")

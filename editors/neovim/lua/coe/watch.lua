@@ -81,6 +81,19 @@ local function watch(watcher, folder)
   end
 end
 
+--- Forget a folder and those below it.
+---@param watcher coe.Watcher
+---@param top string
+local function unwatch(watcher, top)
+  for folder, handle in pairs(watcher.folders) do
+    if folder == top or vim.startswith(folder, top .. '/') then
+      handle:close()
+      watcher.folders[folder] = nil
+      watcher.count = watcher.count - 1
+    end
+  end
+end
+
 --- Watch a folder and those below it.
 ---@param watcher coe.Watcher
 ---@param top string
@@ -108,19 +121,18 @@ function report(watcher)
   local changes = {} ---@type lsp.FileEvent[]
   for _, path in ipairs(paths) do
     local kind = (vim.uv.fs_stat(path) or {}).type
-    if kind == 'directory' and not watcher.folders[path] and holds_sources(path) then
+    if watcher.folders[path] then -- gone, or another one was put in its place
+      unwatch(watcher, path)
+    end
+    if kind == 'directory' and holds_sources(path) then
       watch_all(watcher, path, function(file) -- what came with it was not seen
         note(watcher, file)
       end)
-    elseif not kind and watcher.folders[path] then
-      watcher.folders[path]:close()
-      watcher.folders[path] = nil
-      watcher.count = watcher.count - 1
     end
     for _, pattern in ipairs(kind ~= 'directory' and watcher.patterns or {}) do
       if pattern:match(path) then
-        local type = kind and CHANGED or DELETED
-        table.insert(changes, { uri = vim.uri_from_fname(path), type = type })
+        local change = kind and CHANGED or DELETED
+        table.insert(changes, { uri = vim.uri_from_fname(path), type = change })
         break
       end
     end
