@@ -39,8 +39,8 @@ def clamp_project(tmp_path, write):
 
 
 @pytest.fixture(scope="session")
-def interpreter():
-    return probe(Path(sys.executable))
+def interpreter(sandbox):
+    return probe(Path(sys.executable), Path("/nowhere"), sandbox)
 
 
 @pytest.fixture(scope="session")

@@ -103,12 +103,12 @@ def _tasks(options: argparse.Namespace, console: Console) -> int:
 
         if options.project:
             root = options.project.resolve()
-            interpreter = find_interpreter(root, options.python)
+            interpreter = find_interpreter(root, options.python, sandbox)
             found = harvest_project(
                 root, interpreter, sandbox, max_lines=options.max_lines, progress=show
             )
         else:
-            interpreter = find_interpreter(Path.cwd(), options.python or sys.executable)
+            interpreter = find_interpreter(Path.cwd(), options.python or sys.executable, sandbox)
             found = harvest_package(
                 options.package, interpreter, sandbox, max_lines=options.max_lines, progress=show
             )

@@ -49,15 +49,16 @@ class Judge:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._source: SourceFile | None = None
         if task.place is not None:
-            interpreter = probe(Path(task.place.python))
+            interpreter = probe(Path(task.place.python), Path(task.place.root), sandbox)
             self._open_project(interpreter, sandbox)
         else:
-            self._open_statements(probe(Path(sys.executable)), sandbox, as_pytest)
+            self._open_statements(sandbox, as_pytest)
 
-    def _open_statements(self, interpreter: Interpreter, sandbox: Sandbox, as_pytest: bool) -> None:
+    def _open_statements(self, sandbox: Sandbox, as_pytest: bool) -> None:
         task = self.task
         self._folder = tempfile.TemporaryDirectory(prefix="coe-task-")
         root = Path(self._folder.name)
+        interpreter = probe(Path(sys.executable), root, sandbox)
         if as_pytest:
             (root / "pyproject.toml").write_text("")
             name = f"test_{task.entry_point or 'it'}"

@@ -60,14 +60,14 @@ def tasks(run: Run) -> bool:
 
     if config.project is not None:
         root = Path(config.project).resolve()
-        interpreter = find_interpreter(root, config.python)
+        interpreter = find_interpreter(root, config.python, run.sandbox)
         harvested = harvest_project(
             root, interpreter, run.sandbox, max_lines=config.max_lines, progress=show
         )
         found += harvested.tasks
         dropped += harvested.dropped
     for package in config.packages:
-        interpreter = probe(Path(sys.executable))
+        interpreter = probe(Path(sys.executable), Path.cwd(), run.sandbox)
         harvested = harvest_package(
             package, interpreter, run.sandbox, max_lines=config.max_lines, progress=show
         )

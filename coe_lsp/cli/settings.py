@@ -1,4 +1,4 @@
-"""Settings for a command: what was typed, then the project's `[tool.coe]`."""
+"""Settings for a command: what was typed, then what the project's `[tool.coe]` may set."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from coe_lsp.escaping import printable
 from coe_lsp.repair.settings import RULES, Settings, project_layer, read_settings
 
 # Options of commands that only share the name of a setting.
@@ -22,10 +23,8 @@ def settings_for(options: argparse.Namespace, root: Path | None) -> Settings:
         for attribute, rule, _ in RULES
         if attribute not in _FLAGS
     }
-    layers: list[tuple[str, object]] = [("command line", typed)]
-    if root is not None:
-        layers.append((str(root / "pyproject.toml"), project_layer(root)))
-    settings, problems = read_settings(layers)
+    project = (str(root / "pyproject.toml"), project_layer(root)) if root is not None else None
+    settings, problems = read_settings([("command line", typed)], project)
     for problem in problems:
-        print(f"warning: {problem}", file=sys.stderr)
+        print(f"warning: {printable(problem)}", file=sys.stderr)
     return settings

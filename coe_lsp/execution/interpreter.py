@@ -1,37 +1,64 @@
 """Finds the Python that runs the user's tests, and what that Python needs to see of the disk.
 
-The interpreter is asked about itself by running it on a short script of ours. It is never changed
-and nothing is installed into it.
+The interpreter is asked about itself by running it on a short script of ours. One that lies in the
+project is as little trusted as the project: it is run in the sandbox, and what it needs is read off
+the disk beforehand, not taken from its answer. It is never changed and nothing is installed into
+it.
 """
 
 from __future__ import annotations
 
-import functools
+import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
+import cattrs
 from attrs import frozen
 
 from coe_lsp.errors import CoeError
+from coe_lsp.execution.mounts import View, covers_home, home_folders
+from coe_lsp.execution.sandbox import Sandbox
+from coe_lsp.folders import check_temporary_folder
 
 _PROBE = """
-import json, site, sys, sysconfig
+import json, os, site, sys
 from importlib.util import find_spec
+plain = sys.prefix == sys.base_prefix
+user_site = site.getusersitepackages() if plain else None
+if user_site and os.path.isdir(user_site):
+    site.addsitedir(user_site)
 print(json.dumps({
     "executable": sys.executable,
     "version": list(sys.version_info[:3]),
     "prefixes": [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix],
     "path": [p for p in sys.path if p],
-    "user_base": site.getuserbase() if site.ENABLE_USER_SITE else None,
+    "user_base": site.getuserbase() if plain else None,
     "pytest": find_spec("pytest") is not None,
 }))
 """
+_PROBE_SECONDS = 30
+_ENVIRONMENTS = (".venv", "venv")
+_converter = cattrs.Converter()
+
+
+@frozen
+class _Facts:
+    """What a Python says of itself."""
+
+    executable: str
+    version: tuple[int, int, int]
+    prefixes: list[str]
+    path: list[str]
+    user_base: str | None
+    pytest: bool
 
 
 class InterpreterError(CoeError):
@@ -40,29 +67,43 @@ class InterpreterError(CoeError):
 
 @frozen
 class Interpreter:
-    """A Python that can run the worker; `folders` are those that it and its packages live in."""
+    """A Python that can run the worker.
+
+    `folders` are those that it and its packages live in, `links` those on the way to it.
+    """
 
     executable: Path
     version: tuple[int, int, int]
     folders: tuple[Path, ...]
     user_base: str | None
     has_pytest: bool
+    links: tuple[tuple[Path, str], ...] = ()
 
 
-def find_interpreter(root: Path, explicit: str | None = None) -> Interpreter:
-    """The named interpreter, or the first that the project offers: its own virtual environment, the
-    active one, then `python3` on PATH, then our own, preferring one that has pytest.
+def find_interpreter(root: Path, explicit: str | None, sandbox: Sandbox) -> Interpreter:
+    """The named interpreter, or the first that works: the project's own virtual environment, the
+    active one, then `python3` on PATH or our own, of these the first that has pytest.
     """
+    check_temporary_folder()
     if explicit is not None:
         found = shutil.which(explicit) or explicit
         path = Path(found)
         if path.is_dir():
             path = _in_environment(path) or path
-        return probe(path.absolute())
+        return probe(path.absolute(), root, sandbox)
+    active = [Path(v) for n in ("VIRTUAL_ENV", "CONDA_PREFIX") if (v := os.environ.get(n))]
+    for environment in (*(root / name for name in _ENVIRONMENTS), *active):
+        # What is missing in the project's environment is missing in its tests: nothing is made up
+        # for by another one.
+        if path := _in_environment(environment):
+            try:
+                return probe(path, root, sandbox)
+            except InterpreterError:
+                continue
     first: Interpreter | None = None
-    for path in _candidates(root):
+    for path in _elsewhere():
         try:
-            interpreter = probe(path)
+            interpreter = probe(path, root, sandbox)
         except InterpreterError:
             continue
         if interpreter.has_pytest:
@@ -75,12 +116,7 @@ def find_interpreter(root: Path, explicit: str | None = None) -> Interpreter:
     return first
 
 
-def _candidates(root: Path) -> Iterator[Path]:
-    environments = [root / ".venv", root / "venv"]
-    environments += [Path(v) for n in ("VIRTUAL_ENV", "CONDA_PREFIX") if (v := os.environ.get(n))]
-    for environment in environments:
-        if path := _in_environment(environment):
-            yield path
+def _elsewhere() -> Iterator[Path]:
     for name in ("python3", "python"):
         if found := shutil.which(name):
             yield Path(found).absolute()
@@ -94,46 +130,192 @@ def _in_environment(folder: Path) -> Path | None:
     return None
 
 
-@functools.cache
-def probe(executable: Path) -> Interpreter:
-    """Ask a Python about itself. Raises InterpreterError if it cannot be used."""
-    try:
-        done = subprocess.run(
-            [executable, "-c", _PROBE],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            cwd=tempfile.gettempdir(),
-            check=False,
-        )
-        facts = json.loads(done.stdout.strip().splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
-        raise InterpreterError(
-            f"{executable} does not work as a Python interpreter; name another with --python "
-            "(editors: coe.python)."
-        ) from error
-    major, minor, micro = facts["version"]
-    if (major, minor) < (3, 9):
-        raise InterpreterError(
-            f"{executable} is Python {major}.{minor}; the tests need Python 3.9 or newer."
-        )
+_probed: dict[tuple[Path, Path, Sandbox], tuple[Interpreter, tuple[int, ...]]] = {}
+
+
+def probe(executable: Path, root: Path, sandbox: Sandbox) -> Interpreter:
+    """Ask a Python about itself, in the sandbox if it lies in the project at `root`.
+
+    Raises InterpreterError if it cannot be used. An answer is remembered until packages are
+    installed for it or removed.
+    """
+    key = executable, root, sandbox
+    known = _probed.get(key)
+    if known is not None and known[1] == _stamps(known[0]):
+        return known[0]
+    if any(executable.is_relative_to(place) for place in (root.absolute(), root.resolve())):
+        interpreter = _probe_inside(executable, root, sandbox)
+    else:
+        interpreter = _probe_outside(executable)
+    _probed[key] = interpreter, _stamps(interpreter)
+    return interpreter
+
+
+def _stamps(interpreter: Interpreter) -> tuple[int, ...]:
+    found: list[int] = []
+    for folder in interpreter.folders:
+        try:
+            found.append(folder.stat().st_mtime_ns)
+        except OSError:
+            found.append(0)
+    return tuple(found)
+
+
+def _probe_outside(executable: Path) -> Interpreter:
+    """A Python of the user's own."""
+    # Isolated, and in a folder with nothing in it, so that nothing is imported that others put into
+    # its way (`/tmp/json.py`).
+    with tempfile.TemporaryDirectory(prefix="coe-") as empty:
+        try:
+            done = subprocess.run(
+                [executable, "-I", "-c", _PROBE],
+                capture_output=True,
+                text=True,
+                timeout=_PROBE_SECONDS,
+                cwd=empty,
+                check=False,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise _useless(executable) from error
+    facts = _facts(executable, done.stdout)
+    folders = [Path(folder) for folder in (*facts.prefixes, *facts.path)]
+    folders += [Path(f) for f in os.environ.get("PYTHONPATH", "").split(os.pathsep) if f]
+    folders += _pointed_at(folders)
     # What was named may be a script that only starts the real thing (pyenv's shims).
-    executable = Path(facts["executable"])
-    return Interpreter(
-        executable,
-        (major, minor, micro),
-        tuple(_folders(executable, facts)),
-        facts["user_base"],
-        facts["pytest"],
+    executable = Path(facts.executable)
+    links, real = _links(executable)
+    folders = list(dict.fromkeys((*folders, real.parent)))
+    shown = tuple(folder for folder in folders if folder.exists() and not covers_home(folder))
+    return Interpreter(executable, facts.version, shown, facts.user_base, facts.pytest, links)
+
+
+def _probe_inside(executable: Path, root: Path, sandbox: Sandbox) -> Interpreter:
+    """A Python that came with the project, or a link to one that did."""
+    links, real = _links(executable)
+    environment = executable.parent.parent
+    homes = [real.parent]
+    if home := _configuration(environment).get("home"):
+        homes.append(Path(home))
+    prefixes = [home.parent for home in homes if _is_python_prefix(home.parent)]
+    folders = [*prefixes, *_packages(environment)]
+    folders += _pointed_at(folders)
+    if not any(real.is_relative_to(place) for place in (*prefixes, root.resolve(), Path("/usr"))):
+        raise InterpreterError(
+            f"{executable} leads to {real}, which does not belong to a Python: make the virtual "
+            "environment anew, or name another interpreter with --python (editors: coe.python)."
+        )
+    shown = tuple(folder for folder in dict.fromkeys(folders) if _may_be_shown(folder, root))
+    view = View(root, shown, links=links)
+    try:
+        text = sandbox.output([str(executable), "-c", _PROBE], view, _PROBE_SECONDS)
+    except OSError as error:
+        raise _useless(executable) from error
+    facts = _facts(executable, text)
+    return Interpreter(executable, facts.version, shown, None, facts.pytest, links)
+
+
+def _facts(executable: Path, answer: str) -> _Facts:
+    try:
+        facts = _converter.structure(json.loads(answer.strip().splitlines()[-1]), _Facts)
+    except (ValueError, IndexError, RecursionError, cattrs.BaseValidationError) as error:
+        raise _useless(executable) from error
+    if facts.version < (3, 9):
+        version = ".".join(map(str, facts.version))
+        raise InterpreterError(
+            f"{executable} is Python {version}; the tests need Python 3.9 or newer."
+        )
+    return facts
+
+
+def _useless(executable: Path) -> InterpreterError:
+    return InterpreterError(
+        f"{executable} does not work as a Python interpreter; name another with --python "
+        "(editors: coe.python)."
     )
 
 
-def _folders(executable: Path, facts: dict[str, list[str]]) -> Iterator[Path]:
-    yield from (Path(folder) for folder in dict.fromkeys(facts["prefixes"] + facts["path"]))
-    # A virtual environment's python is often a chain of links through other folders.
-    step = executable
+def _links(path: Path) -> tuple[tuple[tuple[Path, str], ...], Path]:
+    """The links that a path itself leads over, one after the other, and where they end."""
+    links: list[tuple[Path, str]] = []
     for _ in range(40):
-        yield step.parent
-        if not step.is_symlink():
-            return
-        step = step.parent / step.readlink()
+        if not path.is_symlink():
+            break
+        target = str(path.readlink())
+        links.append((path, target))
+        path = Path(os.path.normpath(path.parent / target))
+    return tuple(links), path.resolve()
+
+
+def _configuration(environment: Path) -> dict[str, str]:
+    """What `pyvenv.cfg` says; nothing if there is none."""
+    try:
+        text = (environment / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    pairs = (line.partition("=") for line in text.splitlines())
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _is_python_prefix(folder: Path) -> bool:
+    """Whether a Python is installed there, or a virtual environment is."""
+    if (folder / "pyvenv.cfg").is_file():
+        return True
+    standard = ("lib/python3*/os.py", "lib64/python3*/os.py", "Lib/os.py")
+    return any(next(folder.glob(pattern), None) is not None for pattern in standard)
+
+
+def _packages(environment: Path) -> list[Path]:
+    """The folder of an environment, and where its packages are."""
+    patterns = ("lib/python3*/site-packages", "lib64/python3*/site-packages", "Lib/site-packages")
+    return [environment, *(found for p in patterns for found in environment.glob(p))]
+
+
+def _pointed_at(folders: list[Path]) -> list[Path]:
+    """The folders that `.pth` files and setuptools' editable installs name."""
+    found: list[Path] = []
+    for folder in folders:
+        if folder.name not in ("site-packages", "dist-packages"):
+            continue
+        for file in (*folder.glob("*.pth"), *folder.glob("__editable__*.py")):
+            try:
+                text = file.read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                continue
+            found += _named_in_pth(text) if file.suffix == ".pth" else _named_in_finder(text)
+    return [path for path in found if path.is_absolute() and path.exists()]
+
+
+def _named_in_pth(text: str) -> list[Path]:
+    lines = (line.strip() for line in text.splitlines())
+    return [Path(line) for line in lines if line and not line.startswith(("import", "#"))]
+
+
+def _named_in_finder(text: str) -> list[Path]:
+    match = re.search(r"^MAPPING\b[^=\n]*= (\{.*\})$", text, re.MULTILINE)
+    try:
+        mapping: object = ast.literal_eval(match[1]) if match else {}
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return []
+    if not isinstance(mapping, dict):
+        return []
+    places = (Path(str(place)) for place in cast("dict[object, object]", mapping).values())
+    return [place.parent if place.suffix == ".py" else place for place in places]
+
+
+def _may_be_shown(folder: Path, root: Path) -> bool:
+    """Whether a folder that something in the project names may be shown to its code.
+
+    No home folder, and nothing of its hidden folders but a Python or a virtual environment; outside
+    the project only what holds Python code.
+    """
+    real = folder.resolve()
+    if real.is_relative_to(root.resolve()) or real.is_relative_to("/usr"):
+        return real.exists()
+    if not real.is_dir() or covers_home(real):
+        return False
+    if any(_is_python_prefix(place) for place in (real, *real.parents[:4])):
+        return True
+    for home in home_folders():
+        if real.is_relative_to(home) and real.relative_to(home).parts[0].startswith("."):
+            return False
+    return any(next(real.glob(p), None) is not None for p in ("*.py", "*/__init__.py"))

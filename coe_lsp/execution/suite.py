@@ -39,6 +39,8 @@ class Limits:
     A test may take `test_seconds` of wall time, and `cpu_seconds` of processor time, which a busy
     machine does not use up (not on Windows). After `timeouts` tests that ran too long, or
     `failures` that failed in whatever way, the run ends; its results lack the tests after that.
+    `processes`, `threads` and `files` in the scratch folder are counted for a whole run, as is its
+    memory: all that it starts may take twice `memory_bytes` together.
     """
 
     wall_seconds: float = 10.0
@@ -47,6 +49,8 @@ class Limits:
     memory_bytes: int = 1 << 30
     file_bytes: int = 32 << 20
     processes: int = 64
+    threads: int = 512
+    files: int = 20_000
     output_bytes: int = 4000
     timeouts: int | None = None
     failures: int | None = None

@@ -3,15 +3,16 @@
 A `Worker` serves one suite. Its process is started on the first run, restarted when it has died,
 and ended with `close`. One run at a time; `cancel` may be called from any thread. What can go wrong
 inside a test is an ordinary `Run`; only what keeps tests from running at all raises `WorkerError`.
+
+Nothing that comes from the worker is trusted: replies are bounded, checked for their form and for
+the token of the run that they answer (`replies`), and awaited by our own clock.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
-import select
 import signal
 import subprocess
 import sys
@@ -21,20 +22,29 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 import attrs
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.coe_worker.wire import read_frame, write_frame
+from coe_lsp.execution.coe_worker.wire import FrameError, read_frame, write_frame
 from coe_lsp.execution.interpreter import Interpreter
-from coe_lsp.execution.sandbox import Sandbox, scratch_folder
-from coe_lsp.execution.suite import Limits, Run, Status, Suite, TestResult
+from coe_lsp.execution.mounts import View
+from coe_lsp.execution.replies import Reply, read_reply
+from coe_lsp.execution.sandbox import Boxed, Sandbox, scratch_folder
+from coe_lsp.execution.suite import Limits, Run, Status, Suite
+from coe_lsp.execution.tail import Tail
 
+_WORKER = Path(__file__).parent / "coe_worker"
 _STAGES = ("configured", "imported", "bare")
 _START_SECONDS = 60.0
+# What it imports once it may use this many times the memory that a run may.
+_ZYGOTE_MEMORY = 4
+# A request is small, and the worker waits for it.
+_ASK_SECONDS = 10.0
 _GRACE_SECONDS = 2.0
+_LAST_WORDS_SECONDS = 1.0
 _CANCEL_SECONDS = 0.1
 
 
@@ -56,23 +66,21 @@ class Held:
 
 @define
 class _Process:
-    popen: subprocess.Popen[bytes]
-    scratch: tempfile.TemporaryDirectory[str]
-    errors: Any
-    init_pid: int | None = None
+    boxed: Boxed
+    scratch: tempfile.TemporaryDirectory[str] | None
+    errors: Tail
     held: Held | None = None
     held_ready: bool = False
+    _writing: threading.Lock = field(factory=threading.Lock)
 
     def ask(self, message: dict[str, Any]) -> None:
-        assert self.popen.stdin is not None
-        write_frame(self.popen.stdin.fileno(), message)
+        assert self.boxed.popen.stdin is not None
+        with self._writing:  # a cancel may come while a run is being asked for
+            write_frame(self.boxed.popen.stdin.fileno(), message, time.monotonic() + _ASK_SECONDS)
 
     def answer(self, seconds: float) -> dict[str, Any]:
-        assert self.popen.stdout is not None
-        fd = self.popen.stdout.fileno()
-        if sys.platform != "win32" and not select.select([fd], [], [], seconds)[0]:
-            raise TimeoutError
-        return read_frame(fd)
+        assert self.boxed.popen.stdout is not None
+        return read_frame(self.boxed.popen.stdout.fileno(), time.monotonic() + seconds)
 
 
 class Worker:
@@ -127,22 +135,13 @@ class Worker:
                 self._running.set()
                 if self._cancelled:
                     return _lost("cancelled", "cancelled")
-                patience = limits.wall_seconds + _GRACE_SECONDS
-                reply: dict[str, Any] = {"fit": False}
-                if (
-                    base is not None
-                    and base.tests.issuperset(select or "?")
-                    and (self._holds(process, base))
-                ):
-                    process.ask({"swap": request})
-                    reply = process.answer(patience)
-                    if "held" in reply:
-                        process.held = None  # it is dead
-                        reply = {"fit": False}
-                swapped = reply["fit"]
-                if not swapped:
+                reply = self._swapped(process, base, request)
+                swapped = reply is not None
+                if reply is None:
                     process.ask({"run": request})
-                    reply = process.answer(patience)
+                    reply = read_reply(
+                        process.answer(limits.wall_seconds + _GRACE_SECONDS), request["token"]
+                    )
             except _StartCancelled:
                 return _lost("cancelled", "cancelled")
             except TimeoutError:
@@ -153,17 +152,38 @@ class Worker:
                 if self._cancelled:
                     return _lost("cancelled", "cancelled")
                 return _lost("crashed", "the worker was killed while the tests ran")
+            except FrameError as error:
+                self._stop()
+                return _lost("crashed", f"the worker's answer could not be read ({error})")
             finally:
                 self._running.clear()
                 self._asked.clear()
-            if "error" in reply:
-                raise WorkerError(self._setup_problem())
-            if reply.get("retire"):
+            if reply.error is not None:
+                message = self._setup_problem()
+                self._stop()
+                raise WorkerError(message)
+            if reply.retire:
                 # What it learned to import brought in the file under repair: start over without.
                 self._preload = False
-            if reply.get("retire") or reply["ending"]:
+            if reply.retire or reply.ending:
                 self._stop()
-            return _to_run(reply, swapped=swapped)
+            return reply.run(swapped=swapped)
+
+    def _swapped(
+        self, process: _Process, base: Held | None, request: dict[str, Any]
+    ) -> Reply | None:
+        """What the program that is held says; None if it has to be an ordinary run."""
+        if base is None or not base.tests.issuperset(request["select"] or "?"):
+            return None
+        if not self._holds(process, base):
+            return None
+        process.ask({"swap": request})
+        message = process.answer(request["wall_seconds"] + _GRACE_SECONDS)
+        if "held" in message:
+            process.held = None  # it is dead
+            return None
+        reply = read_reply(message, request["token"])
+        return reply if reply.fit else None
 
     def _holds(self, process: _Process, base: Held) -> bool:
         """Have a program held, unless it is already or cannot be."""
@@ -176,7 +196,7 @@ class Worker:
             )
             process.ask({"hold": request})
             reply = process.answer(self.limits.wall_seconds + _GRACE_SECONDS)
-            process.held, process.held_ready = base, reply["held"]
+            process.held, process.held_ready = base, reply.get("held") is True
         return process.held_ready
 
     def cancel(self) -> None:
@@ -198,7 +218,7 @@ class Worker:
                     return
                 time.sleep(0.002)
         if self._asked.is_set():
-            _kill(process)
+            _kill(process.boxed)
 
     def close(self) -> None:
         """End the process. A later run starts another."""
@@ -218,7 +238,7 @@ class Worker:
         self.close()
 
     def _started(self) -> _Process:
-        if self._process is not None and self._process.popen.poll() is None:
+        if self._process is not None and self._process.boxed.popen.poll() is None:
             return self._process
         self._stop()
         while True:
@@ -231,13 +251,14 @@ class Worker:
                 "stage": _STAGES[self._stage] if self.suite.kind == "pytest" else "bare",
                 "preload": self._preload,
                 "spawn": self._spawn,
+                "memory_bytes": _ZYGOTE_MEMORY * self.limits.memory_bytes,
             }
             try:
                 if self._cancelled:
                     raise EOFError
                 process.ask(opening)
                 reply = process.answer(_START_SECONDS)
-            except (EOFError, OSError, TimeoutError) as error:
+            except (EOFError, OSError, FrameError) as error:
                 if self._cancelled:
                     self._stop()
                     raise _StartCancelled from error
@@ -255,58 +276,54 @@ class Worker:
             self._stop()
 
     def _start(self) -> _Process:
-        scratch = scratch_folder()
-        command, environment = self._sandbox.command(
-            self._interpreter, self.suite.root, Path(scratch.name)
+        scratch = None if self._sandbox.makes_scratch else scratch_folder()
+        root, path = self.suite.root.resolve(), self.suite.path and self.suite.path.resolve()
+        # A link in the project may name a file elsewhere: that alone is shown, as its text is.
+        linked = [path] if path is not None and not path.is_relative_to(root) else []
+        view = View(
+            self.suite.root,
+            (*self._interpreter.folders, _WORKER, *linked),
+            links=self._interpreter.links,
         )
-        info_read = info_write = -1
-        keep: tuple[int, ...] = ()
-        if self._sandbox.backend == "bubblewrap":
-            info_read, info_write = os.pipe()
-            command[1:1] = ["--info-fd", str(info_write)]
-            keep = (info_write,)
-        errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        base = self._interpreter.user_base
+        errors = Tail()
         try:
-            popen = subprocess.Popen(
-                command,
+            boxed = self._sandbox.start(
+                [str(self._interpreter.executable), str(_WORKER), str(os.getpid())],
+                view,
+                Path(scratch.name) if scratch else None,
+                {"PYTHONUSERBASE": base} if base else None,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=errors,
-                cwd=self.suite.root,
-                env=environment,
-                start_new_session=True,
-                pass_fds=keep,
+                stderr=errors.writer,
             )
         except OSError as error:
-            scratch.cleanup()
+            if scratch:
+                scratch.cleanup()
             raise WorkerError(f"The test worker could not be started: {error}") from error
         finally:
-            if info_write >= 0:
-                os.close(info_write)
-        process = _Process(popen, scratch, errors)
-        if info_read >= 0:
-            with os.fdopen(info_read, "rb") as info:
-                process.init_pid = _child_pid(info.read())
-        return process
+            errors.started()
+        return _Process(boxed, scratch, errors)
 
     def _stop(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
-        _kill(process)
-        process.popen.wait()
-        for stream in (process.popen.stdin, process.popen.stdout):
+        _kill(process.boxed)
+        popen = process.boxed.popen
+        popen.wait()
+        for stream in (popen.stdin, popen.stdout):
             if stream is not None:
                 stream.close()
-        process.errors.close()
-        process.scratch.cleanup()
+        if process.scratch is not None:
+            process.scratch.cleanup()
 
     def _setup_problem(self) -> str:
         """Why the worker gave up, in its own last words."""
         text = ""
         if self._process is not None:
-            self._process.errors.seek(0)
-            text = self._process.errors.read().decode("utf-8", "replace").strip()
+            _kill(self._process.boxed)
+            text = self._process.errors.text(_LAST_WORDS_SECONDS)
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         if any("No module named 'pytest'" in line for line in lines):
             return (
@@ -332,40 +349,20 @@ def _request(
         "hold": hold,
         "learn": False,
         "nonce": secrets.token_hex(8),
+        "token": secrets.token_hex(16),
     }
 
 
-def _kill(process: _Process) -> None:
+def _kill(boxed: Boxed) -> None:
     """End the worker and everything below it. The first process of a namespace takes all along."""
-    for pid in (process.init_pid, process.popen.pid):
+    for pid in (boxed.first_pid, boxed.popen.pid):
         if pid is not None:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
-            os.killpg(process.popen.pid, signal.SIGKILL)
-
-
-def _child_pid(info: bytes) -> int | None:
-    try:
-        return cast(int, json.loads(info)["child-pid"])
-    except (ValueError, KeyError):
-        return None
+            os.killpg(boxed.popen.pid, signal.SIGKILL)
 
 
 def _lost(status: Status, detail: str) -> Run:
     return Run(status, detail, ())
-
-
-def _to_run(reply: dict[str, Any], *, swapped: bool) -> Run:
-    return Run(
-        status=reply["status"],
-        detail=reply["detail"],
-        results=tuple(TestResult(**result) for result in reply["results"]),
-        collected=tuple(reply["collected"]),
-        lines={test: frozenset(lines) for test, lines in reply["lines"].items()},
-        entries={test: frozenset(lines) for test, lines in reply["entries"].items()},
-        output=reply.get("output", ""),
-        seconds=reply["seconds"],
-        swapped=swapped,
-    )

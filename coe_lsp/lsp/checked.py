@@ -77,12 +77,12 @@ class Check:
         if self._cancelled:
             return None
         source = document.source
-        interpreter = find_interpreter(document.root, settings.python)
+        sandbox = find_sandbox(settings.sandbox, settings.env, settings.show)
+        interpreter = find_interpreter(document.root, settings.python, sandbox)
         if self._cancelled:
             return None
         suites = suites_for(document.path, document.root, interpreter, settings.tests)
-        sandbox = find_sandbox(settings.sandbox)
-        key = (suites, interpreter, settings.sandbox, settings.test_timeout)
+        key = (suites, interpreter, sandbox, settings.test_timeout)
         seconds = settings.test_timeout
         bench = self._warm.take(key) or TestBench(
             suites, interpreter, sandbox, Limits(test_seconds=seconds, wall_seconds=12 * seconds)

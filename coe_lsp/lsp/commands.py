@@ -130,7 +130,7 @@ async def _doctor(server: CoeServer, uri: str | None) -> dict[str, str] | None:
         for check in checks
     ]
     text = f"# coe-lsp\n\n{heading()}\n\n" + "\n".join(lines)
-    return await _show(server, "coe-lsp doctor", f"{text}\n\nLog: {log.log_file()}\n")
+    return await _show(server, "coe-lsp doctor", f"{text}\n\nLog: {log.log_file() or 'none'}\n")
 
 
 async def _show(server: CoeServer, title: str, text: str) -> dict[str, str]:

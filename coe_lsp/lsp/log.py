@@ -13,11 +13,11 @@ from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-import platformdirs
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from coe_lsp.escaping import printable
+from coe_lsp.folders import FolderError, log_folder
 
 _KINDS = {
     logging.DEBUG: types.MessageType.Log,
@@ -61,9 +61,12 @@ class _PrivateFile(RotatingFileHandler):
         return open(handle, "a", encoding=self.encoding)  # noqa: PTH123 - it is open already
 
 
-def log_file() -> Path:
-    """The file that is written; two older ones lie beside it."""
-    return platformdirs.user_log_path("coe-lsp", appauthor=False) / "server.log"
+def log_file() -> Path | None:
+    """The file that is written, two older ones beside it; None if the user has no place for it."""
+    try:
+        return log_folder() / "server.log"
+    except FolderError:
+        return None
 
 
 def start_logging() -> None:
@@ -75,13 +78,13 @@ def start_logging() -> None:
     protocol = logging.getLogger("pygls")
     protocol.propagate = False
     protocol.setLevel(logging.CRITICAL)
+    path = log_file()
+    if path is None:
+        return
     try:
-        folder = log_file().parent
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.chmod(0o700)
-        file = _PrivateFile(
-            log_file(), maxBytes=_BYTES, backupCount=2, encoding="utf-8", delay=True
-        )
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.chmod(0o700)
+        file = _PrivateFile(path, maxBytes=_BYTES, backupCount=2, encoding="utf-8", delay=True)
     except OSError:
         return
     file.setFormatter(_Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))

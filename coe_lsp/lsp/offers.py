@@ -180,11 +180,12 @@ def _with_bom(bom: bool, lines: Sequence[str]) -> tuple[str, ...]:
 
 
 def _passes(document: Document, data: bytes, settings: Settings, goal: Sequence[str]) -> bool:
-    interpreter = find_interpreter(document.root, settings.python)
+    sandbox = find_sandbox(settings.sandbox, settings.env, settings.show)
+    interpreter = find_interpreter(document.root, settings.python, sandbox)
     suites = suites_for(document.path, document.root, interpreter, settings.tests)
     seconds = settings.test_timeout
     limits = Limits(test_seconds=seconds, wall_seconds=12 * seconds)
-    with TestBench(suites, interpreter, find_sandbox(settings.sandbox), limits) as bench:
+    with TestBench(suites, interpreter, sandbox, limits) as bench:
         run = bench.run(data)
     passed = {result.id for result in run.results if result.outcome == "passed"}
     return passed.issuperset(goal)

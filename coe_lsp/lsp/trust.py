@@ -21,6 +21,7 @@ from filelock import FileLock
 from pygls.exceptions import JsonRpcException
 
 from coe_lsp.errors import CoeError
+from coe_lsp.execution.mounts import covers_home
 from coe_lsp.lsp.client import Client
 
 _log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def _covers(trusted: Path, root: Path) -> bool:
     if trusted == root:
         return True
     # Whoever trusts a script that lies in the home folder does not mean all that is below it.
-    return root.is_relative_to(trusted) and not Path.home().resolve().is_relative_to(trusted)
+    return root.is_relative_to(trusted) and not covers_home(trusted)
 
 
 class Trust:

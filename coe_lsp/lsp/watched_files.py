@@ -45,10 +45,8 @@ class WatchedFiles:
     def changed(self, paths: Iterable[Path]) -> None:
         """These files were written, made or deleted."""
         # An editor reports what it saved itself twice, as saved and as changed.
-        new = {
-            path: written for path in paths if self._seen.get(path) != (written := _written(path))
-        }
-        self._note(new)
+        written = {path: _written(path) for path in paths}
+        self._note({path: at for path, at in written.items() if self._seen.get(path) != at})
 
     def saved(self, path: Path) -> None:
         """The editor saved this one, and its own check is under way."""

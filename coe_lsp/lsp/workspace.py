@@ -152,8 +152,8 @@ class Workspace:
             [
                 ("editor", editor),
                 ("initializationOptions", self._options),
-                (str(root / "pyproject.toml"), project),
-            ]
+            ],
+            (str(root / "pyproject.toml"), project),
         )
         for problem in (*problems, *wrong):
             self.warn_once(problem)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,21 +12,12 @@ from attrs import frozen
 from coe_lsp import __version__
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.interpreter import find_interpreter
-from coe_lsp.execution.sandbox import find_sandbox
-from coe_lsp.execution.suite import Suite
-from coe_lsp.execution.worker import Worker
+from coe_lsp.execution.sandbox import Sandbox, bubblewrap_version, find_sandbox
+from coe_lsp.execution.self_test import PROMISES, broken_promises
 from coe_lsp.models.adapters import find_adapter
 from coe_lsp.models.download import cached
 from coe_lsp.models.registry import resolve
 from coe_lsp.repair.loading import NO_MODEL
-
-# Each of these must fail inside the sandbox; `assert` 1 must pass, or nothing runs at all.
-_SELF_TEST = (
-    "assert 1 + 1 == 2",
-    "import socket; socket.create_connection(('127.0.0.1', PORT), 1)",
-    "open(HOME + '/coe-lsp-self-test', 'w')",
-    "open(SECRET).read()",
-)
 
 
 @frozen
@@ -48,8 +37,8 @@ def heading() -> str:
 def examine(root: Path, python: str | None, model: str | None) -> Iterator[Check]:
     """Check interpreter, sandbox, model and processor, for a project's folder."""
     checks: list[tuple[str, Callable[[], str]]] = [
-        ("interpreter", lambda: _interpreter(root, python)),
-        ("sandbox", lambda: _sandbox(root, python)),
+        ("interpreter", lambda: _interpreter(root, python, find_sandbox())),
+        ("sandbox", lambda: _sandbox(root, python, find_sandbox())),
         ("model", lambda: _model(model)),
         ("processor", _processor),
     ]
@@ -60,8 +49,8 @@ def examine(root: Path, python: str | None, model: str | None) -> Iterator[Check
             yield Check(name, False, str(error))
 
 
-def _interpreter(root: Path, python: str | None) -> str:
-    interpreter = find_interpreter(root, python)
+def _interpreter(root: Path, python: str | None, sandbox: Sandbox) -> str:
+    interpreter = find_interpreter(root, python, sandbox)
     version = ".".join(map(str, interpreter.version))
     if not interpreter.has_pytest:
         raise CoeError(
@@ -71,25 +60,19 @@ def _interpreter(root: Path, python: str | None) -> str:
     return f"{interpreter.executable} (Python {version}, with pytest)"
 
 
-def _sandbox(root: Path, python: str | None) -> str:
-    sandbox = find_sandbox("auto")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        tempfile.NamedTemporaryFile(dir=Path.home(), prefix=".coe-self-test-") as secret,
-        socket.create_server(("127.0.0.1", 0)) as listener,  # there is somebody to be reached
-    ):
-        port = listener.getsockname()[1]
-        setup = f"HOME, SECRET, PORT = {str(Path.home())!r}, {secret.name!r}, {port}"
-        suite = Suite("asserts", Path(folder), None, setup=setup, statements=_SELF_TEST)
-        with Worker(suite, find_interpreter(root, python), sandbox) as worker:
-            outcomes = [result.outcome for result in worker.run(b"").results]
-    expected = ["passed", "failed", "failed", "failed"]
-    if outcomes != expected:
+def _sandbox(root: Path, python: str | None, sandbox: Sandbox) -> str:
+    broken = broken_promises(find_interpreter(root, python, sandbox), sandbox)
+    if broken:
         raise CoeError(
-            f"{sandbox.backend} runs, but does not isolate as it should (self-test: {outcomes}); "
-            "do not run code that you do not trust, and report this."
+            f"{sandbox.backend} runs, but does not keep what it promises: "
+            + "; ".join(promise.text for promise in broken)
+            + ". Do not run code that you do not trust, and report this."
         )
-    return f"{sandbox.backend} ({sandbox.program}): no network, no writing, no reading of secrets"
+    name = sandbox.backend
+    if name == "bubblewrap":
+        name += " " + ".".join(map(str, bubblewrap_version(sandbox.program)))
+    kept = ", ".join(p.text for p in PROMISES if sandbox.backend == "bubblewrap" or not p.linux)
+    return f"{name} ({sandbox.program}), tried out: {kept}"
 
 
 def _model(name: str | None) -> str:

@@ -17,7 +17,7 @@ from attrs import evolve, field, frozen
 
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.discovery import find_root, suites_for
+from coe_lsp.execution.discovery import find_root, is_for_tests, subjects_of, suites_for
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite, TestResult
@@ -37,6 +37,8 @@ from coe_lsp.repair.states import State
 from coe_lsp.repair.task import describe
 from coe_lsp.repair.verify import Verifier
 
+# Seconds that running the tests as they are may take, if the budget is less.
+_LEAST_FOR_TESTS = 30.0
 # What the most suspect functions get of the time, if more than one is suspect.
 _SHARES = (0.6, 0.25, 0.15)
 # And what a function gets of that, in seconds at most, before another is changed as well if some of
@@ -53,7 +55,8 @@ class Request:
     """What to repair and how far to go. `budget` is in seconds of wall time for the search.
 
     `source` is the file's text if it is not (yet) what the disk has. `test_seconds` is what one
-    test may take; a file's tests together get twelve times that. `search` has what measurements
+    test may take; a file's tests together get twelve times that. `env` and `show` are what the
+    sandbox lets in (see `find_sandbox`). `search` has what measurements
     switch; the fields here go before it.
     """
 
@@ -63,6 +66,8 @@ class Request:
     tests: tuple[str, ...] = ()
     python: str | None = None
     sandbox: Literal["auto", "off"] = "auto"
+    env: tuple[str, ...] = ()
+    show: tuple[str, ...] = ()
     budget: float = 60.0
     samples: int = 16
     test_seconds: float = 5.0
@@ -72,6 +77,19 @@ class Request:
     def limits(self) -> Limits:
         """Bounds on the tests as they are: one of them, and all of the file's together."""
         return Limits(test_seconds=self.test_seconds, wall_seconds=12 * self.test_seconds)
+
+
+class TestFileError(CoeError):
+    """What was named holds tests: those say what is right, and are never edited."""
+
+    __test__ = False
+
+    def __init__(self, path: Path, root: Path) -> None:
+        tested = ", ".join(relative(file, root) for file in subjects_of(path, root)[:3])
+        super().__init__(
+            f"{path.name} is a file of tests, which are never edited: name what they test"
+            f"{f' ({tested})' if tested else ''} instead."
+        )
 
 
 class Watcher(Protocol):
@@ -139,11 +157,16 @@ class Repair:
         path = locate(request.path)
         source = request.source or SourceFile.read(path)
         root = find_root(path)
+        if is_for_tests(path, root):
+            raise TestFileError(path, root)
         named = source.find(request.function) if request.function else None
-        interpreter = find_interpreter(root, request.python)
+        sandbox = find_sandbox(request.sandbox, request.env, request.show)
+        interpreter = find_interpreter(root, request.python, sandbox)
         suites = suites_for(path, root, interpreter, request.tests)
-        sandbox = find_sandbox(request.sandbox)
-        with TestBench(suites, interpreter, sandbox, request.limits) as bench:
+        # The tests as they are do not take much longer than the user wants to wait for a repair.
+        most = max(request.budget, _LEAST_FOR_TESTS)
+        limits = evolve(request.limits, wall_seconds=min(request.limits.wall_seconds, most))
+        with TestBench(suites, interpreter, sandbox, limits) as bench:
             self._bench = bench
             if self._cancelled.is_set():
                 bench.cancel()
@@ -158,14 +181,15 @@ class Repair:
     def _repair(
         self, bench: TestBench, source: SourceFile, named: Function | None, root: Path
     ) -> Outcome:
-        baseline = measure(bench, source)
-        self._watcher.baseline(baseline, bench.suites)
-        file = relative(source.path, root)
-        before = Counts(baseline.passed, len(baseline.failing))
+        baseline = measure(bench, source, max(self._request.budget, _LEAST_FOR_TESTS))
+        real = source.path.resolve()  # what is changed, if it is a link
+        file = relative(real if real.is_relative_to(root) else source.path, root)
         if self._cancelled.is_set():
             return Outcome("failed", file, self._request.function, message="Cancelled.")
         if not baseline.results:
             raise CoeError(f"No test could be run for {file}: {baseline.detail or 'none found'}.")
+        self._watcher.baseline(baseline, bench.suites)
+        before = Counts(baseline.passed, len(baseline.failing))
         if not baseline.failing:
             name = named.name if named else None
             return Outcome("already_passing", file, name, before=before, after=before,
@@ -177,6 +201,11 @@ class Repair:
         targets = [named, *_helpers(baseline, named)] if named else suspects
         reached = baseline.reached()
         targets = with_block(targets, source, baseline.failing, reached=reached)[: len(_SHARES)]
+        if not targets and baseline.unwatched:
+            raise CoeError(
+                f"Which functions the failing tests run was not seen ({baseline.unwatched}): name "
+                f"one, as in {file}::FUNCTION, or fewer tests with --tests (editors: coe.tests)."
+            )
         if not targets:
             raise CoeError(
                 f"The failing tests do not run any function of {file}: "
@@ -302,7 +331,7 @@ class Repair:
         """
         old = baseline.source
         source = evolve(old, lines=old.replace(target, half.lines))
-        between = measure(bench, source)
+        between = measure(bench, source, max(1.0, deadline.left()))
         names = {function.name for function in self._others(baseline, target, verifier, half)}
         others = [f for f in between.suspects() if f.name in names][: len(_SHARES)]
         for index, other in enumerate(others):

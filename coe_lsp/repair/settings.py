@@ -23,7 +23,11 @@ from coe_lsp.repair.source import SourceFile
 
 @frozen
 class Rule:
-    """What a setting may be. `kind` is a JSON type; `choices` the only values; bounds inclusive."""
+    """What a setting may be. `kind` is a JSON type; `choices` the only values; bounds inclusive.
+
+    Only some may be set by a project's `pyproject.toml`: it came with the code, and may not choose
+    what holds that code back, nor what the server reads or writes.
+    """
 
     name: str
     kind: Literal["string", "strings", "number", "integer"]
@@ -31,6 +35,7 @@ class Rule:
     choices: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
+    project: bool = False
 
     @property
     def accepted(self) -> str:
@@ -67,30 +72,38 @@ class Settings:
 
     python: str | None = _setting(
         None, "python", "string", "The Python that runs the tests; else the editor's choice, "
-        "`.venv`, `venv`, an active environment, then PATH.")  # fmt: skip
+        "`.venv`, `venv`, an active environment, then PATH.", project=True)  # fmt: skip
     tests: tuple[str, ...] = _setting(
         (), "tests", "strings", "Test files, pytest node ids or `assert` statements in place of "
-        "those that are found.")  # fmt: skip
+        "those that are found.", project=True)  # fmt: skip
     test_timeout: float = _setting(
         5.0, "testTimeout", "number", "Seconds that one test may take; a file's tests together "
-        "get twelve times that.", low=0.1)  # fmt: skip
+        "get twelve times that.", low=0.1, high=3600, project=True)  # fmt: skip
     model: str | None = _setting(
         None, "model", "string", "A known model's name, a GGUF file, REPOSITORY:FILE, or `none` "
         "for mutations alone; else the default model.")  # fmt: skip
     adapter: str | None = _setting(
         None, "adapter", "string", "A LoRA adapter (GGUF), or `none`; else the one shipped for "
         "the model. A changed file is picked up by the next repair.")  # fmt: skip
-    budget: float = _setting(60.0, "budget", "number", "Seconds that a repair may search.", low=1)
+    budget: float = _setting(
+        60.0, "budget", "number", "Seconds that a repair may search.", low=1, high=86400,
+        project=True)  # fmt: skip
     samples: int = _setting(
-        16, "samples", "integer", "Commands that the model writes at a time.", low=1, high=64
-    )
+        16, "samples", "integer", "Commands that the model writes at a time.", low=1, high=64,
+        project=True)  # fmt: skip
     sandbox: Literal["auto", "off"] = _setting(
         "auto", "sandbox", "string", "`off` runs the tests without isolation.",
         choices=("auto", "off"))  # fmt: skip
+    env: tuple[str, ...] = _setting(
+        (), "env", "strings", "Environment variables that the tests need: names of yours, or "
+        "`NAME=value`. All but the usual ones are kept from them.")  # fmt: skip
+    show: tuple[str, ...] = _setting(
+        (), "show", "strings", "Folders that the tests may read besides the project and its "
+        "Python.")  # fmt: skip
     run: Literal["onSave", "onDemand", "off"] = _setting(
         "onSave", "run", "string", "When the tests of an open file run: on opening and saving, "
         "only by command and repair, or by repair alone.",
-        choices=("onSave", "onDemand", "off"))  # fmt: skip
+        choices=("onSave", "onDemand", "off"), project=True)  # fmt: skip
     apply: Literal["preview", "direct"] = _setting(
         "preview", "apply", "string", "Show the change and ask, or apply it at once.",
         choices=("preview", "direct"))  # fmt: skip
@@ -112,6 +125,8 @@ class Settings:
             tests=self.tests,
             python=self.python,
             sandbox=self.sandbox,
+            env=self.env,
+            show=self.show,
             budget=self.budget,
             samples=self.samples,
             test_seconds=self.test_timeout,
@@ -129,11 +144,16 @@ RULES: tuple[tuple[str, Rule, Any], ...] = tuple(
 """Each setting's attribute, rule and default."""
 
 
-def read_settings(layers: Sequence[tuple[str, object]]) -> tuple[Settings, tuple[str, ...]]:
-    """Settings from named layers, the first that has a value winning; and what was wrong."""
+def read_settings(
+    layers: Sequence[tuple[str, object]], project: tuple[str, object] | None = None
+) -> tuple[Settings, tuple[str, ...]]:
+    """Settings from named layers, the first that has a value winning; and what was wrong.
+
+    The `project`'s comes last, and may hold only what a project may set.
+    """
     problems: list[str] = []
     values: dict[str, Any] = {}
-    for where, layer in layers:
+    for where, layer in (*layers, *([project] if project else [])):
         if layer is None:
             continue
         if not isinstance(layer, Mapping):
@@ -148,7 +168,12 @@ def read_settings(layers: Sequence[tuple[str, object]]) -> tuple[Settings, tuple
             value = entries.get(rule.name)
             if value is None or attribute in values:
                 continue
-            if rule.fits(value):
+            if (where, layer) == project and not rule.project:
+                problems.append(
+                    f"{where}: coe.{rule.name} is yours to set, not the project's: in your "
+                    "editor's settings or on the command line."
+                )
+            elif rule.fits(value):
                 values[attribute] = (
                     tuple(cast("list[str]", value)) if rule.kind == "strings" else value
                 )

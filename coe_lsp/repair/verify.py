@@ -14,6 +14,7 @@ from coe_lsp.execution.suite import Limits, Run, TestResult
 from coe_lsp.repair.baseline import Baseline
 from coe_lsp.repair.bench import WHOLE_SUITE, TestBench
 from coe_lsp.repair.deadline import Deadline
+from coe_lsp.repair.forgery import machinery_in
 from coe_lsp.repair.source import Function
 
 # A candidate may be this many times slower than the original before it counts as hanging.
@@ -123,6 +124,8 @@ class Verifier:
         except UnicodeEncodeError as error:
             detail = f"the file's encoding cannot hold {error.object[error.start]!r}"
             return verdict([], self.tests, detail=detail)
+        if named := machinery_in(lines, self._baseline.source.lines):
+            return verdict([], self.tests, detail=f"code under test may not use {named}")
         if hasty:
             found = self._run(data, self._quick, late=late, swapped=True)
             if not found.passed or found.cancelled:
@@ -180,9 +183,10 @@ class Verifier:
         results = self._baseline.results
         passed = {test for test, result in results.items() if result.outcome == "passed"}
         wanted = tuple(test for test in results if test in passed or test in self.goal)
-        # Others that hang would take the time of those that count.
-        hanging = any(result.outcome == "timeout" for result in results.values())
-        run = self._bench.run(data, wanted if hanging else None)
+        # Others that hang, or are too many to be run, would take the time of those that count.
+        slow = any(result.outcome == "timeout" for result in results.values())
+        slow = slow or bool(self._baseline.missing)
+        run = self._bench.run(data, wanted if slow else None)
         known = {result.id: result for result in run.results}
         return tuple(test for test in wanted if not _passes(test, known))
 

@@ -164,7 +164,8 @@ def by_afternoon(task, llama, budget, visible, folder):
 
 def passes(program, task, folder, path):
     suite = Suite("asserts", folder, path, statements=tuple(task["tests"]))
-    with Worker(suite, probe(Path(sys.executable)), find_sandbox("auto")) as worker:
+    sandbox = find_sandbox("auto")
+    with Worker(suite, probe(Path(sys.executable), folder, sandbox), sandbox) as worker:
         run = worker.run(program, limits=Limits(wall_seconds=20))
     return run.passed == len(task["tests"])
 

@@ -35,7 +35,7 @@ def main() -> None:
         (root / "test_ranges.py").write_text(TEST)
         suite = Suite("pytest", root, root / "ranges.py", ("test_ranges.py",))
         cold, warm, bare = [], [], []
-        interpreter = probe(Path(sys.executable))
+        interpreter = probe(Path(sys.executable), root, find_sandbox("auto"))
         with (
             Worker(suite, interpreter, find_sandbox("auto")) as boxed,
             Worker(suite, interpreter, find_sandbox("off")) as open_,

@@ -189,7 +189,7 @@ def test_no_pytest_says_so(clamp_project, sandbox, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, with_pip=False, symlinks=True)
-    interpreter = probe(folder / "bin" / "python")
+    interpreter = probe(folder / "bin" / "python", clamp_project, sandbox)
     assert not interpreter.has_pytest
     with pytest.raises(WorkerError, match="has no pytest: install it there"):
         Worker(clamp_suite(clamp_project), interpreter, sandbox).run()

@@ -17,7 +17,7 @@ from coe_worker import limits
 from coe_worker.child import Child
 from coe_worker.swap import Swap
 from coe_worker.watch import Watch, fork
-from coe_worker.wire import read_frame, write_frame
+from coe_worker.wire import read_frame, write_frame, write_reply
 
 
 def fork_keeper(control: int, replies: int) -> Held | Keeper:
@@ -80,9 +80,11 @@ class Keeper:
         gc.collect()
         gc.freeze()
         try:
-            self._answer({"held": True})
+            write_frame(self._replies, {"held": True})
+            os.write(self._tell, b".")
             while True:
                 run = read_frame(self._requests)
+                token = run.pop("token")
                 started = time.monotonic()
                 pipes = fork(self._control, self._replies, self._requests, self._tell)
                 if isinstance(pipes, int):
@@ -90,12 +92,9 @@ class Keeper:
                     break
                 reply = Watch(pipes, run).until_end()
                 reply["seconds"] = time.monotonic() - started
-                self._answer(reply)
+                write_reply(self._replies, reply, token)
+                os.write(self._tell, b".")
         except EOFError:
             os._exit(0)
         child.begin_swapped(swap)
         return child
-
-    def _answer(self, reply: dict[str, Any]) -> None:
-        write_frame(self._replies, reply)
-        os.write(self._tell, b".")

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 try:
     import resource as _resource
@@ -22,7 +22,10 @@ resource: Any = _resource
 
 _LIBC: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
+# Pipes and sockets hold memory that counts towards no other limit.
+_FILES = 4096
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
@@ -47,6 +50,16 @@ def die_with_parent() -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def close_to_others() -> None:
+    """Keep the code under test out of this process's memory and descriptors (Linux only)."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def open_to_others() -> None:
+    """Undo `close_to_others`, in a child, whose own files in /proc would be root's otherwise."""
+    _prctl(_PR_SET_DUMPABLE, 1)
+
+
 def _prctl(option: int, value: int) -> None:
     if _LIBC is not None:
         _LIBC.prctl(option, value, 0, 0, 0)
@@ -56,20 +69,27 @@ def apply(memory_bytes: int, cpu_seconds: float, file_bytes: int) -> None:
     """Limit this process and its future children. `memory_bytes` is on top of what it has now."""
     if resource is None:  # Windows: only the deadline holds there
         return
+    _limit(resource.RLIMIT_AS, _own_pages(0) * _PAGE + memory_bytes)
+    _limit(resource.RLIMIT_CPU, int(cpu_seconds) + 1)
+    _limit(resource.RLIMIT_FSIZE, file_bytes)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NOFILE, _FILES)
 
-    def limit(kind: int, value: int) -> None:
-        try:
-            hard = resource.getrlimit(kind)[1]
-            if hard != resource.RLIM_INFINITY:
-                value = min(value, hard)
-            resource.setrlimit(kind, (value, value))
-        except (ValueError, OSError):
-            pass  # e.g. RLIMIT_AS on macOS
 
-    limit(resource.RLIMIT_AS, _own_pages(0) * _PAGE + memory_bytes)
-    limit(resource.RLIMIT_CPU, int(cpu_seconds) + 1)
-    limit(resource.RLIMIT_FSIZE, file_bytes)
-    limit(resource.RLIMIT_CORE, 0)
+def limit_memory(memory_bytes: int) -> None:
+    """Limit what this process may fill with data of its own; what it only maps does not count."""
+    if resource is not None:
+        _limit(resource.RLIMIT_DATA, memory_bytes)
+
+
+def _limit(kind: int, value: int) -> None:
+    try:
+        hard = resource.getrlimit(kind)[1]
+        if hard != resource.RLIM_INFINITY:
+            value = min(value, hard)
+        resource.setrlimit(kind, (value, value))
+    except (ValueError, OSError):
+        pass  # e.g. RLIMIT_AS on macOS
 
 
 def resident_bytes() -> int:
@@ -85,13 +105,21 @@ def _own_pages(column: int) -> int:
         return 0
 
 
-def descendants(root: int) -> list[tuple[int, int]]:
-    """All living processes below `root` as (pid, resident bytes), but for the one that is kept."""
+class Process(NamedTuple):
+    """A living process; `resident` in bytes."""
+
+    pid: int
+    resident: int
+    threads: int
+
+
+def descendants(root: int) -> list[Process]:
+    """All living processes below `root`, but for the one that is kept."""
     try:
         pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
         return []
-    children: dict[int, list[tuple[int, int]]] = {}
+    children: dict[int, list[Process]] = {}
     for pid in pids:
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
@@ -99,16 +127,26 @@ def descendants(root: int) -> list[tuple[int, int]]:
                 fields = file.read().rpartition(b")")[2].split()
         except OSError:
             continue
-        children.setdefault(int(fields[1]), []).append((pid, int(fields[21]) * _PAGE))
-    found: list[tuple[int, int]] = []
+        process = Process(pid, int(fields[21]) * _PAGE, int(fields[17]))
+        children.setdefault(int(fields[1]), []).append(process)
+    found: list[Process] = []
     todo = [root]
     while todo:
-        for pid, resident in children.get(todo.pop(), ()):
-            if pid in _kept:
+        for process in children.get(todo.pop(), ()):
+            if process.pid in _kept:
                 continue
-            found.append((pid, resident))
-            todo.append(pid)
+            found.append(process)
+            todo.append(process.pid)
     return found
+
+
+def files_in(folder: str) -> tuple[int, int]:
+    """How many files the file system of a folder holds, and bytes (zeros if unknown)."""
+    try:
+        facts = os.statvfs(folder)
+    except (OSError, AttributeError):
+        return 0, 0
+    return facts.f_files - facts.f_ffree, (facts.f_blocks - facts.f_bfree) * facts.f_frsize
 
 
 def kill_tree(child: int, seconds: float = 1.0) -> bool:
@@ -124,7 +162,7 @@ def kill_tree(child: int, seconds: float = 1.0) -> bool:
     _wait_briefly(child)
     while True:
         _reap()
-        left = [pid for pid, _ in descendants(me)]
+        left = [process.pid for process in descendants(me)]
         if not left:
             return True
         for kind in (signal.SIGSTOP, signal.SIGKILL):

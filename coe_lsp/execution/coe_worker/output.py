@@ -7,6 +7,8 @@ so a flood of output slows the child but fills neither memory nor disk.
 from __future__ import annotations
 
 PREFIX = b"\x00coe:"
+_MOST_BYTES = 16 << 20  # of all tests together, their names included
+_MOST_OF_A_NAME = 64 << 10
 
 
 def marker(nonce: str, test: str) -> bytes:
@@ -24,6 +26,7 @@ class OutputSplitter:
         self._test = ""
         self._kept: dict[str, bytearray] = {"": bytearray()}
         self._total: dict[str, int] = {"": 0}
+        self._left = _MOST_BYTES
 
     def feed(self, data: bytes) -> None:
         """Take the next piece of the stream."""
@@ -42,16 +45,27 @@ class OutputSplitter:
             end = data.find(b"\x00", at + len(self._start))
             self._add(data[:at])
             if end < 0:
-                self._rest = data[at:]
+                if len(data) - at < _MOST_OF_A_NAME:
+                    self._rest = data[at:]
                 return
-            self._test = data[at + len(self._start) : end].decode("utf-8", "replace")
-            self._kept.setdefault(self._test, bytearray())
-            self._total.setdefault(self._test, 0)
+            self._begin(data[at + len(self._start) : end])
             data = data[end + 1 :]
+
+    def _begin(self, name: bytes) -> None:
+        test = name[:_MOST_OF_A_NAME].decode("utf-8", "replace")
+        if test not in self._kept:
+            if self._left <= 0:
+                return
+            self._left -= len(name) + 100
+            self._kept[test] = bytearray()
+            self._total[test] = 0
+        self._test = test
 
     def _add(self, data: bytes) -> None:
         kept = self._kept[self._test]
-        kept += data[: self._keep - len(kept)]
+        more = data[: min(self._keep - len(kept), max(0, self._left))]
+        kept += more
+        self._left -= len(more)
         self._total[self._test] += len(data)
 
     def sections(self) -> dict[str, str]:

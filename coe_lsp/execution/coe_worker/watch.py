@@ -15,9 +15,10 @@ from typing import Any
 
 from coe_worker import limits
 from coe_worker.output import OutputSplitter
-from coe_worker.wire import FrameReader, read_frame
+from coe_worker.wire import MAX_FRAME, FrameError, FrameReader, read_frame
 
 _LOOK_SECONDS = 0.02
+_MOST_REPORTED = MAX_FRAME // 2  # bytes
 
 
 def fork(*private: int) -> ForkPipes | int:
@@ -33,6 +34,8 @@ def fork(*private: int) -> ForkPipes | int:
             os.close(fd)
         os.setsid()
         limits.die_with_parent()
+        limits.open_to_others()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(child_output, 1)
         os.dup2(child_output, 2)
         os.close(child_output)
@@ -118,8 +121,13 @@ class Watch:
         self._reply: dict[str, Any] = {"lines": {}, "entries": {}, "collected": [], "modules": None}
         self._reply["fit"] = True
         self._current: str | None = None
+        self._since = 0.0  # when it began
         self._done = False
         self._resident = limits.resident_bytes()
+        self._scratch = os.environ["COE_SCRATCH"]
+        self._boxed = self._scratch == "/dev/shm"  # elsewhere it is a part of the user's disk
+        self._reported = 0
+        self._problem = ""
 
     def until_end(self) -> dict[str, Any]:
         """Wait for the child, end it if need be, and make the reply of the run."""
@@ -132,7 +140,9 @@ class Watch:
         dead = self._pipes.kill()
         for kind, data in self._pipes.rest():
             self._take(kind, data)
-        if self._done and status != "cancelled":
+        if self._problem:
+            status, detail = "crashed", self._problem
+        elif self._done and status != "cancelled":
             status, detail = "completed", ""
         if self._current is not None:
             # The test that was running when its process ended is to blame.
@@ -142,7 +152,7 @@ class Watch:
                     "outcome": "timeout" if status == "timeout" else "error",
                     "detail": detail,
                     "line": None,
-                    "seconds": 0.0,
+                    "seconds": time.monotonic() - self._since,
                 }
             )
         for test, text in self._output.sections().items():
@@ -179,31 +189,40 @@ class Watch:
                     self._take(kind, data)
                 elif kind == "events" and not self._done:
                     return "crashed", self._pipes.exit_text()
-            if self._done:
+            if self._done or self._problem:
                 return "completed", ""
 
     def _take(self, kind: str, data: bytes) -> None:
         if kind == "output":
             self._output.feed(data)
             return
-        for event in self._frames.feed(data):
-            name = event.pop("event", None)
-            if name == "start":
-                self._current = event["id"]
-            elif name == "result":
-                self._merge(event)
-                if self._current == event["id"]:
-                    self._current = None
-            elif name == "lines":
-                self._reply["lines"][event["id"]] = event["lines"]
-                self._reply["entries"][event["id"]] = event["entries"]
-            elif name == "collected":
-                self._reply["collected"] = event["ids"]
-            elif name == "unfit":
-                self._reply["fit"] = False
-            elif name == "done":
-                self._done = True
-                self._reply["modules"] = event["modules"]
+        self._reported += len(data)
+        try:
+            if self._reported > _MOST_REPORTED:
+                raise FrameError("more than %d bytes" % _MOST_REPORTED)
+            for event in self._frames.feed(data):
+                self._heed(event)
+        except (FrameError, KeyError, TypeError) as error:
+            self._problem = self._problem or f"the test process reported nonsense ({error})"
+
+    def _heed(self, event: dict[str, Any]) -> None:
+        name = event.pop("event", None)
+        if name == "start":
+            self._current, self._since = str(event["id"]), time.monotonic()
+        elif name == "result":
+            self._merge(event)
+            if self._current == event["id"]:
+                self._current = None
+        elif name == "lines":
+            self._reply["lines"][event["id"]] = event["lines"]
+            self._reply["entries"][event["id"]] = event["entries"]
+        elif name == "collected":
+            self._reply["collected"] = event["ids"]
+        elif name == "unfit":
+            self._reply["fit"] = False
+        elif name == "done":
+            self._done = True
+            self._reply["modules"] = event["modules"]
 
     def _merge(self, result: dict[str, Any]) -> None:
         """A test may report twice (a passing call, then a failing teardown): the worse stays."""
@@ -215,8 +234,16 @@ class Watch:
         alive = limits.descendants(os.getpid())
         if len(alive) > self._run["processes"]:
             return "processes", f"started more than {self._run['processes']} processes"
-        # What each has beyond our own size: the rest it still shares with us.
-        grown = sum(max(0, resident - self._resident) for _, resident in alive)
-        if grown > 2 * self._run["memory_bytes"]:
+        if sum(process.threads for process in alive) > self._run["threads"]:
+            return "processes", f"started more than {self._run['threads']} threads"
+        files, filled = 0, 0
+        if self._boxed:
+            files, filled = limits.files_in(self._scratch)
+        if files > self._run["files"]:
+            return "memory", f"made more than {self._run['files']} files"
+        # What each has beyond our own size: the rest it still shares with us. The scratch folder
+        # is in memory too.
+        grown = sum(max(0, process.resident - self._resident) for process in alive)
+        if grown + filled > 2 * self._run["memory_bytes"]:
             return "memory", "its processes together used too much memory"
         return None

@@ -1,42 +1,71 @@
 """Frames on a pipe: a four-byte length, then one JSON object.
 
-JSON text is pure ASCII, so that lone surrogates in captured output survive. Nothing is retried:
-a closed or broken pipe raises `EOFError`.
+JSON text is pure ASCII, so that lone surrogates in captured output survive. Nothing is retried: a
+closed or broken pipe raises `EOFError`, and a frame that cannot be ours raises `FrameError`, since
+what comes next on its pipe means nothing any more. Neither side trusts the other to go on reading
+or writing: with a `deadline` (by `time.monotonic`) both raise `TimeoutError` when it has passed.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import struct
-from typing import Any
+import sys
+import time
+from typing import Any, cast
 
 _LENGTH = struct.Struct(">I")
-MAX_FRAME = 256 * 1024 * 1024
+MAX_FRAME = 64 * 1024 * 1024  # bytes
+#: What one report of a child may take: the most are the names of a hundred thousand tests.
+MAX_EVENT = 16 * 1024 * 1024
 
 
-def write_frame(fd: int, message: dict[str, Any]) -> None:
-    """Write one message whole; raises EOFError if the reader is gone."""
+class FrameError(Exception):
+    """What arrived is not a frame of ours."""
+
+
+def write_frame(fd: int, message: dict[str, Any], deadline: float | None = None) -> None:
+    """Write one message whole; EOFError if the reader is gone."""
     data = json.dumps(message).encode("ascii")
+    if len(data) > MAX_FRAME:
+        raise FrameError("a frame of %d bytes is too large" % len(data))
     view = memoryview(_LENGTH.pack(len(data)) + data)
     try:
         while view:
-            view = view[os.write(fd, view) :]
+            _wait(fd, deadline, writing=True)
+            # No more than a pipe takes at once, so that a write after a wait does not block.
+            view = view[os.write(fd, view if deadline is None else view[:_ATOMIC]) :]
     except BrokenPipeError as error:
         raise EOFError("the reader closed the pipe") from error
 
 
-def read_frame(fd: int) -> dict[str, Any]:
-    """Read one message; blocks until it is whole."""
-    (length,) = _LENGTH.unpack(_read_exactly(fd, _LENGTH.size))
+_ATOMIC = 4096
+
+
+def write_reply(fd: int, reply: dict[str, Any], token: str) -> None:
+    """Answer the run that had this token; a reply that is too large is one of a run that broke."""
+    reply["token"] = token
+    try:
+        write_frame(fd, reply)
+    except FrameError:
+        detail = "the results of the tests were too large"
+        write_frame(fd, {"token": token, "status": "crashed", "detail": detail})
+
+
+def read_frame(fd: int, deadline: float | None = None) -> dict[str, Any]:
+    """Read one message whole."""
+    (length,) = _LENGTH.unpack(_read_exactly(fd, _LENGTH.size, deadline))
     if length > MAX_FRAME:
-        raise EOFError(f"a frame of {length} bytes is not ours")
-    return json.loads(_read_exactly(fd, length))
+        raise FrameError("a frame of %d bytes is not ours" % length)
+    return _parse(_read_exactly(fd, length, deadline))
 
 
-def _read_exactly(fd: int, count: int) -> bytes:
+def _read_exactly(fd: int, count: int, deadline: float | None) -> bytes:
     parts: list[bytes] = []
     while count:
+        _wait(fd, deadline)
         try:
             part = os.read(fd, min(count, 1 << 20))
         except (ConnectionResetError, BrokenPipeError) as error:
@@ -48,6 +77,25 @@ def _read_exactly(fd: int, count: int) -> bytes:
     return b"".join(parts)
 
 
+def _wait(fd: int, deadline: float | None, writing: bool = False) -> None:
+    if deadline is None or sys.platform == "win32":  # only sockets can be waited for there
+        return
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT if writing else select.POLLIN)
+    if not poll.poll(1000 * max(0.0, deadline - time.monotonic())):
+        raise TimeoutError
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise FrameError("a frame is not JSON") from error
+    if not isinstance(message, dict):
+        raise FrameError("a frame is not an object")
+    return cast("dict[str, Any]", message)
+
+
 class FrameReader:
     """Cuts frames out of a byte stream that arrives in arbitrary pieces."""
 
@@ -55,20 +103,16 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
-        """Add bytes; return the messages that they complete. Garbage is dropped with the rest."""
+        """Add bytes; return the messages that they complete. FrameError if one is not ours."""
         self._buffer += data
         messages: list[dict[str, Any]] = []
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)
-            if length > MAX_FRAME:
-                self._buffer.clear()
-                break
+            if length > MAX_EVENT:
+                raise FrameError("a frame of %d bytes is not ours" % length)
             end = _LENGTH.size + length
             if len(self._buffer) < end:
                 break
-            try:
-                messages.append(json.loads(bytes(self._buffer[_LENGTH.size : end])))
-            except ValueError:
-                pass
+            messages.append(_parse(bytes(self._buffer[_LENGTH.size : end])))
             del self._buffer[:end]
         return messages

@@ -17,6 +17,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 import sysconfig
 import threading
@@ -27,11 +28,20 @@ from coe_worker import candidate, limits, spawn
 from coe_worker.child import Child
 from coe_worker.hold import Held, Keeper, fork_keeper
 from coe_worker.watch import Watch, fork
-from coe_worker.wire import read_frame, write_frame
+from coe_worker.wire import FrameError, read_frame, write_frame, write_reply
 
 
 def main() -> None:
-    """Serve one suite on standard input and output until the pipe closes."""
+    """Serve one suite on standard input and output until the pipe closes.
+
+    The first argument is the process that started this one, or `--child`.
+    """
+    limits.close_to_others()
+    limits.die_with_parent()
+    if sys.argv[1] != "--child" and os.getppid() not in (0, int(sys.argv[1])):
+        return  # it ended before this one could be tied to it; 0 is outside of our namespace
+    # It is the first process of its namespace: what it does not handle does not reach it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The protocol keeps the pipes for itself; whatever user code does with 0, 1 and 2 is harmless.
     requests, replies = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
@@ -40,16 +50,17 @@ def main() -> None:
     sys.stdin = open(0, closefd=False)
     try:
         opening = read_frame(requests)
-        if "--child" in sys.argv:
+        if sys.argv[1] == "--child":
             _serve_child(opening, replies)
         else:
             Zygote(requests, replies, opening).serve()
-    except (EOFError, KeyboardInterrupt):
+    except (EOFError, FrameError, KeyboardInterrupt):
         pass
 
 
 def _serve_child(opening: dict[str, Any], events: int) -> None:
     """Be the spawned child of another zygote: nothing parks, the events go up the pipe."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     child = Child(opening["suite"], opening["run"], events)
     _suite_module(opening["suite"]).serve(opening["suite"], _Spawned(child))
     child.finish()
@@ -90,6 +101,7 @@ class Zygote:
         self._held: Held | None = None
         self._keeper: Keeper | None = None
         self._scratch = os.environ["COE_SCRATCH"]
+        limits.limit_memory(opening["memory_bytes"])
 
     def serve(self) -> None:
         """Park and answer; in a child, run the tests and end the process."""
@@ -172,6 +184,7 @@ class Zygote:
     def _start(self, run: dict[str, Any]) -> Child | None:
         """Fork; returns only in the child. In the parent, watch and reply, then return None."""
         run["learn"] = self._preload and not self._learned and not self._spawn
+        token = run.pop("token")
         started = time.monotonic()
         if self._spawn:
             reply = Watch(spawn.Pipes(self.suite, run), run).until_end()
@@ -187,7 +200,7 @@ class Zygote:
             self._learn(modules)
             path = self.suite["path"]
             reply["retire"] = bool(path) and candidate.loaded(path)
-        write_frame(self._replies, reply)
+        write_reply(self._replies, reply, token)
         if reply["ending"]:
             os._exit(0)
         _empty(self._scratch)

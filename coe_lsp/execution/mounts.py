@@ -1,0 +1,283 @@
+"""What of the disk the tests see: the system's programs, the Python that runs them, the project.
+
+All else is absent, not hidden: the sandbox starts from an empty root, as nsjail's does, so that a
+secret in a place that nobody thought of is out of reach as well. What is shown is read-only.
+
+Two things need more care. A project that *is* a home folder, or a temporary one, is shown without
+what does not look like a part of a Python project. And Unix sockets in shown folders are masked,
+since a read-only mount does not keep anybody from connecting to them; one that another program
+makes there later, while the sandbox lives, is not.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from attrs import frozen
+
+from coe_lsp.errors import CoeError
+
+SCRATCH = "/dev/shm"
+"""Where the tests may write: a folder in memory. A place that no project can cover, as /tmp is."""
+_SCRATCH_BYTES = 256 << 20
+
+# Linked to /usr on current systems, folders of their own on older ones.
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+# What packages of these systems are linked with.
+_STORES = ("/nix/store", "/gnu/store")
+_ETC = [
+    "alternatives",
+    "bash.bashrc",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "crypto-policies",
+    "debian_version",
+    "default/locale",
+    "fonts",
+    "gai.conf",
+    "group",
+    "host.conf",
+    "hostname",
+    "hosts",
+    "ImageMagick-6",
+    "ImageMagick-7",
+    "inputrc",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "locale.alias",
+    "locale.conf",
+    "localtime",
+    "lsb-release",
+    "magic",
+    "magic.mime",
+    "mime.types",
+    "nsswitch.conf",
+    "os-release",
+    "passwd",
+    "pki/ca-trust",
+    "pki/tls/certs",
+    "pki/tls/cert.pem",
+    "profile",
+    "protocols",
+    "redhat-release",
+    "services",
+    "shells",
+    "ssl/cert.pem",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "terminfo",
+    "timezone",
+    "vconsole.conf",
+]
+_TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
+_PROCESSORS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
+
+_PROJECT_SUFFIXES = {".py", ".pyi", ".toml", ".ini", ".cfg"}
+_PYTHON_FILES = ("__init__.py", "conftest.py")
+_MOST_ENTRIES = 50_000
+
+
+class HiddenError(CoeError):
+    """A project cannot be shown without showing what must be hidden."""
+
+
+@frozen
+class View:
+    """What is shown besides the system.
+
+    `packages` are the folders of an interpreter and what is installed for it, `extra` those that
+    the user named; `links` are shown as they are on the disk, without what is around them.
+    """
+
+    project: Path
+    packages: tuple[Path, ...] = ()
+    extra: tuple[Path, ...] = ()
+    links: tuple[tuple[Path, str], ...] = ()
+
+    @property
+    def project_folders(self) -> tuple[Path, ...]:
+        """The project's folder by all its names, its repository's, and the user's extra ones."""
+        folders = [self.project, *_repository(self.project), *self.extra]
+        return _with_targets(folders)
+
+    @property
+    def shown(self) -> tuple[Path, ...]:
+        """All folders."""
+        found = dict.fromkeys((*self.project_folders, *_with_targets(self.packages)))
+        real = [folder for folder in found if folder == folder.resolve()]
+        # A link in a folder that is shown leads on by itself.
+        return tuple(f for f in found if f in real or not any(f.is_relative_to(r) for r in real))
+
+
+def _with_targets(folders: Iterable[Path]) -> tuple[Path, ...]:
+    """Each by the name that it was given and by its real one."""
+    return tuple(dict.fromkeys(p for f in folders for p in (f.absolute(), f.resolve())))
+
+
+def _repository(project: Path) -> Iterator[Path]:
+    """The repository that a project is a part of, whose other parts its tests may need."""
+    for folder in project.resolve().parents:
+        if covers_home(folder) or folder in (Path("/"), *_TEMPORARY):
+            return
+        if (folder / ".git").exists():
+            yield folder
+            return
+
+
+def home_folders() -> tuple[Path, ...]:
+    """The user's home folder, by each name that it has; none where it is not known, or is `/`."""
+    found: list[Path] = []
+    with suppress(RuntimeError):  # a user without a name, as `docker run --user` makes one
+        found.append(Path.home())
+    if os.name == "posix":
+        import pwd
+
+        with suppress(KeyError):
+            found.append(Path(pwd.getpwuid(os.getuid()).pw_dir))
+    usable = (path for path in found if path.is_absolute() and path != Path("/"))
+    return tuple(dict.fromkeys(path for home in usable for path in (home, home.resolve())))
+
+
+def covers_home(folder: Path) -> bool:
+    """Whether showing the folder would show a whole home folder."""
+    return any(home.is_relative_to(folder) for home in home_folders())
+
+
+def bubblewrap_mounts(view: View, sockets: Sequence[Path]) -> list[str]:
+    """The options for bubblewrap that show this and nothing else. Raises HiddenError."""
+    arguments = ["--dev", "/dev", "--size", str(_SCRATCH_BYTES), "--tmpfs", SCRATCH]
+    arguments += ["--proc", "/proc", *_system()]
+    shown = dict.fromkeys((folder for folder in view.shown if folder.exists()), False)
+    masked = dict.fromkeys(_foreign_entries(view.project), True)
+    # Outer folders first: what is shown deeper down lies on top of what hides its surroundings.
+    for path, hidden in sorted({**shown, **masked}.items(), key=lambda item: len(item[0].parts)):
+        if not hidden:
+            arguments += ["--ro-bind", str(path), str(path)]
+        elif path.is_dir():
+            arguments += ["--tmpfs", str(path)]
+        else:
+            arguments += ["--ro-bind", "/dev/null", str(path)]
+    for path, target in view.links:
+        if not any(path.is_relative_to(folder) for folder in shown):
+            arguments += ["--symlink", target, str(path)]
+    for socket in sockets:
+        arguments += ["--ro-bind", "/dev/null", str(socket)]
+    for place in (*(path for path in masked if path.is_dir()), "/proc", "/dev", "/"):
+        arguments += ["--remount-ro", str(place)]
+    return [*arguments, "--chdir", str(view.project)]
+
+
+def _system() -> Iterator[str]:
+    for name in (*_SYSTEM, *_STORES):
+        path = Path(name)
+        if path.is_symlink():
+            yield from ("--symlink", str(path.readlink()), name)
+        elif path.is_dir():
+            yield from ("--ro-bind", name, name)
+    for path in (*(Path("/etc") / name for name in _ETC), *Path("/etc").glob("python3*")):
+        if path.is_symlink() and path.resolve().is_relative_to("/usr"):
+            yield from ("--symlink", str(path.resolve()), str(path))
+        elif path.exists():
+            yield from ("--ro-bind", str(path.resolve()), str(path))
+    for name in _PROCESSORS:
+        if Path(name).is_dir():
+            yield from ("--ro-bind", name, name)
+
+
+def _foreign_entries(project: Path) -> list[Path]:
+    """What of a shared place (a home folder, /tmp) has nothing to do with a project in it."""
+    homes = home_folders()
+    found: list[Path] = []
+    for name in dict.fromkeys((project.absolute(), project.resolve())):
+        shared = name.resolve() in (*homes, *_TEMPORARY)
+        if name == Path("/") or (covers_home(name) and not shared):
+            raise HiddenError(
+                f"The project's folder would be {name}, which holds whole home folders: put the "
+                "code into a folder of its own, with a pyproject.toml to mark it as a project."
+            )
+        if shared:
+            with os.scandir(name) as entries:
+                found += [Path(entry.path) for entry in entries if _is_foreign(entry)]
+    return found
+
+
+def _is_foreign(entry: os.DirEntry[str]) -> bool:
+    if entry.is_symlink():
+        return False  # it leads to what is shown anyway, or to nothing
+    if entry.name.startswith(".") or covers_home(Path(entry.path)):
+        return True
+    if entry.is_file():
+        return Path(entry.name).suffix not in _PROJECT_SUFFIXES
+    folder = Path(entry.path)
+    try:
+        return not entry.is_dir() or (
+            not any((folder / name).is_file() for name in _PYTHON_FILES)
+            and next(folder.glob("test_*.py"), None) is None
+        )
+    except OSError:
+        return True
+
+
+def sockets_below(view: View) -> list[Path] | None:
+    """The Unix sockets that the view would show; None if there is too much to look through.
+
+    Virtual environments are left out: they are large, and no program keeps its sockets there.
+    """
+    found: list[Path] = []
+    todo = [*view.project_folders]
+    seen = 0
+    while todo:
+        folder = todo.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            continue
+        seen += len(entries)
+        if seen > _MOST_ENTRIES:
+            return None
+        if any(entry.name == "pyvenv.cfg" for entry in entries):
+            continue
+        for entry in entries:
+            # A link leads to what is shown anyway, or to nothing.
+            if entry.is_dir(follow_symlinks=False):
+                if (folder.name, entry.name) != (".git", "objects"):
+                    todo.append(Path(entry.path))
+            elif not entry.is_file(follow_symlinks=False) and _is_socket(entry):
+                found.append(Path(entry.path))
+    return found
+
+
+def _is_socket(entry: os.DirEntry[str]) -> bool:
+    try:
+        return stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+
+
+def seatbelt_profile(view: View, scratch: Path) -> str:
+    """The same for macOS's `sandbox-exec`, which can only forbid: homes and temporary folders."""
+
+    def subpaths(folders: Iterable[Path]) -> str:
+        return " ".join(f'(subpath "{folder}")' for folder in folders)
+
+    masked = _foreign_entries(view.project)
+    hidden = [*home_folders(), Path("/Users"), Path("/private/tmp"), Path("/private/var/folders")]
+    shown = view.shown
+    lines = [
+        "(version 1)",
+        "(allow default)",
+        "(deny network*)",
+        '(deny file-write* (subpath "/"))',
+        f'(allow file-write* {subpaths([scratch.resolve()])} (subpath "/dev"))',
+        f"(deny file-read* {subpaths(hidden)})",
+        f"(allow file-read* {subpaths([*shown, scratch.resolve()])})",
+        f"(allow file-read-metadata {subpaths(hidden)})",
+    ]
+    if masked:
+        lines.append(f"(deny file-read* {subpaths(masked)})")
+    return "\n".join(lines)
