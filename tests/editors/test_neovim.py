@@ -6,7 +6,9 @@ import os
 import re
 import shlex
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import neovim_driver
@@ -14,6 +16,7 @@ import pytest
 from neovim_driver import PLUGIN, Neovim
 
 from coe_lsp.execution import discovery
+from coe_lsp.lsp.trust import TrustedFolders
 from coe_lsp.repair.settings import RULES
 
 pytestmark = pytest.mark.skipif(
@@ -27,6 +30,12 @@ FIX = "### REPL 5 >>>        return high"
 NO_HELP = "### REPL 5 >>>        return value - low + {}"
 FLOATING = "vim.api.nvim_win_get_config(0).relative ~= ''"
 NOT_FLOATING = "vim.api.nvim_win_get_config(0).relative == ''"
+SCREEN = (
+    "vim.iter(vim.fn.range(1, vim.o.lines)):map(function(row)"
+    " return vim.iter(vim.fn.range(1, vim.o.columns)):map(function(column)"
+    " return vim.fn.screenstring(row, column) end):join('') end):join('\\n')"
+)
+BOTTOM = SCREEN.replace("range(1, vim.o.lines)", "range(vim.o.lines, vim.o.lines)")
 LINE_5 = "vim.api.nvim_buf_get_lines(0, 4, 5, false)[1]"
 ENABLE = "vim.lsp.enable('coe')"
 
@@ -42,12 +51,26 @@ def start(tmp_path, clamp_project):
     """Start Neovim with a `coe-lsp` on its PATH whose model answers by a script."""
     running = []
 
-    def start(commands=(FIX,), *, delay=0.0, fail=None, init=ENABLE, installed=True) -> Neovim:
+    def start(
+        commands=(FIX,),
+        *,
+        delay=0.0,
+        fail=None,
+        init=ENABLE,
+        installed=True,
+        terminal=False,
+        trusted=True,
+        loading=0.0,
+        search=None,
+    ) -> Neovim:
         folder = tmp_path.parent / f"{tmp_path.name}-home"
+        if trusted:
+            TrustedFolders(folder / "state/coe-lsp/trusted.json").add(clamp_project)
         programs = folder / "bin"
         programs.mkdir(parents=True)
         script = folder / "script.json"
         answers = {"commands": {"clamp": list(commands)}, "delay": delay}
+        answers |= {"loading": loading, "search": search or {}}
         script.write_text(json.dumps(answers | ({"fail": fail} if fail else {})))
         serve = f"exec {shlex.join([sys.executable, str(SCRIPTED), str(script)])}"
         other = f'exec {shlex.join([sys.executable, "-m", "coe_lsp"])} "$@"'
@@ -58,7 +81,8 @@ def start(tmp_path, clamp_project):
             f'[ "$1" = serve ] && echo $$ > {folder}/pid && {serve}\n{other}\n'
         )
         program.chmod(0o755 if installed else 0o644)
-        nvim = Neovim(folder, [programs, Path("/usr/bin"), Path("/bin")], init)
+        path = [programs, Path("/usr/bin"), Path("/bin")]
+        nvim = Neovim(folder, path, init, terminal=terminal)
         running.append(nvim)
         return nvim
 
@@ -252,7 +276,7 @@ def test_no_settings_are_no_problem(start, clamp_project):
     # Neovim would send this table as a list.
     nvim = start(init=f"vim.lsp.config('coe', {{ settings = {{ coe = {{}} }} }})\n{ENABLE}")
     open_clamp(nvim, clamp_project)
-    assert nvim.messages() == ""
+    assert nvim.messages() == []
 
 
 def test_checks_on_demand(start, clamp_project):
@@ -377,6 +401,275 @@ def test_the_progress_is_echoed_unless_the_statusline_has_it(start, clamp_projec
     assert len(said) == 1 and "clamp is repaired" in said[0]
 
 
+def test_undo_brings_the_marks_back(start, clamp_project):
+    nvim = start()
+    open_clamp(nvim, clamp_project)
+    nvim.command("CoeRepair")
+    accept(nvim)
+    nvim.wait("#vim.diagnostic.get(0) == 0 and require('coe').status() == ''")
+    nvim.command("undo")
+    assert nvim.lua(f"return {LINE_5}") == "        return low"
+    nvim.wait("#vim.diagnostic.get(0) == 1", seconds=10)
+    nvim.command("redo")
+    nvim.wait("#vim.diagnostic.get(0) == 0", seconds=10)
+
+
+def test_cancel_shows_the_repair_that_was_found(start, clamp_project):
+    # A mutation repairs it; the search goes on until the model has been heard.
+    nvim = start([], loading=5, search={"mutations": True, "grace": 60})
+    open_clamp(nvim, clamp_project)
+    nvim.command("CoeRepair")
+    nvim.wait("require('coe').status():find('looking for better', 1, true)")
+    nvim.command("CoeCancel")
+    nvim.wait(FLOATING, seconds=10)
+    accept(nvim)
+    nvim.wait(f"{LINE_5} == '        return high'")
+
+
+@pytest.mark.parametrize("busy", ["tests", "interpreter"])
+def test_quitting_leaves_no_process_behind(start, clamp_project, tmp_path, busy):
+    python = sys.executable
+    if busy == "tests":
+        tests = clamp_project / "tests/test_ranges.py"
+        tests.write_text("import ranges, time\n\n\ndef test_slow():\n    time.sleep(60)\n")
+    else:
+        slow = tmp_path / "python"
+        slow.write_text("#!/bin/sh\nsleep 60\n")
+        slow.chmod(0o755)
+        python = str(slow)
+    nvim = start(init=configured(testTimeout=100, python=python))
+    nvim.edit(clamp_project / "ranges.py")
+    nvim.wait("require('coe').status():find('testing', 1, true)")
+    server = int((tmp_path.parent / f"{tmp_path.name}-home/pid").read_text())
+    end = time.monotonic() + 30
+    while len(started := offspring(server)) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    nvim.lua("vim.schedule(function() vim.cmd('qa!') end)")
+    time.sleep(3)
+    left = [pid for pid in started if is_running(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []
+
+
+def offspring(pid: int) -> set[int]:
+    """A process and all that it has started."""
+    rows = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    pairs = [tuple(map(int, row.split())) for row in rows if row.strip()]
+    found = {pid}
+    while more := {child for child, parent in pairs if parent in found} - found:
+        found |= more
+    return found
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+# -- what changes on the disk
+
+
+HIGH = "    assert clamp(15, 0, 10) == 10"
+
+
+def test_what_others_write_is_checked(start, clamp_project):
+    tests = clamp_project / "tests/test_ranges.py"
+    assert HIGH in tests.read_text()
+    (clamp_project / ".venv/lib").mkdir(parents=True)
+    (clamp_project / "venv").mkdir()
+    (clamp_project / "venv/pyvenv.cfg").touch()
+    nvim = start()
+    open_clamp(nvim, clamp_project)
+    # A file of tests, replaced as editors and git do.
+    written = clamp_project / "written"
+    written.write_text(tests.read_text().replace(HIGH, "    assert clamp(15, 0, 10) == 0"))
+    written.replace(tests)
+    nvim.wait("#vim.diagnostic.get(0) == 0", seconds=20)
+    # A folder, put in another one's place.
+    tests.parent.rename(clamp_project / ".old")
+    tests.parent.mkdir()
+    tests.write_text((clamp_project / ".old" / tests.name).read_text().replace("== 0", "== 10"))
+    nvim.wait("#vim.diagnostic.get(0) == 1", seconds=20)
+    tests.write_text(tests.read_text().replace("== 10", "== 0"))
+    nvim.wait("#vim.diagnostic.get(0) == 0", seconds=20)
+    # One that was not there.
+    more = clamp_project / "more"
+    more.mkdir()
+    (more / "ranges_test.py").write_text(
+        "from ranges import clamp\n\n\ndef test_more():\n" + HIGH.replace("10) ==", "9) ==") + "\n"
+    )
+    nvim.wait(
+        "(vim.diagnostic.get(0)[1] or { message = '' }).message:find('test_more')", seconds=20
+    )
+    # The settings.
+    nvim.command("messages clear")
+    (clamp_project / "pyproject.toml").write_text('[tool.coe]\nbudget = "soon"\n')
+    nvim.wait_for_message("budget is 'soon'", seconds=20)
+
+
+def test_settings_saved_in_the_editor_count_at_once(start, clamp_project):
+    nvim = start()
+    open_clamp(nvim, clamp_project)
+    nvim.command(f"split {clamp_project}/pyproject.toml")
+    nvim.lua("vim.api.nvim_buf_set_lines(0, 0, -1, true, { '[tool.coe]', 'budget = 0' })")
+    nvim.command("write | wincmd p")
+    nvim.wait_for_message("budget is 0", seconds=20)
+
+
+def test_the_watcher_has_bounds_and_ends_with_its_server(start, clamp_project):
+    for number in range(30):
+        (clamp_project / f"part{number}/deep").mkdir(parents=True)
+    nvim = start(init="require('coe.watch').most = 20\n" + ENABLE)
+    open_clamp(nvim, clamp_project)
+    handles = (
+        "(function() local found = 0; vim.uv.walk(function(handle)"
+        " if handle:get_type() == 'fs_event' then found = found + 1 end end)"
+        " return found end)()"
+    )
+    assert nvim.lua(f"return {handles}") == 20
+    nvim.lua("vim.lsp.enable('coe', false)")
+    nvim.wait(f"{handles} == 0")
+
+
+# -- the user's hands
+
+
+def typed(nvim: Neovim, text: str) -> None:
+    """Type as people do: each key once Neovim has taken the one before, if it takes it."""
+    for key in text:
+        before = nvim.lua("return vim.api.nvim_get_current_line()")
+        nvim.type(key)
+        nvim.wait(f"vim.api.nvim_get_current_line() ~= {json.dumps(before)}", seconds=10)
+
+
+@pytest.mark.parametrize(
+    "notify", ["", "local echo = vim.notify; vim.notify = function(...) echo(...) end"]
+)
+def test_no_message_takes_a_key(start, notify):
+    nvim = start(init=notify, terminal=True)
+    nvim.type("i")
+    nvim.wait("vim.api.nvim_get_mode().mode == 'i'")
+    typed(nvim, "big")
+    words = " ".join(f"word{number}" for number in range(100))
+    for level in (2, 3, 4):
+        nvim.lua(f"require('coe.messages').notify('{level} {words}', {level})")
+        nvim.lua(f"require('coe.messages').notify('short', {level})")
+    nvim.wait_for_message("word99")
+    typed(nvim, " bad wolf")
+    assert nvim.text() == "big bad wolf"
+    # What was cut on the screen is whole in the history.
+    assert f"coe: 2 {words}" in nvim.messages()
+
+
+def test_a_long_warning_of_the_server_takes_no_key(start, clamp_project):
+    nvim = start(init=configured(python="/no/such/" + "python/" * 20), terminal=True)
+    nvim.edit(clamp_project / "ranges.py")
+    nvim.type("G")
+    nvim.type("o")
+    typed(nvim, "# big")
+    nvim.wait_for_message("does not work as a Python")
+    typed(nvim, " bad wolf")
+    assert nvim.text().endswith("\n# big bad wolf")
+    # Insert mode's own line came over it: it is shown again afterwards.
+    nvim.type("\x1b")
+    nvim.wait(f"({BOTTOM}):find(' … :messages', 1, true)")
+
+
+def test_a_message_waits_for_the_end_of_a_command_line(start):
+    nvim = start(init="", terminal=True)
+    nvim.type(":call append(0, ")
+    nvim.wait("vim.fn.getcmdline() == 'call append(0, '")
+    nvim.lua("require('coe.messages').notify(string.rep('word ', 100))")
+    time.sleep(0.3)
+    nvim.type("'big bad wolf')\r")
+    nvim.wait_for_message("word word")
+    assert nvim.text() == "big bad wolf\n"
+
+
+def test_a_plugin_for_notifications_gets_the_whole_message(start):
+    nvim = start(init="vim.notify = function(text, level) got = { text, level } end")
+    nvim.lua("require('coe.messages').notify(('word '):rep(100), vim.log.levels.WARN)")
+    assert nvim.lua("return got") == ["coe: " + "word " * 100, 3]
+    assert nvim.messages() == []
+
+
+def answered(nvim: Neovim, key: str) -> None:
+    """Answer the question that is asked or will be."""
+    nvim.wait_for_output("Type number and <Enter>")
+    nvim.type(f"{key}\r")
+    nvim.wait("vim.api.nvim_get_mode().mode == 'n'")
+    nvim.type("G")
+
+
+ASK = """
+answers = {{}}
+local client = vim.lsp.get_clients({{ name = 'coe' }})[1]
+for number = 1, {count} do
+  coroutine.wrap(function()
+    local actions = {{ {{ title = 'Trust this folder' }}, {{ title = 'Not now' }} }}
+    local params = {{ message = 'Question ' .. number .. '?', actions = actions }}
+    local method = 'window/showMessageRequest'
+    local handler = client.handlers[method] or vim.lsp.handlers[method]
+    table.insert(answers, handler(nil, params, {{ client_id = client.id }}))
+  end)()
+end
+"""
+
+
+def test_a_question_takes_no_key_that_was_meant_for_the_file(start, clamp_project):
+    nvim = start(init=configured(run="off"), terminal=True)
+    nvim.edit(clamp_project / "ranges.py")
+    nvim.wait("vim.lsp.get_clients({ name = 'coe', bufnr = 0 })[1] ~= nil")
+    nvim.type("Go")
+    typed(nvim, "# big")
+    nvim.lua(ASK.format(count=2))
+    nvim.wait_for_message("asked once you are in Normal mode")
+    typed(nvim, " bad wolf 1\r1\r")
+    # Nor in Normal mode, while keys come.
+    nvim.type("\x1b")
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        nvim.type("x")
+        time.sleep(0.1)
+    assert nvim.lua("return answers") == []
+    assert "# big bad wolf 1\n1\n" in nvim.text()
+    answered(nvim, "1")
+    answered(nvim, "")
+    nvim.wait("#answers == 2")
+    assert nvim.lua("return answers[1]") == {"title": "Trust this folder"}
+    assert nvim.lua("return answers[2] == vim.NIL")
+
+
+def test_control_characters_are_shown_not_obeyed(start, clamp_project):
+    nvim = start(["### REPW 5 >>>low >>>\x1b]0;x\x07\x1b[2J", FIX], delay=0.3, terminal=True)
+    open_clamp(nvim, clamp_project)
+    nvim.lua("require('coe.messages').notify('a\\27[31mb\\7c\\0d\\r\\ne')")
+    nvim.wait_for_message("a^[[31mb^Gc d e")
+    nvim.lua("vim.o.laststatus = 2; vim.o.statusline = [[%{v:lua.require'coe'.status()}]]")
+    nvim.lua(
+        "require('coe.status').on_status(vim.lsp.get_clients()[1].id,\n"
+        "  { state = 'testing', message = 'x\\27]0;title\\7\\ny' })"
+    )
+    assert nvim.lua("return require('coe').status()") == "coe: x^[]0;title^G y"
+    nvim.lua(
+        "require('coe.preview').open({ uri = 'file:///none.py', message = 'm\\27[2J\\n', patches = {\n"
+        "  { label = 'l\\27[3J', diff = '+\\27[4J' }, { label = '', diff = '' } } }, 1, function() end)"
+    )
+    nvim.wait(FLOATING)
+    nvim.command("redraw")
+    seen = nvim.screen()
+    for bad in ("\x1b[31mb", "\x1b]0;title", "\x1b[2J\n", "m\x1b[2J", "l\x1b[3J", "+\x1b[4J"):
+        assert bad not in seen
+    for shown in ("m^[[2J", "l^[[3J", "+^[[4J"):
+        nvim.wait(f"({SCREEN}):find({json.dumps(shown)}, 1, true)")
+
+
 # -- what is missing
 
 
@@ -404,12 +697,69 @@ def test_bad_input_is_one_message_that_says_what_to_do(start, clamp_project, spo
     nvim.command("normal! 5G")
     if spoil == "python":  # known as soon as the file is opened, and said again when asked
         nvim.wait_for_message(says)
-        assert len(nvim.messages().splitlines()) == 1
+        assert len(nvim.messages()) == 1
         nvim.command("messages clear")
     nvim.command("CoeRepair")
     nvim.wait_for_message(says)
     nvim.wait("require('coe').status() == 'coe: failed'")
-    assert len(nvim.messages().splitlines()) == 1, nvim.messages()
+    assert len(nvim.messages()) == 1, nvim.messages()
+
+
+@pytest.mark.parametrize("command", ["CoeRepair", "CoeRepair!", "CoeCheck"])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("tests/test_ranges.py", "coe: test_ranges.py is a file of tests"),
+        ("new.py", "coe: new.py is not on the disk yet: save it first."),
+        ("", "coe: save this buffer first"),
+    ],
+)
+def test_a_file_that_cannot_be_repaired_is_one_message(start, clamp_project, command, name, says):
+    nvim = start()
+    nvim.command(f"cd {clamp_project} | edit {name}" if name else f"cd {clamp_project} | enew")
+    nvim.command("setfiletype python")
+    nvim.wait("vim.lsp.get_clients({ name = 'coe', bufnr = 0 })[1] ~= nil")
+    nvim.command(command)
+    nvim.wait_for_message(says, seconds=20)
+    time.sleep(0.3)
+    assert len(nvim.messages()) == 1
+
+
+def test_a_check_that_was_asked_for_says_how_it_ended(start, clamp_project):
+    nvim = start()
+    open_clamp(nvim, clamp_project)
+    nvim.command("CoeCheck")
+    nvim.wait_for_output("coe: ranges.py: 2 passed, 1 failed", seconds=20)
+    assert nvim.messages() == []
+
+
+def test_a_folder_is_trusted_once(start, clamp_project, tmp_path):
+    nvim = start(trusted=False, terminal=True)
+    nvim.edit(clamp_project / "ranges.py")
+    nvim.wait_for_output("coe: Run the tests of ")
+    nvim.wait_for_output("1: Trust this folder")
+    answered(nvim, "1")
+    nvim.wait("vim.diagnostic.get(0)[1]")
+    trusted = tmp_path.parent / f"{tmp_path.name}-home/state/coe-lsp/trusted.json"
+    assert str(clamp_project) in json.loads(trusted.read_text())["trusted"]
+    # Another server, the same user.
+    nvim.lua("vim.lsp.stop_client(vim.lsp.get_clients())")
+    nvim.wait("#vim.lsp.get_clients() == 0")
+    nvim.command("bwipeout!")
+    open_clamp(nvim, clamp_project)
+
+
+def test_a_folder_that_is_not_trusted_is_left_alone(start, clamp_project):
+    nvim = start(trusted=False, terminal=True)
+    nvim.edit(clamp_project / "ranges.py")
+    answered(nvim, "2")
+    nvim.lua("vim.api.nvim_buf_set_lines(0, -1, -1, true, { '# more' })")
+    nvim.command("write")
+    time.sleep(1)
+    assert nvim.lua("return #vim.diagnostic.get(0)") == 0
+    nvim.command("CoeCheck")  # asks again
+    answered(nvim, "1")
+    nvim.wait("vim.diagnostic.get(0)[1]")
 
 
 def test_server_missing(start, clamp_project):
@@ -417,12 +767,13 @@ def test_server_missing(start, clamp_project):
     nvim.edit(clamp_project / "ranges.py")
     nvim.edit(clamp_project / "tests" / "test_ranges.py")
     nvim.wait_for_message("coe-lsp")
-    messages = nvim.messages().splitlines()
+    messages = nvim.messages()
     assert len(messages) == 1, messages
     assert "the server `coe-lsp` was not found. Install it" in messages[0]
     assert "checkhealth coe" in messages[0]
     nvim.command("messages clear | CoeRepair")
-    assert nvim.messages().splitlines() == messages
+    nvim.wait_for_message("coe-lsp")
+    assert nvim.messages() == messages
     nvim.command("checkhealth coe")
     report = nvim.text()
     assert "ERROR the server `coe-lsp` was not found." in report
@@ -433,14 +784,14 @@ def test_commands_say_why_they_cannot_run(start, clamp_project):
     nvim = start(init="")
     nvim.edit(clamp_project / "ranges.py")
     nvim.command("CoeRepair")
-    assert "not enabled. Add vim.lsp.enable('coe')" in nvim.messages()
+    nvim.wait_for_message("not enabled. Add vim.lsp.enable('coe')")
     nvim.command("messages clear | CoeCancel")
-    assert nvim.messages() == "coe: no server is running."
+    nvim.wait_for_message("coe: no server is running.")
     nvim.command("messages clear")
     nvim.lua(ENABLE)
     nvim.edit(clamp_project / "pyproject.toml")
     nvim.command("CoeChain")
-    assert "this buffer is no Python file" in nvim.messages()
+    nvim.wait_for_message("this buffer is no Python file")
 
 
 def test_checkhealth(start, clamp_project, tmp_path):

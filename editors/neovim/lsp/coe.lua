@@ -17,14 +17,18 @@ return {
     { 'pyproject.toml', 'pytest.ini', 'setup.cfg', 'setup.py', 'tox.ini', '.git' },
   },
   capabilities = {
+    -- Off on Linux, since Neovim's own watcher falls short there; ours is used.
+    workspace = { didChangeWatchedFiles = { dynamicRegistration = true } },
     experimental = { coe = { preview = true, status = true, chain = true } },
   },
   -- Nothing is set; but an empty Lua table alone would reach the server as a list.
   settings = { coe = vim.empty_dict() },
   handlers = {
+    ['client/registerCapability'] = handler('register_capability'),
     ['coe/preview'] = handler('preview'),
     ['coe/status'] = handler('status'),
     ['window/showMessage'] = handler('show_message'),
+    ['window/showMessageRequest'] = handler('show_message_request'),
     ['workspace/applyEdit'] = handler('apply_edit'),
   },
 }

@@ -23,7 +23,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
 }
 
 export async function deactivate(): Promise<void> {
-  await session?.stop();
+  await session?.end();
 }
 
 class Session implements Server, vscode.Disposable {
@@ -33,6 +33,8 @@ class Session implements Server, vscode.Disposable {
   private readonly texts = new Texts("coe-text");
   private readonly progress = new RepairProgress((repair) => void this.cancel(repair));
   private readonly parts: vscode.Disposable[];
+  private readonly ending = new AbortController();
+  private installing: Promise<boolean> | undefined;
   private starting: Promise<LanguageClient | undefined> | undefined;
   private server: Found | undefined;
 
@@ -79,6 +81,13 @@ class Session implements Server, vscode.Disposable {
     this.preview.rejectAll();
     await client?.stop().catch((error: unknown) => this.log.warn(String(error)));
     await client?.dispose();
+  }
+
+  /** The window is closed: nothing that was started may outlive it. */
+  async end(): Promise<void> {
+    this.ending.abort();
+    await this.installing?.catch(() => undefined);
+    await this.stop();
   }
 
   dispose(): void {
@@ -157,11 +166,16 @@ class Session implements Server, vscode.Disposable {
     if (answer === "Open Settings") {
       await vscode.commands.executeCommand("workbench.action.openSettings", "coe.serverPath");
     }
-    if (
-      answer === "Install" &&
-      (await install(this.context, this.folder, this.interpreter(), this.log))
-    ) {
-      await this.restart();
+    if (answer === "Install") {
+      const { context, folder, log, ending } = this;
+      this.show({ state: "loading", message: "The server is being installed." });
+      this.installing ??= install(context, folder, this.interpreter(), log, ending.signal);
+      const installed = await this.installing.finally(() => (this.installing = undefined));
+      if (installed) {
+        await this.restart();
+      } else {
+        this.show({ state: "failed", message: "There is no server." });
+      }
     }
   }
 

@@ -1,9 +1,10 @@
 // Clicks through a real VS Code workbench as a person would, with the packaged extension and a real
 // server process (only the language model is a script; see tests/lsp/scripted_server.py).
 //
-//     node workbench.mjs FOLDER VSIX PYTHON [PICTURES]
+//     node workbench.mjs FOLDER VSIX PYTHON [PICTURES [SCENARIO...]]
 //
 // FOLDER is where setup.sh put code-server; PYTHON has coe-lsp and pytest; PICTURES gets screenshots.
+// SCENARIO names functions below, in place of all of them.
 // Prints a line for each scenario and exits with 1 if one fails.
 
 import { execFileSync, spawn } from "node:child_process";
@@ -14,7 +15,8 @@ import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-const [folder, vsix, python, pictures] = process.argv.slice(2).map((p) => path.resolve(p));
+const [folder, vsix, python, pictures] = process.argv.slice(2, 6).map((p) => path.resolve(p));
+const wanted = process.argv.slice(6);
 const { chromium } = createRequire(path.join(folder, "package.json"))("playwright-core");
 const here = path.dirname(fileURLToPath(import.meta.url));
 const work = fs.mkdtempSync(path.join(os.tmpdir(), "coe-workbench-"));
@@ -43,8 +45,8 @@ function write(file, text, mode) {
   fs.writeFileSync(file, text, mode ? { mode } : {});
 }
 
-function say(commands, delay = 0) {
-  write(script, JSON.stringify({ commands: { clamp: commands }, delay }));
+function say(commands, delay = 0, more = {}) {
+  write(script, JSON.stringify({ commands: { clamp: commands }, delay, ...more }));
 }
 
 async function freePort() {
@@ -82,7 +84,6 @@ write(
   path.join(data, "User/settings.json"),
   JSON.stringify({
     "coe.serverPath": wrapper,
-    "coe.python": python,
     "files.autoSave": "off",
     "workbench.startupEditor": "none",
     "workbench.colorTheme": "Default Light Modern",
@@ -96,8 +97,26 @@ const flags = [
   "--auth", "none", "--user-data-dir", data, "--extensions-dir", path.join(work, "extensions"),
   "--disable-telemetry", "--disable-update-check", "--disable-workspace-trust",
 ]; // prettier-ignore
-const environment = { ...process.env, HOME: work, EXTENSIONS_GALLERY: "{}" };
-execFileSync("node", [entry, ...flags, "--install-extension", vsix], { env: environment });
+// A stand-in for the Python extension names the interpreter; no other coe-lsp is to be found.
+const chosen = path.join(work, "chosen");
+write(chosen, python);
+const environment = {
+  ...process.env,
+  HOME: work,
+  XDG_STATE_HOME: path.join(work, "state"),
+  EXTENSIONS_GALLERY: "{}",
+  COE_CHOSEN: chosen,
+  PATH: process.env.PATH.split(":").filter((p) => !fs.existsSync(path.join(p, "coe-lsp"))).join(":"),
+};
+const standIn = path.join(work, "python.vsix");
+execFileSync(
+  path.join(here, "../../../editors/vscode/node_modules/.bin/vsce"),
+  ["package", "--no-dependencies", "--allow-missing-repository", "--skip-license", "--out", standIn],
+  { cwd: path.join(here, "python"), env: environment, stdio: "ignore" },
+);
+for (const extension of [standIn, vsix]) {
+  execFileSync("node", [entry, ...flags, "--install-extension", extension], { env: environment });
+}
 const port = await freePort();
 const host = spawn("node", [entry, ...flags, "--bind-addr", `127.0.0.1:${port}`, project], {
   env: environment,
@@ -194,6 +213,7 @@ async function quickFixAcceptedAndUndone() {
     (await text()).includes("value > high:\n        return high"),
   );
   await squiggle.waitFor({ state: "detached", timeout: 60000 });
+  await lens.waitFor({ state: "detached", timeout: 10000 });
   await picture("vscode-repaired");
   await page.locator(".view-line", { hasText: "def" }).first().click();
   await page.keyboard.press("Control+Z");
@@ -201,8 +221,8 @@ async function quickFixAcceptedAndUndone() {
   if (fs.readFileSync(path.join(project, "ranges.py"), "utf8") !== BROKEN) {
     throw new Error("the file on the disk was changed");
   }
-  await page.keyboard.press("Control+S");
-  await squiggle.waitFor({ timeout: 60000 });
+  await squiggle.waitFor({ timeout: 10000 }); // the text was tested before, and it is not saved
+  await picture("vscode-undone");
 }
 
 async function lensRejected() {
@@ -228,19 +248,114 @@ async function cancelled() {
   await page.locator('.statusbar-item[aria-label*="CoE"]').first().waitFor();
 }
 
+async function cancelledAfterTheRepairWasFound() {
+  // A mutation repairs it, and the search goes on until the model has been heard.
+  say([], 0, { loading: 8, search: { mutations: true, grace: 60 } });
+  await palette("CoE: Restart Server");
+  await squiggle.waitFor({ timeout: 60000 });
+  await page.locator(".view-line", { hasText: "def" }).first().click();
+  await palette("CoE: Repair with CoE");
+  const progress = toast("looking for better (Cancel shows this one)");
+  await progress.waitFor({ timeout: 60000 });
+  await picture("vscode-better");
+  await progress.locator(".monaco-button", { hasText: "Cancel" }).click();
+  const decision = toast("clamp is repaired");
+  await decision.waitFor({ timeout: 30000 });
+  await decision.locator(".monaco-button", { hasText: "Reject" }).click();
+  await page.locator(".monaco-diff-editor").waitFor({ state: "detached", timeout: 10000 });
+  say(["### REPL 5 >>>        return high"]);
+  await palette("CoE: Restart Server");
+  await squiggle.waitFor({ timeout: 60000 });
+}
+
 async function chainShown() {
   await palette("CoE: Show Last Chain of Edits");
   await page.locator('.tab[data-resource-name*="Chain"], .tab[aria-label*="Chain"]').first().waitFor({ timeout: 20000 });
 }
 
-async function serverMissing() {
-  const settings = path.join(data, "User/settings.json");
-  const all = JSON.parse(fs.readFileSync(settings, "utf8"));
-  write(settings, JSON.stringify({ ...all, "coe.serverPath": "/nowhere/coe-lsp" }));
-  await page.reload(); // settings that change under the workbench are not always noticed
+async function testsChangedOnTheDisk() {
+  const tests = path.join(project, "tests/test_ranges.py");
+  write(tests, TESTS.replace("== 10", "== 0"));
+  await squiggle.waitFor({ state: "detached", timeout: 30000 });
+  write(tests, TESTS);
+  await squiggle.waitFor({ timeout: 30000 });
+}
+
+async function settingsChangedOnTheDisk() {
+  write(path.join(project, "pyproject.toml"), '[tool.coe]\nbudget = "soon"\n');
+  await toast("budget is 'soon'").waitFor({ timeout: 30000 });
+  write(path.join(project, "pyproject.toml"), "");
+  await squiggle.waitFor({ timeout: 30000 });
+}
+
+async function interpreterSwitched() {
+  write(chosen, "/no/such/python");
+  await toast("/no/such/python does not work").waitFor({ timeout: 30000 });
+  await squiggle.waitFor({ state: "detached", timeout: 30000 });
+  write(chosen, python);
+  await squiggle.waitFor({ timeout: 30000 });
+}
+
+async function testFileRefused() {
+  await open("test_ranges.py");
+  await palette("CoE: Repair with CoE");
+  await toast("test_ranges.py is a file of tests").waitFor({ timeout: 30000 });
+  await picture("vscode-test-file");
+}
+
+// Settings that change under the workbench are not always noticed.
+async function restartWith(settings) {
+  const file = path.join(data, "User/settings.json");
+  write(file, JSON.stringify({ ...JSON.parse(fs.readFileSync(file, "utf8")), ...settings }));
+  await page.reload();
   await page.locator(".monaco-workbench").waitFor({ timeout: 60000 });
+}
+
+async function serverMissing() {
+  await restartWith({ "coe.serverPath": "/nowhere/coe-lsp" });
   await toast("coe.serverPath is /nowhere/coe-lsp").waitFor({ timeout: 60000 });
   await picture("vscode-no-server");
+}
+
+async function installCancelled() {
+  const slow = path.join(work, "slow-python");
+  const pids = path.join(work, "pids");
+  write(
+    slow,
+    `#!/bin/sh
+case "$1 $2" in
+  "-c "*) echo 3 12 ;;
+  "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+  "-m pip")
+    mkdir "$TMPDIR/pip-install-x"
+    setsid sh -c 'trap "" TERM INT HUP; echo $$ >> ${pids}; while :; do sleep 1; done' &
+    echo $$ >> ${pids}; echo "Building wheel"; wait ;;
+  *) exit 1 ;;
+esac
+`,
+    0o755,
+  );
+  write(chosen, slow);
+  await restartWith({ "coe.serverPath": null });
+  const offer = toast("CoE needs its server");
+  await offer.waitFor({ timeout: 60000 });
+  await offer.locator(".monaco-button", { hasText: "Install" }).first().click();
+  const progress = toast("Installing coe-lsp");
+  await progress.waitFor({ timeout: 30000 });
+  const started = await until("pip", 30, async () => {
+    const found = fs.readFileSync(pids, "utf8").trim().split("\n");
+    return found.length === 2 && found;
+  });
+  await picture("vscode-installing");
+  await progress.locator(".monaco-button", { hasText: "Cancel" }).click();
+  await until("the end of pip and its children", 5, async () =>
+    started.every((pid) => !fs.existsSync(`/proc/${pid}`)),
+  );
+  const storage = path.join(data, "User/globalStorage/coe-lsp.coe-lsp");
+  await until("the removal of what they made", 10, async () => {
+    const left = fs.existsSync(storage) ? fs.readdirSync(storage) : [];
+    return left.length === 0;
+  });
 }
 
 let failed = false;
@@ -248,9 +363,13 @@ try {
   say(["### REPL 5 >>>        return high"]);
   await page.goto(`${url}/?folder=${project}`);
   await page.locator(".monaco-workbench").waitFor({ timeout: 60000 });
-  for (const scenario of [
-    diagnosed, quickFixAcceptedAndUndone, lensRejected, cancelled, chainShown, serverMissing,
-  ]) {
+  const scenarios = [
+    diagnosed, quickFixAcceptedAndUndone, lensRejected, cancelled, chainShown,
+    testsChangedOnTheDisk, settingsChangedOnTheDisk, interpreterSwitched,
+    cancelledAfterTheRepairWasFound, testFileRefused, serverMissing, installCancelled,
+  ];
+  for (const scenario of scenarios) {
+    if (wanted.length > 0 && !wanted.includes(scenario.name)) continue;
     const began = Date.now();
     await scenario();
     console.log(`ok ${scenario.name} ${((Date.now() - began) / 1000).toFixed(1)} s`);

@@ -1,16 +1,12 @@
 -- Finds the running server for a buffer, or says why there is none; sends it commands.
 
+local notify = require('coe.messages').notify
+
 local M = {}
 
 local INSTALL = 'Install it (for instance `pipx install coe-lsp`) so that it is on the PATH, or name '
   .. "it: vim.lsp.config('coe', { cmd = { '/path/to/coe-lsp', 'serve' } }). "
   .. 'Then restart Neovim; `:checkhealth coe` tells more.'
-
----@param message string
----@param level? integer of |vim.log.levels|
-function M.notify(message, level)
-  vim.notify('coe: ' .. message, level or vim.log.levels.INFO)
-end
 
 --- What to do about an executable that is not there; nil if it is.
 ---@return string?
@@ -28,7 +24,7 @@ function M.warn_if_missing()
   local problem = not warned and M.missing()
   if problem then
     warned = true
-    M.notify(problem, vim.log.levels.ERROR)
+    notify(problem, vim.log.levels.ERROR)
   end
 end
 
@@ -61,7 +57,7 @@ end
 function M.of_buffer(bufnr)
   local client = vim.lsp.get_clients({ name = 'coe', bufnr = bufnr })[1]
   if not client then
-    M.notify(why_absent(bufnr), vim.log.levels.WARN)
+    notify(why_absent(bufnr), vim.log.levels.WARN)
   end
   return client
 end
@@ -75,7 +71,7 @@ function M.execute(client, command, argument, on_result)
   local request = { title = command, command = command, arguments = argument and { argument } }
   client:exec_cmd(request, nil, function(err, result)
     if err then
-      M.notify(('%s: %s'):format(command, err.message), vim.log.levels.ERROR)
+      notify(('%s: %s'):format(command, err.message), vim.log.levels.ERROR)
     elseif on_result then
       on_result(result)
     end

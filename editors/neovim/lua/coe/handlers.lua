@@ -1,7 +1,7 @@
--- Answers what the server sends: our own additions, and two messages that Neovim's own handlers
--- answer less well. Named in lsp/coe.lua.
+-- Answers what the server sends: our own additions, and what Neovim's own handlers answer less
+-- well. Named in lsp/coe.lua.
 
-local notify = require('coe.client').notify
+local notify = require('coe.messages').notify
 
 local M = {}
 
@@ -18,27 +18,63 @@ local M = {}
 ---@field message string
 ---@field queued? integer
 
---- Show the patches, and answer when the user has decided. Neovim runs the handler of a server's
---- request in a coroutine, so that it can wait without holding up the editor; its own handler of
---- window/showMessageRequest does the same.
----@param params coe.PreviewParams
-function M.preview(_, params, ctx)
+--- Answer a request when the user has decided. Neovim runs the handler of a server's request in a
+--- coroutine, so that it can wait without holding up the editor.
+---@param start fun(decide: fun(answer: any)) calls `decide` once
+local function decided(start)
   local routine, is_main = coroutine.running()
-  assert(routine and not is_main, 'coe/preview must be handled in a coroutine')
-  require('coe.preview').open(params, ctx.client_id, function(index)
+  assert(routine and not is_main, 'a request must be handled in a coroutine')
+  start(function(answer)
     vim.schedule(function() -- never before the yield below
-      local ok, err = coroutine.resume(routine, { accept = index or vim.NIL })
+      local ok, err = coroutine.resume(routine, answer)
       if not ok then
-        notify(('the answer to the preview was lost: %s'):format(err), vim.log.levels.ERROR)
+        notify(('an answer to the server was lost: %s'):format(err), vim.log.levels.ERROR)
       end
     end)
   end)
   return coroutine.yield()
 end
 
+--- Show the patches, and answer which one the user accepts.
+---@param params coe.PreviewParams
+function M.preview(_, params, ctx)
+  return decided(function(decide)
+    require('coe.preview').open(params, ctx.client_id, function(index)
+      decide({ accept = index or vim.NIL })
+    end)
+  end)
+end
+
+--- Neovim's own handler asks at once, in the middle of what is being typed.
+---@param params lsp.ShowMessageRequestParams
+function M.show_message_request(_, params, ctx)
+  return decided(function(decide)
+    require('coe.question').ask(params, ctx.client_id, function(action)
+      decide(action or vim.NIL)
+    end)
+  end)
+end
+
 ---@param params coe.StatusParams
 function M.status(_, params, ctx)
   require('coe.status').on_status(ctx.client_id, params)
+end
+
+local WATCHED_FILES = 'workspace/didChangeWatchedFiles'
+
+--- Files are watched by us; what else the server registers is Neovim's.
+---@param params lsp.RegistrationParams
+function M.register_capability(err, params, ctx)
+  local others = {} ---@type lsp.Registration[]
+  for _, registration in ipairs(params.registrations) do
+    if registration.method == WATCHED_FILES then
+      local client = assert(vim.lsp.get_client_by_id(ctx.client_id))
+      require('coe.watch').start(client, registration.registerOptions)
+    else
+      table.insert(others, registration)
+    end
+  end
+  return vim.lsp.handlers['client/registerCapability'](err, { registrations = others }, ctx)
 end
 
 local LEVELS = { vim.log.levels.ERROR, vim.log.levels.WARN }

@@ -1,6 +1,7 @@
 -- What users call: the functions behind the commands, and the text for a statusline.
 
 local client = require('coe.client')
+local messages = require('coe.messages')
 
 local M = {}
 
@@ -15,12 +16,23 @@ local function for_this_file(command, on_result)
   end
 end
 
+--- Whether the current buffer can be tested; if not, that is said.
+---@return boolean
+local function has_name()
+  local named = vim.api.nvim_buf_get_name(0) ~= ''
+  if not named then
+    local advice = 'save this buffer first (`:write NAME`), then its tests run.'
+    messages.notify(advice, vim.log.levels.WARN)
+  end
+  return named
+end
+
 --- Run a command that concerns no file; there is a server for each project.
 ---@param command string
 local function for_all_servers(command)
   local servers = client.all()
   if #servers == 0 then
-    client.notify('no server is running.')
+    messages.notify('no server is running.')
   end
   for _, server in ipairs(servers) do
     client.execute(server, command)
@@ -38,6 +50,9 @@ end
 --- Repair the function under the cursor, or, with `file`, the most suspect ones of the file.
 ---@param opts? { file?: boolean }
 function M.repair(opts)
+  if not has_name() then
+    return
+  end
   if opts and opts.file then
     return for_this_file('coe.repairFile')
   end
@@ -68,7 +83,9 @@ end
 
 --- Run the file's tests now, whatever the setting `run` says.
 function M.check()
-  for_this_file('coe.check')
+  if has_name() then
+    for_this_file('coe.check', require('coe.status').say_next)
+  end
 end
 
 --- End the test processes; they start anew when needed.

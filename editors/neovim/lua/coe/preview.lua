@@ -2,7 +2,8 @@
 -- is taken from the user's hands: it opens in Normal mode only, and keys typed in the first moment
 -- were meant for the file and are ignored.
 
-local notify = require('coe.client').notify
+local free = require('coe.question').hands_are_free
+local messages = require('coe.messages')
 
 local M = {}
 
@@ -26,14 +27,6 @@ local waiting = {} ---@type coe.Preview[]
 local shown ---@type coe.Preview?
 local polling = false
 
----@return boolean
-local function undisturbing()
-  local mode = vim.api.nvim_get_mode()
-  return (mode.mode == 'n' or mode.mode == 'nt')
-    and not mode.blocking
-    and vim.fn.getcmdwintype() == ''
-end
-
 ---@param preview coe.Preview
 ---@return string[]
 local function diff_lines(preview)
@@ -45,10 +38,10 @@ end
 ---@return vim.api.keyset.win_config
 local function layout(preview)
   local patches = preview.params.patches
-  local title = (' %s '):format((preview.params.message:gsub('%s+', ' ')))
+  local title = (' %s '):format(messages.plain(preview.params.message))
   local footer = ' <CR> accept  <Esc> reject '
   if #patches > 1 then
-    local label = patches[preview.choice].label
+    local label = messages.plain(patches[preview.choice].label)
     footer = ('%s <Tab> next (%d of %d: %s) '):format(footer, preview.choice, #patches, label)
   end
   local lines = diff_lines(preview)
@@ -156,10 +149,10 @@ function advance()
   if shown or not preview or polling then
     return
   end
-  if not undisturbing() then
+  if not free() then
     if not preview.announced then
       preview.announced = true
-      notify(preview.params.message .. ' The change is shown once you are in Normal mode.')
+      messages.notify(preview.params.message .. ' The change is shown once you are in Normal mode.')
     end
     polling = true
     vim.defer_fn(function()
@@ -171,7 +164,7 @@ function advance()
   table.remove(waiting, 1)
   local ok, err = pcall(show, preview)
   if not ok then
-    notify(('the change cannot be shown: %s'):format(err), vim.log.levels.ERROR)
+    messages.notify(('the change cannot be shown: %s'):format(err), vim.log.levels.ERROR)
     finish(preview, nil)
   end
 end

@@ -1,5 +1,7 @@
 -- What the servers are doing: coe/status for the statusline, the reports of progress echoed.
 
+local messages = require('coe.messages')
+
 local M = {}
 
 ---@type table<integer, string> by client; empty when idle
@@ -8,23 +10,20 @@ local states = {}
 -- Once a statusline shows what goes on, it need not be echoed as well.
 local in_statusline = false
 
---- Text that fits in the command line, so that it never asks for a key press.
----@param text string
----@return string
-local function fitted(text)
-  text = text:gsub('%s+', ' ')
-  if vim.fn.strdisplaywidth(text) <= vim.v.echospace then
-    return text
-  end
-  while text ~= '' and vim.fn.strdisplaywidth(text) > vim.v.echospace - 1 do
-    text = vim.fn.strcharpart(text, 0, vim.fn.strchars(text) - 1)
-  end
-  return text .. '…'
+local wanted = false
+
+--- Have what the next check comes to echoed: the user asked for it.
+function M.say_next()
+  wanted = true
 end
 
 ---@param client_id integer
 ---@param params coe.StatusParams
 function M.on_status(client_id, params)
+  if wanted and params.state == 'idle' then
+    wanted = false
+    messages.show('coe: ' .. params.message)
+  end
   local text = params.message
   if params.state == 'idle' then
     text = ''
@@ -33,7 +32,7 @@ function M.on_status(client_id, params)
   elseif (params.queued or 0) > 0 then
     text = ('%s (%d waiting)'):format(text, params.queued)
   end
-  states[client_id] = text
+  states[client_id] = messages.plain(text)
   vim.cmd.redrawstatus()
 end
 
@@ -46,9 +45,8 @@ function M.on_progress(client_id, params)
   if not client or client.name ~= 'coe' or type(value) ~= 'table' then
     return
   end
-  local mode = vim.api.nvim_get_mode().mode:sub(1, 1)
   local ended = value.kind == 'end'
-  if mode == 'c' or mode == 'r' or (in_statusline and not ended) then
+  if messages.disturbing() or (in_statusline and not ended) then
     return
   end
   local message = value.message or ''
@@ -58,7 +56,7 @@ function M.on_progress(client_id, params)
   elseif message ~= '' then
     text = ('%s: %s'):format(text, message)
   end
-  vim.api.nvim_echo({ { fitted(text) } }, false, {})
+  vim.api.nvim_echo({ { messages.fitted(text) } }, false, {})
 end
 
 --- What goes on, for a statusline.

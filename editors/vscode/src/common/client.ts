@@ -5,20 +5,27 @@ import {
   type FeatureState,
   LanguageClient,
   type LanguageClientOptions,
+  MessageType,
+  ShowMessageNotification,
+  ShowMessageRequest,
   type StaticFeature,
 } from "vscode-languageclient/node";
 import type { Candidate } from "./locate";
+import { plain } from "./plain";
 import type { Preview } from "./preview";
 import type { PreviewParams, StatusParams } from "./protocol";
 import type { Python } from "./python";
 import { section } from "./settings";
 
-/** Announces what we handle; and that progress is shown by us, with a Cancel button. */
+/**
+ * Announces what we handle, that progress is shown by us, with a Cancel button, and that the editor
+ * has asked whether the folder is trusted: the extension does nothing where it is not.
+ */
 class Announcement implements StaticFeature {
   fillClientCapabilities: StaticFeature["fillClientCapabilities"] = (capabilities) => {
     capabilities.experimental = {
       ...(capabilities.experimental as object | undefined),
-      coe: { preview: true, status: true, chain: true },
+      coe: { preview: true, status: true, chain: true, workspaceTrust: true },
     };
     capabilities.window = { ...capabilities.window, workDoneProgress: false };
   };
@@ -58,7 +65,23 @@ export function makeClient(
   };
   const client = new LanguageClient("coe", "CoE", run, options);
   client.registerFeature(new Announcement());
+  // The client's own handlers show links as they come.
+  client.onNotification(ShowMessageNotification.type, ({ type, message }) => {
+    void shower(type)(plain(message));
+  });
+  client.onRequest(ShowMessageRequest.type, async ({ type, message, actions = [] }) => {
+    return (await shower(type)(plain(message), ...actions)) ?? null;
+  });
   client.onNotification("coe/status", status);
   client.onRequest("coe/preview", (params: PreviewParams) => preview.show(params));
   return client;
+}
+
+function shower(type: MessageType): typeof vscode.window.showInformationMessage {
+  if (type === MessageType.Error) {
+    return vscode.window.showErrorMessage;
+  }
+  return type === MessageType.Warning
+    ? vscode.window.showWarningMessage
+    : vscode.window.showInformationMessage;
 }

@@ -1,17 +1,20 @@
 // Installs the server into an environment of its own, below the extension's storage, if asked to.
 
-import { spawn } from "node:child_process";
 import * as path from "node:path";
 import * as vscode from "vscode";
-import { bundledWheel, pythonOf, pythonVersion } from "./locate";
+import { makeEnvironment } from "./environment";
+import { bundledWheel, pythonVersion } from "./locate";
+import { plain } from "./plain";
 
 const OLDEST: [number, number] = [3, 11];
 
+/** Whether it was installed. `ending` cancels, as the user may. */
 export async function install(
   context: vscode.ExtensionContext,
   folder: string,
   interpreter: string | undefined,
   log: vscode.LogOutputChannel,
+  ending: AbortSignal,
 ): Promise<boolean> {
   const python = await firstPython([interpreter, "python3", "python"]);
   if (python === undefined) {
@@ -29,31 +32,24 @@ export async function install(
       cancellable: true,
     },
     async (progress, token) => {
-      const steps: [string, string[]][] = [
-        [python, ["-m", "venv", folder]],
-        [pythonOf(folder), ["-m", "pip", "install", "--upgrade", wheel]],
-      ];
-      for (const [command, args] of steps) {
-        const code = await follow(command, args, token, (line) => {
-          log.info(line);
-          progress.report({ message: line.slice(0, 80) });
-        });
-        if (token.isCancellationRequested) {
-          return false;
-        }
-        if (code !== 0) {
-          const answer = await vscode.window.showErrorMessage(
-            "coe-lsp could not be installed; the log says why. You can also install it by hand " +
-              "(pip install coe-lsp) and set coe.serverPath.",
-            "Show Log",
-          );
-          if (answer !== undefined) {
-            log.show();
-          }
-          return false;
+      const cancel = new AbortController();
+      token.onCancellationRequested(() => cancel.abort());
+      const signal = AbortSignal.any([cancel.signal, ending]);
+      const made = await makeEnvironment(python, folder, wheel, signal, (line) => {
+        log.info(line);
+        progress.report({ message: plain(line).slice(0, 80) });
+      });
+      if (!made && !signal.aborted) {
+        const answer = await vscode.window.showErrorMessage(
+          "coe-lsp could not be installed; the log says why. You can also install it by hand " +
+            "(pip install coe-lsp) and set coe.serverPath.",
+          "Show Log",
+        );
+        if (answer !== undefined) {
+          log.show();
         }
       }
-      return true;
+      return made;
     },
   );
 }
@@ -66,24 +62,4 @@ async function firstPython(names: (string | undefined)[]): Promise<string | unde
     }
   }
   return undefined;
-}
-
-function follow(
-  command: string,
-  args: string[],
-  token: vscode.CancellationToken,
-  line: (text: string) => void,
-): Promise<number | null> {
-  return new Promise((resolve) => {
-    const child = spawn(command, args);
-    const read = (data: Buffer) => data.toString().split(/\r?\n/).filter(Boolean).forEach(line);
-    child.stdout.on("data", read);
-    child.stderr.on("data", read);
-    child.on("error", (error) => {
-      line(String(error));
-      resolve(null);
-    });
-    child.on("close", resolve);
-    token.onCancellationRequested(() => child.kill());
-  });
 }

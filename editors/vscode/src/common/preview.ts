@@ -3,6 +3,7 @@
 
 import * as path from "node:path";
 import * as vscode from "vscode";
+import { plain } from "./plain";
 import type { PreviewParams, PreviewResult } from "./protocol";
 import { Texts } from "./texts";
 
@@ -67,7 +68,7 @@ export class Preview implements vscode.Disposable {
       });
       // The notification may outlive its preview: its buttons decide on this one only.
       void vscode.window
-        .showInformationMessage(params.message, "Accept", "Reject")
+        .showInformationMessage(plain(params.message), "Accept", "Reject")
         .then((answer) => answer && decide(answer === "Accept"));
       const accepted = await decision;
       return { accept: accepted ? index : null };
@@ -84,7 +85,7 @@ export class Preview implements vscode.Disposable {
     if (params.patches.length < 2) {
       return params.patches.length - 1 < 0 ? undefined : 0;
     }
-    const items = params.patches.map((patch, index) => ({ label: patch.label, index }));
+    const items = params.patches.map((patch, index) => ({ label: plain(patch.label), index }));
     this.picking = new vscode.CancellationTokenSource();
     try {
       const picked = await vscode.window.showQuickPick(

@@ -2,6 +2,7 @@
 // progress in the status bar only, where nothing can be cancelled.
 
 import * as vscode from "vscode";
+import { plain } from "./plain";
 import type { StatusParams } from "./protocol";
 import { isRepair } from "./status";
 
@@ -19,7 +20,7 @@ export class RepairProgress {
       this.end();
       this.begin(status.repair, status.function ?? "this file");
     }
-    this.current?.report(status.message);
+    this.current?.report(plain(status.message));
   }
 
   end(): void {

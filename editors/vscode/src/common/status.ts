@@ -1,5 +1,6 @@
 // The words of the status bar item. No import of vscode.
 
+import { plain } from "./plain";
 import type { State, StatusParams } from "./protocol";
 
 const ICONS: Record<State, string> = {
@@ -27,7 +28,7 @@ export function shown(status: StatusParams): Shown {
   const queued = status.queued ? ` (+${status.queued})` : "";
   return {
     text: `${ICONS[status.state]} CoE${words[status.state]}${queued}`,
-    tooltip: `${status.message}\nClick for the log.`,
+    tooltip: `${plain(status.message)}\nClick for the log.`,
   };
 }
 
