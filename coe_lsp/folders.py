@@ -42,6 +42,11 @@ def log_folder() -> Path:
     return _own(lambda: platformdirs.user_log_path(_APP, appauthor=False), "XDG_STATE_HOME")
 
 
+def state_folder() -> Path:
+    """Where answers of the user's are kept. FolderError if there is no place for them."""
+    return _own(lambda: platformdirs.user_state_path(_APP, appauthor=False), "XDG_STATE_HOME")
+
+
 def check_temporary_folder() -> None:
     """FolderError if there is none: everything that runs tests needs one."""
     try:

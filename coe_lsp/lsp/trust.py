@@ -16,12 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-import platformdirs
 from filelock import FileLock
 from pygls.exceptions import JsonRpcException
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.mounts import covers_home
+from coe_lsp.folders import FolderError, state_folder
 from coe_lsp.lsp.client import Client
 
 _log = logging.getLogger(__name__)
@@ -41,8 +41,11 @@ class TrustedFolders:
 
     def __init__(self, path: Path | None = None) -> None:
         """`path` is the file; it need not exist."""
-        folder = platformdirs.user_state_path("coe-lsp", appauthor=False)
-        self._path = path or folder / "trusted.json"
+        self._given = path
+
+    @property
+    def _path(self) -> Path:
+        return self._given or state_folder() / "trusted.json"
 
     def covers(self, root: Path) -> bool:
         """Whether the folder or one around it is trusted."""
@@ -50,7 +53,7 @@ class TrustedFolders:
         return any(_covers(Path(folder), root) for folder in self._read())
 
     def add(self, root: Path) -> None:
-        """Trust a folder from now on. OSError if that cannot be written down."""
+        """Trust a folder from now on. OSError or FolderError if that cannot be written down."""
         folder = self._path.parent
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with FileLock(self._path.with_suffix(".lock"), timeout=5, mode=0o600):
@@ -70,10 +73,10 @@ class TrustedFolders:
     def _read(self) -> list[str]:
         try:
             data: Any = json.loads(self._path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, FolderError):
             return []
         except (OSError, ValueError) as error:
-            _log.warning("%s cannot be read, so no folder is trusted: %s", self._path, error)
+            _log.warning("what is trusted cannot be read, so nothing is: %s", error)
             return []
         found = cast("dict[str, Any]", data).get("trusted") if isinstance(data, dict) else None
         items = cast("list[object]", found) if isinstance(found, list) else []
@@ -144,7 +147,7 @@ class Trust:
         self._declined.discard(root)
         try:
             self._folders.add(root)
-        except (OSError, TimeoutError) as error:
+        except (OSError, FolderError) as error:
             _log.warning("that %s is trusted could not be written down: %s", root, error)
             self._unwritten.add(root)
         self._granted(root)

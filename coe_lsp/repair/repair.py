@@ -56,8 +56,8 @@ class Request:
 
     `source` is the file's text if it is not (yet) what the disk has. `test_seconds` is what one
     test may take; a file's tests together get twelve times that. `env` and `show` are what the
-    sandbox lets in (see `find_sandbox`). `search` has what measurements
-    switch; the fields here go before it.
+    sandbox lets in (see `find_sandbox`). `search` has what measurements switch; the fields here go
+    before it.
     """
 
     path: Path
