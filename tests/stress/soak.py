@@ -140,6 +140,7 @@ class User:
         self.draw = random.Random(seed)
         self.counts = Counter()
         self.broken = []
+        self.seconds = Counter()
         self.slowest = 0.0
         self.done = 0
         self._numbers = iter(range(10**9))
@@ -156,7 +157,9 @@ class User:
         except (Broken, Stuck) as error:
             self.broken.append(f"{kind} of {project.module}: {error}")
             self.server.execute("coe.cancel", {})
-        self.slowest = max(self.slowest, time.monotonic() - began)
+        took = time.monotonic() - began
+        self.slowest = max(self.slowest, took)
+        self.seconds[kind] += took
         self.counts[kind] += 1
         self.done += 1
 
@@ -471,6 +474,9 @@ def soak(folder, repairs, checks, model="none", seed=0, say=print):
         "repairs": dict(repairer.counts),
         "checks": dict(checker.counts),
         "slowest": {"repair": repairer.slowest, "check": checker.slowest},
+        "seconds": {
+            k: round(s / u.counts[k], 1) for u in (repairer, checker) for k, s in u.seconds.items()
+        },
         "minutes": (time.monotonic() - began) / 60,
         "full disk": disk.why_not or "tried",
         "model": model,
@@ -549,7 +555,7 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
     if given.json:
         given.json.write_text(json.dumps(report, indent=1))
-    for name in ("repairs", "checks", "slowest", "full disk", "model", "tracebacks"):
+    for name in ("repairs", "checks", "seconds", "slowest", "full disk", "model", "tracebacks"):
         print(f"{name}: {report[name]}")
     for line in report["broken"]:
         print("BROKEN", line)

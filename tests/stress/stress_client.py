@@ -171,7 +171,7 @@ class Server:
                 self._arrived.notify_all()
         else:
             with self._arrived:
-                self._answers[message["id"]] = message
+                self._answers[message.get("id")] = message
                 self._arrived.notify_all()
 
     def _reply(self, message):
