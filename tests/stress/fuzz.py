@@ -404,7 +404,7 @@ def messages(uris):
     text = st.one_of(
         any_text,
         st.just("def clamp(value, low, high):\n    return low\n"),
-        st.just("x = 1\n" * 2000),
+        st.just("x = 1\n" * 50),
     )
     params = st.fixed_dictionaries(
         {},

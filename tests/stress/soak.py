@@ -64,7 +64,6 @@ class Editor:
         self._models = {projects[0].uri: model}
         self.accept = 0
         self.server = Server(folder, self._answer, **variables)
-        self.server.initialize(*(project.root for project in projects))
 
     def _answer(self, message):
         params = message.get("params") or {}
@@ -225,13 +224,14 @@ class Repairer(User):
             raise Broken(f"repair {number} was not offered")
 
     def left_alone(self, project):
-        fault, number, mark = self.start(project)
+        _, number, mark = self.start(project)
+        before = project.current
         text = self.finish(number, mark)
         if ": repaired" not in text:
             # The machine may be too busy for the budget: judged over all of them.
             return
         self.offered(project, number, mark)
-        if fault.wrong in project.current and fault.right not in project.current:
+        if project.current == before:
             raise Broken(f"repair {number} was not applied")
         self.counts["found"] += 1
 
@@ -429,6 +429,7 @@ def soak(folder, repairs, checks, model="none", seed=0, say=print):
     rows, broken = [], []
     began = time.monotonic()
     try:
+        server.initialize(*(project.root for project in projects))
         for project in projects:
             editor.open(project)
         rounds = max(1, (repairs + checks) // ROUND)

@@ -131,6 +131,7 @@ class Server:
                 "workspaceFolders": [{"uri": f.as_uri(), "name": f.name} for f in folders],
                 "capabilities": CAPABILITIES,
             },
+            60,
         )
         self.notify("initialized", {})
         return answer
@@ -171,7 +172,9 @@ class Server:
                 self._arrived.notify_all()
         else:
             with self._arrived:
-                self._answers[message.get("id")] = message
+                number = message.get("id")
+                # What came with a number that is none may be answered with it.
+                self._answers[number if isinstance(number, str) else repr(number)] = message
                 self._arrived.notify_all()
 
     def _reply(self, message):
