@@ -1,6 +1,18 @@
-"""`python -m coe_lsp` is the command line."""
+"""`python -m coe_lsp`, and the console script, are the command line.
 
-from coe_lsp.cli.main import run
+Signals are taken before all else is imported, which takes a while.
+"""
+
+from coe_lsp.cli import interrupts
+
+
+def run() -> None:
+    """The console script."""
+    interrupts.hold()
+    from coe_lsp.cli.main import main
+
+    raise SystemExit(main())
+
 
 if __name__ == "__main__":
     run()

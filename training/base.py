@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 
 from coe_lsp.chain.prompt import ChatFormat, PromptBuilder, Segment, detect_format
 from coe_lsp.errors import CoeError
+from coe_lsp.folders import expanded
 from coe_lsp.models.download import ensure
 from coe_lsp.models.registry import ModelError, check_gguf, resolve
 
@@ -97,7 +98,7 @@ class Source:
 
 def find_base(name: str) -> Source:
     """Locate a model, fetching it if need be. BaseError says what would work."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_dir():
         return Source(name, str(path), None, path.name.lower())
     try:

@@ -1,19 +1,22 @@
-"""Reads the command line and calls the command; knows the exit statuses and nothing else.
+"""Reads the command line and calls the command; knows the exit statuses and how failures are told.
 
-0 repaired, already passing or done; 1 not repaired; 2 bad input or refusal; 130 interrupted.
+0 repaired, already passing or done; 1 not repaired; 2 bad input, refusal or a fault of our own; 130
+interrupted by Ctrl-C, 143 by SIGTERM. With `--json` a failure is told by one object too.
 """
 
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from coe_lsp import __version__
+from coe_lsp.cli import interrupts
 from coe_lsp.errors import CoeError
+from coe_lsp.escaping import printable
 
 _REPAIR_HELP = """\
 Repairs one failing function of FILE and shows the change as a diff. FUNCTION is a qualified name
@@ -23,7 +26,7 @@ such as Warehouse.reserve; without it the most suspect function is taken. Nothin
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="coe-lsp",
         description="Repairs a failing Python function on this machine, proved by its own tests.",
     )
@@ -81,7 +84,7 @@ def _add_test_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--python", metavar="INTERPRETER", help="the Python that runs the tests")
     command.add_argument(
         "--test-timeout",
-        type=_seconds,
+        type=_number_for("testTimeout"),
         metavar="SECONDS",
         help="what one test may take (5); a file's tests together get twelve times that",
     )
@@ -100,56 +103,108 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--adapter", metavar="PATH|none", help="a LoRA adapter; default: the one shipped, if any"
     )
     command.add_argument(
-        "--budget", type=_seconds, metavar="SECONDS", help="time for the search (60)"
+        "--budget",
+        type=_number_for("budget"),
+        metavar="SECONDS",
+        help="time for the search (60)",
     )
-    command.add_argument("--samples", type=_samples, metavar="N", help="commands at a time (16)")
+    command.add_argument(
+        "--samples", type=_number_for("samples"), metavar="N", help="commands at a time (16)"
+    )
     command.add_argument("--seed", type=int, default=0, metavar="N")
 
 
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
+def _number_for(setting: str) -> Callable[[str], float]:
+    """What an option takes that has the name and the bounds of a setting."""
 
+    def convert(text: str) -> float:
+        # Late: only where the option is given.
+        from coe_lsp.repair.settings import RULES
 
-def _samples(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if not 0 < value <= 64:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 64")
-    return value
+        (rule,) = (rule for _, rule, _ in RULES if rule.name == setting)
+        try:
+            value = int(text) if rule.kind == "integer" else float(text)
+        except ValueError:
+            value = float("nan")
+        if not rule.fits(value):
+            raise argparse.ArgumentTypeError(f"is {text}, but takes {rule.accepted}")
+        return value
+
+    return convert
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    options = parser().parse_args(arguments)
-    if threading.current_thread() is threading.main_thread():
-        # An orderly end, so that workers and their folders go with us.
-        signal.signal(signal.SIGTERM, _end)
+    typed = sys.argv[1:] if arguments is None else list(arguments)
+    options: argparse.Namespace | None = None
     try:
-        return _command(options)
+        options = parser().parse_args(typed)
+        status = _command(options)
+        sys.stdout.flush()
+        return status
+    except _UsageError as error:
+        return _failed(typed, options, 2, str(error), error.usage)
     except CoeError as error:
-        # Late, like the commands: the language server starts without.
-        from rich.console import Console
-        from rich.text import Text
-
-        text = Text.assemble(("error:", "bold red"), f" {error}")
-        Console(stderr=True).print(text, soft_wrap=True)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        return _failed(typed, options, 2, str(error))
+    except KeyboardInterrupt as error:
+        status = error.status if isinstance(error, interrupts.Interrupted) else 130
+        return _failed(typed, options, status, "Interrupted.")
     except BrokenPipeError:
         # The reader of our output has gone; there is nobody left to tell.
         sys.stderr.close()
         return 1
+    except Exception as error:
+        return _failed(typed, options, 2, _fault(error))
 
 
-def _end(number: int, frame: object) -> None:
-    sys.exit(128 + number)
+def _failed(
+    typed: Sequence[str],
+    options: argparse.Namespace | None,
+    status: int,
+    message: str,
+    usage: str = "",
+) -> int:
+    """Tell of a failure in the way that was asked for; returns the status."""
+    # argparse takes `--js` for `--json` as well.
+    if any(len(word) > 2 and "--json".startswith(word) for word in typed):
+        from coe_lsp.cli.repair import failure, print_json, split_target
+
+        path, function = split_target(getattr(options, "target", ""))
+        print_json(failure(path, function, message))
+    elif status > 128:
+        print("interrupted", file=sys.stderr)
+    else:
+        # Late, like the commands: the language server starts without.
+        from rich.text import Text
+
+        from coe_lsp.cli.view import error_console
+
+        print(usage, end="", file=sys.stderr)
+        text = Text.assemble(("error:", "bold red"), f" {message}")
+        error_console().print(text, soft_wrap=True)
+    return status
+
+
+def _fault(error: Exception) -> str:
+    """What to say of an exception that nobody expected: enough to report it."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    what = "".join(traceback.format_exception_only(error)).strip()
+    return f"This is a fault of coe-lsp, please report it: {what} ({where.filename}:{where.lineno})"
+
+
+class _UsageError(Exception):
+    """What was typed is not a command."""
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class _Parser(argparse.ArgumentParser):
+    """Leaves it to us how mistakes are told."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _UsageError(printable(message), self.format_usage())
 
 
 def _command(options: argparse.Namespace) -> int:
@@ -162,6 +217,7 @@ def _command(options: argparse.Namespace) -> int:
         from coe_lsp.cli.tests import tests
 
         return tests(Path(options.target), options)
+    interrupts.release()
     if options.command == "models":
         from coe_lsp.cli.models import models
 
@@ -180,5 +236,6 @@ def _command(options: argparse.Namespace) -> int:
 
 
 def run() -> None:
-    """The console script."""
+    """The console script of installations from before `__main__` had one."""
+    interrupts.hold()
     sys.exit(main())

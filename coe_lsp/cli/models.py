@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
 from coe_lsp.cli.progress import BarProgress
+from coe_lsp.cli.view import error_console, plain_console
 from coe_lsp.models.adapters import find_adapter
 from coe_lsp.models.download import NotDownloadedError, cached, ensure, location, verify
+from coe_lsp.models.merged import mend, merged_files, verify_merged
 from coe_lsp.models.registry import load_registry, resolve
 
 
@@ -19,12 +20,15 @@ def models(action: str, name: str | None) -> int:
     ref = resolve(name)
     if action == "pull":
         if ref.note:
-            Console(stderr=True).print(ref.note)
+            error_console().print(ref.note, markup=False)
         with BarProgress() as progress:
             path = ensure(ref, progress=progress)
+            mend(path, find_adapter(ref.base_key or ""), progress)
         print(path)
     elif action == "verify":
         print(f"{verify(ref)}  {location(ref)}")
+        for path in merged_files(location(ref)):
+            print(f"{verify_merged(path, ref.name)}  {path}")
     else:
         path = cached(ref)
         if path is None:
@@ -48,4 +52,4 @@ def _list() -> None:
             "yes" if here else "no",
             adapter.name if adapter else "none",
         )
-    Console().print(table)
+    plain_console().print(table)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -16,6 +15,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from coe_lsp.cli.view import error_console
+
 
 class BarProgress:
     """A `ProgressSink`; use as a context manager so that the bar is gone at the end.
@@ -24,7 +25,7 @@ class BarProgress:
     """
 
     def __init__(self, before: Callable[[], None] = lambda: None) -> None:
-        self._console = Console(stderr=True)
+        self._console = error_console()
         self._before: Callable[[], None] | None = before
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -43,7 +44,7 @@ class BarProgress:
         self._make_way()
         if not self._console.is_terminal:
             size = "" if total is None else f" ({total / 1e6:.0f} MB)"
-            self._console.print(f"{description}{size}", highlight=False)
+            self._console.print(f"{description}{size}", highlight=False, markup=False)
             return
         self._progress.start()
         if self._task is not None:
@@ -76,4 +77,5 @@ class BarProgress:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        if self._task is not None:  # where nothing was drawn it would print an empty line
+            self._progress.stop()

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from coe_lsp.escaping import printable
 from coe_lsp.repair.settings import RULES, Settings, project_layer, read_settings
 
 # Options of commands that only share the name of a setting.
@@ -25,5 +26,5 @@ def settings_for(options: argparse.Namespace, root: Path | None) -> Settings:
     project = (str(root / "pyproject.toml"), project_layer(root)) if root is not None else None
     settings, problems = read_settings([("command line", typed)], project)
     for problem in problems:
-        print(f"warning: {problem}", file=sys.stderr)
+        print(f"warning: {printable(problem)}", file=sys.stderr)
     return settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from coe_lsp.cli import interrupts
 from coe_lsp.cli.settings import settings_for
 from coe_lsp.cli.view import failure_text, missing_text, plain_console
 from coe_lsp.errors import CoeError
@@ -34,7 +35,8 @@ def tests(path: Path, options: argparse.Namespace) -> int:
         names = ", ".join(suite.args or suite.statements or (path.name,))
         console.print(f"{suite.kind}: {names}", markup=False)
     limits = settings.request(path, None).limits
-    with TestBench(suites, interpreter, sandbox, limits) as bench:
+    bench = TestBench(suites, interpreter, sandbox, limits)
+    with bench, interrupts.ending(bench.cancel):
         baseline = measure(bench, source)
     if not baseline.results:
         raise CoeError(f"No test could be run: {baseline.detail or 'none were collected'}.")

@@ -7,15 +7,17 @@ line, without colours.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
+from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.syntax import Syntax
 from rich.text import Text
 
+from coe_lsp.escaping import printable
 from coe_lsp.execution.suite import Suite, TestResult
 from coe_lsp.repair.baseline import Baseline
 from coe_lsp.repair.outcome import Outcome
@@ -26,10 +28,26 @@ _SHOWN_FAILURES = 8
 _SHOWN_TURNS = 8
 
 
+class SafeConsole(Console):
+    """A console that shows what a terminal would obey: names, messages and code are anyone's."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """See `Console.render`."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text), style, control)
+
+
 def plain_console() -> Console:
     """Standard output; text that is not for a terminal is left as long as it is."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True)
+    console = SafeConsole(highlight=False)
+    return console if console.is_terminal else SafeConsole(highlight=False, soft_wrap=True)
+
+
+def error_console() -> Console:
+    """Standard error."""
+    return SafeConsole(stderr=True)
 
 
 def missing_text(baseline: Baseline) -> str:

@@ -1,8 +1,9 @@
 """Finds the tests that matter for a file, by reading files; nothing of the user's is run.
 
 A test file matters if it carries the module's name (`test_<module>.py`, `<module>_test.py`) or
-imports the module; if none does, those that import the package around it. Doctests in the file
-count too. Which of these tests really reach a function is known only after a run with coverage.
+imports the module; if none does, those that import it through other modules, or the package around
+it. Doctests in the file count too. Which of these tests really reach a function is known only after
+a run with coverage.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from coe_lsp.errors import CoeError
+from coe_lsp.execution.imports import ImportGraph, imported_names
 from coe_lsp.execution.interpreter import Interpreter
 from coe_lsp.execution.suite import Suite
+from coe_lsp.execution.test_files import TestNames
 from coe_lsp.parsing import parse
 
 _MARKERS = ("pyproject.toml", "pytest.ini", "setup.cfg", "setup.py", "tox.ini", ".git")
 _SKIPPED = {"node_modules", "site-packages", "build", "dist", "__pycache__", "venv", "env"}
 _MOST_FILES = 5000
-_MOST_BYTES = 1 << 20
+#: Of files of tests that reach a module through others, the nearest.
+_MOST_INDIRECT = 20
 
 
 class DiscoveryError(CoeError):
@@ -43,6 +47,23 @@ def find_root(path: Path) -> Path:
     return folder
 
 
+def place_of(path: Path) -> Path:
+    """Where a file that the user named is worked on: its real place, unless links lead there.
+
+    A file that is a link (or is in a folder that is one) has a place in the link's project too,
+    which goes before, unless only tests at the real place are for it.
+    """
+    real = path.resolve()
+    if ".." in path.parts:
+        return real
+    path = path.absolute()
+    root = find_root(path)
+    named = root.resolve() / path.relative_to(root)
+    if named == real or any(_relevant_files(named, root.resolve())):
+        return named
+    return real if any(_relevant_files(real, find_root(real))) else named
+
+
 def suites_for(
     path: Path, root: Path, interpreter: Interpreter, named: Sequence[str] = ()
 ) -> tuple[Suite, ...]:
@@ -53,7 +74,7 @@ def suites_for(
     """
     if named:
         return tuple(_named_suites(path, root, interpreter, named))
-    files = [path] if is_test_file(path) else list(_relevant_files(path, root))
+    files = [path] if is_test_file(path, root) else list(_relevant_files(path, root))
     suites: list[Suite] = []
     if files:
         args = tuple(str(file.relative_to(root)) for file in files)
@@ -103,7 +124,7 @@ def _test_suite(path: Path, root: Path, interpreter: Interpreter, args: tuple[st
         return Suite("pytest", root, path, args)
     for arg in args:
         file = root / arg.partition("::")[0]
-        if "pytest" in _imports(file, root) or _configures_pytest(file, root):
+        if "pytest" in imported_names(file, root) or _configures_pytest(file, root):
             raise DiscoveryError(
                 f"{arg} needs pytest, which {interpreter.executable} does not have: install it "
                 "there, or name another interpreter with --python (editors: coe.python)."
@@ -124,30 +145,54 @@ def _configures_pytest(file: Path, root: Path) -> bool:
     return False
 
 
-def is_test_file(path: Path) -> bool:
-    """Whether a file is one of tests, by its name."""
-    return path.name.startswith("test_") or path.stem.endswith("_test")
+def is_test_file(path: Path, root: Path | None = None) -> bool:
+    """Whether a file is one of tests, by its name and what the project says of names."""
+    return TestNames.of(root or find_root(path)).fits(path)
+
+
+def is_for_tests(path: Path, root: Path) -> bool:
+    """Whether a file is there for tests alone: one of tests, or what pytest sets them up by."""
+    return path.name == "conftest.py" or is_test_file(path, root)
+
+
+def subjects_of(path: Path, root: Path) -> list[Path]:
+    """The project's files that a file of tests imports itself."""
+    found = ImportGraph(root).imports(path)
+    return sorted(f for f in found if f.name != "__init__.py" and not is_for_tests(f, root))
 
 
 def _relevant_files(path: Path, root: Path) -> Iterator[Path]:
-    names = _module_names(path, root)
+    """The files of tests for a file; for one that is a link also those for what it names."""
+    places = [path, *([real] if (real := path.resolve()) != path else [])]
+    places = [place for place in places if place.is_relative_to(root)]
+    names = {name for place in places for name in _module_names(place, root)}
     packages = {
         ".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 1)
     }
-    by_name = {f"test_{path.stem}.py", f"{path.stem}_test.py", f"tests_{path.stem}.py"}
-    direct: list[Path] = []
-    indirect: list[Path] = []
-    for file in sorted(_test_files(root)):
-        imported = _imports(file, root)
-        if file.name in by_name or imported & names:
-            direct.append(file)
-        elif imported & packages:
-            indirect.append(file)
-    yield from direct or indirect
+    by_name = {
+        name
+        for p in places
+        for name in (f"test_{p.stem}.py", f"{p.stem}_test.py", f"tests_{p.stem}.py")
+    }
+    found = sorted(_test_files(root))
+    imported = {file: imported_names(file, root) for file in found}
+    direct = [file for file in found if file.name in by_name or imported[file] & names]
+    if direct:
+        yield from direct
+        return
+    graph = ImportGraph(root)
+    far = {
+        file: min((d for p in places if (d := graph.distance(file, p)) is not None), default=None)
+        for file in found
+    }
+    through = [file for file in found if far[file] is not None]
+    nearest = sorted(through, key=lambda file: far[file] or 0)[:_MOST_INDIRECT]
+    yield from sorted(nearest) or [file for file in found if imported[file] & packages]
 
 
 def _test_files(root: Path) -> Iterator[Path]:
     seen = 0
+    names = TestNames.of(root)
     for folder, folders, files in os.walk(root):
         folders[:] = [
             name
@@ -158,7 +203,7 @@ def _test_files(root: Path) -> Iterator[Path]:
         ]
         for name in files:
             seen += 1
-            if name.endswith(".py") and is_test_file(path := Path(folder) / name):
+            if name.endswith(".py") and names.fits(path := Path(folder) / name):
                 yield path
         if seen > _MOST_FILES:
             return
@@ -174,27 +219,6 @@ def _module_names(path: Path, root: Path) -> set[str]:
     if len(parts) > 1 and (path.parent / "__init__.py").exists():
         names.discard(parts[-1])
     return names
-
-
-def _imports(file: Path, root: Path) -> set[str]:
-    """Dotted names that a file imports: modules, and `module.name` for names from a module."""
-    try:
-        if file.stat().st_size > _MOST_BYTES:
-            return set()
-        tree = parse(file.read_bytes())
-    except (OSError, SyntaxError):
-        return set()
-    package = list(file.relative_to(root).parent.parts) if file.is_relative_to(root) else []
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            found.add(module)
-            found.update(f"{module}.{alias.name}" for alias in node.names)
-    return found
 
 
 def _has_doctests(path: Path) -> bool:

@@ -26,6 +26,7 @@ from attrs import frozen
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.mounts import View, covers_home, home_folders
 from coe_lsp.execution.sandbox import Sandbox
+from coe_lsp.folders import check_temporary_folder
 
 _PROBE = """
 import json, os, site, sys
@@ -83,6 +84,7 @@ def find_interpreter(root: Path, explicit: str | None, sandbox: Sandbox) -> Inte
     """The named interpreter, or the first that works: the project's own virtual environment, the
     active one, then `python3` on PATH or our own, of these the first that has pytest.
     """
+    check_temporary_folder()
     if explicit is not None:
         found = shutil.which(explicit) or explicit
         path = Path(found)

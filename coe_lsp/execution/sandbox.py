@@ -111,17 +111,16 @@ class Sandbox:
         view = View(view.project, view.packages, (*view.extra, *self.extra), view.links)
         place = SCRATCH if self.makes_scratch else str(scratch or tempfile.gettempdir())
         streams["env"] = boxed_environment(place, self.environment) | dict(variables or {})
-        if self.backend == "bubblewrap":
-            # The kernel ends it when the thread that started it ends: this one never does.
-            started = _launcher().submit(self._start_bubblewrap, command, view, streams)
-            return started.result()
-        if self.backend == "sandbox-exec":
-            command = [self.program, "-p", seatbelt_profile(view, Path(place)), *command]
-        return Boxed(_popen(command, cwd=view.project, **streams), None)
+        # The kernel ends it when the thread that started it ends: this one never does.
+        return _launcher().submit(self._start, command, view, Path(place), streams).result()
 
-    def _start_bubblewrap(
-        self, command: Sequence[str], view: View, streams: dict[str, Any]
+    def _start(
+        self, command: Sequence[str], view: View, scratch: Path, streams: dict[str, Any]
     ) -> Boxed:
+        if self.backend == "sandbox-exec":
+            command = [self.program, "-p", seatbelt_profile(view, scratch), *command]
+        if self.backend != "bubblewrap":
+            return Boxed(_popen(command, cwd=view.project, **streams), None)
         sockets = sockets_below(view)
         filter_fd = _readable(seccomp.program(unix=sockets is not None))
         info, told = os.pipe()

@@ -277,16 +277,19 @@ class Worker:
 
     def _start(self) -> _Process:
         scratch = None if self._sandbox.makes_scratch else scratch_folder()
+        root, path = self.suite.root.resolve(), self.suite.path and self.suite.path.resolve()
+        # A link in the project may name a file elsewhere: that alone is shown, as its text is.
+        linked = [path] if path is not None and not path.is_relative_to(root) else []
         view = View(
             self.suite.root,
-            (*self._interpreter.folders, _WORKER),
+            (*self._interpreter.folders, _WORKER, *linked),
             links=self._interpreter.links,
         )
         base = self._interpreter.user_base
         errors = Tail()
         try:
             boxed = self._sandbox.start(
-                [str(self._interpreter.executable), str(_WORKER)],
+                [str(self._interpreter.executable), str(_WORKER), str(os.getpid())],
                 view,
                 Path(scratch.name) if scratch else None,
                 {"PYTHONUSERBASE": base} if base else None,

@@ -8,9 +8,10 @@ from typing import Any, cast
 
 from lsprotocol import types
 
-from coe_lsp.lsp.checks import Checked
+from coe_lsp.escaping import code, markdown, printable
+from coe_lsp.lsp.checked import Checked
 from coe_lsp.lsp.documents import function_at
-from coe_lsp.lsp.findings import CODE, SOURCE, chain_text, count, headline
+from coe_lsp.lsp.findings import CODE, SOURCE, chain_plain, chain_text, count, headline
 from coe_lsp.repair.outcome import Outcome
 
 _TITLE = "Repair with CoE"
@@ -20,14 +21,14 @@ def code_actions(
     params: types.CodeActionParams,
     checked: Checked | None,
     lines: Sequence[str],
-    version: int | None,
+    text: str,
     *,
     tag: bool,
 ) -> list[types.CodeAction]:
     """A quick fix for each of our diagnostics there; else a rewrite of the function there.
 
     The rewrite is offered where tests are known to run the function, or where nothing is known yet
-    of this version of the document.
+    of this text of the document.
     """
     uri, wanted = params.text_document.uri, params.context.only
     tags = [types.CodeActionTag.LlmGenerated] if tag else None
@@ -49,7 +50,7 @@ def code_actions(
     if found or not _wants(wanted, types.CodeActionKind.RefactorRewrite):
         return found
     name = function_at(lines, params.range.start.line)
-    known = checked.functions if checked and checked.document.version == version else None
+    known = checked.functions if checked and checked.document.text == text else None
     if name is None or (known is not None and name not in known):
         return found
     return [
@@ -83,7 +84,12 @@ def code_lenses(uri: str, checked: Checked, lines: Sequence[str]) -> list[types.
 
 
 def hover(
-    row: int, checked: Checked, lines: Sequence[str], outcome: Outcome | None
+    row: int,
+    checked: Checked,
+    lines: Sequence[str],
+    outcome: Outcome | None,
+    *,
+    as_markdown: bool,
 ) -> types.Hover | None:
     """Over a function with failing tests: which, and the last chain of edits."""
     name = function_at(lines, row)
@@ -91,10 +97,16 @@ def hover(
     finding = next(here, None)
     if finding is None:
         return None
-    text = f"**{headline(finding)}**\n\n" + "".join(f"- `{t.id}`\n" for t in finding.tests[:8])
-    if outcome is not None and outcome.function == name:
-        text += f"\n---\n{chain_text(outcome)}"
-    return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, text))
+    tests = [test.id for test in finding.tests[:8]]
+    last = outcome if outcome is not None and outcome.function == name else None
+    if as_markdown:
+        text = f"**{markdown(headline(finding))}**\n\n"
+        text += "".join(f"- {code(test)}\n" for test in tests)
+        text += f"\n---\n{chain_text(last)}" if last else ""
+        return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, text))
+    text = "\n".join([headline(finding), *(f"- {printable(test)}" for test in tests)])
+    text += f"\n\n{chain_plain(last)}" if last else ""
+    return types.Hover(types.MarkupContent(types.MarkupKind.PlainText, text))
 
 
 def _row_of(name: str, expected: int, lines: Sequence[str]) -> int | None:
@@ -112,8 +124,8 @@ def _function_of(diagnostic: types.Diagnostic) -> str | None:
 
 
 def _wants(only: Sequence[types.CodeActionKind | str] | None, kind: types.CodeActionKind) -> bool:
-    """Whether actions of this kind were asked for; `refactor` asks for all its kinds."""
+    """Whether actions of this kind were asked for; `refactor` asks for its kinds, '' for all."""
     if only is None:
         return True
     names = [k.value if isinstance(k, types.CodeActionKind) else k for k in only]
-    return any(kind.value == name or kind.value.startswith(f"{name}.") for name in names)
+    return any(name in ("", kind.value) or kind.value.startswith(f"{name}.") for name in names)

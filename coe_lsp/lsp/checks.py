@@ -1,244 +1,272 @@
-"""Runs a file's tests on the editor's text, and remembers what they said.
+"""When which document's tests run, and what is known of each document.
 
-A newer check of a file cancels an older one. Test processes are kept warm for the next check of the
-same file. Publishes nothing itself: `changed` is called with what is new.
+A newer check of a document cancels an older one. Verdicts are remembered by text, so that what is
+undone is marked right at once. Publishes nothing itself: `changed` is called with what is new.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-
-from attrs import frozen
+from typing import Literal
 
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.discovery import NoTestsError, is_test_file, suites_for
-from coe_lsp.execution.interpreter import find_interpreter
-from coe_lsp.execution.sandbox import find_sandbox
-from coe_lsp.execution.suite import Limits, Suite
+from coe_lsp.execution.discovery import NoTestsError, is_test_file
+from coe_lsp.lsp.aside import aside
+from coe_lsp.lsp.checked import Check, Checked, WarmBenches
 from coe_lsp.lsp.client import Client, Status
-from coe_lsp.lsp.findings import Finding, findings
-from coe_lsp.lsp.workspace import Document, DocumentError, Workspace
-from coe_lsp.repair.baseline import Baseline, measure
-from coe_lsp.repair.bench import TestBench
+from coe_lsp.lsp.trust import Trust, UntrustedError
+from coe_lsp.lsp.turns import Turns
+from coe_lsp.lsp.verdicts import Verdicts
+from coe_lsp.lsp.workspace import DocumentError, Workspace, name_of
 from coe_lsp.repair.settings import Settings
-from coe_lsp.repair.source import SourceError, SourceFile
+from coe_lsp.repair.source import SourceError
 
 _log = logging.getLogger(__name__)
-_WARM = 2
+# More than run at once: one that was cancelled keeps its thread until what it waits for has ended.
+_THREADS = 8
+# Seconds without a change after which a text is tested that was not saved.
+_TYPING = 1.0
+# Seconds in which an editor has read a file again that was written on the disk.
+_REREAD = 1.0
 
-
-@frozen
-class Checked:
-    """What the tests said of a document. `functions` are those that they were seen to run."""
-
-    document: Document
-    source: SourceFile
-    suites: tuple[Suite, ...]
-    found: tuple[Finding, ...]
-    functions: frozenset[str]
-    passed: int
-    failed: int
-
-    @property
-    def test_files(self) -> frozenset[Path]:
-        """The files that the tests are in."""
-        return frozenset(s.root / arg.partition("::")[0] for s in self.suites for arg in s.args)
+Why = Literal["happened", "repaired", "asked"]
 
 
 class Checks:
     """Runs of tests, at most one at a time for a document."""
 
     def __init__(
-        self, workspace: Workspace, client: Client, changed: Callable[[str, Checked | None], None]
+        self,
+        workspace: Workspace,
+        client: Client,
+        trust: Trust,
+        changed: Callable[[str], None],
     ) -> None:
-        """`changed` gets a document's address, and what is now known of it (None: nothing)."""
+        """`changed` gets a document's address when something else is known of it."""
         self._workspace = workspace
         self._client = client
+        self._trust = trust
         self._changed = changed
-        self._pool = ThreadPoolExecutor(2, "coe-checks")
+        self._pool = ThreadPoolExecutor(_THREADS, "coe-checks")
+        self._turns = Turns()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[Future[Checked | None], Check] = {}
         self._known: dict[str, Checked] = {}
-        self._warm = _WarmBenches()
+        self._verdicts = Verdicts()
+        #: Documents that hold an accepted repair and were not saved since.
+        self._unsaved: set[str] = set()
+        self._warm = WarmBenches()
+
+    # -- what is known
 
     def known(self, uri: str) -> Checked | None:
-        """What the last check of a document said."""
+        """What the last check of a document said, perhaps of another text than it has now."""
         return self._known.get(uri)
 
-    def schedule(self, uri: str, delay: float = 0.0) -> None:
-        """Check after `delay` seconds, in place of what is under way for the document."""
+    # -- what happens
+
+    def attend(self, uri: str) -> None:
+        """The user is in this document now: it goes first."""
+        self._turns.attend(uri)
+
+    def schedule(
+        self, uri: str, delay: float = 0.0, why: Why = "happened", *, unless_known: bool = False
+    ) -> None:
+        """Check after `delay` seconds, in place of what is under way for the document.
+
+        If it just `happened`, the settings may be against it; who `asked` gets an answer. With
+        `unless_known` a text that has a verdict is not tested again.
+        """
         if (old := self._tasks.get(uri)) is not None:
             old.cancel()
-        task = asyncio.get_running_loop().create_task(self._check(uri, delay))
+        task = asyncio.get_running_loop().create_task(self._check(uri, delay, why, unless_known))
         self._tasks[uri] = task
         task.add_done_callback(
             lambda done: self._tasks.pop(uri) if self._tasks.get(uri) is done else None
         )
 
-    def schedule_dependents(self, path: Path, delay: float) -> None:
-        """Check the open documents that a changed test file is for."""
-        for uri, checked in list(self._known.items()):
-            if path in checked.test_files and self._workspace.is_open(uri):
-                self.schedule(uri, delay)
+    def schedule_all(self, root: Path, delay: float) -> None:
+        """Check what is open of a project, unless that is under way."""
+        for document in self._workspace.documents():
+            if document.root == root and document.uri not in self._tasks:
+                self.schedule(document.uri, delay)
+
+    def text_changed(self, uri: str) -> None:
+        """The user typed, or took something back."""
+        self.attend(uri)
+        if self._take_known(uri):
+            return
+        if uri in self._unsaved:
+            self.schedule(uri, _TYPING, "repaired", unless_known=True)
+
+    def repaired(self, uri: str, delay: float) -> None:
+        """A repair was put into the document: until it is saved, its texts are tested as well."""
+        self._unsaved.add(uri)
+        self.schedule(uri, delay, "repaired")
+
+    def saved(self, uri: str, delay: float) -> None:
+        """The document was saved."""
+        self.attend(uri)
+        self._unsaved.discard(uri)
+        self.schedule(uri, delay)
+
+    def outdated(self, uri: str) -> None:
+        """Something that the tests of a document depend on has changed."""
+        self._verdicts.forget(uri)
+        self.schedule(uri)
+
+    def reread(self, uri: str) -> None:
+        """The document was written on the disk by others, and the editor takes that over."""
+        self.schedule(uri, _REREAD, unless_known=True)
 
     def forget(self, uri: str) -> None:
         """The document was closed."""
         if (task := self._tasks.pop(uri, None)) is not None:
             task.cancel()
-        if self._known.pop(uri, None) is not None:
-            self._changed(uri, None)
+        self._turns.forget(uri)
+        self._unsaved.discard(uri)
+        self._verdicts.forget(uri)
+        self._forget_result(uri)
 
-    def restart_workers(self) -> None:
-        """End the test processes that wait; those at work end with their check."""
-        self._pool.submit(self._warm.close)
+    # -- processes
+
+    def restart_workers(self, but: Collection[Path] = ()) -> None:
+        """End the test processes that wait, but for those of some files.
+
+        Those at work end with their check.
+        """
+        self._warm.close(but=but)
 
     def close_if_idle(self, seconds: float) -> None:
         """End test processes that nobody has used for that long."""
-        self._pool.submit(self._warm.close, seconds)
+        self._warm.close(idle=seconds)
 
-    def close(self) -> None:
-        """Cancel all and end the test processes."""
+    def close(self) -> list[Future[None]]:
+        """Cancel all and end the test processes; what is to be waited for, for a moment."""
         for task in self._tasks.values():
             task.cancel()
-        self._warm.close()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        ending = [aside(check.cancel) for check in self._running.values()]
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        return [*ending, aside(self._end)]
 
-    async def _check(self, uri: str, delay: float) -> None:
+    def _end(self) -> None:
+        self._warm.end()
+        for future in list(self._running):
+            with contextlib.suppress(BaseException):
+                future.result()
+
+    # -- a check
+
+    async def _check(self, uri: str, delay: float, why: Why, unless_known: bool) -> None:
         await asyncio.sleep(delay)
-        try:
-            document = self._workspace.document(uri)
-            if is_test_file(document.path):
-                return
-            settings = await self._workspace.settings(document)
-            run = _Check(document, settings, self._warm)
-            self._client.status(Status("testing", f"testing {document.path.name}"))
-            try:
-                checked = await asyncio.get_running_loop().run_in_executor(self._pool, run)
-            except asyncio.CancelledError:
-                run.cancel()
-                raise
-        except (DocumentError, NoTestsError, SourceError) as error:
-            _log.info("not checked: %s", error)
-            self._forget_result(uri)
-            self._client.status(Status("idle", str(error)))
+        if unless_known and self._take_known(uri):
             return
+        try:
+            checked = await self._checked(uri, why)
+        except (DocumentError, NoTestsError, SourceError, UntrustedError) as error:
+            _log.info("not checked: %s", error)
+            self._failed(uri, Status("idle", str(error)))
+            if why == "asked":
+                self._client.message(str(error))
         except CoeError as error:
             _log.warning("check failed: %s", error)
+            self._failed(uri, Status("failed", str(error)))
+            self._warn(str(error), why)
+        except Exception as error:
+            _log.exception("the check of %s broke", name_of(uri))
+            text = f"The check of {name_of(uri)} broke ({type(error).__name__}); the log has more."
+            self._failed(uri, Status("failed", text))
+            self._warn(text, why)
+        else:
+            if checked is not None:
+                self._finished(checked, why)
+
+    async def _checked(self, uri: str, why: Why) -> Checked | None:
+        """Run the tests, once it is the document's turn."""
+        while True:
+            document = self._workspace.document(uri)
+            if is_test_file(document.path):
+                return None
+            settings = await self._workspace.settings(document)
+            if why == "happened" and settings.run != "onSave":
+                return self._against(uri, settings)
+            await self._trust.require(
+                document.root, asked=why == "asked", isolated=settings.sandbox != "off"
+            )
+            turn = await self._turns.take(uri)
+            try:
+                document = self._workspace.document(uri)  # as it is after the waiting
+                settings = await self._workspace.settings(document)  # with the project's own
+                if why == "happened" and settings.run != "onSave":
+                    return self._against(uri, settings)
+                check = Check(document, settings, self._warm)
+                turn.interrupt = lambda check=check: aside(check.cancel)
+                if turn.lost:
+                    continue
+                self._client.status(Status("testing", f"testing {document.path.name}"))
+                checked = await self._run(check)
+            finally:
+                self._turns.give_back(turn)
+            if not turn.lost:
+                return checked
+
+    def _against(self, uri: str, settings: Settings) -> None:
+        """The settings do not want it; what is known stays unless nothing is to be shown."""
+        if settings.run == "off":
             self._forget_result(uri)
-            self._workspace.warn_once(str(error))
-            self._client.status(Status("failed", str(error)))
+
+    async def _run(self, check: Check) -> Checked | None:
+        future = self._pool.submit(check)
+        self._running[future] = check
+        future.add_done_callback(lambda done: self._running.pop(done, None))
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            aside(check.cancel)
+            raise
+
+    def _finished(self, checked: Checked, why: Why) -> None:
+        uri = checked.document.uri
+        if not self._workspace.is_open(uri):
             return
-        if checked is None or not self._workspace.is_open(uri):
-            return
-        self._known[uri] = checked
-        text = f"{document.path.name}: {checked.passed} passed, {checked.failed} failed"
-        _log.info("%s", text)
-        self._changed(uri, checked)
-        self._client.status(Status("idle", text))
+        _log.info("%s", checked.summary)
+        self._verdicts.remember(checked)
+        if not self._take_known(uri):
+            self._show(checked)  # of an older text, but there is nothing better
+        if why == "asked" and not self._client.shows_status:
+            self._client.message(checked.summary)
+
+    def _take_known(self, uri: str) -> bool:
+        """If the document's text has been tested before, that is what holds."""
+        if not self._workspace.is_open(uri):
+            return False
+        verdict = self._verdicts.of(uri, self._workspace.text(uri))
+        if verdict is None:
+            return False
+        if verdict is not self._known.get(uri):
+            self._show(verdict)
+        return True
+
+    def _show(self, checked: Checked) -> None:
+        self._known[checked.document.uri] = checked
+        self._changed(checked.document.uri)
+        self._client.status(Status("idle", checked.summary))
+
+    def _warn(self, text: str, why: Why) -> None:
+        if why == "asked":
+            self._client.warn(text)
+        else:
+            self._workspace.warn_once(text)
+
+    def _failed(self, uri: str, status: Status) -> None:
+        self._forget_result(uri)
+        self._client.status(status)
 
     def _forget_result(self, uri: str) -> None:
         if self._known.pop(uri, None) is not None:
-            self._changed(uri, None)
-
-
-class _Check:
-    """One run, made on a thread; `cancel` comes from another."""
-
-    def __init__(self, document: Document, settings: Settings, warm: _WarmBenches) -> None:
-        self._document = document
-        self._settings = settings
-        self._warm = warm
-        self._lock = threading.Lock()
-        self._bench: TestBench | None = None
-        self._cancelled = False
-
-    def cancel(self) -> None:
-        with self._lock:
-            self._cancelled = True
-            if self._bench is not None:
-                self._bench.cancel()
-
-    def __call__(self) -> Checked | None:
-        document, settings = self._document, self._settings
-        if self._cancelled:
-            return None
-        source = document.source
-        sandbox = find_sandbox(settings.sandbox, settings.env, settings.show)
-        interpreter = find_interpreter(document.root, settings.python, sandbox)
-        suites = suites_for(document.path, document.root, interpreter, settings.tests)
-        key = (suites, interpreter, sandbox, settings.test_timeout)
-        seconds = settings.test_timeout
-        bench = self._warm.take(key) or TestBench(
-            suites, interpreter, sandbox, Limits(test_seconds=seconds, wall_seconds=12 * seconds)
-        )
-        with self._lock:
-            self._bench = bench
-            if self._cancelled:
-                bench.cancel()
-        try:
-            baseline = measure(bench, source)
-        except BaseException:
-            bench.close()
-            raise
-        with self._lock:
-            self._bench = None
-            if self._cancelled:
-                bench.close()
-                return None
-            self._warm.give(key, bench)
-        if not baseline.results:
-            raise CoeError(
-                f"No test of {document.path.name} could be run: {baseline.detail or 'none found'}."
-            )
-        return Checked(
-            document,
-            source,
-            suites,
-            findings(baseline),
-            _run_by_tests(baseline),
-            baseline.passed,
-            len(baseline.failing),
-        )
-
-
-def _run_by_tests(baseline: Baseline) -> frozenset[str]:
-    lines = frozenset[int]().union(*baseline.lines.values())
-    functions = baseline.source.functions()
-    return frozenset(f.name for f in functions if any(f.first < n <= f.last for n in lines))
-
-
-class _WarmBenches:
-    """Test processes that wait for the next check of the same file; at most `_WARM` sets."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._benches: list[tuple[object, TestBench, float]] = []
-
-    def take(self, key: object) -> TestBench | None:
-        with self._lock:
-            for entry in self._benches:
-                if entry[0] == key:
-                    self._benches.remove(entry)
-                    return entry[1]
-        return None
-
-    def give(self, key: object, bench: TestBench) -> None:
-        with self._lock:
-            self._benches.append((key, bench, time.monotonic()))
-            old = self._benches[:-_WARM]
-            del self._benches[:-_WARM]
-        for _, other, _ in old:
-            other.close()
-
-    def close(self, idle: float = 0.0) -> None:
-        end = time.monotonic() - idle
-        with self._lock:
-            old = [entry for entry in self._benches if entry[2] <= end]
-            self._benches = [entry for entry in self._benches if entry[2] > end]
-        for _, bench, _ in old:
-            bench.close()
+            self._changed(uri)

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Literal, cast
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
+
+from coe_lsp.escaping import printable
 
 State = Literal["idle", "testing", "loading", "repairing", "failed"]
 
@@ -73,6 +75,23 @@ class Client:
         return self._announced("chain")
 
     @property
+    def shows_status(self) -> bool:
+        """Whether a plugin of ours shows what the server is at."""
+        return self._announced("status")
+
+    @property
+    def guards_workspace(self) -> bool:
+        """Whether it starts us only in folders that the user trusts."""
+        return self._announced("workspaceTrust")
+
+    @property
+    def reads_markdown(self) -> bool:
+        """Whether a hover may be Markdown."""
+        document = self._capabilities.text_document
+        formats = document.hover.content_format if document and document.hover else None
+        return types.MarkupKind.Markdown in (formats or ())
+
+    @property
     def confirms_edits(self) -> bool:
         """Whether edits that need confirmation are confirmed."""
         edit = self._workspace_edit
@@ -108,14 +127,15 @@ class Client:
 
     def status(self, status: Status) -> None:
         """For the plugins' status items."""
-        if self._announced("status"):
+        if self.shows_status:
+            shown = evolve(status, message=printable(status.message))
             self._server.protocol.notify(
-                "coe/status", asdict(status, filter=lambda _, value: value is not None)
+                "coe/status", asdict(shown, filter=lambda _, value: value is not None)
             )
 
     def message(self, text: str, kind: types.MessageType = types.MessageType.Info) -> None:
         """One message that the user sees."""
-        self._server.window_show_message(types.ShowMessageParams(kind, text))
+        self._server.window_show_message(types.ShowMessageParams(kind, printable(text)))
 
     def warn(self, text: str) -> None:
         """One warning that the user sees."""
@@ -133,7 +153,8 @@ class Client:
         except JsonRpcException:
             return Progress(self._server, None)
         progress.begin(
-            token, types.WorkDoneProgressBegin(title=title, cancellable=True, message="")
+            token,
+            types.WorkDoneProgressBegin(title=printable(title), cancellable=True, message=""),
         )
         # pygls cancels this future when the client sends window/workDoneProgress/cancel.
         cancelled = cast("Future[Any]", progress.tokens[token])  # pyright: ignore[reportUnknownMemberType]
@@ -146,14 +167,18 @@ class Client:
         """A question with buttons; None if it was closed."""
         answer = await self._server.window_show_message_request_async(
             types.ShowMessageRequestParams(
-                types.MessageType.Info, text, [types.MessageActionItem(name) for name in choices]
+                types.MessageType.Info,
+                printable(text),
+                [types.MessageActionItem(name) for name in choices],
             )
         )
         return answer.title if answer is not None else None
 
     async def preview(self, params: dict[str, Any], patches: list[Patch]) -> int | None:
         """Have the plugin show patches; the index of the accepted one."""
-        shown = [{"label": p.label, "diff": p.diff, "newText": p.new_text} for p in patches]
+        shown = [
+            {"label": printable(p.label), "diff": p.diff, "newText": p.new_text} for p in patches
+        ]
         try:
             answer: Any = await self._server.protocol.send_request_async(
                 "coe/preview", {**params, "patches": shown}
@@ -226,13 +251,15 @@ class Progress:
         """Say what goes on now."""
         if self._token is not None:
             self._server.work_done_progress.report(
-                self._token, types.WorkDoneProgressReport(message=message)
+                self._token, types.WorkDoneProgressReport(message=printable(message))
             )
 
     def end(self, message: str) -> None:
         """Say how it ended."""
         token, self._token = self._token, None
         if token is not None:
-            self._server.work_done_progress.end(token, types.WorkDoneProgressEnd(message=message))
+            self._server.work_done_progress.end(
+                token, types.WorkDoneProgressEnd(message=printable(message))
+            )
             tokens = cast("dict[str, Any]", self._server.work_done_progress.tokens)  # pyright: ignore[reportUnknownMemberType]
             tokens.pop(token, None)

@@ -14,6 +14,7 @@ from pathlib import Path
 from attrs import frozen
 from lsprotocol import types
 
+from coe_lsp.escaping import code, fenced, markdown, printable
 from coe_lsp.execution.suite import TestResult
 from coe_lsp.lsp.documents import line_range
 from coe_lsp.parsing import parse
@@ -81,7 +82,7 @@ def diagnostics(
     return [
         types.Diagnostic(
             range=line_range(lines, _marked(finding, lines), units),
-            message=f"{headline(finding)}\n{_details(finding.tests)}",
+            message=printable(f"{headline(finding)}\n{_details(finding.tests)}"),
             severity=types.DiagnosticSeverity.Error,
             source=SOURCE,
             code=CODE,
@@ -142,7 +143,8 @@ def _related(tests: Sequence[TestResult], root: Path) -> list[types.DiagnosticRe
             start = types.Position(row, 0)
             location = types.Location(path.as_uri(), types.Range(start, start))
             summary = (test.detail or test.outcome).partition("\n")[0]
-            found.append(types.DiagnosticRelatedInformation(location, f"{rest}: {summary}"))
+            message = printable(f"{rest}: {summary}")
+            found.append(types.DiagnosticRelatedInformation(location, message))
     return found
 
 
@@ -166,13 +168,25 @@ def _row_of(path: Path, test: str) -> int | None:
 
 def chain_text(outcome: Outcome) -> str:
     """The last chain of edits as Markdown."""
-    lines = [f"**{outcome.function or outcome.file}**: {outcome.message}", ""]
+    name = f"**{markdown(outcome.function or outcome.file)}**"
+    lines = [f"{name}: {markdown(outcome.message)}", ""]
     for number, link in enumerate(outcome.chain, 1):
         total = link.passed + link.failed
-        lines += [f"{number}. `{link.command}` ({link.passed} of {total} tests pass)"]
+        lines += [f"{number}. {code(link.command)} ({link.passed} of {total} tests pass)"]
     if outcome.diff:
-        lines += ["", "```diff", outcome.diff.rstrip("\n"), "```"]
+        lines += ["", fenced(outcome.diff, "diff")]
     if outcome.attempts:
         tried = count(outcome.attempts, "different program")
         lines += ["", f"{tried} tested in {outcome.seconds.total:.1f} s"]
     return "\n".join(lines) + "\n"
+
+
+def chain_plain(outcome: Outcome) -> str:
+    """The last chain of edits as plain text."""
+    lines = [outcome.message]
+    for number, link in enumerate(outcome.chain, 1):
+        total = link.passed + link.failed
+        lines += [f"{number}. {link.command} ({link.passed} of {total} tests pass)"]
+    if outcome.diff:
+        lines += ["", outcome.diff.rstrip("\n")]
+    return printable("\n".join(lines)) + "\n"

@@ -7,12 +7,16 @@ The protocol's own log, which has both, is written at level `debug` only.
 from __future__ import annotations
 
 import logging
+import os
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-import platformdirs
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
+
+from coe_lsp.escaping import printable
+from coe_lsp.folders import FolderError, log_folder
 
 _KINDS = {
     logging.DEBUG: types.MessageType.Log,
@@ -39,35 +43,58 @@ class _EditorHandler(logging.Handler):
             self.handleError(record)
 
 
-def log_file() -> Path:
-    """The file that is written; two older ones lie beside it."""
-    return platformdirs.user_log_path("coe-lsp", appauthor=False) / "server.log"
+class _Formatter(logging.Formatter):
+    """Whatever is logged is text, and stays so on a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
-def start_logging(server: LanguageServer) -> None:
-    """Log what coe-lsp does, to file and editor."""
+class _PrivateFile(RotatingFileHandler):
+    """A log that only its user can read."""
+
+    def _open(self) -> TextIOWrapper:
+        handle = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.fchmod(handle, 0o600)  # it may be there already, from an older version
+        return open(handle, "a", encoding=self.encoding)  # noqa: PTH123 - it is open already
+
+
+def log_file() -> Path | None:
+    """The file that is written, two older ones beside it; None if the user has no place for it."""
+    try:
+        return log_folder() / "server.log"
+    except FolderError:
+        return None
+
+
+def start_logging() -> None:
+    """Log what coe-lsp does to the file."""
     logging.raiseExceptions = False  # a full disk must not end up on standard error for ever
     ours = logging.getLogger("coe_lsp")
     ours.setLevel(logging.INFO)
     ours.propagate = False
-    editor = _EditorHandler(server)
-    editor.setFormatter(logging.Formatter("%(message)s"))
-    ours.addHandler(editor)
     protocol = logging.getLogger("pygls")
     protocol.propagate = False
     protocol.setLevel(logging.CRITICAL)
+    path = log_file()
+    if path is None:
+        return
     try:
-        log_file().parent.mkdir(parents=True, exist_ok=True)
-        file = RotatingFileHandler(
-            log_file(), maxBytes=_BYTES, backupCount=2, encoding="utf-8", delay=True
-        )
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.chmod(0o700)
+        file = _PrivateFile(path, maxBytes=_BYTES, backupCount=2, encoding="utf-8", delay=True)
     except OSError:
         return
-    file.setFormatter(
-        logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
-    )
+    file.setFormatter(_Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     ours.addHandler(file)
     protocol.addHandler(file)
+
+
+def show_in_editor(server: LanguageServer) -> None:
+    """Log to the editor's output window as well."""
+    editor = _EditorHandler(server)
+    editor.setFormatter(_Formatter("%(message)s"))
+    logging.getLogger("coe_lsp").addHandler(editor)
 
 
 def set_level(level: str) -> None:

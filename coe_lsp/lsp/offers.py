@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from coe_lsp.errors import CoeError
+from coe_lsp.escaping import printable
 from coe_lsp.execution.discovery import suites_for
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
@@ -132,7 +133,7 @@ class Offers:
                 "uri": fitted.document.uri,
                 "version": fitted.document.version,
                 "function": outcome.function,
-                "message": outcome.message,
+                "message": printable(outcome.message),
             }
             return await self._client.preview(shown, [one.patch for one in choice])
         lines = [x for x in fitted.patch.diff.splitlines()[2:] if x[:1] in "+-"]

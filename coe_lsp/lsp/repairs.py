@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
 from attrs import define, evolve, field
@@ -20,11 +20,13 @@ from attrs import define, evolve, field
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import is_test_file
 from coe_lsp.execution.suite import Suite
+from coe_lsp.lsp.aside import aside
 from coe_lsp.lsp.client import Client, Progress, Status
 from coe_lsp.lsp.findings import count
 from coe_lsp.lsp.model_host import Ask, ModelHost
 from coe_lsp.lsp.offers import Offers
-from coe_lsp.lsp.workspace import Document, Workspace
+from coe_lsp.lsp.trust import Trust
+from coe_lsp.lsp.workspace import Document, Workspace, name_of
 from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.registry import ModelRef
 from coe_lsp.repair.baseline import Baseline
@@ -52,9 +54,16 @@ class _Job:
     repair: Repair | None = None
 
     def cancel(self) -> None:
+        """Stop looking: what was found already is shown."""
         self.cancelled.set()
         if self.repair is not None:
-            self.repair.cancel()
+            aside(self.repair.cancel)
+
+    def end(self) -> None:
+        """Drop it."""
+        self.cancelled.set()
+        if self.repair is not None:
+            self.repair.abandon()
 
 
 class Repairs:
@@ -64,19 +73,19 @@ class Repairs:
         self,
         workspace: Workspace,
         client: Client,
+        trust: Trust,
         offers: Offers,
         host: ModelHost,
         lease: Lease,
-        finished: Callable[[str], None],
         search: SearchSettings,
     ) -> None:
-        """`lease` gives the policy, as `ModelHost.lease` does; `finished` gets a file's address."""
+        """`lease` gives the policy, as `ModelHost.lease` does."""
         self._workspace = workspace
         self._client = client
+        self._trust = trust
         self._offers = offers
         self._host = host
         self._lease = lease
-        self._finished = finished
         self._search = search
         self._numbers = itertools.count(1)
         self._queue: list[_Job] = []
@@ -104,7 +113,7 @@ class Repairs:
         else:
             ahead = len(jobs)
             self._client.message(
-                f"Repair of {function or uri.rpartition('/')[2]} waits for {count(ahead, 'other')}."
+                f"Repair of {function or name_of(uri)} waits for {count(ahead, 'other')}."
             )
         return job.number
 
@@ -120,11 +129,13 @@ class Repairs:
         if self._current is None:
             self._thread.submit(self._host.close_if_idle, seconds)
 
-    def close(self) -> None:
-        """Cancel all and free the model."""
+    def close(self) -> list[Future[None]]:
+        """End all and free the model; what is to be waited for, for a moment."""
         self.cancel()
-        self._thread.submit(self._host.close)
-        self._thread.shutdown(wait=True)
+        ending = [aside(self._current.end)] if self._current is not None else []
+        freed = self._thread.submit(self._host.close)
+        self._thread.shutdown(wait=False)
+        return [*ending, freed]
 
     async def _work(self) -> None:
         while self._queue:
@@ -148,6 +159,11 @@ class Repairs:
         if is_test_file(document.path):
             raise CoeError(f"{document.path.name} is a file of tests: repair the code they test.")
         settings = await self._workspace.settings(document)
+        await self._trust.require(document.root, asked=True, isolated=settings.sandbox != "off")
+        if job.cancelled.is_set():
+            return
+        document = self._workspace.document(job.uri)  # as it is after the question
+        settings = await self._workspace.settings(document)
         name = job.function or document.path.name
         progress = await self._client.progress(f"Repair with CoE: {name}", job.cancel)
         watcher = _Watcher(asyncio.get_running_loop(), job, self._client, progress, self._queue)
@@ -158,18 +174,28 @@ class Repairs:
             outcome, repaired = await asyncio.get_running_loop().run_in_executor(
                 self._thread, self._run, job, document, settings, watcher
             )
-            if outcome.chain:
+            # Who cancels after the first repair has been found gets to see it.
+            cancelled = job.cancelled.is_set() and outcome.status == "failed"
+            if outcome.chain and not cancelled:
                 self._outcomes[job.uri], self._last = outcome, job.uri
-            _log.info("repair %d: %s, %.1f s", job.number, outcome.status, outcome.seconds.total)
-            ending = f"{name}: cancelled" if job.cancelled.is_set() else outcome.message
+            status = "cancelled" if cancelled else outcome.status
+            _log.info("repair %d: %s, %.1f s", job.number, status, outcome.seconds.total)
+            ending = f"{name}: cancelled" if cancelled else outcome.message
         except asyncio.CancelledError:  # the client has gone
-            job.cancel()
+            aside(job.end)
             raise
+        except CoeError:
+            if not job.cancelled.is_set():
+                raise
+            _log.info("repair %d: cancelled", job.number)
+            ending = f"{name}: cancelled"
+            self._client.status(Status("idle", ending))
+            return
         finally:
             watcher.stop()
             progress.end(ending)
-        if job.cancelled.is_set():
-            self._client.status(Status("idle", f"{name}: cancelled"))
+        if cancelled:
+            self._client.status(Status("idle", ending))
         elif outcome.status == "repaired":
             self._client.status(Status("idle", outcome.message))
             await self._offers.offer(job.number, document, settings, outcome, repaired)
@@ -181,7 +207,6 @@ class Repairs:
             text = f"{outcome.function}: {outcome.message} {tried} tested."
             self._client.warn(text)
             self._client.status(Status("failed", text))
-        self._finished(job.uri)
 
     def _run(
         self, job: _Job, document: Document, settings: Settings, watcher: _Watcher
@@ -281,7 +306,7 @@ class _Watcher:
         self._reported = now
         text = f"turn {step.turn}, {self._best} of {step.total} tests pass: {step.command[:60]}"
         if self._best == step.total and step.passed < step.total:
-            text = f"repaired; looking for better: {step.command[:60]}"
+            text = f"repaired; looking for better (Cancel shows this one): {step.command[:60]}"
         self.later("repairing", text, step.turn)
 
     def ask(self, ref: ModelRef) -> bool:

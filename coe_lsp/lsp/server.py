@@ -1,46 +1,52 @@
-"""The server: which request of the protocol calls what. No logic of its own."""
+"""The server: its parts, what they tell each other, and its life from first message to last."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import tempfile
+import signal
+import sys
+import threading
 import traceback
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, NoReturn, cast
 
+import attrs
 from lsprotocol import types
-from pygls import uris
+from pygls.exceptions import JsonRpcException
+from pygls.io_ import StdoutWriter
 from pygls.lsp.server import LanguageServer
 
 from coe_lsp import __version__
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.discovery import is_test_file
-from coe_lsp.lsp import actions, log
-from coe_lsp.lsp.checks import Checked, Checks
+from coe_lsp.lsp import log
+from coe_lsp.lsp.checks import Checks
 from coe_lsp.lsp.client import Client
-from coe_lsp.lsp.documents import function_at
-from coe_lsp.lsp.findings import chain_text, diagnostics
+from coe_lsp.lsp.ending import leave, leave_at_last
+from coe_lsp.lsp.framing import FramingError, read_frame
+from coe_lsp.lsp.marks import moved
 from coe_lsp.lsp.model_host import ModelHost
 from coe_lsp.lsp.offers import Offers
+from coe_lsp.lsp.protocol import Protocol
 from coe_lsp.lsp.repairs import Lease, Repairs
-from coe_lsp.lsp.workspace import DocumentError, Workspace
+from coe_lsp.lsp.trust import Trust
+from coe_lsp.lsp.watched_files import WATCHERS, WatchedFiles
+from coe_lsp.lsp.workspace import Workspace
 from coe_lsp.repair.search import SearchSettings
 from coe_lsp.repair.settings import Settings
 from coe_lsp.repair.source import split_lines
 
 _log = logging.getLogger(__name__)
-_DEBOUNCE = 0.3
+DEBOUNCE = 0.3
 _IDLE_ROUND = 5.0
-COMMANDS = (
-    "coe.repair",
-    "coe.repairFile",
-    "coe.cancel",
-    "coe.showChain",
-    "coe.restartWorker",
-    "coe.doctor",
-    "coe.check",
+# Seconds that tests, model and processes get to end in order.
+_ORDERLY = 1.5
+_BAD_FRAME = 2
+# Settings that make no difference to what the tests say.
+_OTHER_SETTINGS = frozenset(
+    {"model", "adapter", "budget", "samples", "apply", "idle_minutes", "log_level"}
 )
 
 
@@ -51,36 +57,116 @@ class CoeServer(LanguageServer):
         """`lease` replaces the model and `search` its settings, for tests of everything else."""
         # Whole documents: pygls cuts lines where Python does, which for parts would be wrong.
         super().__init__(  # pyright: ignore[reportUnknownMemberType]
-            "coe-lsp", __version__, types.TextDocumentSyncKind.Full
+            "coe-lsp", __version__, types.TextDocumentSyncKind.Full, protocol_cls=Protocol
         )
+        self._wire = cast(Protocol, self.protocol)
+        self._wire.ended = self.end
         self.client = Client(self)
-        self.documents = Workspace(self, self.client)
-        self.checks = Checks(self.documents, self.client, self._checked)
+        self.trust = Trust(self.client, self._trusted)
+        self.documents = Workspace(self, self.client, self.trust.holds)
+        self.checks = Checks(self.documents, self.client, self.trust, self._found)
+        self.watched = WatchedFiles(self.documents, self.checks)
         self.offers = Offers(self.documents, self.client, self._applied)
         host = ModelHost()
         self.repairs = Repairs(
             self.documents,
             self.client,
+            self.trust,
             self.offers,
             host,
             lease or host.lease,
-            self._repaired,
             search or SearchSettings(),
         )
+        self._marks: dict[str, list[types.Diagnostic]] = {}
         self._idle: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended: asyncio.Future[int] | None = None
+        self._stopping: list[Future[None]] | None = None
 
     # -- life
+
+    def serve(self, reader: BinaryIO, writer: BinaryIO) -> NoReturn:
+        """Serve one client, and leave the process when it is done."""
+        log.start_logging()
+        self._wire.set_writer(StdoutWriter(writer))
+        asyncio.run(self._serve(reader))
+        raise AssertionError("the process has left")
+
+    async def _serve(self, reader: BinaryIO) -> NoReturn:
+        self._loop = asyncio.get_running_loop()
+        self._ended = self._loop.create_future()
+        for name in ("SIGTERM", "SIGHUP", "SIGINT"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda number, _: self.end(128 + number))
+        threading.Thread(target=self._read, args=(reader,), name="coe-read", daemon=True).start()
+        status = await self._ended
+        self.stop()
+        waiting = [asyncio.wrap_future(future) for future in self._stopping or ()]
+        if waiting:
+            await asyncio.wait(waiting, timeout=_ORDERLY)
+        _log.info("ends with status %d", status)
+        leave(status)
+
+    def _read(self, reader: BinaryIO) -> None:
+        """On a thread of its own: one message after the other, until there is no more."""
+        assert self._loop is not None
+        try:
+            while (body := read_frame(reader)) is not None:
+                asyncio.run_coroutine_threadsafe(self._receive(body), self._loop).result()
+        except FramingError as error:
+            text = f"The editor's messages cannot be read: {error}. The server ends."
+            _log.error("%s", text)
+            print(f"coe-lsp: {text}", file=sys.stderr, flush=True)
+            self.end(_BAD_FRAME)
+        except (OSError, ValueError):  # closed
+            self.end(1)
+        else:
+            self.end(0 if self._wire.has_shut_down else 1)
+
+    async def _receive(self, body: bytes) -> None:
+        try:
+            self._wire.receive(body)
+        except Exception as error:
+            self.report_server_error(error, JsonRpcException)
 
     def initialized(self) -> None:
         """The client is ready."""
         self._idle = asyncio.get_running_loop().create_task(self._free_what_is_idle())
 
-    def shutdown(self) -> None:
-        """End everything that was started; pygls calls this last, however the client went."""
-        self.repairs.close()
-        with contextlib.suppress(RuntimeError):  # the loop may be closed, tasks with it
-            self.checks.close()
-        super().shutdown()
+    async def register(self) -> None:
+        """Have the client tell us of changed files and settings, if it does so when asked."""
+        workspace = self.client_capabilities.workspace
+        files = workspace.did_change_watched_files if workspace else None
+        settings = workspace.did_change_configuration if workspace else None
+        wanted: list[types.Registration] = []
+        if files is not None and files.dynamic_registration:
+            name = types.WORKSPACE_DID_CHANGE_WATCHED_FILES
+            wanted.append(types.Registration("coe-files", name, WATCHERS))
+        if settings is not None and settings.dynamic_registration:
+            name = types.WORKSPACE_DID_CHANGE_CONFIGURATION
+            options = types.DidChangeConfigurationRegistrationOptions(section="coe")
+            wanted.append(types.Registration("coe-settings", name, options))
+        if wanted:
+            try:
+                await self.client_register_capability_async(types.RegistrationParams(wanted))
+            except JsonRpcException as error:
+                _log.warning("the editor does not report changes: %s", error)
+
+    def stop(self) -> None:
+        """Cancel all that runs."""
+        if self._stopping is None:
+            self._stopping = [*self.repairs.close(), *self.checks.close()]
+
+    def end(self, status: int) -> None:
+        """End the process, from any thread and also from a signal."""
+        assert self._loop is not None
+        leave_at_last(status)  # the loop may be waiting for an editor that does not read
+        self._loop.call_soon_threadsafe(self._end, status)
+
+    def _end(self, status: int) -> None:
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(status)
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Log where it broke; not the message, which may hold source code."""
@@ -91,233 +177,83 @@ class CoeServer(LanguageServer):
         while True:
             await asyncio.sleep(_IDLE_ROUND)
             minutes = Settings().idle_minutes
-            for uri in self.documents.opened():
-                with contextlib.suppress(CoeError):
-                    settings = await self.documents.settings(self.documents.document(uri))
-                    minutes = settings.idle_minutes
-                    break
+            for document in self.documents.documents():
+                minutes = (await self.documents.settings(document)).idle_minutes
+                break
             self.repairs.free_idle_model(60 * minutes)
             self.checks.close_if_idle(60 * minutes)
 
     # -- what the parts tell
 
-    def _checked(self, uri: str, checked: Checked | None) -> None:
-        found: list[types.Diagnostic] = []
-        version = None
-        if checked is not None:
-            document = checked.document
-            version = document.version
-            found = diagnostics(checked.found, checked.source.lines, document.root, document.units)
-        self.text_document_publish_diagnostics(
-            types.PublishDiagnosticsParams(uri=uri, diagnostics=found, version=version)
-        )
+    def _found(self, uri: str) -> None:
+        """Something else is known of a document."""
+        self.publish(uri)
         workspace = self.client_capabilities.workspace
         lens = workspace.code_lens if workspace else None
         if lens is not None and lens.refresh_support:
             self.workspace_code_lens_refresh(None)
 
+    def publish(self, uri: str) -> None:
+        """Show the marks of a document where they belong in its present text."""
+        found, version = self._placed(uri)
+        self._marks[uri] = found
+        if not self.documents.is_open(uri):
+            del self._marks[uri]
+        self.text_document_publish_diagnostics(
+            types.PublishDiagnosticsParams(uri=uri, diagnostics=found, version=version)
+        )
+
+    def text_changed(self, uri: str) -> None:
+        """The user typed; marks go along."""
+        self.checks.text_changed(uri)
+        if uri in self._marks and self._placed(uri)[0] != self._marks[uri]:
+            self.publish(uri)
+
+    def _placed(self, uri: str) -> tuple[list[types.Diagnostic], int | None]:
+        checked = self.checks.known(uri)
+        if checked is None or not self.documents.is_open(uri):
+            return [], None
+        document = self.workspace.get_text_document(uri)
+        lines = split_lines(document.source.removeprefix("\ufeff"))
+        units = checked.document.units
+        return moved(checked.marks, checked.source.lines, lines, units), document.version
+
     def _applied(self, uri: str) -> None:
         # The change itself arrives as a notification of its own.
-        self.checks.schedule(uri, _DEBOUNCE)
+        self.checks.repaired(uri, DEBOUNCE)
 
-    def _repaired(self, uri: str) -> None:
-        _log.info("done with %s", uri.rpartition("/")[2])
+    def _trusted(self, root: Path) -> None:
+        self.checks.schedule_all(root, DEBOUNCE)
 
-    # -- commands
+    def folders_changed(self) -> None:
+        """Documents may be inside of the workspace now, or outside."""
+        for uri in self.documents.opened():
+            self.checks.schedule(uri, DEBOUNCE, unless_known=True)
 
-    async def execute(self, name: str, arguments: list[Any]) -> Any:
-        """Run one of `COMMANDS`."""
-        given = (
-            cast("dict[str, Any]", arguments[0])
-            if arguments and isinstance(arguments[0], dict)
-            else {}
-        )
-        uri = given.get("uri")
-        if name in ("coe.repair", "coe.repairFile", "coe.check") and not isinstance(uri, str):
-            self.client.warn("Open a Python file first.")
-            return None
-        if name == "coe.repair":
-            return self._repair(cast(str, uri), self._named(cast(str, uri), given))
-        if name == "coe.repairFile":
-            return self._repair(cast(str, uri), None)
-        if name == "coe.check":
-            self.checks.schedule(cast(str, uri))
-        elif name == "coe.cancel":
-            number = given.get("repair")
-            self.repairs.cancel(number if isinstance(number, int) else None)
-        elif name == "coe.restartWorker":
-            self.checks.restart_workers()
-        elif name == "coe.showChain":
-            return await self._show_chain(uri)
-        elif name == "coe.doctor":
-            return await self._doctor(uri)
-        return None
+    # -- settings
 
-    def _named(self, uri: str, given: dict[str, Any]) -> str | None:
-        function = given.get("function")
-        if isinstance(function, str):
-            return function
-        position = given.get("position")
-        row = cast("dict[str, Any]", position).get("line") if isinstance(position, dict) else None
-        if not isinstance(row, int) or not self.documents.is_open(uri):
-            return None
-        return function_at(self.lines(uri), row)
-
-    def _repair(self, uri: str, function: str | None) -> dict[str, int] | None:
-        number = self.repairs.request(uri, function)
-        return None if number is None else {"repair": number}
-
-    async def _show_chain(self, uri: str | None) -> dict[str, str] | None:
-        outcome = self.repairs.outcome(uri)
-        if outcome is None:
-            self.client.message("There has been no repair yet.")
-            return None
-        return await self._show("Chain of edits", chain_text(outcome))
-
-    async def _doctor(self, uri: str | None) -> dict[str, str] | None:
-        from coe_lsp.repair.doctor import examine, heading
-
-        root, settings = Path.cwd(), Settings()
-        with contextlib.suppress(DocumentError):
-            document = self.documents.document(uri or next(iter(self.documents.opened()), ""))
-            root, settings = document.root, await self.documents.settings(document)
-        checks = await asyncio.get_running_loop().run_in_executor(
-            None, lambda: list(examine(root, settings.python, settings.model))
-        )
-        lines = [f"- {'ok' if c.good else '**fail**'} {c.name}: {c.text}" for c in checks]
-        text = f"# coe-lsp\n\n{heading()}\n\n" + "\n".join(lines)
-        return await self._show("coe-lsp doctor", f"{text}\n\nLog: {log.log_file()}\n")
-
-    async def _show(self, title: str, text: str) -> dict[str, str]:
-        """Return a text to a plugin of ours; have any other client open it as a file."""
-        if not self.client.shows_texts:
-            name = title.lower().replace(" ", "-") + ".md"
-            path = Path(tempfile.mkdtemp(prefix="coe-lsp-")) / name
-            path.write_text(text, encoding="utf-8")
-            window = self.client_capabilities.window
-            if window and window.show_document and window.show_document.support:
-                await self.window_show_document_async(types.ShowDocumentParams(uri=path.as_uri()))
-            else:
-                self.client.message(f"{title}: {path}")
-        return {"title": title, "text": text}
-
-    # -- helpers
-
-    def lines(self, uri: str) -> tuple[str, ...]:
-        """An open document's lines."""
-        return split_lines(self.workspace.get_text_document(uri).source)
+    async def settings_changed(self) -> None:
+        """Read them again, and check again where that makes a difference."""
+        documents = list(self.documents.documents())
+        before = {one.root: self.documents.known_settings(one.root) for one in documents}
+        self.documents.forget_settings()
+        for document in documents:
+            settings = await self.documents.settings(document)
+            log.set_level(settings.log_level)
+            old = before[document.root]
+            if old is not None and _for_tests(old) != _for_tests(settings):
+                self.checks.outdated(document.uri)
 
     async def settings_of(self, uri: str) -> Settings | None:
         """The settings of a document, None if nothing can be done with it."""
-        try:
+        with contextlib.suppress(CoeError):
             return await self.documents.settings(self.documents.document(uri))
-        except CoeError:
-            return None
+        return None
+
+    def lines(self, uri: str) -> tuple[str, ...]:
+        """An open document's lines."""
+        return split_lines(self.documents.text(uri))
 
 
-def make_server(lease: Lease | None = None, search: SearchSettings | None = None) -> CoeServer:
-    """A server with all its handlers; it reads and writes nothing before it is started."""
-    server = CoeServer(lease, search)
-    _register_life(server)
-    _register_documents(server)
-    _register_language(server)
-    for name in COMMANDS:
-        _register_command(server, name)
-    return server
-
-
-def _register_life(server: CoeServer) -> None:
-    @server.feature(types.INITIALIZE)
-    def initialize(params: types.InitializeParams) -> None:
-        info = params.client_info
-        server.client.name = info.name if info else ""
-        server.documents.initialize(params.initialization_options)
-        log.start_logging(server)
-
-    @server.feature(types.INITIALIZED)
-    def initialized(params: types.InitializedParams) -> None:
-        _log.info("coe-lsp %s serves %s", __version__, server.client.name or "a client")
-        server.initialized()
-
-    @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
-    async def changed(params: types.DidChangeConfigurationParams) -> None:
-        server.documents.forget_settings()
-        for uri in server.documents.opened():
-            settings = await server.settings_of(uri)
-            if settings is not None:
-                log.set_level(settings.log_level)
-
-
-def _register_documents(server: CoeServer) -> None:
-    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
-    async def opened(params: types.DidOpenTextDocumentParams) -> None:
-        uri = params.text_document.uri
-        settings = await server.settings_of(uri)
-        if settings is None:
-            return
-        log.set_level(settings.log_level)
-        if settings.run == "onSave" and params.text_document.language_id == "python":
-            server.checks.schedule(uri, _DEBOUNCE)
-
-    @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
-    async def saved(params: types.DidSaveTextDocumentParams) -> None:
-        uri = params.text_document.uri
-        path = Path(uris.to_fs_path(uri) or "")
-        if path.name == "pyproject.toml":
-            server.documents.forget_settings()
-            return
-        settings = await server.settings_of(uri)
-        if settings is None or settings.run != "onSave" or path.suffix != ".py":
-            return
-        if is_test_file(path):
-            server.checks.schedule_dependents(path, _DEBOUNCE)
-        else:
-            server.checks.schedule(uri, _DEBOUNCE)
-
-    @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
-    def closed(params: types.DidCloseTextDocumentParams) -> None:
-        server.checks.forget(params.text_document.uri)
-
-
-def _register_language(server: CoeServer) -> None:
-    options = types.CodeActionOptions(
-        [types.CodeActionKind.QuickFix, types.CodeActionKind.RefactorRewrite]
-    )
-
-    @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, options)
-    def code_action(params: types.CodeActionParams) -> list[types.CodeAction]:
-        uri = params.text_document.uri
-        if not server.documents.is_open(uri):
-            return []
-        return actions.code_actions(
-            params,
-            server.checks.known(uri),
-            server.lines(uri),
-            server.workspace.get_text_document(uri).version,
-            tag=server.client.tags_actions,
-        )
-
-    @server.feature(types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensOptions())
-    def code_lens(params: types.CodeLensParams) -> list[types.CodeLens]:
-        uri = params.text_document.uri
-        checked = server.checks.known(uri)
-        if checked is None or not server.documents.is_open(uri):
-            return []
-        return actions.code_lenses(uri, checked, server.lines(uri))
-
-    @server.feature(types.TEXT_DOCUMENT_HOVER)
-    def hover(params: types.HoverParams) -> types.Hover | None:
-        uri = params.text_document.uri
-        checked = server.checks.known(uri)
-        if checked is None or not server.documents.is_open(uri):
-            return None
-        return actions.hover(
-            params.position.line, checked, server.lines(uri), server.repairs.outcome(uri)
-        )
-
-
-def _register_command(server: CoeServer, name: str) -> None:
-    async def run(*arguments: Any) -> Any:
-        return await server.execute(name, list(arguments))
-
-    server.protocol.fm.command(name)(run)  # pyright: ignore[reportUnknownMemberType]
+def _for_tests(settings: Settings) -> dict[str, Any]:
+    return attrs.asdict(settings, filter=lambda field, _: field.name not in _OTHER_SETTINGS)

@@ -9,6 +9,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
+from coe_lsp.folders import expanded
 from coe_lsp.models.registry import ModelError, check_gguf
 
 
@@ -45,7 +46,7 @@ def resolve_adapter(
         return find_adapter(base_key, folder) if base_key is not None else None
     if option.lower() == "none":
         return None
-    path = Path(option).expanduser()
+    path = expanded(option)
     if not path.is_file():
         raise AdapterError(
             f"There is no adapter file {option}: give the path of a GGUF file, or 'none'."

@@ -23,10 +23,11 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-import platformdirs
 from attrs import asdict, frozen
 from filelock import FileLock, Timeout
 
+from coe_lsp.files import replace_file, replacing
+from coe_lsp.folders import cache_folder
 from coe_lsp.models.fetch import (
     Fetched,
     Meter,
@@ -72,9 +73,7 @@ class NoProgress:
 
 def models_folder() -> Path:
     """Return the folder of the cache that holds the models; it need not exist yet."""
-    if override := os.environ.get("COE_LSP_CACHE"):
-        return Path(override).expanduser().absolute() / "models"
-    return platformdirs.user_cache_path("coe-lsp", appauthor=False) / "models"
+    return cache_folder() / "models"
 
 
 def location(ref: ModelRef) -> Path:
@@ -265,15 +264,8 @@ def _from(source: Source, ref: ModelRef, partial: Path, meter: Meter) -> Fetched
 
 def _install(fetched: Fetched, path: Path) -> None:
     """Give a verified file its final name such that a crash leaves either nothing or all of it."""
-    with fetched.path.open("rb+") as file:
-        os.fsync(file.fileno())
-    fetched.path.replace(path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    with replacing(path) as part:
+        fetched.path.replace(part)
     _Stamp.of(path, fetched.sha256).write(path)
 
 
@@ -318,9 +310,7 @@ class _Stamp:
         file = self._file(path)
         with suppress(OSError):  # a cache that cannot be written is still good to read
             file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_suffix(f".{os.getpid()}")
-            temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
-            temporary.replace(file)
+            replace_file(file, json.dumps(asdict(self)).encode())
 
     @staticmethod
     def forget(path: Path) -> None:

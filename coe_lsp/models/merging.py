@@ -11,14 +11,15 @@ What merging earns and costs is measured by `tests/benchmarks/bench_merged.py`.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from attrs import frozen
 
+from coe_lsp.files import replacing
 from coe_lsp.models.registry import ModelError
 
 Kind = Literal["F16", "Q8_0", "Q4_0"]
@@ -55,35 +56,30 @@ def merge(
     base = gguf.GGUFReader(model)
     scale, pairs = _read_adapter(gguf.GGUFReader(adapter))
     _check(base, pairs)
-    # Its own name: another process, or one that was stopped and has not noticed, may do the same.
-    part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.part")
-    writer = gguf.GGUFWriter(part, base.fields["general.architecture"].contents())
     merged = gguf.GGMLQuantizationType[kind]
     block, size = gguf.GGML_QUANT_SIZES[merged]
+    architecture = base.fields["general.architecture"].contents()
     try:
-        _copy_metadata(base, writer, kind)
-        for tensor in base.tensors:
-            form = merged if tensor.name in pairs else tensor.tensor_type
-            count = int(tensor.n_elements) // block * size if form == merged else tensor.n_bytes
-            shape = [int(n) for n in reversed(tensor.shape)]
-            writer.add_tensor_info(tensor.name, shape, np.dtype(np.float32), int(count), form)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
-        for tensor in base.tensors:
-            data = tensor.data
-            if pair := pairs.get(tensor.name):
-                weights = gguf.dequantize(data, tensor.tensor_type)
-                data = gguf.quantize(weights + scale * (pair.b @ pair.a), merged)
-            writer.write_tensor_data(data)
-            on_bytes(int(tensor.n_bytes))
-        writer.close()
-        part.replace(target)
+        with replacing(target) as part, closing(gguf.GGUFWriter(part, architecture)) as writer:
+            _copy_metadata(base, writer, kind)
+            for tensor in base.tensors:
+                form = merged if tensor.name in pairs else tensor.tensor_type
+                count = int(tensor.n_elements) // block * size if form == merged else tensor.n_bytes
+                shape = [int(n) for n in reversed(tensor.shape)]
+                writer.add_tensor_info(tensor.name, shape, np.dtype(np.float32), int(count), form)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_ti_data_to_file()
+            for tensor in base.tensors:
+                data = tensor.data
+                if pair := pairs.get(tensor.name):
+                    weights = gguf.dequantize(data, tensor.tensor_type)
+                    data = gguf.quantize(weights + scale * (pair.b @ pair.a), merged)
+                writer.write_tensor_data(data)
+                on_bytes(int(tensor.n_bytes))
+            writer.close()
     except (NotImplementedError, gguf.QuantError) as error:
         raise MergeError(f"The weights of {model.name} cannot be merged: {error}.") from error
-    finally:
-        writer.close()
-        part.unlink(missing_ok=True)
 
 
 def _read_adapter(reader: Any) -> tuple[float, dict[str, _Pair]]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from attrs import field, frozen, validators
 
 from coe_lsp.errors import CoeError
+from coe_lsp.folders import expanded
 
 GGUF_MAGIC = b"GGUF"
 _HUB_REFERENCE = re.compile(
@@ -226,7 +227,7 @@ def resolve(text: str | None = None, registry: Registry | None = None) -> ModelR
     if spec is not None:
         return _registered(spec)
     assert text is not None
-    path = Path(text).expanduser()
+    path = expanded(text)
     if path.is_file():
         return _local(path, registry)
     if match := _HUB_REFERENCE.fullmatch(text):

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from attrs import frozen
 
 from coe_lsp.chain.prompt import PromptBuilder, detect_format
+from coe_lsp.errors import CoeError
 from coe_lsp.models.adapters import resolve_adapter
 from coe_lsp.models.download import cached, ensure
 from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.merged import merged, merged_path
-from coe_lsp.models.registry import ModelError, resolve
+from coe_lsp.models.registry import resolve
 from coe_lsp.repair.asking import LoadedPolicy
 from coe_lsp.repair.outcome import ModelUsed
 
@@ -79,7 +80,7 @@ class LoadedModel:
         if adapter is not None and options.merge and ref.merges:
             try:
                 file, beside = merged(file, adapter, progress), None
-            except (ModelError, OSError) as error:
+            except (CoeError, OSError) as error:
                 progress.message(f"The adapter stays beside the model, which is slower: {error}")
         self._seed = options.seed
         self._engine = Engine(

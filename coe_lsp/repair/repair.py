@@ -17,7 +17,7 @@ from attrs import evolve, field, frozen
 
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.discovery import find_root, suites_for
+from coe_lsp.execution.discovery import find_root, is_for_tests, subjects_of, suites_for
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite, TestResult
@@ -37,6 +37,8 @@ from coe_lsp.repair.states import State
 from coe_lsp.repair.task import describe
 from coe_lsp.repair.verify import Verifier
 
+# Seconds that running the tests as they are may take, if the budget is less.
+_LEAST_FOR_TESTS = 30.0
 # What the most suspect functions get of the time, if more than one is suspect.
 _SHARES = (0.6, 0.25, 0.15)
 # And what a function gets of that, in seconds at most, before another is changed as well if some of
@@ -77,6 +79,19 @@ class Request:
         return Limits(test_seconds=self.test_seconds, wall_seconds=12 * self.test_seconds)
 
 
+class TestFileError(CoeError):
+    """What was named holds tests: those say what is right, and are never edited."""
+
+    __test__ = False
+
+    def __init__(self, path: Path, root: Path) -> None:
+        tested = ", ".join(relative(file, root) for file in subjects_of(path, root)[:3])
+        super().__init__(
+            f"{path.name} is a file of tests, which are never edited: name what they test"
+            f"{f' ({tested})' if tested else ''} instead."
+        )
+
+
 class Watcher(Protocol):
     """Told of everything that happens, in order; must not raise."""
 
@@ -114,14 +129,24 @@ class Repair:
         self._lock = threading.RLock()  # `cancel` may come from a signal in the midst of it
         self._policy: Policy | None = None
         self._loaded: LoadedPolicy | None = None
+        self._running: Search | None = None
         self._started = 0.0
 
     def cancel(self) -> None:
-        """Stop tests and search; `run` then returns soon with what it has."""
+        """Look no further: `run` returns soon, with the repair if there is one already."""
         self._cancelled.set()
         with self._lock:
             if self._policy is not None:
                 self._policy.interrupt()
+        if self._running is None or not self._running.solved:
+            self._end_tests()
+
+    def abandon(self) -> None:
+        """Stop everything; `run` returns at once with nothing of use."""
+        self.cancel()
+        self._end_tests()
+
+    def _end_tests(self) -> None:
         if self._bench is not None:
             self._bench.cancel()
 
@@ -132,11 +157,16 @@ class Repair:
         path = locate(request.path)
         source = request.source or SourceFile.read(path)
         root = find_root(path)
+        if is_for_tests(path, root):
+            raise TestFileError(path, root)
         named = source.find(request.function) if request.function else None
         sandbox = find_sandbox(request.sandbox, request.env, request.show)
         interpreter = find_interpreter(root, request.python, sandbox)
         suites = suites_for(path, root, interpreter, request.tests)
-        with TestBench(suites, interpreter, sandbox, request.limits) as bench:
+        # The tests as they are do not take much longer than the user wants to wait for a repair.
+        most = max(request.budget, _LEAST_FOR_TESTS)
+        limits = evolve(request.limits, wall_seconds=min(request.limits.wall_seconds, most))
+        with TestBench(suites, interpreter, sandbox, limits) as bench:
             self._bench = bench
             if self._cancelled.is_set():
                 bench.cancel()
@@ -151,14 +181,15 @@ class Repair:
     def _repair(
         self, bench: TestBench, source: SourceFile, named: Function | None, root: Path
     ) -> Outcome:
-        baseline = measure(bench, source)
-        self._watcher.baseline(baseline, bench.suites)
-        file = relative(source.path, root)
-        before = Counts(baseline.passed, len(baseline.failing))
+        baseline = measure(bench, source, max(self._request.budget, _LEAST_FOR_TESTS))
+        real = source.path.resolve()  # what is changed, if it is a link
+        file = relative(real if real.is_relative_to(root) else source.path, root)
         if self._cancelled.is_set():
             return Outcome("failed", file, self._request.function, message="Cancelled.")
         if not baseline.results:
             raise CoeError(f"No test could be run for {file}: {baseline.detail or 'none found'}.")
+        self._watcher.baseline(baseline, bench.suites)
+        before = Counts(baseline.passed, len(baseline.failing))
         if not baseline.failing:
             name = named.name if named else None
             return Outcome("already_passing", file, name, before=before, after=before,
@@ -170,6 +201,11 @@ class Repair:
         targets = [named, *_helpers(baseline, named)] if named else suspects
         reached = baseline.reached()
         targets = with_block(targets, source, baseline.failing, reached=reached)[: len(_SHARES)]
+        if not targets and baseline.unwatched:
+            raise CoeError(
+                f"Which functions the failing tests run was not seen ({baseline.unwatched}): name "
+                f"one, as in {file}::FUNCTION, or fewer tests with --tests (editors: coe.tests)."
+            )
         if not targets:
             raise CoeError(
                 f"The failing tests do not run any function of {file}: "
@@ -254,7 +290,7 @@ class Repair:
     ) -> Search:
         self._watcher.target(target, verifier.goal)
         task = describe(baseline.source, target, bench.suites, verifier.goal)
-        return Search(
+        self._running = Search(
             verifier,
             task,
             baseline.source.scratch_lines(target),
@@ -263,6 +299,7 @@ class Repair:
             self._watcher.step,
             self._cancelled.is_set,
         )
+        return self._running
 
     def _others(
         self, baseline: Baseline, target: Function, verifier: Verifier, half: State | None
@@ -294,7 +331,7 @@ class Repair:
         """
         old = baseline.source
         source = evolve(old, lines=old.replace(target, half.lines))
-        between = measure(bench, source)
+        between = measure(bench, source, max(1.0, deadline.left()))
         names = {function.name for function in self._others(baseline, target, verifier, half)}
         others = [f for f in between.suspects() if f.name in names][: len(_SHARES)]
         for index, other in enumerate(others):
@@ -313,7 +350,7 @@ class Repair:
             last: tuple[str, ...] = ()
             counts = Counts()
             for patch in found.patches:
-                if len(shown) == MOST_SHOWN or self._cancelled.is_set():
+                if len(shown) == MOST_SHOWN or (shown and self._cancelled.is_set()):
                     break
                 lines = source.replace(other, patch.lines)
                 run = bench.run(old.encode(lines))
@@ -377,6 +414,8 @@ class Repair:
             repaired(patch, source, target, outcome.file) for patch in found.patches[:MOST_SHOWN]
         ]
         run = bench.run(shown[0].new_source)
+        if run.status == "cancelled":
+            return evolve(outcome, message="Cancelled.")
         after = Counts(run.passed, len(run.failures))
         chain = chain_of(found.patches[0].commands, lines, verifier)
         names = f"{target.name} is"

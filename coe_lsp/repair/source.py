@@ -20,6 +20,8 @@ from pathlib import Path
 from attrs import frozen
 
 from coe_lsp.errors import CoeError
+from coe_lsp.execution.discovery import place_of
+from coe_lsp.folders import expanded
 from coe_lsp.parsing import parse
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
@@ -38,9 +40,9 @@ def split_lines(text: str) -> tuple[str, ...]:
 
 
 def locate(path: Path) -> Path:
-    """The absolute path of a file that the user named. SourceError if there is no such file."""
+    """Where a file that the user named is worked on. SourceError if there is no such file."""
     try:
-        found = path.expanduser().resolve()
+        found = place_of(expanded(path))
         if found.is_dir():
             raise SourceError(f"{path} is a folder; name a Python file in it.")
         if not found.is_file():
@@ -93,10 +95,21 @@ class SourceFile:
             encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
             # The signature is kept apart, so that it is written back once and only if it was there.
             encoding = "utf-8" if encoding == "utf-8-sig" else encoding
-            text = data.removeprefix(_BOM).decode(encoding)
-        except (SyntaxError, LookupError, UnicodeDecodeError) as error:
+            source = cls(
+                path,
+                encoding,
+                data.startswith(_BOM),
+                split_lines(data.removeprefix(_BOM).decode(encoding)),
+            )
+            whole = source.encode(source.lines) == data
+        except (SyntaxError, LookupError, ValueError) as error:  # codecs raise all kinds of these
             raise SourceError(f"{path} cannot be decoded: {error}.") from error
-        return cls(path, encoding, data.startswith(_BOM), split_lines(text))
+        # Some encodings write other bytes than they read, or do not know the line that names them.
+        if not whole or (encoding != "utf-8" and "coding" not in "".join(source.lines[:2])):
+            raise SourceError(
+                f"{path} cannot be decoded: {encoding} is no encoding that Python source can have."
+            )
+        return source
 
     @property
     def text(self) -> str:

@@ -48,8 +48,14 @@ def test_already_passing(clamp_project):
         (["repair", "ranges.py::grow"], "no function grow"),
         (["repair", "ranges.py", "--model", "no-such-model"], "no-such-model"),
         (["repair", "ranges.py", "--adapter", "missing.gguf"], "no adapter file missing.gguf"),
-        (["repair", "ranges.py", "--budget", "-1"], "not a positive number"),
-        (["repair", "ranges.py", "--budget", "soon"], "soon is not a positive number"),
+        (["repair", "ranges.py", "--budget", "-1"], "is -1, but takes a number from 1 to 86400"),
+        (["repair", "ranges.py", "--budget", "soon"], "is soon, but takes a number"),
+        (["tests", "ranges.py", "--test-timeout", "1e10"], "is 1e10, but takes a number from 0.1"),
+        (["tests", "ranges.py", "--test-timeout", "nan"], "is nan, but takes a number from 0.1"),
+        (
+            ["repair", "ranges.py", "--samples", "65"],
+            "is 65, but takes a whole number from 1 to 64",
+        ),
         (["repair", "tests"], "tests is a folder"),
         (["repair", "a" * 300], "not a usable path"),
         (["tests", "loop.py"], "loop.py"),
@@ -190,3 +196,70 @@ def test_demo_counts_what_was_repaired_along_with_another():
     done = coe("demo", "--model", "none", "--only", "inventory")
     assert "2 of 2 repaired" in done.stdout
     assert "with another" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["repair", "--json"], "the following arguments are required: FILE[::FUNCTION]"),
+        (["repair", "ranges.py", "--json", "--budget", "soon"], "--budget: is soon, but takes"),
+        (["repair", "ranges.py", "--json", "--unheard-of"], "unrecognized arguments"),
+        (["repair", "ranges.py::grow", "--json"], "no function grow"),
+        (["repair", "odd.py", "--json"], "odd.py cannot be decoded"),
+        (["repair", "tests", "--json"], "tests is a folder"),
+        (["repair", "ranges.py", "--json", "--model", "no-such-model"], "no-such-model"),
+        (["repair", "ranges.py", "--json", "--python", "/no/python"], "/no/python"),
+    ],
+)
+def test_json_says_what_was_wrong(clamp_project, arguments, message):
+    (clamp_project / "odd.py").write_text("# coding: undefined\nx = 1\n")
+    done = coe(*arguments, cwd=clamp_project)
+    body = json.loads(done.stdout)
+    assert (done.returncode, body["status"], done.stderr) == (2, "error", ""), done
+    assert message in body["message"]
+
+
+def test_a_fault_of_our_own_is_told_without_a_traceback(clamp_project):
+    code = (
+        "import sys, coe_lsp.repair.repair as r\n"
+        "r.measure = lambda *a, **k: 1 / 0\n"
+        "from coe_lsp.cli.main import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    for option in ((), ("--json",)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "repair", "ranges.py", "--model", "none", *option],
+            capture_output=True, text=True, timeout=60, check=False, cwd=clamp_project,
+        )  # fmt: skip
+        told = json.loads(done.stdout)["message"] if option else " ".join(done.stderr.split())
+        assert "a fault of coe-lsp" in told and "ZeroDivisionError" in told
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False), done
+
+
+def test_what_was_found_is_told_even_if_it_cannot_be_written(clamp_project):
+    """The file became read-only while it was repaired."""
+    code = (
+        "import pathlib, sys, coe_lsp.cli.repair as r\n"
+        "real = r.watched\n"
+        "def watched(*a):\n"
+        "    try: return real(*a)\n"
+        "    finally: pathlib.Path('ranges.py').chmod(0o444)\n"
+        "r.watched = watched\n"
+        "from coe_lsp.cli.main import main\n"
+        "sys.exit(main(['repair', 'ranges.py', '--model', 'none', '--apply', '--json']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+                          check=False, cwd=clamp_project)  # fmt: skip
+    body = json.loads(done.stdout)
+    assert (done.returncode, body["status"]) == (2, "error"), done
+    assert "read-only" in body["message"]
+    assert "return high" in body["diff"]
+
+
+@pytest.mark.parametrize("json_too", [False, True])
+def test_apply_refuses_before_any_work(clamp_project, json_too):
+    (clamp_project / "ranges.py").chmod(0o444)
+    more = ["--json"] if json_too else []
+    done = coe("repair", "ranges.py", "--model", "none", "--apply", *more, cwd=clamp_project)
+    told = json.loads(done.stdout)["message"] if json_too else " ".join(done.stderr.split())
+    assert (done.returncode, "is read-only" in told) == (2, True), done

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from attacks import Target
+from attacks import GOOD, Target
 
 from coe_lsp.execution.mounts import HiddenError, View, bubblewrap_mounts
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.seccomp import _MISSING, _REFUSED
 from coe_lsp.execution.suite import Suite
+from coe_lsp.execution.worker import Held
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is Linux's")
 AS_ROOT = os.getuid() == 0
@@ -373,6 +374,21 @@ def test_too_many_files_to_look_for_sockets_among(tmp_path, interpreter, sandbox
 )
 def test_the_worker_is_out_of_reach(target, expression):
     assert "Error" in target.value(expression, f"{LIBC}\nimport resource")
+
+
+@pytest.mark.parametrize("fd", range(3, 10))
+def test_the_process_that_holds_a_program_is_out_of_reach(target, fd):
+    """Candidates that take the place of functions in it are its children, not the worker's."""
+    test = "test_mod.py::test_act"
+    held = Held(GOOD, frozenset([test]))
+    assert target.worker.run(GOOD, [test], base=held).swapped
+    code = f"def act():\n    import os\n    return os.open(f'/proc/{{os.getppid()}}/fd/{fd}', os.O_WRONLY) and 1\n"
+    run = target.worker.run(code.encode(), [test], base=held)
+    assert run.swapped and not run.passed
+    mine = (
+        "def act():\n    import os\n    return len(os.listdir(f'/proc/{os.getpid()}/fd')) and 1\n"
+    )
+    assert target.worker.run(mine.encode(), [test], base=held).passed == 1
 
 
 def test_signals_do_not_stop_the_worker(target):

@@ -225,7 +225,7 @@ from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.execution.worker import Worker
 root = Path(sys.argv[1])
-sandbox = find_sandbox()
+sandbox = find_sandbox(sys.argv[2])
 suite = Suite("pytest", root, root / "mod.py", ("test_mod.py",))
 limits = Limits(wall_seconds=60, test_seconds=60)
 worker = Worker(suite, probe(Path(sys.executable), root, sandbox), sandbox, limits)
@@ -250,20 +250,24 @@ def below(pid: int) -> set[int]:
 
 
 @pytest.mark.parametrize("place", ["conftest.py", "mod.py"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_no_orphans_and_no_folders(tmp_path, place, number):
+@pytest.mark.parametrize(
+    ("number", "mode"),
+    [(signal.SIGKILL, "auto"), (signal.SIGTERM, "auto"), (signal.SIGKILL, "off")],
+)
+def test_no_orphans_and_no_folders(tmp_path, place, number, mode):
     """The client is ended while a `conftest.py` hangs in the worker, or a test in its child."""
     project(tmp_path, "")
     scratch = tmp_path / "temporary"
     scratch.mkdir()
     (tmp_path / place).write_text("import time\ntime.sleep(300)\n")
     client = subprocess.Popen(
-        [sys.executable, "-c", CLIENT, tmp_path], stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", CLIENT, tmp_path, mode], stdout=subprocess.PIPE, text=True,
         env={**os.environ, "TMPDIR": str(scratch)},
     )  # fmt: skip
     assert client.stdout.readline() == "starting\n"
     end = time.monotonic() + 20
-    while len(below(client.pid)) < (2 if place == "conftest.py" else 3) and time.monotonic() < end:
+    wanted = (1 if mode == "off" else 2) + (place == "mod.py")
+    while len(below(client.pid)) < wanted and time.monotonic() < end:
         time.sleep(0.05)
     started = below(client.pid)
     assert started
@@ -276,7 +280,8 @@ def test_no_orphans_and_no_folders(tmp_path, place, number):
     ) and time.monotonic() < end:
         time.sleep(0.02)
     assert left == []
-    assert list(scratch.iterdir()) == []
+    if mode == "auto":
+        assert list(scratch.iterdir()) == []
 
 
 def test_folders_of_dead_programs_are_removed(tmp_path, monkeypatch):

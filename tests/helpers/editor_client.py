@@ -19,6 +19,8 @@ class Editor:
         #: How the user answers: a preview gets an index or None, a question a button or None.
         self.accept = 0
         self.button = None
+        #: The answer to whether a folder is trusted; a future is waited for.
+        self.trust = "Trust this folder"
         self.apply_edits = True
         self.before_preview = None
         self.configuration = {}
@@ -50,9 +52,19 @@ class Editor:
             return types.ShowDocumentResult(success=True)
 
         @lsp.feature("window/showMessageRequest")
-        def ask(params):
+        async def ask(params):
+            if [action.title for action in params.actions] == ["Trust this folder", "Not now"]:
+                self.log.append(("trust", params))
+                answer = await self.trust if isinstance(self.trust, asyncio.Future) else self.trust
+                return types.MessageActionItem(answer) if answer else None
             self.log.append(("question", params))
+            if isinstance(self.button, asyncio.Future):
+                await self.button
             return types.MessageActionItem(self.button) if self.button else None
+
+        @lsp.feature("client/registerCapability")
+        def register(params):
+            self.log.append(("register", params))
 
         @lsp.feature("coe/preview")
         async def preview(params):
@@ -76,13 +88,22 @@ class Editor:
                 self.change(uri, _applied(self.texts[uri], edits))
             return types.ApplyWorkspaceEditResult(applied=True)
 
-    async def start(self, root, name="visual-studio-code", ours=True, options=None, tweak=None):
+    async def start(
+        self,
+        root,
+        name="visual-studio-code",
+        ours=True,
+        options=None,
+        tweak=None,
+        folder=True,
+        guards=False,
+    ):
+        """`folder` False: files are opened by themselves. `guards`: the editor asks about trust."""
         self.root = root
         await self.lsp.start_io(*map(str, self._command))
         capabilities = client_capabilities(name)
-        capabilities.experimental = (
-            {"coe": {"preview": True, "status": True, "chain": True}} if ours else None
-        )
+        can = ["preview", "status", "chain", *(["workspaceTrust"] if guards else [])]
+        capabilities.experimental = {"coe": dict.fromkeys(can, True)} if ours else None
         if tweak is not None:
             tweak(capabilities)
         self.lsp.capabilities = capabilities  # what comes is checked against them
@@ -91,7 +112,7 @@ class Editor:
             types.InitializeParams(
                 capabilities=capabilities,
                 client_info=types.ClientInfo(info, "1"),
-                root_uri=root.as_uri(),
+                root_uri=root.as_uri() if folder else None,
                 initialization_options=options,
             )
         )
@@ -129,6 +150,16 @@ class Editor:
         self.lsp.text_document_did_save(
             types.DidSaveTextDocumentParams(types.TextDocumentIdentifier(uri))
         )
+
+    def changed_on_disk(self, *paths):
+        kind = types.FileChangeType.Changed
+        self.lsp.workspace_did_change_watched_files(
+            types.DidChangeWatchedFilesParams([types.FileEvent(p.as_uri(), kind) for p in paths])
+        )
+
+    def reconfigure(self, **configuration):
+        self.configuration = configuration
+        self.lsp.workspace_did_change_configuration(types.DidChangeConfigurationParams(None))
 
     async def actions(self, uri, line, diagnostics=(), only=None):
         where = types.Range(types.Position(line, 0), types.Position(line, 0))

@@ -16,8 +16,8 @@ def script(tmp_path):
     """What the model will say; write it before the editor starts."""
     path = tmp_path / "script.json"
 
-    def write(delay=0.0, **commands):
-        path.write_text(json.dumps({"commands": commands, "delay": delay}))
+    def write(delay=0.0, more=None, **commands):
+        path.write_text(json.dumps({"commands": commands, "delay": delay, **(more or {})}))
         return path
 
     write(clamp=["### REPL 5 >>>        return high"])

@@ -3,20 +3,21 @@
     python scripted_server.py SCRIPT.json
 
 SCRIPT.json: {"commands": {FUNCTION: [COMMAND, ...]}, "delay": SECONDS, "fail": TEXT,
-"crash": TEXT}. A chain for FUNCTION gets its commands one a turn, each after the delay; then it
+"crash": TEXT, "loading": SECONDS, "search": {SETTING: VALUE}}. A chain for FUNCTION gets its commands one a turn, each after the delay; then it
 exits. With "fail" the model cannot be loaded, for that reason; with "crash" it breaks while it is
-asked. The script is read again for each repair. Other arguments are ignored: editors append some.
+asked; "loading" takes a while and cannot be interrupted. The script is read again for each repair. Other arguments are ignored: editors append some.
 """
 
 import json
 import re
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 from coe_lsp.lsp import serve as serving
-from coe_lsp.lsp.server import make_server
+from coe_lsp.lsp.handlers import make_server
 from coe_lsp.models.registry import ModelError
 from coe_lsp.repair.search import SearchSettings
 
@@ -76,10 +77,12 @@ def main():
 
         if "fail" in script:
             raise ModelError(script["fail"])
+        time.sleep(script.get("loading", 0.0))
         yield LoadedPolicy(ScriptedPolicy(script), ModelUsed("script", "", None), trained=True)
 
     # The script alone says what is tried, and its chain goes on turn by turn.
-    search = SearchSettings(mutations=False, places=False, grace=0.1)
+    said = json.loads(Path(sys.argv[1]).read_text()).get("search", {})
+    search = SearchSettings(**{"mutations": False, "places": False, "grace": 0.1, **said})
     serving.make_server = lambda: make_server(lease, search)
     serving.serve(None)
 

@@ -1,15 +1,19 @@
 """Adapters merged into models: the same answers, made once, nothing left behind."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 from coe_lsp.models import merged as merged_module
+from coe_lsp.models.adapters import find_adapter
 from coe_lsp.models.download import NoProgress
 from coe_lsp.models.engine import Engine
 from coe_lsp.models.fetch import NoSpaceError
-from coe_lsp.models.merged import merged
+from coe_lsp.models.merged import DamagedError, mend, merged, merged_files, verify_merged
 from coe_lsp.models.merging import MergeError, merge
 from coe_lsp.repair.loading import LoadedModel, ModelOptions
 
@@ -187,3 +191,105 @@ def test_merging_can_be_stopped_at_any_time(tiny, cache, tmp_path, monkeypatch):
             thread.join(10)
     assert [path.name for path in cache.iterdir() if path.suffix != ""] == []
     assert merged(tiny, adapter, NoProgress()).is_file()
+
+
+def flip(data):
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: b"", lambda data: data[:-100], lambda data: b"GGUF" + bytes(100), flip],
+    ids=["empty", "truncated", "garbage", "flipped"],
+)
+def test_a_damaged_file_is_made_anew(tiny, cache, tmp_path, damage):
+    adapter = write_adapter(tmp_path / "adapter.gguf", tiny)
+    path = merged(tiny, adapter, NoProgress())
+    good, stat = path.read_bytes(), path.stat()
+    path.write_bytes(damage(good))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as a failing disk would leave it
+    with pytest.raises(DamagedError, match="damaged"):
+        verify_merged(path, "tiny")
+    said = Said()
+    assert merged(tiny, adapter, said) == path
+    assert path.read_bytes() == good
+    assert any("made anew" in text for text in said.texts)
+    assert len(verify_merged(path, "tiny")) == 64
+    assert sorted(p.suffix for p in cache.iterdir() if p.suffix) == [".gguf", ".sha256"]
+
+
+def test_a_file_without_its_sum_is_made_anew(tiny, cache, tmp_path):
+    """A kill came between the two."""
+    adapter = write_adapter(tmp_path / "adapter.gguf", tiny)
+    path = merged(tiny, adapter, NoProgress())
+    path.with_name(path.name + ".sha256").unlink()
+    said = Said()
+    assert merged(tiny, adapter, said) == path
+    assert said.total and path.with_name(path.name + ".sha256").is_file()
+
+
+def test_what_is_damaged_is_mended_or_removed(tiny, cache, tmp_path):
+    one, two = (write_adapter(tmp_path / f"{seed}.gguf", tiny, seed) for seed in (1, 2))
+    first, second = merged(tiny, one, NoProgress()), merged(tiny, two, NoProgress())
+    good = first.read_bytes()
+    for path in (first, second):
+        path.write_bytes(b"GGUF")
+    assert merged_files(tiny) == sorted([first, second])
+    mend(tiny, one, NoProgress())
+    assert (first.read_bytes(), merged_files(tiny)) == (good, [first])
+
+
+def test_what_a_kill_left_is_removed_at_the_next_use(tiny, cache, tmp_path):
+    """Row 71: although the file itself is there; but not what another process still writes."""
+    adapter = write_adapter(tmp_path / "adapter.gguf", tiny)
+    code = (
+        "import os, sys, pathlib, signal, coe_lsp.models.merged as m\n"
+        "from coe_lsp.models.download import NoProgress\n"
+        "class Kill(NoProgress):\n"
+        "    def advance(self, count):\n"
+        "        if list(m._folder().glob('*.part')): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "m._POLL = 0.0001\n"
+        "m.merged(*map(pathlib.Path, sys.argv[1:]), Kill())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tiny, adapter], check=False, timeout=60)
+    left = list(cache.glob("*.part"))
+    assert (done.returncode, len(left), list(cache.glob("*.gguf"))) == (-9, 1, [])
+    content = left[0].read_bytes()
+    path = merged(tiny, adapter, NoProgress())
+    assert list(cache.glob("*.part")) == []
+    left[0].write_bytes(content)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "import filelock, sys\nwith filelock.FileLock(sys.argv[1]):\n"
+         "    print(flush=True)\n    sys.stdin.read()", cache / "lock"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    holder.stdout.readline()
+    assert merged(tiny, adapter, NoProgress()) == path
+    assert list(cache.glob("*.part")) == left
+    holder.communicate()
+    assert merged(tiny, adapter, NoProgress()) == path
+    assert list(cache.glob("*.part")) == []
+
+
+@pytest.mark.model
+def test_verify_names_what_is_damaged_and_pull_mends_it(small_model, cache):
+    """Row 73, as a user would do it."""
+    cache.mkdir(parents=True)
+    model = cache.parent / small_model.name
+    model.symlink_to(small_model)
+    path = merged(model, find_adapter("smollm2-135m"), NoProgress())
+    path.write_bytes(flip(path.read_bytes()))
+
+    def models(action):
+        return subprocess.run(
+            [sys.executable, "-m", "coe_lsp", "models", action, "smollm2-135m"],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    done = models("verify")
+    assert done.returncode == 2
+    assert path.name in done.stderr.replace("\n", "") and "models pull smollm2-135m" in done.stderr
+    assert models("pull").returncode == 0
+    done = models("verify")
+    assert (done.returncode, path.name in done.stdout) == (0, True), done

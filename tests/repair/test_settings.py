@@ -33,7 +33,7 @@ def test_the_first_layer_that_has_a_value_wins():
         ({"tests": "a"}, "x: coe.tests is 'a', but takes a list of strings."),
         ({"tests": [1]}, "x: coe.tests is [1], but takes a list of strings."),
         ({"sandbox": "on"}, "x: coe.sandbox is 'on', but takes one of auto, off."),
-        ({"testTimeout": 0}, "x: coe.testTimeout is 0, but takes a number of at least 0.1."),
+        ({"testTimeout": 0}, "x: coe.testTimeout is 0, but takes a number from 0.1 to 3600."),
         ({"model": 3}, "x: coe.model is 3, but takes a string."),
         ({"colour": "red"}, "x: there is no setting coe.colour."),
         ([], "x: the settings of coe are a table of names and values."),

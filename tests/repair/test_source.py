@@ -1,6 +1,7 @@
 """Source files: functions found, and every byte that was not named left alone."""
 
 import ast
+import encodings.aliases
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def test_find_takes_qualified_and_unique_short_names():
     [
         b"\xef\xbb\xbfdef f():\r\n\treturn 1\r\n# end",
         b"# -*- coding: latin-1 -*-\ndef f():\n    return '\xe9'\n",
+        b"# coding: shift_jis\ndef f():\n    return '\x83\x65\x83\x5c'\n",
         b"def f():\r\n    x = 1 \r    return x\n\x0c\n# \xe2\x80\xa8 one line",
     ],
 )
@@ -128,6 +130,15 @@ def test_no_final_newline_stays_so():
         (b"x = 1\n\0", "null bytes"),
         (b"# coding: utf-8\nx = '\xff'\n", "cannot be decoded"),
         (b"# coding: no-such-thing\n", "cannot be decoded"),
+        (b"# coding: undefined\nx = 1\n", "cannot be decoded"),
+        (b"# coding: punycode\nx = 1\n", "cannot be decoded"),
+        (b"# coding: idna\nx = 1..2\n", "cannot be decoded"),
+        (b"# coding: utf-16\nx = 1\n", "cannot be decoded"),
+        (b"# coding: utf-16-le\nx = 12\n", "cannot be decoded"),
+        (b"# coding: utf-32\nx = 1\n", "cannot be decoded"),
+        (b"# coding: unicode_escape\nx = 1\n", "cannot be decoded"),
+        (b"# coding: rot13\nx = 1\n", "cannot be decoded"),
+        (b"\xef\xbb\xbf# coding: latin-1\nx = 1\n", "cannot be decoded"),
         (b"#" * (3 << 20), "the limit is"),
     ],
 )
@@ -151,3 +162,14 @@ def test_replace_never_touches_lines_outside(before, inside, after, data):
     assert source.replace(function, source.scratch_lines(function))[: len(before)] == tuple(
         raw[: len(before)]
     )
+
+
+@given(st.sampled_from(sorted(set(encodings.aliases.aliases.values()))), st.binary())
+def test_whatever_the_cookie_says_the_bytes_come_back(name, body):
+    data = f"# coding: {name}\n".encode() + body
+    try:
+        source = parse(data)
+    except SourceError as error:
+        assert "\n" not in str(error)
+    else:
+        assert source.encode(source.lines) == data

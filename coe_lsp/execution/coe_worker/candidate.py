@@ -11,6 +11,7 @@ compiling does not execute them.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.machinery
 import importlib.util
 import linecache
@@ -29,7 +30,8 @@ def install(path: str, source: bytes, rewrite: Rewriter | None = None) -> None:
     def loader(name: str, origin: str) -> Any:
         return _CandidateLoader(name, origin, source, rewrite)
 
-    sys.meta_path.insert(0, _Finder({_stem(path)}, lambda file: loader if file == real else None))
+    stems = {_stem(path), _stem(real)}  # tests may know a link, or what it names
+    sys.meta_path.insert(0, _Finder(stems, lambda file: loader if file == real else None))
     for name in (path, real):
         remember_lines(name, source)
 
@@ -45,13 +47,26 @@ def remember_lines(filename: str, source: bytes) -> None:
 
 def loaded(path: str) -> bool:
     """Whether some module that came from `path` is already imported."""
-    base, real = os.path.basename(path), os.path.realpath(path)
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str) and os.path.basename(file) == base:
-            if os.path.realpath(file) == real:
-                return True
-    return False
+    return any(
+        is_file(file, path)
+        for module in list(sys.modules.values())
+        if isinstance(file := getattr(module, "__file__", None), str)
+    )
+
+
+def is_file(name: str, path: str) -> bool:
+    """Whether a name stands for the file at `path`, which may be a link to it."""
+    if name == path:
+        return True
+    real, ends = _known(path)
+    # Most names differ in their last part, which costs no look at the disk.
+    return os.path.basename(name) in ends and os.path.realpath(name) == real
+
+
+@functools.lru_cache(maxsize=None)
+def _known(path: str) -> tuple[str, tuple[str, str]]:
+    real = os.path.realpath(path)
+    return real, (os.path.basename(path), os.path.basename(real))
 
 
 class CodeCache:

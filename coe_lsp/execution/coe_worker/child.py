@@ -169,9 +169,7 @@ class Child:
         return found
 
     def _is_ours(self, name: str) -> bool:
-        path = self.suite["path"] or PROGRAM
-        same_end = os.path.basename(name) == os.path.basename(path)
-        return name == path or (same_end and os.path.realpath(name) == os.path.realpath(path))
+        return candidate.is_file(name, self.suite["path"] or PROGRAM)
 
     def finish(self) -> None:
         """Report the end and leave, without running anybody's exit handlers."""

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import ast
 import gc
-import os
 from types import CodeType, FunctionType
 from typing import Iterable, Iterator, Union
 
-from coe_worker.candidate import remember_lines
+from coe_worker.candidate import is_file, remember_lines
 
 Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
 
@@ -32,11 +31,10 @@ class Swap:
         self._outline, self._functions = _outline(ast.parse(source, filename=path))
         self._lines = source.splitlines()
         self._live: dict[tuple[str, int], list[FunctionType]] = {}
-        base, real = os.path.basename(path), os.path.realpath(path)
         for thing in gc.get_objects():
             if isinstance(thing, FunctionType):
-                code, name = thing.__code__, thing.__code__.co_filename
-                if os.path.basename(name) == base and os.path.realpath(name) == real:
+                code = thing.__code__
+                if is_file(code.co_filename, path):
                     key = code.co_name, code.co_firstlineno
                     self._live.setdefault(key, []).append(thing)
 

@@ -121,6 +121,7 @@ class Watch:
         self._reply: dict[str, Any] = {"lines": {}, "entries": {}, "collected": [], "modules": None}
         self._reply["fit"] = True
         self._current: str | None = None
+        self._since = 0.0  # when it began
         self._done = False
         self._resident = limits.resident_bytes()
         self._scratch = os.environ["COE_SCRATCH"]
@@ -151,7 +152,7 @@ class Watch:
                     "outcome": "timeout" if status == "timeout" else "error",
                     "detail": detail,
                     "line": None,
-                    "seconds": 0.0,
+                    "seconds": time.monotonic() - self._since,
                 }
             )
         for test, text in self._output.sections().items():
@@ -207,7 +208,7 @@ class Watch:
     def _heed(self, event: dict[str, Any]) -> None:
         name = event.pop("event", None)
         if name == "start":
-            self._current = str(event["id"])
+            self._current, self._since = str(event["id"]), time.monotonic()
         elif name == "result":
             self._merge(event)
             if self._current == event["id"]:

@@ -32,11 +32,17 @@ from coe_worker.wire import FrameError, read_frame, write_frame, write_reply
 
 
 def main() -> None:
-    """Serve one suite on standard input and output until the pipe closes."""
-    # The protocol keeps the pipes for itself; whatever user code does with 0, 1 and 2 is harmless.
+    """Serve one suite on standard input and output until the pipe closes.
+
+    The first argument is the process that started this one, or `--child`.
+    """
     limits.close_to_others()
+    limits.die_with_parent()
+    if sys.argv[1] != "--child" and os.getppid() not in (0, int(sys.argv[1])):
+        return  # it ended before this one could be tied to it; 0 is outside of our namespace
     # It is the first process of its namespace: what it does not handle does not reach it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The protocol keeps the pipes for itself; whatever user code does with 0, 1 and 2 is harmless.
     requests, replies = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
@@ -44,7 +50,7 @@ def main() -> None:
     sys.stdin = open(0, closefd=False)
     try:
         opening = read_frame(requests)
-        if "--child" in sys.argv:
+        if sys.argv[1] == "--child":
             _serve_child(opening, replies)
         else:
             Zygote(requests, replies, opening).serve()

@@ -28,7 +28,8 @@ for (const [name, kind, text, choices, low, high, value] of rules) {
     ...(low === null ? {} : { minimum: low }),
     ...(high === null ? {} : { maximum: high }),
     default: value,
-    scope: "resource",
+    // A workspace's settings may have come with its code: they do not take its walls away.
+    scope: name === "sandbox" ? "machine" : "resource",
     markdownDescription: text,
   };
 }

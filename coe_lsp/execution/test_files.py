@@ -1,0 +1,102 @@
+"""Which files are tests: by their names, as pytest and the project's settings for it have it.
+
+Files are read, nothing of the user's is run.
+"""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import fnmatch
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from attrs import frozen
+
+from coe_lsp.parsing import parse
+
+_USUAL = ("test_*.py", "*_test.py")
+_INI_FILES = (("pytest.ini", "pytest"), (".pytest.ini", "pytest"), ("pyproject.toml", ""),
+              ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest"))  # fmt: skip
+
+
+@frozen
+class TestNames:
+    """How a project's files of tests are called, and where they are if the project says so."""
+
+    __test__ = False
+
+    root: Path
+    patterns: tuple[str, ...] = _USUAL
+    folders: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, root: Path) -> TestNames:
+        """Those of a project, from the file that pytest would take its settings from."""
+        for name, section in _INI_FILES:
+            found = _settings(root / name, section)
+            if found is not None:
+                patterns = _words(found.get("python_files")) or _USUAL
+                return cls(root, patterns, _words(found.get("testpaths")))
+        return cls(root)
+
+    def fits(self, path: Path) -> bool:
+        """Whether a file is one of tests."""
+        if path.suffix != ".py" or not any(_matches(path, p) for p in self.patterns):
+            return False
+        if any(_matches(path, usual) for usual in _USUAL):
+            return True
+        # Some projects have pytest look into every file of their folders of tests.
+        inside = any((self.root / folder).resolve() in path.parents for folder in self.folders)
+        return (inside or not self.folders) and _has_tests(path)
+
+
+def _matches(path: Path, pattern: str) -> bool:
+    if "/" in pattern:
+        return fnmatch.fnmatch(path.as_posix(), f"*/{pattern}")
+    return fnmatch.fnmatch(path.name, pattern)
+
+
+def _has_tests(path: Path) -> bool:
+    try:
+        body = parse(path.read_bytes()).body
+    except (OSError, SyntaxError):
+        return False
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    inside = [n for node in body if isinstance(node, ast.ClassDef) for n in node.body]
+    return any(isinstance(n, kinds) and n.name.startswith("test") for n in [*body, *inside])
+
+
+def _settings(path: Path, section: str) -> Mapping[str, Any] | None:
+    """What a file sets for pytest; None if pytest would look into the next one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if not section:
+            return _table(tomllib.loads(text))
+        parser = configparser.ConfigParser(interpolation=None, strict=False)
+        parser.read_string(text)
+    except (OSError, ValueError, configparser.Error):
+        return None
+    if parser.has_section(section):
+        return dict(parser.items(section))
+    return {} if path.name.endswith("pytest.ini") else None
+
+
+def _table(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    found: Any = data
+    for name in ("tool", "pytest"):
+        found = cast("Mapping[str, Any]", found).get(name) if isinstance(found, Mapping) else None
+    if not isinstance(found, Mapping):
+        return None
+    pytest = cast("Mapping[str, Any]", found)
+    old = pytest.get("ini_options")  # before pytest 9
+    return cast("Mapping[str, Any]", old) if isinstance(old, Mapping) else pytest
+
+
+def _words(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(value.split())
+    words = cast("Sequence[object]", value) if isinstance(value, list) else ()
+    return tuple(word for word in words if isinstance(word, str))

@@ -1,0 +1,88 @@
+"""Which message is answered when: not before `initialize`, after `shutdown`, or without sense."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from lsprotocol import types
+from pygls.exceptions import (
+    JsonRpcException,
+    JsonRpcInvalidRequest,
+    JsonRpcParseError,
+    JsonRpcServerNotInitialized,
+)
+from pygls.protocol import LanguageServerProtocol
+from pygls.protocol.json_rpc import RPCMessage
+from pygls.protocol.language_server import lsp_method
+
+
+class Protocol(LanguageServerProtocol):
+    """pygls's protocol with the rules of the specification on a connection's life."""
+
+    #: Gets the exit status when the client ends the server.
+    ended: Callable[[int], None]
+
+    @property
+    def has_shut_down(self) -> bool:
+        """Whether the client has said that it will end the server."""
+        return self._shutdown
+
+    def receive(self, body: bytes) -> None:
+        """Handle one message's bytes; what is no message is answered with an error."""
+        try:
+            data: Any = json.loads(body)
+        except (ValueError, RecursionError):
+            self._refuse(None, JsonRpcParseError("This is not JSON."))
+            return
+        if not isinstance(data, dict) or "jsonrpc" not in data:
+            self._refuse(None, JsonRpcInvalidRequest("This is not a message of JSON-RPC 2.0."))
+            return
+        try:
+            message: Any = self.structure_message(data)  # pyright: ignore[reportUnknownArgumentType]
+        except JsonRpcException as error:
+            number: Any = data.get("id")  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+            if "method" in data and isinstance(number, (int, str)):
+                self._refuse(number, error)
+            return
+        self.handle_message(message)
+
+    def handle_message(self, message: RPCMessage) -> None:
+        """Answer requests out of their time with an error, and drop such notifications."""
+        method = getattr(message, "method", None)
+        if method is None or method == types.EXIT:
+            super().handle_message(message)
+            return
+        problem: JsonRpcException | None = None
+        if self._shutdown:
+            problem = JsonRpcInvalidRequest("The server has been shut down.")
+        elif self._workspace is None and method != types.INITIALIZE:
+            problem = JsonRpcServerNotInitialized("`initialize` has to come first.")
+        elif self._workspace is not None and method == types.INITIALIZE:
+            problem = JsonRpcInvalidRequest("`initialize` may come only once.")
+        if problem is None:
+            super().handle_message(message)
+        elif (number := getattr(message, "id", None)) is not None:
+            self._refuse(number, problem)
+
+    def _refuse(self, number: int | str | None, error: JsonRpcException) -> None:
+        # pygls's types have no answer to a message that has no number.
+        self._send_response(number, None, error.to_response_error())  # pyright: ignore[reportArgumentType]
+
+    def _handle_response(
+        self,
+        msg_id: int | str,
+        result: Any | None = None,
+        error: types.ResponseError | None = None,
+    ) -> None:
+        future = self._request_futures.get(msg_id)
+        if future is not None and future.done():  # nobody wants the answer any more
+            self._request_futures.pop(msg_id, None)
+            return
+        super()._handle_response(msg_id, result, error)
+
+    @lsp_method(types.EXIT)
+    def lsp_exit(self, *args: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """End the server; that nobody announced it is an error."""
+        self.ended(0 if self._shutdown else 1)
