@@ -11,8 +11,11 @@ import signal
 import struct
 import threading
 
+from chain_strategies import commands, damaged_commands
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+
+from coe_lsp.chain.commands import render
 
 # -- how inputs are tried
 
@@ -261,16 +264,21 @@ def _digits(number):
     return "9" * 5000 if number > 10**100 else str(number)
 
 
+_ENDS = ["\n", "\n\n", "\r\n", " ", " >>>", "\x85"]
+_rest = st.lists(st.one_of(any_text, st.sampled_from([" >>>", "x", "\n"])), max_size=4).map("".join)
 command_texts = st.one_of(
-    st.lists(st.one_of(st.sampled_from(_pieces), any_text), max_size=9).map("".join),
+    commands.map(render),
+    commands.map(render),
+    damaged_commands(),
+    st.builds(lambda command, rest: render(command) + rest, commands, _rest),
+    st.builds(lambda command, end: render(command) + end, commands, st.sampled_from(_ENDS)),
     st.builds(
         lambda name, number, rest: f"### {name} {number} >>>{rest}",
         st.sampled_from(["ADDL", "REPL", "REPW", "DELL", "EXIT"]),
         st.one_of(st.integers(-1, 14), st.sampled_from([10**9 - 1, 10**9, 10**5000])).map(_digits),
-        st.lists(st.one_of(any_text, st.sampled_from([" >>>", "x", "\n"])), max_size=4).map(
-            "".join
-        ),
+        _rest,
     ),
+    st.lists(st.one_of(st.sampled_from(_pieces), any_text), max_size=9).map("".join),
 )
 programs = st.lists(st.one_of(any_text, st.sampled_from(["x", "x = 1"])), max_size=12).map(
     "\n".join
