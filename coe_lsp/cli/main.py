@@ -93,6 +93,20 @@ def _add_test_options(command: argparse.ArgumentParser) -> None:
         choices=("auto", "off"),
         help="off runs the tests without isolation",
     )
+    command.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE]",
+        help="a variable of yours that the tests need; may be repeated",
+    )
+    command.add_argument(
+        "--show",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="a folder outside the project that the tests may read; may be repeated",
+    )
 
 
 def _add_model_options(command: argparse.ArgumentParser) -> None:
