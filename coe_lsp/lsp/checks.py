@@ -150,7 +150,7 @@ class Checks:
         """Cancel all and end the test processes; what is to be waited for, for a moment."""
         for task in self._tasks.values():
             task.cancel()
-        ending = [aside(check.cancel) for check in self._running.values()]
+        ending = [aside(check.cancel) for check in list(self._running.values())]
         self._pool.shutdown(wait=False, cancel_futures=True)
         return [*ending, aside(self._end)]
 

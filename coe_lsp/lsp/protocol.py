@@ -66,6 +66,23 @@ class Protocol(LanguageServerProtocol):
         elif (number := getattr(message, "id", None)) is not None:
             self._refuse(number, problem)
 
+    def _execute_handler(
+        self,
+        msg_id: int | str,
+        handler: Any,
+        callback: Callable[[Any], None],
+        args: tuple[Any, ...] | None = None,
+        kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        """As pygls does it, which keeps what came of each notification for good."""
+
+        def done(future: Any) -> None:
+            if not future.cancelled():  # then somebody is going through them
+                self._request_futures.pop(msg_id, None)
+            callback(future)
+
+        super()._execute_handler(msg_id, handler, done, args, kwargs)
+
     def _refuse(self, number: int | str | None, error: JsonRpcException) -> None:
         # pygls would leave out an `id` that is null.
         problem = {"code": error.code, "message": error.message}

@@ -7,6 +7,7 @@ is taken. The same table makes the README's and is compared with VS Code's `pack
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ from coe_lsp.errors import CoeError
 from coe_lsp.repair.loading import ModelOptions
 from coe_lsp.repair.repair import Request
 from coe_lsp.repair.source import SourceFile
+
+# Characters of a wrong value that are told.
+_MOST_SHOWN = 200
 
 
 @frozen
@@ -59,7 +63,8 @@ class Rule:
         if not isinstance(value, kinds) or isinstance(value, bool):
             return False
         low, high = self.low or 0.0, self.high
-        return low <= value and (high is None or value <= high)
+        # What no float can hold cannot be reckoned with: JSON has such whole numbers.
+        return low <= value <= (sys.float_info.max if high is None else high)
 
 
 def _setting(default: Any, name: str, kind: Any, text: str, **more: Any) -> Any:
@@ -153,7 +158,8 @@ def read_settings(
     """
     problems: list[str] = []
     values: dict[str, Any] = {}
-    for where, layer in (*layers, *([project] if project else [])):
+    mine = [(where, layer, False) for where, layer in layers]
+    for where, layer, foreign in (*mine, *([(*project, True)] if project else [])):
         if layer is None:
             continue
         if not isinstance(layer, Mapping):
@@ -163,12 +169,12 @@ def read_settings(
         known = {rule.name for _, rule, _ in RULES}
         for name in entries:
             if name not in known:
-                problems.append(f"{where}: there is no setting coe.{name}.")
+                problems.append(f"{where}: there is no setting coe.{_short(str(name))}.")
         for attribute, rule, _ in RULES:
             value = entries.get(rule.name)
             if value is None or attribute in values:
                 continue
-            if (where, layer) == project and not rule.project:
+            if foreign and not rule.project:
                 problems.append(
                     f"{where}: coe.{rule.name} is yours to set, not the project's: in your "
                     "editor's settings or on the command line."
@@ -179,20 +185,31 @@ def read_settings(
                 )
             else:
                 problems.append(
-                    f"{where}: coe.{rule.name} is {value!r}, but takes {rule.accepted}."
+                    f"{where}: coe.{rule.name} is {_shown(value)}, but takes {rule.accepted}."
                 )
     return Settings(**values), tuple(problems)
 
 
+def _shown(value: object) -> str:
+    try:
+        return _short(repr(value))
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists without end
+        return f"a {type(value).__name__} that is too long to show"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 3] + "..."
+
+
 def project_layer(root: Path) -> object:
-    """`[tool.coe]` of a project, or None. CoeError if the file is not TOML."""
+    """`[tool.coe]` of a project, or None. CoeError if the file cannot be read as TOML."""
     path = root / "pyproject.toml"
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         return None
-    except tomllib.TOMLDecodeError as error:
-        raise CoeError(f"{path} is not TOML: {error}.") from error
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+        raise CoeError(f"{path} is not TOML: {_short(str(error))}.") from error
     tools = data.get("tool")
     return cast("dict[str, object]", tools).get("coe") if isinstance(tools, dict) else None
 
