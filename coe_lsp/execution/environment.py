@@ -40,6 +40,8 @@ def boxed_environment(scratch: str, wanted: Sequence[str] = ()) -> dict[str, str
     for name in ("HOME", "TMPDIR", "TEMP", "TMP", "XDG_CACHE_HOME", "COE_SCRATCH"):
         environment[name] = scratch
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    # Each would map 64 MB of what a process may map, one for nearly every thread.
+    environment["MALLOC_ARENA_MAX"] = "2"
     # The order of sets of strings must not differ between two runs of the same candidate.
     environment["PYTHONHASHSEED"] = "0"
     return environment

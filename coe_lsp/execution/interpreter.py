@@ -24,7 +24,7 @@ import cattrs
 from attrs import frozen
 
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.mounts import View, covers_home, home_folders
+from coe_lsp.execution.mounts import View, covers_home, with_repository
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.folders import check_temporary_folder
 
@@ -46,6 +46,9 @@ print(json.dumps({
 """
 _PROBE_SECONDS = 30
 _ENVIRONMENTS = (".venv", "venv")
+_STANDARD = ("lib/python3*/os.py", "lib64/python3*/os.py", "Lib/os.py")
+_INSTALLED = ("lib/python3*/site-packages", "lib64/python3*/site-packages", "Lib/site-packages")
+_PACKAGES = ("site-packages", "dist-packages")
 _converter = cattrs.Converter()
 
 
@@ -69,7 +72,8 @@ class InterpreterError(CoeError):
 class Interpreter:
     """A Python that can run the worker.
 
-    `folders` are those that it and its packages live in, `links` those on the way to it.
+    `folders` are those that it and its packages live in, `sources` those of code that is used from
+    where it is written, `links` those on the way to it.
     """
 
     executable: Path
@@ -77,6 +81,7 @@ class Interpreter:
     folders: tuple[Path, ...]
     user_base: str | None
     has_pytest: bool
+    sources: tuple[Path, ...] = ()
     links: tuple[tuple[Path, str], ...] = ()
 
 
@@ -134,7 +139,7 @@ _probed: dict[tuple[Path, Path, Sandbox], tuple[Interpreter, tuple[int, ...]]] =
 
 
 def probe(executable: Path, root: Path, sandbox: Sandbox) -> Interpreter:
-    """Ask a Python about itself, in the sandbox if it lies in the project at `root`.
+    """Ask a Python about itself, in the sandbox if it lies in the project or its repository.
 
     Raises InterpreterError if it cannot be used. An answer is remembered until packages are
     installed for it or removed.
@@ -143,12 +148,20 @@ def probe(executable: Path, root: Path, sandbox: Sandbox) -> Interpreter:
     known = _probed.get(key)
     if known is not None and known[1] == _stamps(known[0]):
         return known[0]
-    if any(executable.is_relative_to(place) for place in (root.absolute(), root.resolve())):
+    if _came_with(root, executable):
         interpreter = _probe_inside(executable, root, sandbox)
     else:
         interpreter = _probe_outside(executable)
     _probed[key] = interpreter, _stamps(interpreter)
     return interpreter
+
+
+def _came_with(root: Path, executable: Path) -> bool:
+    """Whether it lies in the project at `root`, or its repository, by any of its names."""
+    plain = Path(os.path.normpath(executable.absolute()))
+    names = (plain, executable.parent.resolve() / executable.name, executable.resolve())
+    places = [p for folder in with_repository(root) for p in (folder.absolute(), folder.resolve())]
+    return any(name.is_relative_to(place) for name in names for place in places)
 
 
 def _stamps(interpreter: Interpreter) -> tuple[int, ...]:
@@ -178,40 +191,62 @@ def _probe_outside(executable: Path) -> Interpreter:
         except (OSError, subprocess.SubprocessError) as error:
             raise _useless(executable) from error
     facts = _facts(executable, done.stdout)
-    folders = [Path(folder) for folder in (*facts.prefixes, *facts.path)]
-    folders += [Path(f) for f in os.environ.get("PYTHONPATH", "").split(os.pathsep) if f]
-    folders += _pointed_at(folders)
+    installed = [Path(folder) for folder in facts.prefixes]
+    sources = [Path(folder) for folder in facts.path]
+    sources += [Path(f) for f in os.environ.get("PYTHONPATH", "").split(os.pathsep) if f]
+    sources += _pointed_at(sources)
     # What was named may be a script that only starts the real thing (pyenv's shims).
     executable = Path(facts.executable)
     links, real = _links(executable)
-    folders = list(dict.fromkeys((*folders, real.parent)))
-    shown = tuple(folder for folder in folders if folder.exists() and not covers_home(folder))
-    return Interpreter(executable, facts.version, shown, facts.user_base, facts.pytest, links)
+    installed += [path for path in sources if path.name in _PACKAGES]
+    installed += [real.parent]
+    return Interpreter(
+        executable,
+        facts.version,
+        _showable(installed),
+        facts.user_base,
+        facts.pytest,
+        tuple(p for p in _showable(sources) if not any(p.is_relative_to(i) for i in installed)),
+        links,
+    )
+
+
+def _showable(folders: list[Path]) -> tuple[Path, ...]:
+    return tuple(f for f in dict.fromkeys(folders) if f.exists() and not covers_home(f))
 
 
 def _probe_inside(executable: Path, root: Path, sandbox: Sandbox) -> Interpreter:
-    """A Python that came with the project, or a link to one that did."""
+    """A Python that came with the project, or a link to one that did.
+
+    It is shown itself and the Python that it was made from, nothing that it only names: what is
+    installed in it from elsewhere, to be edited there, the user has to name (`coe.show`).
+    """
     links, real = _links(executable)
     environment = executable.parent.parent
     homes = [real.parent]
     if home := _configuration(environment).get("home"):
         homes.append(Path(home))
-    prefixes = [home.parent for home in homes if _is_python_prefix(home.parent)]
-    folders = [*prefixes, *_packages(environment)]
-    folders += _pointed_at(folders)
-    if not any(real.is_relative_to(place) for place in (*prefixes, root.resolve(), Path("/usr"))):
+    prefixes = [home.parent for home in homes if _is_python(home.parent, root)]
+    allowed = [place.resolve() for place in (*with_repository(root), *prefixes)]
+    if not any(real.is_relative_to(place) for place in (*allowed, Path("/usr"))):
         raise InterpreterError(
             f"{executable} leads to {real}, which does not belong to a Python: make the virtual "
             "environment anew, or name another interpreter with --python (editors: coe.python)."
         )
-    shown = tuple(folder for folder in dict.fromkeys(folders) if _may_be_shown(folder, root))
-    view = View(root, shown, links=links)
+    if _is_environment(environment, root):
+        prefixes.append(environment)
+        allowed.append(environment.resolve())
+    packages = [path for pattern in _INSTALLED for path in environment.glob(pattern)]
+    packages = [p for p in packages if any(p.resolve().is_relative_to(a) for a in allowed)]
+    folders = tuple(dict.fromkeys((*prefixes, *packages)))
     try:
-        text = sandbox.output([str(executable), "-c", _PROBE], view, _PROBE_SECONDS)
+        text = sandbox.output(
+            [str(executable), "-c", _PROBE], View(root, folders, links=links), _PROBE_SECONDS
+        )
     except OSError as error:
         raise _useless(executable) from error
     facts = _facts(executable, text)
-    return Interpreter(executable, facts.version, shown, None, facts.pytest, links)
+    return Interpreter(executable, facts.version, folders, None, facts.pytest, links=links)
 
 
 def _facts(executable: Path, answer: str) -> _Facts:
@@ -256,25 +291,26 @@ def _configuration(environment: Path) -> dict[str, str]:
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-def _is_python_prefix(folder: Path) -> bool:
-    """Whether a Python is installed there, or a virtual environment is."""
-    if (folder / "pyvenv.cfg").is_file():
-        return True
-    standard = ("lib/python3*/os.py", "lib64/python3*/os.py", "Lib/os.py")
-    return any(next(folder.glob(pattern), None) is not None for pattern in standard)
+def _is_python(prefix: Path, root: Path) -> bool:
+    """Whether a Python is installed there, and nothing in the project at `root` says so."""
+    real = prefix.resolve()
+    found = (path.resolve() for pattern in _STANDARD for path in real.glob(pattern))
+    return not root.resolve().is_relative_to(real) and any(
+        path.is_relative_to(real) and not path.is_relative_to(root.resolve()) for path in found
+    )
 
 
-def _packages(environment: Path) -> list[Path]:
-    """The folder of an environment, and where its packages are."""
-    patterns = ("lib/python3*/site-packages", "lib64/python3*/site-packages", "Lib/site-packages")
-    return [environment, *(found for p in patterns for found in environment.glob(p))]
+def _is_environment(folder: Path, root: Path) -> bool:
+    """Whether a folder in the project at `root` is a virtual environment, or a link to one."""
+    real = folder.resolve()
+    return (real / "pyvenv.cfg").is_file() and not root.resolve().is_relative_to(real)
 
 
 def _pointed_at(folders: list[Path]) -> list[Path]:
     """The folders that `.pth` files and setuptools' editable installs name."""
     found: list[Path] = []
     for folder in folders:
-        if folder.name not in ("site-packages", "dist-packages"):
+        if folder.name not in _PACKAGES:
             continue
         for file in (*folder.glob("*.pth"), *folder.glob("__editable__*.py")):
             try:
@@ -300,22 +336,3 @@ def _named_in_finder(text: str) -> list[Path]:
         return []
     places = (Path(str(place)) for place in cast("dict[object, object]", mapping).values())
     return [place.parent if place.suffix == ".py" else place for place in places]
-
-
-def _may_be_shown(folder: Path, root: Path) -> bool:
-    """Whether a folder that something in the project names may be shown to its code.
-
-    No home folder, and nothing of its hidden folders but a Python or a virtual environment; outside
-    the project only what holds Python code.
-    """
-    real = folder.resolve()
-    if real.is_relative_to(root.resolve()) or real.is_relative_to("/usr"):
-        return real.exists()
-    if not real.is_dir() or covers_home(real):
-        return False
-    if any(_is_python_prefix(place) for place in (real, *real.parents[:4])):
-        return True
-    for home in home_folders():
-        if real.is_relative_to(home) and real.relative_to(home).parts[0].startswith("."):
-            return False
-    return any(next(real.glob(p), None) is not None for p in ("*.py", "*/__init__.py"))

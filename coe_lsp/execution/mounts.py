@@ -12,7 +12,6 @@ makes there later, while the sandbox lives, is not.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -57,6 +56,7 @@ _ETC = [
     "timezone",
 ]
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
+_NO_PROJECTS = (Path("/proc"), Path("/sys"), Path("/dev"), Path("/etc"))
 _PROCESSORS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 
 _PROJECT_SUFFIXES = {".py", ".pyi", ".toml", ".ini", ".cfg"}
@@ -72,8 +72,9 @@ class HiddenError(CoeError):
 class View:
     """What is shown besides the system.
 
-    `packages` are the folders of an interpreter and what is installed for it, `extra` those that
-    the user named; `links` are shown as they are on the disk, without what is around them.
+    `packages` are the folders of an interpreter and what is installed for it, `extra` those of
+    other code that is used, and those that the user named; `links` are shown as they are on the
+    disk, without what is around them.
     """
 
     project: Path
@@ -83,9 +84,8 @@ class View:
 
     @property
     def project_folders(self) -> tuple[Path, ...]:
-        """The project's folder by all its names, its repository's, and the user's extra ones."""
-        folders = [self.project, *_repository(self.project), *self.extra]
-        return _with_targets(folders)
+        """The project's folder by all its names, its repository's, and the extra ones."""
+        return _with_targets([*with_repository(self.project), *self.extra])
 
     @property
     def shown(self) -> tuple[Path, ...]:
@@ -101,8 +101,9 @@ def _with_targets(folders: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(p for f in folders for p in (f.absolute(), f.resolve())))
 
 
-def _repository(project: Path) -> Iterator[Path]:
-    """The repository that a project is a part of, whose other parts its tests may need."""
+def with_repository(project: Path) -> Iterator[Path]:
+    """A project, and the repository that it is a part of, whose other parts its tests may need."""
+    yield project
     for folder in project.resolve().parents:
         if covers_home(folder) or folder in (Path("/"), *_TEMPORARY):
             return
@@ -130,28 +131,44 @@ def covers_home(folder: Path) -> bool:
     return any(home.is_relative_to(folder) for home in home_folders())
 
 
-def bubblewrap_mounts(view: View, sockets: Sequence[Path]) -> list[str]:
-    """The options for bubblewrap that show this and nothing else. Raises HiddenError."""
+def bubblewrap_mounts(view: View, strange: Sequence[Path]) -> list[str]:
+    """The options for bubblewrap that show this, less what is `strange`, and nothing else.
+
+    Raises HiddenError.
+    """
+    check_project(view.project)
     arguments = ["--dev", "/dev", "--size", str(_SCRATCH_BYTES), "--tmpfs", SCRATCH]
     arguments += ["--proc", "/proc", *_system()]
-    shown = dict.fromkeys((folder for folder in view.shown if folder.exists()), False)
-    masked = dict.fromkeys(_foreign_entries(view.project), True)
-    # Outer folders first: what is shown deeper down lies on top of what hides its surroundings.
-    for path, hidden in sorted({**shown, **masked}.items(), key=lambda item: len(item[0].parts)):
-        if not hidden:
-            arguments += ["--ro-bind", str(path), str(path)]
-        elif path.is_dir():
-            arguments += ["--tmpfs", str(path)]
-        else:
-            arguments += ["--ro-bind", "/dev/null", str(path)]
+    shown = [folder for folder in view.shown if folder.exists()]
+    # Outer folders first: what is shown deeper down lies on top of them.
+    for folder in sorted(shown, key=lambda folder: len(folder.parts)):
+        entries = _entries_of_the_project(folder) if _is_shared(folder) else [folder]
+        arguments += ["--dir", str(folder)] if _is_shared(folder) else []
+        arguments += [item for path in entries for item in ("--ro-bind", str(path), str(path))]
     for path, target in view.links:
         if not any(path.is_relative_to(folder) for folder in shown):
             arguments += ["--symlink", target, str(path)]
-    for socket in sockets:
-        arguments += ["--ro-bind", "/dev/null", str(socket)]
-    for place in (*(path for path in masked if path.is_dir()), "/proc", "/dev", "/"):
-        arguments += ["--remount-ro", str(place)]
+    for path in strange:
+        arguments += ["--ro-bind", "/dev/null", str(path)]
+    for place in ("/proc", "/dev", "/"):
+        arguments += ["--remount-ro", place]
     return [*arguments, "--chdir", str(view.project)]
+
+
+def pins(view: View) -> tuple[tuple[Path, int], ...]:
+    """Folders of which single entries are shown, which a file that is written anew is not: when
+    these were last changed, by `modified`.
+    """
+    folders = [folder for folder in view.shown if _is_shared(folder)]
+    return tuple((folder, modified(folder)) for folder in folders)
+
+
+def modified(folder: Path) -> int:
+    """When an entry of the folder was last made, replaced or removed, in nanoseconds."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _system() -> Iterator[str]:
@@ -171,27 +188,30 @@ def _system() -> Iterator[str]:
             yield from ("--ro-bind", name, name)
 
 
-def _foreign_entries(project: Path) -> list[Path]:
-    """What of a shared place (a home folder, /tmp) has nothing to do with a project in it."""
-    homes = home_folders()
-    found: list[Path] = []
-    for name in dict.fromkeys((project.absolute(), project.resolve())):
-        shared = name.resolve() in (*homes, *_TEMPORARY)
-        if name == Path("/") or (covers_home(name) and not shared):
+def check_project(project: Path) -> None:
+    """HiddenError if what must be hidden lies in the project's folder."""
+    for name in (project.absolute(), project.resolve()):
+        system = any(name.is_relative_to(place) for place in _NO_PROJECTS)
+        if name == Path("/") or system or (covers_home(name) and not _is_shared(name)):
+            what = "is the system's" if system else "holds whole home folders"
             raise HiddenError(
-                f"The project's folder would be {name}, which holds whole home folders: put the "
-                "code into a folder of its own, with a pyproject.toml to mark it as a project."
+                f"The project's folder would be {name}, which {what}: put the code into a folder "
+                "of its own, with a pyproject.toml to mark it as a project."
             )
-        if shared:
-            with os.scandir(name) as entries:
-                found += [Path(entry.path) for entry in entries if _is_foreign(entry)]
-    return found
+
+
+def _is_shared(folder: Path) -> bool:
+    """Whether much lies there that has nothing to do with a project that begins there."""
+    return folder.resolve() in (*home_folders(), *_TEMPORARY)
+
+
+def _entries_of_the_project(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if not _is_foreign(entry)]
 
 
 def _is_foreign(entry: os.DirEntry[str]) -> bool:
-    if entry.is_symlink():
-        return False  # it leads to what is shown anyway, or to nothing
-    if entry.name.startswith(".") or covers_home(Path(entry.path)):
+    if entry.is_symlink() or entry.name.startswith(".") or covers_home(Path(entry.path)):
         return True
     if entry.is_file():
         return Path(entry.name).suffix not in _PROJECT_SUFFIXES
@@ -205,13 +225,16 @@ def _is_foreign(entry: os.DirEntry[str]) -> bool:
         return True
 
 
-def sockets_below(view: View) -> list[Path] | None:
-    """The Unix sockets that the view would show; None if there is too much to look through.
+def strange_files(view: View) -> list[Path] | None:
+    """What the view would show that is no file, folder or link: the sockets, pipes and devices of
+    other programs. None if there is too much to look through.
 
-    Virtual environments are left out: they are large, and no program keeps its sockets there.
+    Installed packages are left out: they are many files, and no program keeps its sockets there.
     """
     found: list[Path] = []
-    todo = [*view.project_folders]
+    todo = [folder for folder in view.project_folders if not _is_shared(folder)]
+    shared = [folder for folder in view.project_folders if _is_shared(folder)]
+    todo += [path for folder in shared for path in _entries_of_the_project(folder) if path.is_dir()]
     seen = 0
     while todo:
         folder = todo.pop()
@@ -222,23 +245,21 @@ def sockets_below(view: View) -> list[Path] | None:
         seen += len(entries)
         if seen > _MOST_ENTRIES:
             return None
-        if any(entry.name == "pyvenv.cfg" for entry in entries):
-            continue
         for entry in entries:
             # A link leads to what is shown anyway, or to nothing.
             if entry.is_dir(follow_symlinks=False):
-                if (folder.name, entry.name) != (".git", "objects"):
+                if not _is_large(folder, entry.name):
                     todo.append(Path(entry.path))
-            elif not entry.is_file(follow_symlinks=False) and _is_socket(entry):
+            elif not entry.is_file(follow_symlinks=False) and not entry.is_symlink():
                 found.append(Path(entry.path))
     return found
 
 
-def _is_socket(entry: os.DirEntry[str]) -> bool:
-    try:
-        return stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)
-    except OSError:
-        return False
+def _is_large(folder: Path, name: str) -> bool:
+    """Whether a folder in `folder` is one of installed packages, or git's store of objects."""
+    if name == "site-packages":
+        return (folder.parent.parent / "pyvenv.cfg").is_file()
+    return name == "objects" and folder.name == ".git"
 
 
 def seatbelt_profile(view: View, scratch: Path) -> str:
@@ -247,9 +268,13 @@ def seatbelt_profile(view: View, scratch: Path) -> str:
     def subpaths(folders: Iterable[Path]) -> str:
         return " ".join(f'(subpath "{folder}")' for folder in folders)
 
-    masked = _foreign_entries(view.project)
+    check_project(view.project)
     hidden = [*home_folders(), Path("/Users"), Path("/private/tmp"), Path("/private/var/folders")]
-    shown = view.shown
+    shown = [
+        path
+        for folder in view.shown
+        for path in (_entries_of_the_project(folder) if _is_shared(folder) else [folder])
+    ]
     lines = [
         "(version 1)",
         "(allow default)",
@@ -260,6 +285,4 @@ def seatbelt_profile(view: View, scratch: Path) -> str:
         f"(allow file-read* {subpaths([*shown, scratch.resolve()])})",
         f"(allow file-read-metadata {subpaths(hidden)})",
     ]
-    if masked:
-        lines.append(f"(deny file-read* {subpaths(masked)})")
     return "\n".join(lines)

@@ -35,9 +35,12 @@ from coe_lsp.execution.mounts import (
     SCRATCH,
     View,
     bubblewrap_mounts,
+    modified,
+    pins,
     seatbelt_profile,
-    sockets_below,
+    strange_files,
 )
+from coe_lsp.execution.tail import Tail
 
 Backend = Literal["bubblewrap", "sandbox-exec", "off"]
 _OLDEST = (0, 8)  # the first bubblewrap with --disable-userns
@@ -62,6 +65,15 @@ _WALLS = (
     # What is inside cannot stop or kill the first process of its namespace.
     "--as-pid-1",
 )
+# Where memory runs out, what is under test goes first.
+_FIRST_TO_GO = "echo 1000 >/proc/self/oom_score_adj 2>/dev/null; "
+_GUARD = ("sh", "-c", _FIRST_TO_GO + 'exec "$@"', "sh")
+# Root owns the devices, so it could change their modes, and for everybody: they are read-only.
+_ROOTS_GUARD = (
+    *("unshare", "--user", "--map-root-user", "--mount", "sh", "-c"),
+    _FIRST_TO_GO + 'mount --rbind -o ro /dev /dev && exec "$@"',
+    "sh",
+)
 
 
 class SandboxError(CoeError):
@@ -74,6 +86,12 @@ class Boxed:
 
     popen: subprocess.Popen[bytes]
     first_pid: int | None
+    pins: tuple[tuple[Path, int], ...] = ()
+
+    @property
+    def outdated(self) -> bool:
+        """Whether what it sees may no longer be what is on the disk (see `mounts.pins`)."""
+        return any(modified(folder) != stamp for folder, stamp in self.pins)
 
 
 @frozen
@@ -121,14 +139,14 @@ class Sandbox:
             command = [self.program, "-p", seatbelt_profile(view, scratch), *command]
         if self.backend != "bubblewrap":
             return Boxed(_popen(command, cwd=view.project, **streams), None)
-        sockets = sockets_below(view)
-        filter_fd = _readable(seccomp.program(unix=sockets is not None))
+        strange = strange_files(view)
+        filter_fd = _readable(seccomp.program(unix=strange is not None))
         info, told = os.pipe()
         try:
             arguments = [*_WALLS, "--seccomp", str(filter_fd), "--info-fd", str(told)]
-            arguments += bubblewrap_mounts(view, sockets or ())
+            arguments += bubblewrap_mounts(view, strange or ())
             popen = _popen(
-                [self.program, *arguments, "--", *command],
+                [*_guard(), self.program, *arguments, "--", *command],
                 pass_fds=(filter_fd, told),
                 **streams,
             )
@@ -136,20 +154,26 @@ class Sandbox:
             os.close(filter_fd)
             os.close(told)
         with os.fdopen(info, "rb") as reader:
-            return Boxed(popen, _child_pid(reader.read()))
+            return Boxed(popen, _child_pid(reader.read()), pins(view))
 
     def output(self, command: Sequence[str], view: View, seconds: float) -> str:
         """What a program writes to its standard output until it ends, or its time does."""
-        boxed = self.start(
-            command,
-            view,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        # Pipes, since even the null device is one that is shared with everybody.
+        errors = Tail()
+        try:
+            boxed = self.start(
+                command,
+                view,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors.writer,
+            )
+        finally:
+            errors.started()
         timer = threading.Timer(seconds, boxed.popen.kill)
         timer.start()
-        assert boxed.popen.stdout is not None
+        assert boxed.popen.stdin is not None and boxed.popen.stdout is not None
+        boxed.popen.stdin.close()
         try:
             return boxed.popen.stdout.read(_MOST_OUTPUT).decode("utf-8", "replace")
         finally:
@@ -157,6 +181,10 @@ class Sandbox:
             boxed.popen.kill()
             boxed.popen.wait()
             boxed.popen.stdout.close()
+
+
+def _guard() -> tuple[str, ...]:
+    return _ROOTS_GUARD if os.geteuid() == 0 else _GUARD
 
 
 def _popen(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
@@ -264,7 +292,7 @@ def _try_out(program: str) -> None:
     walls = [*_WALLS, "--seccomp", str(filter_fd), "--ro-bind", "/", "/", "--proc", "/proc"]
     try:
         done = subprocess.run(
-            [program, *walls, "--dev", "/dev", "--", "true"],
+            [*_guard(), program, *walls, "--dev", "/dev", "--", "true"],
             capture_output=True,
             text=True,
             timeout=20,

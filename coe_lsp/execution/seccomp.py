@@ -14,7 +14,7 @@ import struct
 
 from attrs import frozen
 
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 _CLONE_NEW = 0x7E020080  # every CLONE_NEW... flag of clone(2)
@@ -48,6 +48,7 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "move_pages": (279, 239),
     "migrate_pages": (256, 238),
     "syslog": (103, 116),
+    "vmsplice": (278, 75),
     "vhangup": (153, 58),
     "acct": (163, 89),
     "quotactl": (179, 60),
@@ -91,6 +92,7 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
 # in memory count towards no limit.
 _MISSING: dict[str, tuple[int | None, int | None]] = {
     "clone3": (435, 435),
+    "landlock_create_ruleset": (444, 444),
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
@@ -115,13 +117,15 @@ class _Machine:
     clone: int
     ioctl: int
     socket: int
-    prlimit64: int
-    sched_setaffinity: int
+    socketpair: int
+    setpriority: int
+    of_a_process: tuple[int, ...]  # calls that change the process that their first argument names
 
 
 _MACHINES = {
-    "x86_64": _Machine(0, 0xC000003E, True, 56, 16, 41, 302, 203),
-    "aarch64": _Machine(1, 0xC00000B7, False, 220, 29, 198, 261, 122),
+    # prlimit64, sched_setaffinity, sched_setparam, sched_setscheduler, sched_setattr
+    "x86_64": _Machine(0, 0xC000003E, True, 56, 16, 41, 53, 141, (302, 203, 142, 144, 314)),
+    "aarch64": _Machine(1, 0xC00000B7, False, 220, 29, 198, 199, 140, (261, 122, 118, 119, 274)),
 }
 
 
@@ -133,8 +137,8 @@ def known_machine() -> bool:
 def program(*, unix: bool) -> bytes:
     """The filter as classic BPF, for this machine. Raises KeyError on one that is not known.
 
-    With `unix` there may be Unix sockets, as Python's multiprocessing needs them; pairs of them may
-    be made in any case.
+    With `unix` there may be Unix sockets, as Python's multiprocessing needs them; pairs of streams
+    may be made in any case.
     """
     machine = _MACHINES[platform.machine()]
     refused = [n[machine.column] for n in _REFUSED.values()]
@@ -166,13 +170,34 @@ def program(*, unix: bool) -> bytes:
             allow,
         ],
     )
-    for number in (machine.prlimit64, machine.sched_setaffinity):
+    code += _if(
+        _EQUAL,
+        machine.setpriority,
+        [
+            # Of one process, and not of the worker: never of all of the user's.
+            _load_argument(0),
+            *_unless(_EQUAL, 0, [_return(errno.EPERM)]),
+            _load_argument(1),
+            *_if(_EQUAL, _WORKER_PID, [_return(errno.EPERM)]),
+            allow,
+        ],
+    )
+    for number in machine.of_a_process:
         code += _if(
             _EQUAL,
             number,
             [_load_argument(0), *_if(_EQUAL, _WORKER_PID, [_return(errno.EPERM)]), allow],
         )
     code += _if(_EQUAL, machine.socket, _socket_rules(unix=unix))
+    if not unix:
+        # A pair of streams can only talk to each other; others could be connected anew.
+        stream = [
+            _load_argument(1),
+            _statement(_AND, 0xF),
+            *_if(_EQUAL, 1, [allow]),
+            _return(errno.EAFNOSUPPORT),
+        ]
+        code += _if(_EQUAL, machine.socketpair, stream)
     return b"".join([*code, allow])
 
 

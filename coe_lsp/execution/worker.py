@@ -35,12 +35,11 @@ from coe_lsp.execution.replies import Reply, read_reply
 from coe_lsp.execution.sandbox import Boxed, Sandbox, scratch_folder
 from coe_lsp.execution.suite import Limits, Run, Status, Suite
 from coe_lsp.execution.tail import Tail
+from coe_lsp.execution.watchdog import MEMORY, Watchdog
 
 _WORKER = Path(__file__).parent / "coe_worker"
 _STAGES = ("configured", "imported", "bare")
 _START_SECONDS = 60.0
-# What it imports once it may use this many times the memory that a run may.
-_ZYGOTE_MEMORY = 4
 # A request is small, and the worker waits for it.
 _ASK_SECONDS = 10.0
 _GRACE_SECONDS = 2.0
@@ -69,6 +68,7 @@ class _Process:
     boxed: Boxed
     scratch: tempfile.TemporaryDirectory[str] | None
     errors: Tail
+    watchdog: Watchdog | None
     held: Held | None = None
     held_ready: bool = False
     _writing: threading.Lock = field(factory=threading.Lock)
@@ -148,10 +148,11 @@ class Worker:
                 self._stop()
                 return _lost("timeout", f"still running after {limits.wall_seconds:g} s")
             except (EOFError, OSError):
+                reason = self._overrun()
                 self._stop()
                 if self._cancelled:
                     return _lost("cancelled", "cancelled")
-                return _lost("crashed", "the worker was killed while the tests ran")
+                return _lost("crashed", f"the worker was killed while the tests ran{reason}")
             except FrameError as error:
                 self._stop()
                 return _lost("crashed", f"the worker's answer could not be read ({error})")
@@ -238,7 +239,9 @@ class Worker:
         self.close()
 
     def _started(self) -> _Process:
-        if self._process is not None and self._process.boxed.popen.poll() is None:
+        boxed = self._process.boxed if self._process is not None else None
+        if boxed is not None and boxed.popen.poll() is None and not boxed.outdated:
+            assert self._process is not None
             return self._process
         self._stop()
         while True:
@@ -251,7 +254,7 @@ class Worker:
                 "stage": _STAGES[self._stage] if self.suite.kind == "pytest" else "bare",
                 "preload": self._preload,
                 "spawn": self._spawn,
-                "memory_bytes": _ZYGOTE_MEMORY * self.limits.memory_bytes,
+                "memory_bytes": MEMORY * self.limits.memory_bytes,
             }
             try:
                 if self._cancelled:
@@ -279,11 +282,12 @@ class Worker:
         scratch = None if self._sandbox.makes_scratch else scratch_folder()
         root, path = self.suite.root.resolve(), self.suite.path and self.suite.path.resolve()
         # A link in the project may name a file elsewhere: that alone is shown, as its text is.
-        linked = [path] if path is not None and not path.is_relative_to(root) else []
+        linked = [path] if path is not None and _leads_out(path, root) else []
         view = View(
             self.suite.root,
             (*self._interpreter.folders, _WORKER, *linked),
-            links=self._interpreter.links,
+            self._interpreter.sources,
+            self._interpreter.links,
         )
         base = self._interpreter.user_base
         errors = Tail()
@@ -303,12 +307,17 @@ class Worker:
             raise WorkerError(f"The test worker could not be started: {error}") from error
         finally:
             errors.started()
-        return _Process(boxed, scratch, errors)
+        watchdog = None
+        if boxed.first_pid is not None:
+            watchdog = Watchdog(boxed.first_pid, self.limits, lambda: _kill(boxed))
+        return _Process(boxed, scratch, errors, watchdog)
 
     def _stop(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
+        if process.watchdog is not None:
+            process.watchdog.stop()
         _kill(process.boxed)
         popen = process.boxed.popen
         popen.wait()
@@ -318,8 +327,15 @@ class Worker:
         if process.scratch is not None:
             process.scratch.cleanup()
 
+    def _overrun(self) -> str:
+        """Why it was ended from outside, if it was."""
+        watchdog = self._process.watchdog if self._process is not None else None
+        return f": {watchdog.reason}" if watchdog is not None and watchdog.reason else ""
+
     def _setup_problem(self) -> str:
         """Why the worker gave up, in its own last words."""
+        if reason := self._overrun():
+            return f"The tests could not be set up in {self._interpreter.executable}{reason}."
         text = ""
         if self._process is not None:
             _kill(self._process.boxed)
@@ -351,6 +367,12 @@ def _request(
         "nonce": secrets.token_hex(8),
         "token": secrets.token_hex(16),
     }
+
+
+def _leads_out(path: Path, root: Path) -> bool:
+    """Whether a file of code is none of the project's; no other, nor any in a hidden folder."""
+    hidden = any(part.startswith(".") for part in path.parent.parts)
+    return path.suffix == ".py" and not path.is_relative_to(root) and not hidden
 
 
 def _kill(boxed: Boxed) -> None:

@@ -77,7 +77,7 @@ class Settings:
 
     python: str | None = _setting(
         None, "python", "string", "The Python that runs the tests; else the editor's choice, "
-        "`.venv`, `venv`, an active environment, then PATH.", project=True)  # fmt: skip
+        "`.venv`, `venv`, an active environment, then PATH.")  # fmt: skip
     tests: tuple[str, ...] = _setting(
         (), "tests", "strings", "Test files, pytest node ids or `assert` statements in place of "
         "those that are found.", project=True)  # fmt: skip
@@ -104,7 +104,7 @@ class Settings:
         "`NAME=value`. All but the usual ones are kept from them.")  # fmt: skip
     show: tuple[str, ...] = _setting(
         (), "show", "strings", "Folders that the tests may read besides the project and its "
-        "Python.")  # fmt: skip
+        "Python, such as packages that are installed to be edited elsewhere.")  # fmt: skip
     run: Literal["onSave", "onDemand", "off"] = _setting(
         "onSave", "run", "string", "When the tests of an open file run: on opening and saving, "
         "only by command and repair, or by repair alone.",

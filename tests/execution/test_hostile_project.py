@@ -1,5 +1,6 @@
 """A project that attacks before a single test has run: its interpreter, its links, its settings."""
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from coe_lsp.execution.interpreter import InterpreterError, find_interpreter, probe
+from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Suite
 from coe_lsp.execution.worker import Worker
 from coe_lsp.repair.settings import Settings, project_layer, read_settings
@@ -118,15 +120,79 @@ def test_pth_files_and_pyvenv_cfg_show_no_private_folder(home, sandbox, named):
         assert "No such file" in value(root, interpreter, sandbox, f"open({str(secret)!r}).read()")
 
 
-def test_editable_installs_of_python_code_are_shown(home, sandbox):
+def test_packages_to_be_edited_elsewhere_are_shown_when_named(home):
     root, other = home / "p", home / "other/src"
     (other / "helper").mkdir(parents=True)
     (other / "helper/__init__.py").write_text("VALUE = 7\n")
     venv.create(root / ".venv", with_pip=False, symlinks=True)
     packages = next((root / ".venv").glob("lib/python3*/site-packages"))
     (packages / "helper.pth").write_text(f"{other}\n")
-    interpreter = find_interpreter(root, None, sandbox)
+    for sandbox, seen in (
+        (find_sandbox(), "No module named"),
+        (find_sandbox("auto", (), [str(other)]), "7"),
+    ):
+        interpreter = find_interpreter(root, None, sandbox)
+        assert seen in value(root, interpreter, sandbox, "__import__('helper').VALUE")
+
+
+def test_packages_that_a_trusted_environment_edits_elsewhere_are_shown(home, sandbox):
+    """An environment outside the project is the user's own."""
+    root, other, mine = home / "p", home / "other/src", home / "environments/mine"
+    root.mkdir()
+    (other / "helper").mkdir(parents=True)
+    (other / "helper/__init__.py").write_text("VALUE = 7\n")
+    venv.create(mine, with_pip=False, symlinks=True)
+    packages = next(mine.glob("lib/python3*/site-packages"))
+    (packages / "helper.pth").write_text(f"{other}\n")
+    interpreter = find_interpreter(root, str(mine), sandbox)
     assert "7" in value(root, interpreter, sandbox, "__import__('helper').VALUE")
+
+
+@pytest.mark.parametrize("link", ["../../../..", "../../../../..", "../../../../../private"])
+def test_a_link_in_place_of_packages_shows_nothing(home, sandbox, link):
+    """`site-packages -> ../../../..` showed the neighbours, and their sockets could be connected to."""
+    root = home / "p"
+    venv.create(root / ".venv", with_pip=False, symlinks=True)
+    (root / "__init__.py").touch()
+    packages = next((root / ".venv").glob("lib/python3*/site-packages"))
+    packages.rmdir()
+    packages.symlink_to(link)
+    interpreter = find_interpreter(root, None, sandbox)
+    assert "No such file" in value(
+        root, interpreter, sandbox, f"open({str(home / 'private/diary.txt')!r}).read()"
+    )
+
+
+def test_an_interpreter_elsewhere_in_the_repository_runs_only_in_the_sandbox(
+    tmp_path, sandbox, monkeypatch
+):
+    mark = tmp_path / "was-here"
+    (tmp_path / "repo/.git").mkdir(parents=True)
+    part = tmp_path / "repo/part"
+    part.mkdir()
+    evil = script(
+        tmp_path / "repo/.venv/bin/python", f'#!/bin/sh\necho x > {mark}\nexec python3 "$@"\n'
+    )
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "repo/.venv"))
+    find_interpreter(part, None, sandbox)
+    for name in (str(evil), f"/usr/../{evil}", f"{part}/../.venv/bin/python"):
+        with contextlib.suppress(InterpreterError):
+            find_interpreter(part, name, sandbox)
+    assert not mark.exists()
+
+
+def test_a_file_that_is_a_link_shows_no_secret(home, interpreter, sandbox):
+    root = home / "p"
+    root.mkdir()
+    (root / "m.py").symlink_to("../.ssh/id_rsa")
+    suite = Suite(
+        "asserts",
+        root,
+        root / "m.py",
+        statements=("assert 1", f"assert open({str(home / '.ssh/id_rsa')!r}).read() == ()"),
+    )
+    with Worker(suite, interpreter, sandbox) as worker:
+        assert "hunter2" not in str(worker.run(b"x = 1"))
 
 
 @pytest.mark.parametrize("inside", [True, False])
@@ -176,7 +242,7 @@ def test_an_answer_is_forgotten_when_packages_are_installed(tmp_path, sandbox):
 
 @pytest.mark.parametrize(
     ("name", "given"),
-    [("sandbox", "off"), ("model", "mine.gguf"), ("adapter", "mine.gguf"), ("apply", "direct"),
+    [("sandbox", "off"), ("python", "tools/py"), ("model", "mine.gguf"), ("adapter", "mine.gguf"), ("apply", "direct"),
      ("env", ["AWS_SECRET_ACCESS_KEY"]), ("show", ["~/.ssh"]), ("logLevel", "debug")],
 )  # fmt: skip
 def test_a_project_may_not_set(tmp_path, name, given):

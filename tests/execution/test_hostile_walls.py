@@ -246,6 +246,24 @@ def test_a_project_that_is_the_home_folder(home, interpreter, sandbox):
         target.worker.close()
 
 
+def test_secrets_that_are_written_anew_stay_hidden(home, interpreter, sandbox):
+    """A mask over a file is gone when the file is replaced: now only what belongs is shown."""
+    target = Target(home, interpreter, sandbox)
+    try:
+        assert target.value("os.path.exists('.netrc')") == "False"
+        for name in (".netrc", ".new-secret"):
+            (home / "temporary").write_text("hunter2")
+            (home / "temporary").rename(home / name)
+        assert target.value("[p for p in ('.netrc', '.new-secret') if os.path.exists(p)]") == "[]"
+        (home / "test_mod.py.new").write_text((home / "test_mod.py").read_text() + "\n# newer\n")
+        (home / "test_mod.py.new").rename(home / "test_mod.py")
+        assert "newer" in target.value("open('test_mod.py').read()"), (
+            "what belongs is not an old copy"
+        )
+    finally:
+        target.worker.close()
+
+
 def test_a_project_above_the_home_folder_is_refused(home):
     with pytest.raises(HiddenError, match=r"which holds whole home folders: put the code"):
         bubblewrap_mounts(View(home.parent), ())
@@ -324,6 +342,26 @@ def test_socket_in_the_project(tmp_path, interpreter, sandbox):
         finally:
             target.worker.close()
     assert heard == []
+
+
+@pytest.mark.parametrize("place", ["run", ".", ".venv", "node_modules/.cache"])
+def test_pipes_of_other_programs_in_the_project(tmp_path, interpreter, sandbox, place):
+    folder = tmp_path / place
+    folder.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "pyvenv.cfg").touch()  # does not make a project a place of packages
+    (tmp_path / ".venv").mkdir(exist_ok=True)
+    (tmp_path / ".venv/pyvenv.cfg").touch()
+    os.mkfifo(folder / "fifo")
+    reader = os.open(folder / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    target = Target(tmp_path, interpreter, sandbox)
+    try:
+        target.act(
+            f"fd = os.open({str(folder / 'fifo')!r}, os.O_WRONLY | os.O_NONBLOCK)\nos.write(fd, b'x')"
+        )
+        assert os.read(reader, 10) == b""
+    finally:
+        os.close(reader)
+        target.worker.close()
 
 
 def test_sockets_elsewhere(target):
@@ -433,9 +471,39 @@ def test_memory_that_no_process_holds_is_counted(target):
     assert "No space left" in results["test_act"].detail
 
 
-def test_nothing_of_one_candidate_is_left_to_the_next(target):
-    target.act("open('/dev/shm/left', 'x').close()")
-    assert target.value("os.path.exists('/dev/shm/left')") == "False"
+@pytest.mark.parametrize(
+    "body",
+    [
+        "open('/dev/shm/left', 'x').close()",
+        "os.makedirs('/dev/shm/left/deeper')\nos.chmod('/dev/shm/left/deeper', 0)\nos.chmod('/dev/shm/left', 0)",
+        "os.mkdir('/dev/shm/left')\nos.chmod('/dev/shm', 0)",
+        "os.symlink('/', '/dev/shm/left')",
+    ],
+)
+def test_nothing_of_one_candidate_is_left_to_the_next(target, body):
+    target.act(body)
+    assert (
+        target.value("os.path.lexists('/dev/shm/left') or open('/dev/shm/new', 'x').close()")
+        == "None"
+    )
+
+
+def test_devices_of_the_machine_stay_as_they_are(target):
+    """Root owns them, so it could change the mode of the machine's own, for everybody."""
+    before = Path("/dev/full").stat().st_mode
+    assert "Error" in target.value("os.chmod('/dev/full', 0o600)")
+    assert "Error" in target.value("[os.fchmod(fd, 0o600) for fd in (0,)]")
+    assert Path("/dev/full").stat().st_mode == before
+
+
+def test_memory_in_unix_sockets_is_noticed(target, monkeypatch):
+    """It counts towards no process: what is left on the machine tells."""
+    assert "Error" in target.value(
+        "libc.syscall(278, 0, 0, 0, 0) == -1 and 1 / 0", LIBC
+    )  # vmsplice
+    from coe_lsp.execution.coe_worker import limits
+
+    assert limits.little_memory_left() is False
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root may do this outside")

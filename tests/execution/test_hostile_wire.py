@@ -214,6 +214,27 @@ def test_memory_of_the_worker_itself_is_limited(tmp_path, worker_for):
         worker_for(suite, Limits(memory_bytes=128 << 20)).run(GOOD)
 
 
+@pytest.mark.parametrize(
+    ("conftest", "reason"),
+    [
+        ("import os, time\nfor _ in range(40):\n    if os.fork() == 0:\n        time.sleep(60)\ntime.sleep(60)\n",
+         "more than 32 processes"),
+        ("import mmap, time\nx = mmap.mmap(-1, 700 << 20)\nfor i in range(0, len(x), 4096): x[i] = 1\ntime.sleep(60)\n",
+         "too much memory"),
+        ("import threading, time\nthreading.stack_size(1 << 16)\n"
+         "for _ in range(100): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\ntime.sleep(60)\n",
+         "more than 60 threads"),
+    ],
+)  # fmt: skip
+def test_the_worker_itself_is_watched(tmp_path, worker_for, conftest, reason):
+    """Code of a `conftest.py` runs in the worker, which only watches what it runs."""
+    limits = Limits(memory_bytes=128 << 20, processes=16, threads=30)
+    started = time.monotonic()
+    with pytest.raises(WorkerError, match=reason):
+        worker_for(project(tmp_path, conftest), limits).run(GOOD)
+    assert time.monotonic() - started < 30
+
+
 # -- what is left when the client goes
 
 

@@ -113,6 +113,34 @@ class Process(NamedTuple):
     threads: int
 
 
+def status(pid: int) -> Process | None:
+    """One process; None if there is none."""
+    found = _stat(pid)
+    return found[0] if found else None
+
+
+def _stat(pid: int) -> tuple[Process, int] | None:
+    """A process and its parent."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The command name may hold spaces and brackets: count from the last bracket.
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return Process(pid, int(fields[21]) * _PAGE, int(fields[17])), int(fields[1])
+
+
+def little_memory_left() -> bool:
+    """Whether the machine is about to run out of memory, whoever took it."""
+    try:
+        with open("/proc/meminfo", "rb") as file:
+            lines = file.read().splitlines()
+        kilobytes = {line.split(b":")[0]: int(line.split()[1]) for line in lines}
+        return kilobytes[b"MemAvailable"] < kilobytes[b"MemTotal"] // 20
+    except (OSError, KeyError, ValueError, IndexError):
+        return False
+
+
 def descendants(root: int) -> list[Process]:
     """All living processes below `root`, but for the one that is kept."""
     try:
@@ -121,14 +149,9 @@ def descendants(root: int) -> list[Process]:
         return []
     children: dict[int, list[Process]] = {}
     for pid in pids:
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                # The command name may hold spaces and brackets: count from the last bracket.
-                fields = file.read().rpartition(b")")[2].split()
-        except OSError:
-            continue
-        process = Process(pid, int(fields[21]) * _PAGE, int(fields[17]))
-        children.setdefault(int(fields[1]), []).append(process)
+        stat = _stat(pid)
+        if stat is not None:
+            children.setdefault(stat[1], []).append(stat[0])
     found: list[Process] = []
     todo = [root]
     while todo:

@@ -246,4 +246,6 @@ class Watch:
         grown = sum(max(0, process.resident - self._resident) for process in alive)
         if grown + filled > 2 * self._run["memory_bytes"]:
             return "memory", "its processes together used too much memory"
+        if limits.little_memory_left():
+            return "memory", "the machine has too little memory left"
         return None

@@ -1,0 +1,57 @@
+"""Watches a worker's processes from outside, from its start to its end.
+
+The worker itself watches the candidates that it runs; nobody watches it while it loads a project's
+`conftest.py`, holds collected tests, or waits. Only on Linux, where `/proc` tells.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from coe_lsp.execution.coe_worker.limits import Process, descendants, little_memory_left, status
+from coe_lsp.execution.suite import Limits
+
+_SECONDS = 0.25
+# The worker may use this many times what a run may, for what it imports once.
+MEMORY = 4
+
+
+class Watchdog:
+    """Ends a worker whose processes, threads or memory grow past all that runs need."""
+
+    def __init__(self, pid: int, limits: Limits, end: Callable[[], None]) -> None:
+        """`pid` is the first process of the worker's namespace; `end` ends them all."""
+        self._pid = pid
+        self._limits = limits
+        self._end = end
+        self._over = threading.Event()
+        self.reason = ""
+        threading.Thread(target=self._watch, name="coe-watchdog", daemon=True).start()
+
+    def stop(self) -> None:
+        """The worker has ended, or is about to."""
+        self._over.set()
+
+    def _watch(self) -> None:
+        while not self._over.wait(_SECONDS):
+            worker = status(self._pid)
+            if worker is None:
+                return
+            self.reason = self._problem(worker, descendants(self._pid))
+            if self.reason:
+                self._end()
+                return
+
+    def _problem(self, worker: Process, below: list[Process]) -> str:
+        limits = self._limits
+        # One run, and another that is just being ended, or a program that is held.
+        if len(below) > 2 * limits.processes:
+            return f"it started more than {2 * limits.processes} processes"
+        if worker.threads + sum(process.threads for process in below) > 2 * limits.threads:
+            return f"it started more than {2 * limits.threads} threads"
+        # What others have beyond the worker's own size: the rest they share with it.
+        grown = sum(max(0, process.resident - worker.resident) for process in below)
+        if worker.resident + grown > MEMORY * limits.memory_bytes or little_memory_left():
+            return "it used too much memory"
+        return ""
