@@ -9,6 +9,7 @@ it.
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +28,7 @@ from attrs import frozen
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.mounts import View, covers_home, home_folders
 from coe_lsp.execution.sandbox import Sandbox
+from coe_lsp.files import read_text_bounded
 from coe_lsp.folders import check_temporary_folder
 
 _PROBE = """
@@ -46,6 +49,8 @@ print(json.dumps({
 """
 _PROBE_SECONDS = 30
 _ENVIRONMENTS = (".venv", "venv")
+# Files that name folders of packages, and folders that they name.
+_MOST_POINTERS = 1000
 _converter = cattrs.Converter()
 
 
@@ -248,12 +253,22 @@ def _links(path: Path) -> tuple[tuple[tuple[Path, str], ...], Path]:
 
 def _configuration(environment: Path) -> dict[str, str]:
     """What `pyvenv.cfg` says; nothing if there is none."""
-    try:
-        text = (environment / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    pairs = (line.partition("=") for line in text.splitlines())
+    lines = _text(environment / "pyvenv.cfg").splitlines()
+    pairs = (line.partition("=") for line in lines)
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _text(path: Path) -> str:
+    """What a file says that Python reads when it starts; nothing if it cannot be read.
+
+    InterpreterError if Python would wait there for ever, or never come to the end.
+    """
+    try:
+        return read_text_bounded(path, errors="replace")
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise InterpreterError(f"{path} is not an ordinary file.") from error
+        return ""
 
 
 def _is_python_prefix(folder: Path) -> bool:
@@ -273,16 +288,25 @@ def _packages(environment: Path) -> list[Path]:
 def _pointed_at(folders: list[Path]) -> list[Path]:
     """The folders that `.pth` files and setuptools' editable installs name."""
     found: list[Path] = []
+    for file in islice(_pointers(folders), _MOST_POINTERS):
+        text = _text(file)
+        named = _named_in_pth(text) if file.suffix == ".pth" else _named_in_finder(text)
+        found += named[: _MOST_POINTERS - len(found)]
+    return [path for path in found if path.is_absolute() and _exists(path)]
+
+
+def _pointers(folders: list[Path]) -> Iterator[Path]:
     for folder in folders:
-        if folder.name not in ("site-packages", "dist-packages"):
-            continue
-        for file in (*folder.glob("*.pth"), *folder.glob("__editable__*.py")):
-            try:
-                text = file.read_text(encoding="utf-8", errors="replace")
-            except OSError:
-                continue
-            found += _named_in_pth(text) if file.suffix == ".pth" else _named_in_finder(text)
-    return [path for path in found if path.is_absolute() and path.exists()]
+        if folder.name in ("site-packages", "dist-packages"):
+            yield from folder.glob("*.pth")
+            yield from folder.glob("__editable__*.py")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _named_in_pth(text: str) -> list[Path]:
