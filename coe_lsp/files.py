@@ -1,5 +1,8 @@
 """Replaces files: whole or not at all, with what the file system knows of them kept.
 
+And reads those of a project that nobody has vouched for: ordinary files of a reasonable size. A
+name in it may lead to a pipe, whose opening waits for ever, or to a device that never ends.
+
 The new content is written beside the file, flushed to the disk and takes its place in one step.
 Owner, group, mode and (on Linux) extended attributes stay; a link stays one, and what it names is
 replaced. A file of which one of these could not be kept, that has other names (hard links) or is
@@ -27,11 +30,54 @@ from coe_lsp.errors import CoeError
 
 #: What files that are still being written end with.
 UNFINISHED = ".part"
+#: Bytes that are read at most: of a file that is only looked into, of one that is worked on, and of
+#: one with settings, of which some parsers take a time that grows with the square.
+MOST_BYTES, MOST_SOURCE, MOST_SETTINGS = 1 << 20, 2 << 20, 1 << 18
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+# A pipe is opened at once, whoever writes to it or not.
+_READING = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK")
+)
 
 
 class FileError(CoeError):
     """A file cannot be replaced, and is as it was."""
+
+
+def read_bounded(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The content of an ordinary file of at most so many bytes. OSError for any other."""
+    _check_readable(path.stat(), path, most)  # before it is opened, which some devices notice
+    fd = os.open(path, _READING)
+    try:
+        _check_readable(os.fstat(fd), path, most)
+        data = bytearray()
+        while len(data) <= most:
+            piece = os.read(fd, min(most + 1 - len(data), 1 << 20))
+            if not piece:
+                return bytes(data)
+            data += piece
+        raise _too_large(path, most)
+    finally:
+        os.close(fd)
+
+
+def read_text_bounded(path: Path, most: int = MOST_BYTES, errors: str = "strict") -> str:
+    """The same as UTF-8 text with plain line ends; UnicodeDecodeError as decoding raises it."""
+    text = read_bounded(path, most).decode("utf-8", errors)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _check_readable(facts: os.stat_result, path: Path, most: int) -> None:
+    if stat.S_ISDIR(facts.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(facts.st_mode):
+        raise OSError(errno.EINVAL, "it is not an ordinary file", str(path))
+    if facts.st_size > most:
+        raise _too_large(path, most)
+
+
+def _too_large(path: Path, most: int) -> OSError:
+    return OSError(errno.EFBIG, f"the limit is {most} bytes", str(path))
 
 
 def replace_file(path: Path, data: bytes, *, expected: bytes | None = None) -> None:
@@ -164,7 +210,7 @@ def _exchange(part: Path, path: Path, expected: bytes) -> None:
 def _content(path: Path) -> bytes | None:
     """The content of an ordinary file; None for anything else, and for nothing."""
     try:
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        fd = os.open(path, _READING | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
         return None
     if not stat.S_ISREG(os.fstat(fd).st_mode):

@@ -1,5 +1,6 @@
 """Files that are replaced keep what the system knows of them, and nobody's edit is lost."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from coe_lsp import files
-from coe_lsp.files import FileError, replace_file, replacing
+from coe_lsp.files import FileError, read_bounded, read_text_bounded, replace_file, replacing
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(
@@ -161,3 +162,54 @@ def test_a_block_that_raises_changes_nothing(tmp_path):
         part.write_bytes(b"half")
         raise KeyError
     assert (path.read_bytes(), left(tmp_path)) == (b"old", ["state.json"])
+
+
+def refused(path: Path, most: int = 100) -> OSError:
+    with pytest.raises(OSError) as told:
+        read_bounded(path, most)
+    return told.value
+
+
+def test_ordinary_files_are_read_up_to_a_size(tmp_path):
+    path = tmp_path / "mod.py"
+    for size in (0, 99, 100):
+        path.write_bytes(b"x" * size)
+        assert read_bounded(path, 100) == b"x" * size
+    path.write_bytes(b"x" * 101)
+    assert refused(path).errno == errno.EFBIG
+    os.truncate(path, 1 << 40)
+    assert refused(path).errno == errno.EFBIG
+    assert isinstance(refused(tmp_path / "missing"), FileNotFoundError)
+    (tmp_path / "loop").symlink_to("loop")
+    assert refused(tmp_path / "loop").errno == errno.ELOOP
+    path.write_bytes(b"a\r\nb\rc\xff\n")
+    assert read_text_bounded(path, errors="replace") == path.read_text(errors="replace")
+    with pytest.raises(UnicodeDecodeError):
+        read_text_bounded(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such files")
+def test_pipes_devices_and_folders_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name, place in (("zero", "/dev/zero"), ("link", "pipe"), ("terminal", "/dev/tty")):
+        (tmp_path / name).symlink_to(place)
+        assert refused(tmp_path / name).errno in (errno.EINVAL, errno.ENOENT)
+    assert refused(tmp_path / "pipe").errno == errno.EINVAL
+    assert isinstance(refused(tmp_path), IsADirectoryError)
+    # A pipe that takes the place of a file between the look and the opening.
+    (tmp_path / "mod.py").write_bytes(b"x")
+    before = (tmp_path / "mod.py").stat()
+
+    class Swapped(type(tmp_path)):
+        def stat(self, **_):
+            return before
+
+    assert refused(Swapped(tmp_path / "pipe")).errno == errno.EINVAL
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file whose size is not told")
+def test_a_file_that_tells_no_size_is_read_up_to_it():
+    status = Path("/proc/self/status")
+    assert status.stat().st_size == 0
+    assert read_bounded(status).startswith(b"Name:")
+    assert refused(status).errno == errno.EFBIG

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import configparser
 import gc
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from coe_lsp.parsing import parse
+from coe_lsp.parsing import parse, parse_ini, parse_toml
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,28 @@ def test_threads_parse_at_once() -> None:
 def _give_way(phase: str, info: dict[str, int]) -> None:
     for _ in range(50):
         pass
+
+
+@pytest.mark.parametrize(
+    ("parser", "text"),
+    [
+        (parse_toml, "a." * 50_000 + "a = 1"),
+        (parse_toml, "x = " + "[" * 100_000),
+        (parse_toml, "x = " + "1" * 200_000),
+        (parse_ini, "[a]\nb" + " " * 50_000 + "c"),
+        (parse_ini, "[a]\n" + "b\n" * 100_000),
+        (parse_ini, "[a]\n" + "b\n" * 30_000),
+    ],
+)
+def test_settings_that_are_made_to_take_long_are_refused_at_once(parser, text: str) -> None:
+    """They are read before anybody is asked whether the project is trusted."""
+    started = time.monotonic()
+    with pytest.raises((ValueError, configparser.Error)):
+        parser(text)
+    assert time.monotonic() - started < 2
+
+
+def test_usual_settings_are_read() -> None:
+    assert parse_toml("[tool.coe]\nbudget = 3\n") == {"tool": {"coe": {"budget": 3}}}
+    parser = parse_ini("[tool:pytest]\ntestpaths =\n    one\n    two\n")
+    assert parser.get("tool:pytest", "testpaths").split() == ["one", "two"]

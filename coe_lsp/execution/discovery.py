@@ -19,6 +19,7 @@ from coe_lsp.execution.imports import ImportGraph, imported_names
 from coe_lsp.execution.interpreter import Interpreter
 from coe_lsp.execution.suite import Suite
 from coe_lsp.execution.test_files import TestNames, has_only_functions
+from coe_lsp.files import MOST_SETTINGS, MOST_SOURCE, read_bounded, read_text_bounded
 from coe_lsp.parsing import parse
 
 _MARKERS = ("pyproject.toml", "pytest.ini", "setup.cfg", "setup.py", "tox.ini", ".git")
@@ -148,7 +149,7 @@ def _configures_pytest(file: Path, root: Path) -> bool:
         return True
     for name, section in (("pyproject.toml", "[tool.pytest"), ("setup.cfg", "[tool:pytest]")):
         with contextlib.suppress(OSError, UnicodeDecodeError):
-            if section in (root / name).read_text(encoding="utf-8"):
+            if section in read_text_bounded(root / name, MOST_SETTINGS):
                 return True
     return False
 
@@ -211,7 +212,9 @@ def _test_files(root: Path) -> Iterator[Path]:
         ]
         for name in files:
             seen += 1
-            if name.endswith(".py") and names.fits(path := Path(folder) / name):
+            path = Path(folder) / name
+            # pytest runs nothing at all if one of the files that it is given is none.
+            if path.suffix == ".py" and names.fits(path) and path.is_file():
                 yield path
         if seen > _MOST_FILES:
             return
@@ -231,7 +234,7 @@ def _module_names(path: Path, root: Path) -> set[str]:
 
 def _has_doctests(path: Path) -> bool:
     try:
-        tree = parse(path.read_bytes())
+        tree = parse(read_bounded(path, MOST_SOURCE))
     except (OSError, SyntaxError):
         return False
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)

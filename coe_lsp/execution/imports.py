@@ -9,18 +9,16 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from coe_lsp.files import read_bounded
 from coe_lsp.parsing import parse
 
-_MOST_BYTES = 1 << 20
 _MOST_FILES = 500
 
 
 def imported_names(file: Path, root: Path) -> set[str]:
     """Dotted names that a file imports: modules, and `module.name` for names from a module."""
     try:
-        if file.stat().st_size > _MOST_BYTES:
-            return set()
-        tree = parse(file.read_bytes())
+        tree = parse(read_bounded(file))
     except (OSError, SyntaxError):
         return set()
     package = list(file.relative_to(root).parent.parts) if file.is_relative_to(root) else []

@@ -9,6 +9,7 @@ it.
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +28,7 @@ from attrs import frozen
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.mounts import View, covers_home, with_repository
 from coe_lsp.execution.sandbox import Sandbox
+from coe_lsp.files import read_text_bounded
 from coe_lsp.folders import check_temporary_folder
 
 _PROBE = """
@@ -49,6 +52,8 @@ _ENVIRONMENTS = (".venv", "venv")
 _STANDARD = ("lib/python3*/os.py", "lib64/python3*/os.py", "Lib/os.py")
 _INSTALLED = ("lib/python3*/site-packages", "lib64/python3*/site-packages", "Lib/site-packages")
 _PACKAGES = ("site-packages", "dist-packages")
+# Files that name folders of packages, and folders that they name.
+_MOST_POINTERS = 1000
 _converter = cattrs.Converter()
 
 
@@ -239,6 +244,7 @@ def _probe_inside(executable: Path, root: Path, sandbox: Sandbox) -> Interpreter
     packages = [path for pattern in _INSTALLED for path in environment.glob(pattern)]
     packages = [p for p in packages if any(p.resolve().is_relative_to(a) for a in allowed)]
     folders = tuple(dict.fromkeys((*prefixes, *packages)))
+    _pointed_at(packages)  # they are not shown, but Python must come to their end
     try:
         text = sandbox.output(
             [str(executable), "-c", _PROBE], View(root, folders, links=links), _PROBE_SECONDS
@@ -283,11 +289,8 @@ def _links(path: Path) -> tuple[tuple[tuple[Path, str], ...], Path]:
 
 def _configuration(environment: Path) -> dict[str, str]:
     """What `pyvenv.cfg` says; nothing if there is none."""
-    try:
-        text = (environment / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    pairs = (line.partition("=") for line in text.splitlines())
+    lines = _text(environment / "pyvenv.cfg").splitlines()
+    pairs = (line.partition("=") for line in lines)
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
@@ -300,6 +303,19 @@ def _is_python(prefix: Path, root: Path) -> bool:
     )
 
 
+def _text(path: Path) -> str:
+    """What a file says that Python reads when it starts; nothing if it cannot be read.
+
+    InterpreterError if Python would wait there for ever, or never come to the end.
+    """
+    try:
+        return read_text_bounded(path, errors="replace")
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise InterpreterError(f"{path} is not an ordinary file.") from error
+        return ""
+
+
 def _is_environment(folder: Path, root: Path) -> bool:
     """Whether a folder in the project at `root` is a virtual environment, or a link to one."""
     real = folder.resolve()
@@ -309,16 +325,25 @@ def _is_environment(folder: Path, root: Path) -> bool:
 def _pointed_at(folders: list[Path]) -> list[Path]:
     """The folders that `.pth` files and setuptools' editable installs name."""
     found: list[Path] = []
+    for file in islice(_pointers(folders), _MOST_POINTERS):
+        text = _text(file)
+        named = _named_in_pth(text) if file.suffix == ".pth" else _named_in_finder(text)
+        found += named[: _MOST_POINTERS - len(found)]
+    return [path for path in found if path.is_absolute() and _exists(path)]
+
+
+def _pointers(folders: list[Path]) -> Iterator[Path]:
     for folder in folders:
-        if folder.name not in _PACKAGES:
-            continue
-        for file in (*folder.glob("*.pth"), *folder.glob("__editable__*.py")):
-            try:
-                text = file.read_text(encoding="utf-8", errors="replace")
-            except OSError:
-                continue
-            found += _named_in_pth(text) if file.suffix == ".pth" else _named_in_finder(text)
-    return [path for path in found if path.is_absolute() and path.exists()]
+        if folder.name in _PACKAGES:
+            yield from folder.glob("*.pth")
+            yield from folder.glob("__editable__*.py")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _named_in_pth(text: str) -> list[Path]:

@@ -12,6 +12,8 @@ makes there later, while the sandbox lives, is not.
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -129,6 +131,17 @@ def home_folders() -> tuple[Path, ...]:
 def covers_home(folder: Path) -> bool:
     """Whether showing the folder would show a whole home folder."""
     return any(home.is_relative_to(folder) for home in home_folders())
+
+
+def is_shared_place(folder: Path) -> bool:
+    """Whether others, or other programs, put their own into it: temporary files and such."""
+    places = (*_TEMPORARY, Path(tempfile.gettempdir()))
+    if any(place.resolve().is_relative_to(folder) for place in places):
+        return True
+    try:
+        return os.name == "posix" and bool(folder.stat().st_mode & stat.S_IWOTH)
+    except OSError:
+        return False
 
 
 def bubblewrap_mounts(view: View, strange: Sequence[Path]) -> list[str]:

@@ -7,6 +7,7 @@ code under test.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import cattrs
@@ -55,6 +56,18 @@ def read_reply(message: dict[str, Any], token: str) -> Reply:
     if message.get("token") != token and "error" not in message:
         raise FrameError("it answers another run")
     try:
-        return _converter.structure(message, Reply)
+        reply = _converter.structure(message, Reply)
     except Exception as error:  # the converter's own errors differ from version to version
         raise FrameError(f"it has the wrong form: {json.dumps(str(error)[:80])}") from error
+    _check_numbers(reply)
+    return reply
+
+
+def _check_numbers(reply: Reply) -> None:
+    """What is reckoned with must be able to be true."""
+    for seconds in (reply.seconds, *(result.seconds for result in reply.results)):
+        if not 0 <= seconds < math.inf:  # nothing holds for what is not a number
+            raise FrameError("it has a time that cannot be")
+    lines = {result.line for result in reply.results if result.line is not None}
+    if min(lines.union(*reply.lines.values(), *reply.entries.values()), default=1) < 1:
+        raise FrameError("it has a line that cannot be")

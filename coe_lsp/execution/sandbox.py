@@ -76,6 +76,9 @@ _ROOTS_GUARD = (
 )
 
 
+_ABANDONED = re.compile(r"coe-([1-9][0-9]{0,8})-", re.ASCII)
+
+
 class SandboxError(CoeError):
     """The tests cannot be isolated, so they are not run."""
 
@@ -323,9 +326,11 @@ def _remove_abandoned() -> None:
     if os.name != "posix":  # elsewhere asking after a process may end it
         return
     for folder in Path(tempfile.gettempdir()).glob("coe-[0-9]*-*"):
-        pid = int(folder.name.split("-")[1])
+        # Others may put what they like there: names that only look so, numbers that none can have.
+        if (match := _ABANDONED.match(folder.name)) is None:
+            continue
         try:
-            os.kill(pid, 0)
+            os.kill(int(match[1]), 0)
         except ProcessLookupError:
             shutil.rmtree(folder, ignore_errors=True)
         except OSError:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import ast
 import configparser
 import fnmatch
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from attrs import frozen
 
-from coe_lsp.parsing import parse
+from coe_lsp.files import MOST_SETTINGS, read_bounded, read_text_bounded
+from coe_lsp.parsing import parse, parse_ini, parse_toml
 
 _USUAL = ("test_*.py", "*_test.py")
 _INI_FILES = (("pytest.ini", "pytest"), (".pytest.ini", "pytest"), ("pyproject.toml", ""),
@@ -80,7 +80,7 @@ def _classes(path: Path) -> list[ast.stmt]:
 
 def _body(path: Path) -> list[ast.stmt]:
     try:
-        return parse(path.read_bytes()).body
+        return parse(read_bounded(path)).body
     except (OSError, SyntaxError):
         return []
 
@@ -88,11 +88,10 @@ def _body(path: Path) -> list[ast.stmt]:
 def _settings(path: Path, section: str) -> Mapping[str, Any] | None:
     """What a file sets for pytest; None if pytest would look into the next one."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text_bounded(path, MOST_SETTINGS)
         if not section:
-            return _table(tomllib.loads(text))
-        parser = configparser.ConfigParser(interpolation=None, strict=False)
-        parser.read_string(text)
+            return _table(parse_toml(text))
+        parser = parse_ini(text)
     except (OSError, ValueError, configparser.Error):
         return None
     if parser.has_section(section):

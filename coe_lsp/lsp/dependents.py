@@ -11,8 +11,9 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from coe_lsp.files import read_text_bounded
+
 _MOST_FILES = 5000
-_MOST_BYTES = 1 << 20
 _IMPORT = re.compile(
     r"^[ \t]*(?:>>>[ \t]*)?"
     r"(?:from[ \t]+\S+[ \t]+import\b[ \t]*(?:\([^)]*\)|[^\n]*)|import\b[^\n]*)",
@@ -60,15 +61,14 @@ def _name(path: Path) -> str:
 
 def _words(path: Path) -> frozenset[str]:
     try:
-        stat = path.stat()
-        return _read(path, stat.st_mtime_ns) if stat.st_size <= _MOST_BYTES else frozenset()
+        return _read(path, path.stat().st_mtime_ns)
     except OSError:
         return frozenset()
 
 
 @functools.lru_cache(_MOST_FILES)
 def _read(path: Path, _written: int) -> frozenset[str]:
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_text_bounded(path, errors="replace")
     return frozenset(word for part in _IMPORT.findall(text) for word in re.findall(r"\w+", part))
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from lsprotocol import types
 
-from coe_lsp.repair.source import MOST_BYTES, SourceError, SourceFile, split_lines
+from coe_lsp.files import MOST_SOURCE
+from coe_lsp.repair.source import SourceError, SourceFile, split_lines
 
 _DEF = re.compile(r"([ \t]*)(?:async[ \t]+def|def|class)[ \t]+(\w+)")
 
@@ -34,8 +35,8 @@ def source_of(path: Path, text: str) -> SourceFile:
         size = len(text.encode(encoding))
     except (SyntaxError, LookupError, UnicodeEncodeError) as error:
         raise SourceError(f"{path} cannot be encoded: {error}.") from error
-    if size > MOST_BYTES:
-        raise SourceError(f"{path} has {size} bytes; the limit is {MOST_BYTES}.")
+    if size > MOST_SOURCE:
+        raise SourceError(f"{path} has {size} bytes; the limit is {MOST_SOURCE}.")
     return SourceFile(path, encoding, bom, split_lines(text))
 
 

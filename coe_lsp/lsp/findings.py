@@ -16,6 +16,7 @@ from lsprotocol import types
 
 from coe_lsp.escaping import code, fenced, markdown, printable
 from coe_lsp.execution.suite import TestResult
+from coe_lsp.files import read_bounded
 from coe_lsp.lsp.documents import line_range
 from coe_lsp.parsing import parse
 from coe_lsp.repair.baseline import Baseline
@@ -26,7 +27,6 @@ SOURCE = "coe"
 CODE = "failing-tests"
 _SHOWN_TESTS = 5
 _SHOWN_LINES = 6
-_MOST_BYTES = 1 << 20
 
 
 @frozen
@@ -151,9 +151,7 @@ def _related(tests: Sequence[TestResult], root: Path) -> list[types.DiagnosticRe
 def _row_of(path: Path, test: str) -> int | None:
     """The row of a test's `def`, by the names in its id."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return None
-        nodes = parse(path.read_bytes()).body
+        nodes = parse(read_bounded(path)).body
     except (OSError, SyntaxError):
         return None
     row = None

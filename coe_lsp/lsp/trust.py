@@ -20,7 +20,7 @@ from filelock import FileLock
 from pygls.exceptions import JsonRpcException
 
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.mounts import covers_home
+from coe_lsp.execution.mounts import covers_home, is_shared_place
 from coe_lsp.folders import FolderError, state_folder
 from coe_lsp.lsp.client import Client
 
@@ -86,8 +86,9 @@ class TrustedFolders:
 def _covers(trusted: Path, root: Path) -> bool:
     if trusted == root:
         return True
-    # Whoever trusts a script that lies in the home folder does not mean all that is below it.
-    return root.is_relative_to(trusted) and not covers_home(trusted)
+    # Whoever trusts a script that lies in the home folder, or among temporary files, does not mean
+    # all that is below it.
+    return root.is_relative_to(trusted) and not (covers_home(trusted) or is_shared_place(trusted))
 
 
 class Trust:

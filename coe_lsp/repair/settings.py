@@ -8,7 +8,6 @@ is taken. The same table makes the README's and is compared with VS Code's `pack
 from __future__ import annotations
 
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,6 +16,8 @@ import attrs
 from attrs import field, frozen
 
 from coe_lsp.errors import CoeError
+from coe_lsp.files import MOST_SETTINGS, read_text_bounded
+from coe_lsp.parsing import parse_toml
 from coe_lsp.repair.loading import ModelOptions
 from coe_lsp.repair.repair import Request
 from coe_lsp.repair.source import SourceFile
@@ -205,10 +206,10 @@ def project_layer(root: Path) -> object:
     """`[tool.coe]` of a project, or None. CoeError if the file cannot be read as TOML."""
     path = root / "pyproject.toml"
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = parse_toml(read_text_bounded(path, MOST_SETTINGS))
     except (OSError, UnicodeDecodeError):
         return None
-    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+    except ValueError as error:  # also numbers of thousands of digits
         raise CoeError(f"{path} is not TOML: {_short(str(error))}.") from error
     tools = data.get("tool")
     return cast("dict[str, object]", tools).get("coe") if isinstance(tools, dict) else None

@@ -21,13 +21,13 @@ from attrs import frozen
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import place_of
+from coe_lsp.files import MOST_SOURCE, read_bounded
 from coe_lsp.folders import expanded
 from coe_lsp.parsing import parse
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _DEF = re.compile(r"^([ \t]*)(?:async[ \t]+def|def|class)[ \t]+(\w+)")
 _BOM = b"\xef\xbb\xbf"
-MOST_BYTES = 2 << 20
 
 
 class SourceError(CoeError):
@@ -79,7 +79,7 @@ class SourceFile:
     def read(cls, path: Path) -> SourceFile:
         """Read a file. Raises SourceError if it is not Python text of a reasonable size."""
         try:
-            data = path.read_bytes()
+            data = read_bounded(path, MOST_SOURCE)
         except OSError as error:
             raise SourceError(f"{path} cannot be read: {error.strerror}.") from error
         return cls.parse(path, data)
@@ -87,8 +87,8 @@ class SourceFile:
     @classmethod
     def parse(cls, path: Path, data: bytes) -> SourceFile:
         """Take the file's content from `data`. Raises SourceError like `read`."""
-        if len(data) > MOST_BYTES:
-            raise SourceError(f"{path} has {len(data)} bytes; the limit is {MOST_BYTES}.")
+        if len(data) > MOST_SOURCE:
+            raise SourceError(f"{path} has {len(data)} bytes; the limit is {MOST_SOURCE}.")
         if b"\0" in data:
             raise SourceError(f"{path} is not Python source: it contains null bytes.")
         try:

@@ -15,6 +15,7 @@ from coe_lsp.chain.feedback import Failure, render_feedback
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.execution.suite import Suite, TestResult
+from coe_lsp.files import read_text_bounded
 from coe_lsp.mutations.surroundings import find_class
 from coe_lsp.parsing import parse
 from coe_lsp.repair.folding import hidden_lines
@@ -128,9 +129,9 @@ def _file_of(path: str, root: Path) -> Path:
 
 def _function_text(path: Path, names: Sequence[str]) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text_bounded(path)
         body: list[ast.stmt] = parse(text).body
-    except (OSError, SyntaxError):
+    except (OSError, SyntaxError, UnicodeDecodeError):
         return ""
     node: ast.stmt | None = None
     for name in names:

@@ -107,6 +107,16 @@ def test_an_answer_to_another_run_is_refused():
         {"lines": {"a": [None]}},
         {"lines": {"a": ["x"]}},
         {"seconds": "long"},
+        {"seconds": float("nan")},
+        {"seconds": float("inf")},
+        {"seconds": -0.5},
+        {"results": [{"id": "a", "outcome": "passed", "seconds": float("nan")}]},
+        {"results": [{"id": "a", "outcome": "passed", "seconds": float("inf")}]},
+        {"results": [{"id": "a", "outcome": "passed", "seconds": -1}]},
+        {"results": [{"id": "a", "outcome": "failed", "line": 0}]},
+        {"results": [{"id": "a", "outcome": "failed", "line": -3}]},
+        {"lines": {"a": [1, 0]}},
+        {"entries": {"a": [2, -1]}},
         {"results": [{"id": "a", "outcome": "passed", "line": float("inf")}]},
         {"collected": 3},
     ],
@@ -313,11 +323,13 @@ def test_folders_of_dead_programs_are_removed(tmp_path, monkeypatch):
     dead.wait()
     (tmp_path / f"coe-{dead.pid}-x").mkdir()
     (tmp_path / f"coe-{os.getpid()}-y").mkdir()
-    (tmp_path / "coe-mine").mkdir()
+    others = ["coe-mine", "coe-1abc-x", "coe-2²-x", "coe-0-x", f"coe-{'9' * 200}-x"]
+    for name in others:
+        (tmp_path / name).mkdir()
     with scratch_folder() as made:
         assert Path(made).is_dir()
         assert {p.name for p in tmp_path.iterdir()} == {
-            f"coe-{os.getpid()}-y", "coe-mine", Path(made).name}  # fmt: skip
+            f"coe-{os.getpid()}-y", *others, Path(made).name}  # fmt: skip
 
 
 def test_frame_reader_takes_pieces_of_any_size():

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -134,6 +135,28 @@ def test_a_folder_covers_those_below_it_but_home_does_not(tmp_path, monkeypatch)
     (home / "link").symlink_to(home / "work/one")
     assert trusted.covers(home / "link")
     assert TrustedFolders(tmp_path / "x/trusted.json").covers(home / "work/one/deep")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders that all may write")
+def test_a_shared_folder_covers_nothing_below_it(tmp_path, monkeypatch):
+    """A script in /tmp that was trusted once is no reason to run what others put there."""
+    shared, mine = tmp_path / "shared", tmp_path / "mine"
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    for folder in (shared / "project", mine / "project"):
+        folder.mkdir(parents=True)
+    shared.chmod(0o1777)
+    trusted = TrustedFolders(tmp_path / "x/trusted.json")
+    for folder in (Path("/tmp"), Path("/var/tmp"), Path("/var"), shared):
+        trusted.add(folder)
+        assert trusted.covers(folder)
+        assert not trusted.covers(folder / "project")
+    assert not trusted.covers(Path("/var/tmp/other"))
+    trusted.add(mine)
+    assert trusted.covers(mine / "project")
+    monkeypatch.setattr("tempfile.tempdir", str(mine))
+    assert not trusted.covers(mine / "project")
+    trusted.add(shared / "project")
+    assert trusted.covers(shared / "project/deep")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"trusted": 3}', '{"trusted": [3, "a", null]}'])
