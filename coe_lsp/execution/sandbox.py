@@ -40,11 +40,14 @@ from coe_lsp.execution.mounts import (
     seatbelt_profile,
     strange_files,
 )
+from coe_lsp.execution.suite import Limits
 from coe_lsp.execution.tail import Tail
+from coe_lsp.execution.watchdog import Watchdog
 
 Backend = Literal["bubblewrap", "sandbox-exec", "off"]
 _OLDEST = (0, 8)  # the first bubblewrap with --disable-userns
 _MOST_OUTPUT = 1 << 20
+_MEMORY_FOR_OUTPUT = 256 << 20
 _OPT_OUT = (
     "or run the tests without isolation, if you trust them and the model, by --sandbox off "
     "(editors: coe.sandbox)."
@@ -175,12 +178,18 @@ class Sandbox:
             errors.started()
         timer = threading.Timer(seconds, boxed.popen.kill)
         timer.start()
+        watchdog = None
+        if boxed.first_pid is not None:
+            limits = Limits(memory_bytes=_MEMORY_FOR_OUTPUT)
+            watchdog = Watchdog(boxed.first_pid, limits, boxed.popen.kill)
         assert boxed.popen.stdin is not None and boxed.popen.stdout is not None
         boxed.popen.stdin.close()
         try:
             return boxed.popen.stdout.read(_MOST_OUTPUT).decode("utf-8", "replace")
         finally:
             timer.cancel()
+            if watchdog is not None:
+                watchdog.stop()
             boxed.popen.kill()
             boxed.popen.wait()
             boxed.popen.stdout.close()

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 import venv
 from pathlib import Path
 
@@ -67,6 +68,15 @@ def test_an_answer_that_never_comes(tmp_path, sandbox, monkeypatch):
     path = script(tmp_path / ".venv/bin/python", "#!/bin/sh\nexec sleep 100\n")
     with pytest.raises(InterpreterError):
         probe(path, tmp_path, sandbox)
+
+
+def test_an_interpreter_that_eats_memory_is_ended(tmp_path, sandbox):
+    hoard = "import time; x = [bytearray(b'x') * (1 << 26) for _ in range(40)]; time.sleep(60)"
+    path = script(tmp_path / ".venv/bin/python", f'#!/bin/sh\nexec /usr/bin/python3 -c "{hoard}"\n')
+    started = time.monotonic()
+    with pytest.raises(InterpreterError):
+        probe(path, tmp_path, sandbox)
+    assert time.monotonic() - started < 20
 
 
 @pytest.fixture
