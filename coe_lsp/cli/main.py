@@ -247,9 +247,3 @@ def _command(options: argparse.Namespace) -> int:
     from coe_lsp.cli.demo import demo
 
     return demo(options)
-
-
-def run() -> None:
-    """The console script of installations from before `__main__` had one."""
-    interrupts.hold()
-    sys.exit(main())

@@ -247,7 +247,7 @@ def _probe_inside(executable: Path, root: Path, sandbox: Sandbox) -> Interpreter
     _pointed_at(packages)  # they are not shown, but Python must come to their end
     try:
         text = sandbox.output(
-            [str(executable), "-c", _PROBE], View(root, folders, links=links), _PROBE_SECONDS
+            [str(executable), "-I", "-c", _PROBE], View(root, folders, links=links), _PROBE_SECONDS
         )
     except OSError as error:
         raise _useless(executable) from error

@@ -220,8 +220,11 @@ def test_modules_planted_beside_an_interpreter_s_start_are_not_imported(
     monkeypatch.chdir(planted)
     monkeypatch.setenv("PYTHONPATH", str(planted))
     monkeypatch.setattr("tempfile.tempdir", str(planted))
-    if not inside:
-        probe(Path(sys.executable), tmp_path / "elsewhere", sandbox)
+    root = planted if inside else tmp_path / "elsewhere"
+    if inside:
+        venv.create(root / ".venv", with_pip=False, symlinks=True)
+    path = root / ".venv/bin/python" if inside else Path(sys.executable)
+    assert probe(path, root, sandbox).version >= (3, 9)
     assert not mark.exists()
 
 
