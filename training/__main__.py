@@ -20,17 +20,17 @@ import attrs
 from rich.console import Console
 
 from coe_lsp.cli.view import SafeConsole
+from coe_lsp.engine.openmp import TRAINING, wait_briefly
 from coe_lsp.errors import CoeError
 from coe_lsp.escaping import printable
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
-from coe_lsp.models.waiting import TRAINING, wait_briefly
-from training.options import CONFIGS, parser
-from training.progress import bars
+from training.cli import CONFIGS, parser
+from training.pipeline.progress import bars
 
 if TYPE_CHECKING:
-    from training.config import RunConfig
-    from training.tasks import Task
+    from training.pipeline.config import RunConfig
+    from training.tasks.tasks import Task
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,15 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _config(name: str) -> RunConfig:
-    from training.config import read_config
+    from training.pipeline.config import read_config
 
     bundled = CONFIGS / f"{name}.toml"
     return read_config(bundled if bundled.is_file() else Path(name))
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
-    from training.base import find_base
-    from training.run import run_all
+    from training.model.base import find_base
+    from training.pipeline.run import run_all
 
     config = _config(options.config)
     if options.project:
@@ -94,8 +94,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
 
 
 def _tasks(options: argparse.Namespace, console: Console) -> int:
-    from training.harvest import harvest_package, harvest_project
-    from training.tasks import save_tasks
+    from training.tasks.harvest import harvest_package, harvest_project
+    from training.tasks.tasks import save_tasks
 
     sandbox = find_sandbox(options.sandbox)
     with console.status("") as status:
@@ -122,7 +122,7 @@ def _tasks(options: argparse.Namespace, console: Console) -> int:
 
 
 def _sample(options: argparse.Namespace, console: Console) -> int:
-    from training.tasks import TaskError, sample_file
+    from training.tasks.tasks import TaskError, sample_file
 
     if any("=" not in text for text in options.where):
         raise TaskError("--where takes FIELD=VALUE, for example --where n_bugs=1.")
@@ -135,12 +135,12 @@ def _sample(options: argparse.Namespace, console: Console) -> int:
 
 
 def _faulty(options: argparse.Namespace, console: Console) -> int:
-    from coe_lsp.models.engine import Engine
-    from training.answers import LlamaWriter
-    from training.base import BaseError, find_base
-    from training.pieces import in_pieces, write_lines
-    from training.starts import Written, written_by_model
-    from training.tasks import load_tasks
+    from coe_lsp.engine.engine import Engine
+    from training.files import in_pieces, write_lines
+    from training.model.base import BaseError, find_base
+    from training.sampling.faulty_programs import Written, written_by_model
+    from training.sampling.whole_programs import LlamaWriter
+    from training.tasks.tasks import load_tasks
 
     path = find_base(options.model).path
     if path is None:
@@ -180,10 +180,10 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
 
 
 def _evaluate(options: argparse.Namespace, console: Console) -> int:
-    from training.base import BaseError, find_base
-    from training.evaluate import EvaluationConfig, evaluate
-    from training.report import table
-    from training.tasks import load_tasks
+    from training.evaluation.evaluate import EvaluationConfig, evaluate
+    from training.evaluation.report import table
+    from training.model.base import BaseError, find_base
+    from training.tasks.tasks import load_tasks
 
     tasks = load_tasks(options.tasks)[: options.first]
     source = find_base(options.model)
@@ -220,10 +220,10 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
 
 
 def _s1k(options: argparse.Namespace, console: Console) -> int:
-    from training.base import find_base, load_tokenizer
-    from training.export import check_base, export_adapter
-    from training.s1k import encode_traces, load_traces
-    from training.workspace import Run, fine_tune
+    from training.evaluation.s1k import encode_traces, load_traces
+    from training.model.base import find_base, load_tokenizer
+    from training.model.export import check_base, export_adapter
+    from training.pipeline.workspace import Run, fine_tune
 
     config = attrs.evolve(_config(options.config), out=str(options.out))
     # A baseline beside chains of edits does not begin with an adapter for them.
@@ -244,8 +244,8 @@ def _s1k(options: argparse.Namespace, console: Console) -> int:
 
 
 def _export(options: argparse.Namespace, console: Console) -> int:
-    from training.base import BaseError, find_base
-    from training.export import export_adapter, export_merged
+    from training.model.base import BaseError, find_base
+    from training.model.export import export_adapter, export_merged
 
     source = find_base(options.model)
     if not options.merge:
@@ -259,7 +259,7 @@ def _export(options: argparse.Namespace, console: Console) -> int:
 
 
 def _report(options: argparse.Namespace, console: Console) -> int:
-    from training.report import ReportError, write_report
+    from training.evaluation.report import ReportError, write_report
 
     if not options.results and not options.metrics:
         raise ReportError("Name evaluations, or metrics.jsonl files with --metrics.")

@@ -22,15 +22,15 @@ from attrs.validators import ge, gt
 
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import PromptBuilder
-from training.base import Tokenizer
-from training.checkpoint import load_adapter, resume, save_adapter, save_checkpoint
-from training.encode import NO_LABEL, encode
-from training.packing import Rollout, in_parts, pack
-from training.pieces import cut_back
-from training.policy_model import PolicyModel
-from training.records import Record
+from training.files import cut_back
+from training.model.base import Tokenizer
+from training.model.checkpoint import load_adapter, resume, save_adapter, save_checkpoint
+from training.model.encode import NO_LABEL, encode
+from training.model.packing import Rollout, in_parts, pack
+from training.model.policy_model import PolicyModel
 from training.rewards import advantages, random_rewards, rewards
-from training.rollouts import Chain, Generator, Start, Tester, roll_out
+from training.sampling.rollouts import Chain, Generator, Start, Tester, roll_out
+from training.tasks.records import Record
 
 GeneratorFor = Callable[[PolicyModel, int], AbstractContextManager[Generator]]
 StartsFor = Callable[[int], AbstractContextManager[Sequence[Start]]]

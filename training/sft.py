@@ -19,10 +19,10 @@ from accelerate import Accelerator
 from attrs import define, field, frozen
 from attrs.validators import ge, gt
 
-from training.checkpoint import load_adapter, resume, save_adapter, save_checkpoint
-from training.encode import Example, batches, collate
-from training.pieces import cut_back
-from training.policy_model import PolicyModel
+from training.files import cut_back
+from training.model.checkpoint import load_adapter, resume, save_adapter, save_checkpoint
+from training.model.encode import Example, batches, collate
+from training.model.policy_model import PolicyModel
 
 
 @frozen

@@ -25,11 +25,11 @@ from coe_lsp.cli.repair import run, write
 from coe_lsp.cli.settings import settings_for
 from coe_lsp.cli.view import RepairView, plain_console, plural, show_outcome
 from coe_lsp.errors import CoeError
-from coe_lsp.repair.asking import LoadedPolicy
-from coe_lsp.repair.loading import ModelOptions, llama_policy
 from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.policy.loading import ModelOptions, llama_policy
+from coe_lsp.repair.policy.protocol import LoadedPolicy
 from coe_lsp.repair.repair import Repair
-from coe_lsp.repair.settings import Settings
+from coe_lsp.settings import Settings
 
 # A test that needs two functions may have had the second one repaired along with the first.
 _DONE = {"repaired": "[green]yes[/]", "already_passing": "[green]with another[/]"}

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from coe_lsp.cli.settings import settings_for
 from coe_lsp.cli.view import plain_console
+from coe_lsp.doctor import examine, heading
 from coe_lsp.execution.discovery import find_root
-from coe_lsp.repair.doctor import examine, heading
 
 
 def doctor(options: argparse.Namespace) -> int:

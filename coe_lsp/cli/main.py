@@ -133,7 +133,7 @@ def _number_for(setting: str) -> Callable[[str], float]:
 
     def convert(text: str) -> float:
         # Late: only where the option is given.
-        from coe_lsp.repair.settings import RULES
+        from coe_lsp.settings import RULES
 
         (rule,) = (rule for _, rule, _ in RULES if rule.name == setting)
         try:

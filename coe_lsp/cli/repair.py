@@ -16,10 +16,10 @@ from coe_lsp.cli.view import RepairView, plain_console, show_outcome
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root
 from coe_lsp.files import check_replaceable, replace_file
-from coe_lsp.repair.loading import ModelOptions, check, head_start, llama_policy
 from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.policy.loading import ModelOptions, check, head_start, llama_policy
 from coe_lsp.repair.repair import Repair, Request
-from coe_lsp.repair.source import locate
+from coe_lsp.repair.target.source import locate
 
 _STATUS = {"repaired": 0, "already_passing": 0, "failed": 1, "error": 2}
 

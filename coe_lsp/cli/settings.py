@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from coe_lsp.escaping import printable
-from coe_lsp.repair.settings import RULES, Settings, project_layer, read_settings
+from coe_lsp.settings import RULES, Settings, project_layer, read_settings
 
 # Options of commands that only share the name of a setting.
 _FLAGS = {"apply"}

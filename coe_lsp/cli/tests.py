@@ -11,10 +11,10 @@ from coe_lsp.cli.view import failure_text, missing_text, plain_console
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root, suites_for
 from coe_lsp.execution.interpreter import find_interpreter
+from coe_lsp.execution.runner import TestBench
 from coe_lsp.execution.sandbox import find_sandbox
-from coe_lsp.repair.baseline import measure
-from coe_lsp.repair.bench import TestBench
-from coe_lsp.repair.source import SourceFile, locate
+from coe_lsp.repair.target.baseline import measure
+from coe_lsp.repair.target.source import SourceFile, locate
 
 
 def tests(path: Path, options: argparse.Namespace) -> int:

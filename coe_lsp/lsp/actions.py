@@ -10,8 +10,8 @@ from lsprotocol import types
 
 from coe_lsp.escaping import code, markdown, printable
 from coe_lsp.lsp.checked import Checked
+from coe_lsp.lsp.diagnostics import CODE, SOURCE, chain_plain, chain_text, count, headline
 from coe_lsp.lsp.documents import function_at
-from coe_lsp.lsp.findings import CODE, SOURCE, chain_plain, chain_text, count, headline
 from coe_lsp.repair.outcome import Outcome
 
 _TITLE = "Repair with CoE"

@@ -13,15 +13,15 @@ from lsprotocol import types
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import suites_for
 from coe_lsp.execution.interpreter import find_interpreter
+from coe_lsp.execution.runner import TestBench
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.lsp.aside import aside
-from coe_lsp.lsp.findings import Finding, diagnostics, findings
+from coe_lsp.lsp.diagnostics import Finding, diagnostics, findings
 from coe_lsp.lsp.workspace import Document
-from coe_lsp.repair.baseline import Baseline, measure
-from coe_lsp.repair.bench import TestBench
-from coe_lsp.repair.settings import Settings
-from coe_lsp.repair.source import SourceFile
+from coe_lsp.repair.target.baseline import Baseline, measure
+from coe_lsp.repair.target.source import SourceFile
+from coe_lsp.settings import Settings
 
 _WARM = 2
 

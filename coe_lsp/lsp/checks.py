@@ -23,8 +23,8 @@ from coe_lsp.lsp.trust import Trust, UntrustedError
 from coe_lsp.lsp.turns import Turns
 from coe_lsp.lsp.verdicts import Verdicts
 from coe_lsp.lsp.workspace import DocumentError, Workspace, name_of
-from coe_lsp.repair.settings import Settings
-from coe_lsp.repair.source import SourceError
+from coe_lsp.repair.target.source import SourceError
+from coe_lsp.settings import Settings
 
 _log = logging.getLogger(__name__)
 # More than run at once: one that was cancelled keeps its thread until what it waits for has ended.

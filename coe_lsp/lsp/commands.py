@@ -14,12 +14,12 @@ from lsprotocol import types
 from coe_lsp.escaping import markdown
 from coe_lsp.execution.discovery import is_test_file
 from coe_lsp.lsp import log
+from coe_lsp.lsp.diagnostics import chain_text
 from coe_lsp.lsp.documents import function_at
-from coe_lsp.lsp.findings import chain_text
 from coe_lsp.lsp.server import CoeServer
 from coe_lsp.lsp.watched_files import tests_file
 from coe_lsp.lsp.workspace import Document, DocumentError
-from coe_lsp.repair.settings import Settings
+from coe_lsp.settings import Settings
 
 COMMANDS = (
     "coe.repair",
@@ -111,7 +111,7 @@ async def _show_chain(server: CoeServer, uri: str | None) -> dict[str, str] | No
 
 
 async def _doctor(server: CoeServer, uri: str | None) -> dict[str, str] | None:
-    from coe_lsp.repair.doctor import examine, heading
+    from coe_lsp.doctor import examine, heading
 
     root, settings = Path.cwd(), Settings()
     with contextlib.suppress(DocumentError):

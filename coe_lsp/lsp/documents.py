@@ -17,7 +17,7 @@ from pathlib import Path
 from lsprotocol import types
 
 from coe_lsp.files import MOST_SOURCE
-from coe_lsp.repair.source import SourceError, SourceFile, split_lines
+from coe_lsp.repair.target.source import SourceError, SourceFile, split_lines
 
 _DEF = re.compile(r"([ \t]*)(?:async[ \t]+def|def|class)[ \t]+(\w+)")
 

@@ -16,7 +16,7 @@ from coe_lsp.lsp.commands import COMMANDS, execute
 from coe_lsp.lsp.repairs import Lease
 from coe_lsp.lsp.server import DEBOUNCE, CoeServer
 from coe_lsp.lsp.workspace import DocumentError
-from coe_lsp.repair.search import SearchSettings
+from coe_lsp.repair.search.search import SearchSettings
 
 _log = logging.getLogger(__name__)
 

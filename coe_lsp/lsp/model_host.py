@@ -16,10 +16,10 @@ from attrs import frozen
 from coe_lsp.errors import CoeError
 from coe_lsp.models.adapters import resolve_adapter
 from coe_lsp.models.download import cached, location
-from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.registry import ModelRef, resolve
-from coe_lsp.repair.asking import LoadedPolicy
-from coe_lsp.repair.loading import LoadedModel, ModelOptions
+from coe_lsp.models.sources.fetch import ProgressSink
+from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
+from coe_lsp.repair.policy.protocol import LoadedPolicy
 
 Ask = Callable[[ModelRef], bool]
 

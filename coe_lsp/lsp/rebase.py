@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 
 from coe_lsp.errors import CoeError
-from coe_lsp.repair.source import SourceError, SourceFile
+from coe_lsp.repair.target.source import SourceError, SourceFile
 
 # Lines around a change of a block that must still be there.
 _AROUND = 3

@@ -22,20 +22,20 @@ from coe_lsp.execution.discovery import is_test_file
 from coe_lsp.execution.suite import Suite
 from coe_lsp.lsp.aside import aside
 from coe_lsp.lsp.client import Client, Progress, Status
-from coe_lsp.lsp.findings import count
+from coe_lsp.lsp.diagnostics import count
 from coe_lsp.lsp.model_host import Ask, ModelHost
-from coe_lsp.lsp.offers import Offers
+from coe_lsp.lsp.patch_review import Offers
 from coe_lsp.lsp.trust import Trust, UntrustedError
 from coe_lsp.lsp.workspace import Document, DocumentError, Workspace, name_of
-from coe_lsp.models.fetch import ProgressSink
 from coe_lsp.models.registry import ModelRef
-from coe_lsp.repair.baseline import Baseline
-from coe_lsp.repair.loading import ModelOptions, check, head_start
+from coe_lsp.models.sources.fetch import ProgressSink
 from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.policy.loading import ModelOptions, check, head_start
 from coe_lsp.repair.repair import LoadedPolicy, Repair
-from coe_lsp.repair.search import SearchSettings, Step
-from coe_lsp.repair.settings import Settings
-from coe_lsp.repair.source import Function
+from coe_lsp.repair.search.search import SearchSettings, Step
+from coe_lsp.repair.target.baseline import Baseline
+from coe_lsp.repair.target.source import Function
+from coe_lsp.settings import Settings
 
 Lease = Callable[[ModelOptions, Ask, ProgressSink], AbstractContextManager[LoadedPolicy]]
 

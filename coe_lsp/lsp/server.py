@@ -28,15 +28,15 @@ from coe_lsp.lsp.ending import leave, leave_at_last
 from coe_lsp.lsp.framing import FramingError, read_frame
 from coe_lsp.lsp.marks import moved
 from coe_lsp.lsp.model_host import ModelHost
-from coe_lsp.lsp.offers import Offers
+from coe_lsp.lsp.patch_review import Offers
 from coe_lsp.lsp.protocol import Protocol
 from coe_lsp.lsp.repairs import Lease, Repairs
 from coe_lsp.lsp.trust import Trust
 from coe_lsp.lsp.watched_files import WATCHERS, WatchedFiles
 from coe_lsp.lsp.workspace import Workspace
-from coe_lsp.repair.search import SearchSettings
-from coe_lsp.repair.settings import Settings
-from coe_lsp.repair.source import split_lines
+from coe_lsp.repair.search.search import SearchSettings
+from coe_lsp.repair.target.source import split_lines
+from coe_lsp.settings import Settings
 
 _log = logging.getLogger(__name__)
 DEBOUNCE = 0.3

@@ -16,8 +16,8 @@ from coe_lsp.execution.discovery import find_root
 from coe_lsp.lsp.client import Client
 from coe_lsp.lsp.documents import source_of
 from coe_lsp.lsp.places import is_within, library_around
-from coe_lsp.repair.settings import Settings, project_layer, read_settings
-from coe_lsp.repair.source import SourceFile
+from coe_lsp.repair.target.source import SourceFile
+from coe_lsp.settings import Settings, project_layer, read_settings
 
 
 class DocumentError(CoeError):

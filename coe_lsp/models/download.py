@@ -28,7 +28,8 @@ from filelock import FileLock, Timeout
 
 from coe_lsp.files import replace_file, replacing
 from coe_lsp.folders import cache_folder
-from coe_lsp.models.fetch import (
+from coe_lsp.models.registry import HubSource, ModelError, ModelRef, Source, check_gguf
+from coe_lsp.models.sources.fetch import (
     Fetched,
     Meter,
     NoSpaceError,
@@ -37,9 +38,8 @@ from coe_lsp.models.fetch import (
     disk_is_full,
     file_sha256,
 )
-from coe_lsp.models.hub import from_hub, from_hub_cache
-from coe_lsp.models.registry import HubSource, ModelError, ModelRef, Source, check_gguf
-from coe_lsp.models.wheels import from_wheels
+from coe_lsp.models.sources.hub import from_hub, from_hub_cache
+from coe_lsp.models.sources.wheels import from_wheels
 
 
 class DownloadError(ModelError):

@@ -23,11 +23,11 @@ from filelock import FileLock, Timeout
 
 from coe_lsp.files import UNFINISHED, replace_file
 from coe_lsp.models.download import digest, models_folder
-from coe_lsp.models.fetch import ProgressSink, file_sha256, require_space
 from coe_lsp.models.registry import ModelError
+from coe_lsp.models.sources.fetch import ProgressSink, file_sha256, require_space
 
 if TYPE_CHECKING:
-    from coe_lsp.models.merging import Kind
+    from coe_lsp.models.lora_gguf import Kind
 
 #: What the linear layers become: as good as the adapter beside the model, and faster. Q4_0 is
 #: faster still, but was measured to be worse.
@@ -134,7 +134,7 @@ def _tidy(folder: Path, lock: Path) -> None:
 
 
 def _make(model: Path, adapter: Path, target: Path, progress: ProgressSink) -> None:
-    from coe_lsp.models.merging import merge  # brings numpy: the server starts without
+    from coe_lsp.models.lora_gguf import merge  # brings numpy: the server starts without
 
     _discard(target)
     others = sorted(target.parent.glob("*.gguf"), key=lambda path: path.stat().st_mtime)

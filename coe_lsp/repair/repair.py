@@ -19,21 +19,21 @@ from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root, is_for_tests, subjects_of, suites_for
 from coe_lsp.execution.interpreter import find_interpreter
+from coe_lsp.execution.runner import TestBench
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite, TestResult
 from coe_lsp.mutations.surroundings import surroundings
-from coe_lsp.repair.asking import LoadedPolicy, Policy
-from coe_lsp.repair.baseline import Baseline, measure
-from coe_lsp.repair.bench import TestBench
-from coe_lsp.repair.clues import Clues, undefined_names
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.outcome import Counts, Outcome, Repaired, Seconds
-from coe_lsp.repair.outside import with_block
-from coe_lsp.repair.patches import MOST_SHOWN, constants
+from coe_lsp.repair.policy.protocol import LoadedPolicy, Policy
 from coe_lsp.repair.report import chain_of, repaired, success
-from coe_lsp.repair.search import Found, Search, SearchSettings, Step
-from coe_lsp.repair.source import Function, SourceFile, locate, relative, unified_diff
-from coe_lsp.repair.states import State
+from coe_lsp.repair.search.frontier import State
+from coe_lsp.repair.search.ranking import MOST_SHOWN, constants
+from coe_lsp.repair.search.search import Found, Search, SearchSettings, Step
+from coe_lsp.repair.target.baseline import Baseline, measure
+from coe_lsp.repair.target.hints import Clues, undefined_names
+from coe_lsp.repair.target.source import Function, SourceFile, locate, relative, unified_diff
+from coe_lsp.repair.target.toplevel import with_block
 from coe_lsp.repair.task import describe
 from coe_lsp.repair.verify import Verifier
 

@@ -12,8 +12,8 @@ from attrs import evolve
 from coe_lsp.chain.commands import parse
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.repair.outcome import Counts, Link, Outcome, Repaired
-from coe_lsp.repair.patches import Patch
-from coe_lsp.repair.source import Function, SourceFile, unified_diff
+from coe_lsp.repair.search.ranking import Patch
+from coe_lsp.repair.target.source import Function, SourceFile, unified_diff
 from coe_lsp.repair.task import feedback_text
 from coe_lsp.repair.verify import Verifier
 

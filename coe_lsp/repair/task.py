@@ -19,7 +19,7 @@ from coe_lsp.files import read_text_bounded
 from coe_lsp.mutations.surroundings import find_class
 from coe_lsp.parsing import parse
 from coe_lsp.repair.folding import hidden_lines
-from coe_lsp.repair.source import Function, SourceFile
+from coe_lsp.repair.target.source import Function, SourceFile
 from coe_lsp.repair.verify import Verdict
 
 _IMPORT_LINES = 12

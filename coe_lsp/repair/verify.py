@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from attrs import evolve, frozen
 
 from coe_lsp.execution.localise import suspicion
+from coe_lsp.execution.runner import WHOLE_SUITE, TestBench
 from coe_lsp.execution.suite import Limits, Run, TestResult
-from coe_lsp.repair.baseline import Baseline
-from coe_lsp.repair.bench import WHOLE_SUITE, TestBench
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.forgery import machinery_in
-from coe_lsp.repair.source import Function
+from coe_lsp.repair.target.baseline import Baseline
+from coe_lsp.repair.target.source import Function
 
 # A candidate may be this many times slower than the original before it counts as hanging.
 _SLOWER = 5.0

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from unittest.mock import patch
 
-from coe_lsp.models.binding import model_parameters
+from coe_lsp.engine.binding import model_parameters
 
 _ASK = (
     "The tests of this Python function fail. Write the repaired function, whole, in one code block."

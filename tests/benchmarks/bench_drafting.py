@@ -15,17 +15,17 @@ import statistics
 import time
 
 from coe_lsp.chain.prompt import PromptBuilder, Segment, detect_format
+from coe_lsp.engine.context import BATCH_TOKENS, Context, Piece
+from coe_lsp.engine.engine import Engine
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.models.adapters import resolve_adapter
-from coe_lsp.models.context import BATCH_TOKENS, Context, Piece
 from coe_lsp.models.download import ensure
-from coe_lsp.models.engine import Engine
 from coe_lsp.models.registry import resolve
-from coe_lsp.repair.asking import Ask
-from coe_lsp.repair.policy import LlamaPolicy
-from training.judge import Judge
-from training.rollouts import start_of
-from training.tasks import load_tasks
+from coe_lsp.repair.policy.llama import LlamaPolicy
+from coe_lsp.repair.policy.protocol import Ask
+from training.sampling.rollouts import start_of
+from training.tasks.environment import Judge
+from training.tasks.tasks import load_tasks
 
 DRAFT, EACH, WIDTHS, ROUNDS = 3, 8, (1, 16), 9
 # What the grammar leaves no choice about, given the letters before it.

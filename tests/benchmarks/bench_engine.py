@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 from unittest.mock import patch
 
-from coe_lsp.models.binding import Batch, lib, model_parameters
-from coe_lsp.models.context import BATCH_TOKENS, Context, Piece
-from coe_lsp.models.engine import Engine
-from coe_lsp.models.sampling import Sampling
+from coe_lsp.engine.binding import Batch, lib, model_parameters
+from coe_lsp.engine.context import BATCH_TOKENS, Context, Piece
+from coe_lsp.engine.engine import Engine
+from coe_lsp.engine.sampling import Sampling
 
 PREFIX, PROMPT, STEPS, CONTEXT = 256, 512, 8, 4096
 SAMPLING = {"temperature": 0.8, "top_k": 40, "top_p": 0.95}

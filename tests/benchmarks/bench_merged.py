@@ -21,11 +21,11 @@ from bench_engine import PREFIX, PROMPT, SOURCE, EngineRun, Text
 
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import PromptBuilder, detect_format
-from coe_lsp.models.engine import Engine
-from coe_lsp.models.merging import merge
-from coe_lsp.models.sampling import Sampling
-from coe_lsp.repair.policy import LlamaPolicy
-from training.records import read_records
+from coe_lsp.engine.engine import Engine
+from coe_lsp.engine.sampling import Sampling
+from coe_lsp.models.lora_gguf import merge
+from coe_lsp.repair.policy.llama import LlamaPolicy
+from training.tasks.records import read_records
 
 KINDS = ("Q8_0", "Q4_0")
 

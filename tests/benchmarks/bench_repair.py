@@ -43,10 +43,10 @@ from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.execution.worker import Worker
 from coe_lsp.models.download import ensure
 from coe_lsp.models.registry import resolve
-from coe_lsp.repair.loading import LoadedModel, ModelOptions
 from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
 from coe_lsp.repair.repair import Repair, Request
-from coe_lsp.repair.search import SearchSettings
+from coe_lsp.repair.search.search import SearchSettings
 
 ALL = SearchSettings()
 ARMS = {

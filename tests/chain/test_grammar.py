@@ -155,8 +155,8 @@ def test_it_stays_small_for_a_long_program():
 @pytest.mark.model
 def test_llama_cpp_agrees(small_model):
     """The same strings, token by token, through llama.cpp's own grammar."""
-    from coe_lsp.models.binding import lib, silence
-    from coe_lsp.models.vocabulary import Vocabulary
+    from coe_lsp.engine.binding import lib, silence
+    from coe_lsp.engine.vocabulary import Vocabulary
 
     strings = [
         *CASES,

@@ -151,7 +151,7 @@ def test_with_a_real_model(small_model):
     """Its own chat template gives the same text; rules and examples take less than 700 of its tokens."""
     import jinja2
 
-    from coe_lsp.models.engine import Engine
+    from coe_lsp.engine.engine import Engine
 
     with Engine(small_model, context_tokens=256, max_sequences=1) as engine:
         builder = PromptBuilder(detect_format(engine.chat_template), instructed=True)

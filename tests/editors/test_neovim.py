@@ -17,7 +17,7 @@ from neovim_driver import PLUGIN, Neovim
 
 from coe_lsp.execution import discovery
 from coe_lsp.lsp.trust import TrustedFolders
-from coe_lsp.repair.settings import RULES
+from coe_lsp.settings import RULES
 
 pytestmark = pytest.mark.skipif(
     neovim_driver.executable() is None,

@@ -15,7 +15,7 @@ from coe_lsp.execution.interpreter import InterpreterError, find_interpreter, pr
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Suite
 from coe_lsp.execution.worker import Worker
-from coe_lsp.repair.settings import Settings, project_layer, read_settings
+from coe_lsp.settings import Settings, project_layer, read_settings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is Linux's")
 

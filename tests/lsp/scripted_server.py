@@ -19,7 +19,7 @@ from pathlib import Path
 from coe_lsp.lsp import serve as serving
 from coe_lsp.lsp.handlers import make_server
 from coe_lsp.models.registry import ModelError
-from coe_lsp.repair.search import SearchSettings
+from coe_lsp.repair.search.search import SearchSettings
 
 
 class ScriptedPolicy:
@@ -40,7 +40,7 @@ class ScriptedPolicy:
         return True
 
     def step(self):
-        from coe_lsp.repair.asking import Proposal
+        from coe_lsp.repair.policy.protocol import Proposal
 
         if self._crash:
             raise RuntimeError(self._crash)
@@ -72,8 +72,8 @@ def main():
     @contextmanager
     def lease(options, ask, progress):
         script = json.loads(Path(sys.argv[1]).read_text())
-        from coe_lsp.repair.asking import LoadedPolicy
         from coe_lsp.repair.outcome import ModelUsed
+        from coe_lsp.repair.policy.protocol import LoadedPolicy
 
         if "fail" in script:
             raise ModelError(script["fail"])

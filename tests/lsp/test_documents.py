@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lsprotocol import types
 
 from coe_lsp.lsp.documents import edits, function_at, line_range, source_of
-from coe_lsp.repair.source import SourceError, SourceFile, split_lines
+from coe_lsp.repair.target.source import SourceError, SourceFile, split_lines
 
 texts = st.text("ab \t\n\r\f\u2028\u0085😀ü", max_size=60)
 

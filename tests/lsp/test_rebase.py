@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from coe_lsp.lsp.rebase import StaleError, rebase
-from coe_lsp.repair.source import SourceFile
+from coe_lsp.repair.target.source import SourceFile
 
 _OLD = "import os\n\n\nclass Shelf\n    width = 2\n    depth = 3\n    height = 4\n    kind = 5\n\n\nlast = 1\n"
 

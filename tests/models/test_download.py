@@ -25,8 +25,8 @@ from pathlib import Path
 import pytest
 
 from coe_lsp.models import download
-from coe_lsp.models.fetch import NoSpaceError
 from coe_lsp.models.registry import ModelRef, NotGgufError, load_registry, resolve
+from coe_lsp.models.sources.fetch import NoSpaceError
 
 PART = 300_000
 HUB_REPO, HUB_FILE, REVISION = "tiny/weights", "tiny.gguf", "0" * 40

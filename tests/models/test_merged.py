@@ -8,14 +8,14 @@ import threading
 import numpy as np
 import pytest
 
+from coe_lsp.engine.engine import Engine
 from coe_lsp.models import merged as merged_module
 from coe_lsp.models.adapters import find_adapter
 from coe_lsp.models.download import NoProgress
-from coe_lsp.models.engine import Engine
-from coe_lsp.models.fetch import NoSpaceError
+from coe_lsp.models.lora_gguf import MergeError, merge
 from coe_lsp.models.merged import DamagedError, mend, merged, merged_files, verify_merged
-from coe_lsp.models.merging import MergeError, merge
-from coe_lsp.repair.loading import LoadedModel, ModelOptions
+from coe_lsp.models.sources.fetch import NoSpaceError
+from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
 
 TEXT = "def total(numbers):\n    result = 0\n    for number in numbers:\n        result += number\n"
 
@@ -181,7 +181,7 @@ def test_merging_can_be_stopped_at_any_time(tiny, cache, tmp_path, monkeypatch):
             if begun.is_set():
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr("coe_lsp.models.merging.merge", slow)
+    monkeypatch.setattr("coe_lsp.models.lora_gguf.merge", slow)
     with pytest.raises(KeyboardInterrupt):
         merged(tiny, adapter, Stop())
     assert not go.is_set()

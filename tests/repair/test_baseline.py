@@ -6,12 +6,12 @@ import pytest
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import suites_for
+from coe_lsp.execution.runner import TestBench
 from coe_lsp.execution.suite import Limits
 from coe_lsp.repair import repair as repair_module
-from coe_lsp.repair.baseline import measure
-from coe_lsp.repair.bench import TestBench
 from coe_lsp.repair.repair import Repair, Request
-from coe_lsp.repair.source import SourceFile
+from coe_lsp.repair.target.baseline import measure
+from coe_lsp.repair.target.source import SourceFile
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import pytest
 
 from coe_lsp.execution.discovery import suites_for
-from coe_lsp.repair.baseline import measure
-from coe_lsp.repair.bench import TestBench
+from coe_lsp.execution.runner import TestBench
 from coe_lsp.repair.forgery import machinery_in
-from coe_lsp.repair.source import SourceFile
+from coe_lsp.repair.target.baseline import measure
+from coe_lsp.repair.target.source import SourceFile
 from coe_lsp.repair.verify import Verifier
 
 # Each passes every test of the project when it is run, as any test runner would let it.

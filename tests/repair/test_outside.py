@@ -7,9 +7,9 @@ import pytest
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.suite import TestResult
-from coe_lsp.repair.outside import with_block
 from coe_lsp.repair.repair import Repair, Request
-from coe_lsp.repair.source import SourceFile
+from coe_lsp.repair.target.source import SourceFile
+from coe_lsp.repair.target.toplevel import with_block
 
 _SHELF = """\
 import math

@@ -5,10 +5,10 @@ import pytest
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import PromptBuilder, TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
-from coe_lsp.models.engine import Engine
-from coe_lsp.repair.asking import Ask
-from coe_lsp.repair.loading import LoadedModel, ModelOptions
-from coe_lsp.repair.policy import LlamaPolicy
+from coe_lsp.engine.engine import Engine
+from coe_lsp.repair.policy.llama import LlamaPolicy
+from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
+from coe_lsp.repair.policy.protocol import Ask
 
 pytestmark = pytest.mark.model
 

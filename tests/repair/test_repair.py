@@ -9,11 +9,11 @@ from samples import CLAMP, TEST_CLAMP
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.localise import Suspicion
-from coe_lsp.repair.asking import LoadedPolicy, Proposal
-from coe_lsp.repair.clues import undefined_names
 from coe_lsp.repair.outcome import ModelUsed
+from coe_lsp.repair.policy.protocol import LoadedPolicy, Proposal
 from coe_lsp.repair.repair import Repair, Request
-from coe_lsp.repair.search import SearchSettings
+from coe_lsp.repair.search.search import SearchSettings
+from coe_lsp.repair.target.hints import undefined_names
 
 
 class Scripted:

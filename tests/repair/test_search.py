@@ -10,14 +10,14 @@ from samples import HOPELESS
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
-from coe_lsp.repair.asking import LoadedPolicy, Proposal
-from coe_lsp.repair.mutation_queue import MutationQueue
-from coe_lsp.repair.opinions import ranked
 from coe_lsp.repair.outcome import ModelUsed
-from coe_lsp.repair.patches import Patch, best, constants, meaning, measured
+from coe_lsp.repair.policy.protocol import LoadedPolicy, Proposal
 from coe_lsp.repair.repair import Repair, Request
-from coe_lsp.repair.search import SearchSettings
-from coe_lsp.repair.states import Frontier, Scorer, State, state_key
+from coe_lsp.repair.search.frontier import Frontier, Scorer, State, state_key
+from coe_lsp.repair.search.mutation_queue import MutationQueue
+from coe_lsp.repair.search.ranking import Patch, best, constants, meaning, measured
+from coe_lsp.repair.search.rescoring import ranked
+from coe_lsp.repair.search.search import SearchSettings
 from coe_lsp.repair.verify import Verdict
 
 

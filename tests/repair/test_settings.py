@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from coe_lsp.errors import CoeError
-from coe_lsp.repair.settings import RULES, Settings, project_layer, read_settings, table
+from coe_lsp.settings import RULES, Settings, project_layer, read_settings, table
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "editors/vscode/package.json"
@@ -64,7 +64,7 @@ def test_there_are_few_and_all_are_described():
 
 def test_the_readme_has_this_table():
     text = (ROOT / "README.md").read_text()
-    _, _, rest = text.partition("<!-- settings: made by coe_lsp.repair.settings.table() -->\n")
+    _, _, rest = text.partition("<!-- settings: made by coe_lsp.settings.table() -->\n")
     assert rest.partition("<!-- end of settings -->")[0] == table()
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_lsp.repair.source import Function, SourceError, SourceFile, unified_diff
+from coe_lsp.repair.target.source import Function, SourceError, SourceFile, unified_diff
 
 TEXT = """\
 import os

@@ -8,9 +8,9 @@ from attrs import evolve
 from samples import CLAMP
 
 from coe_lsp.execution.discovery import suites_for
-from coe_lsp.repair.baseline import measure
-from coe_lsp.repair.bench import TestBench
-from coe_lsp.repair.source import SourceFile
+from coe_lsp.execution.runner import TestBench
+from coe_lsp.repair.target.baseline import measure
+from coe_lsp.repair.target.source import SourceFile
 from coe_lsp.repair.verify import Verifier
 
 

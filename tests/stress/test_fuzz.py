@@ -25,7 +25,7 @@ from coe_lsp.execution.coe_worker import wire
 from coe_lsp.execution.coe_worker.output import OutputSplitter
 from coe_lsp.execution.replies import Reply, read_reply
 from coe_lsp.execution.suite import Run, TestResult
-from coe_lsp.repair.settings import RULES, Settings, project_layer, read_settings
+from coe_lsp.settings import RULES, Settings, project_layer, read_settings
 
 
 def sizes(few, many):

@@ -40,14 +40,14 @@ def tiny_gguf(small_model, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_tokenizer(tiny_gguf):
-    from training.base import find_base, load_tokenizer
+    from training.model.base import find_base, load_tokenizer
 
     return load_tokenizer(find_base(str(tiny_gguf)))
 
 
 @pytest.fixture(scope="session")
 def tiny_base(tiny_gguf):
-    from training.base import find_base, load_model
+    from training.model.base import find_base, load_model
 
     return load_model(find_base(str(tiny_gguf)), dtype=torch.float32)
 
@@ -68,7 +68,7 @@ def tiny_native(tiny_gguf, tiny_base, tmp_path_factory):
 @pytest.fixture
 def tiny_model(tiny_base):
     """A new model under training; the same each time."""
-    from training.policy_model import Lora, PolicyModel
+    from training.model.policy_model import Lora, PolicyModel
 
     torch.manual_seed(0)
     return PolicyModel(copy.deepcopy(tiny_base), Lora())
@@ -76,7 +76,7 @@ def tiny_model(tiny_base):
 
 @pytest.fixture(scope="session")
 def task():
-    from training.tasks import Task
+    from training.tasks.tasks import Task
 
     return Task(
         task_id="toy/above",
@@ -98,8 +98,8 @@ def task():
 @pytest.fixture
 def tiny_adapter(tiny_gguf, tiny_model, tmp_path_factory):
     """A new adapter for the tiny model, as GGUF."""
-    from training.checkpoint import save_adapter
-    from training.export import export_adapter
+    from training.model.checkpoint import save_adapter
+    from training.model.export import export_adapter
 
     folder = tmp_path_factory.mktemp("adapter")
     save_adapter(folder / "new", tiny_model)

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from coe_lsp.chain.scratchpad import Scratchpad
 from training.__main__ import main
-from training.corrupt import Donors, corrupt
-from training.demonstrations import Recipe, commands_between, demonstrations
-from training.generate import generate
-from training.harvest import harvest_package, harvest_project
-from training.judge import Judge, open_all
-from training.mistakes import mistakes
-from training.pieces import cut_back
-from training.records import Record, RecordError, read_records, write_records
-from training.tasks import TaskError, clean, load_tasks, save_tasks
+from training.demonstrations.generate import generate
+from training.demonstrations.line_noise import Donors, corrupt
+from training.demonstrations.mistakes import mistakes
+from training.demonstrations.traces import Recipe, commands_between, demonstrations
+from training.files import cut_back
+from training.tasks.environment import Judge, open_all
+from training.tasks.harvest import harvest_package, harvest_project
+from training.tasks.records import Record, RecordError, read_records, write_records
+from training.tasks.tasks import TaskError, clean, load_tasks, save_tasks
 
 LINES = st.lists(st.text(st.characters(exclude_characters="\n\r"), max_size=12), max_size=8)
 PROGRAM = """\

@@ -5,13 +5,10 @@ import json
 import pytest
 from attrs import evolve
 
-from coe_lsp.models.engine import Engine
+from coe_lsp.engine.engine import Engine
 from coe_lsp.models.merged import merged_path
 from training.__main__ import main
-from training.answers import Answer, LlamaWriter
-from training.direct import extract
-from training.encode import NO_LABEL
-from training.evaluate import (
+from training.evaluation.evaluate import (
     EvaluationConfig,
     EvaluationError,
     Sample,
@@ -19,10 +16,13 @@ from training.evaluate import (
     evaluate,
     summarise,
 )
-from training.metrics import bootstrap, pass_at_k
-from training.report import ReportError, read_results, table, write_report
-from training.s1k import encode_traces, load_traces
-from training.tasks import TaskError, load_tasks, save_tasks
+from training.evaluation.metrics import bootstrap, pass_at_k
+from training.evaluation.report import ReportError, read_results, table, write_report
+from training.evaluation.s1k import encode_traces, load_traces
+from training.model.encode import NO_LABEL
+from training.sampling.direct_prompt import extract
+from training.sampling.whole_programs import Answer, LlamaWriter
+from training.tasks.tasks import TaskError, load_tasks, save_tasks
 
 
 def test_pass_at_k():
@@ -141,7 +141,7 @@ def test_what_is_measured_is_the_merged_model_that_is_served(
             loaded.append((path, adapter))
             super().__init__(path, adapter=adapter, **rest)
 
-    monkeypatch.setattr("training.evaluate.Engine", Spy)
+    monkeypatch.setattr("training.evaluation.evaluate.Engine", Spy)
     config = EvaluationConfig("coe", samples=0, max_turns=1)
     out = tmp_path / "x.json"
     made = evaluate(faulty[:1], tiny_gguf, tiny_adapter, config, out, sandbox=sandbox, merge=True)
@@ -161,7 +161,7 @@ def test_what_tasks_and_samples_share_is_read_once(
             super().__init__(*path, **rest)
             engines.append(self)
 
-    monkeypatch.setattr("training.evaluate.Engine", Spy)
+    monkeypatch.setattr("training.evaluation.evaluate.Engine", Spy)
     for tasks, samples in ((faulty[:1], 0), (faulty[:1], 12), (faulty, 12)):
         config = EvaluationConfig(
             policy, shots=shots, samples=samples, max_turns=1, answer_tokens=8, chains=2
@@ -213,7 +213,9 @@ def test_what_was_measured_is_neither_repeated_nor_overwritten(
     out, config = tmp_path / "x.json", EvaluationConfig("base", samples=0, max_turns=1)
     made = evaluate(faulty[:1], tiny_gguf, None, config, out, sandbox=sandbox)
     before = out.read_bytes()
-    monkeypatch.setattr("training.evaluate.Engine", None)  # nothing is loaded from here on
+    monkeypatch.setattr(
+        "training.evaluation.evaluate.Engine", None
+    )  # nothing is loaded from here on
     again = evaluate(faulty[:1], tiny_gguf, None, config, out, sandbox=sandbox)
     assert again == json.loads(before)
     other = evolve(config, seed=1)

@@ -9,18 +9,18 @@ import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from coe_lsp.models.binding import model_parameters
-from coe_lsp.models.engine import Engine, EngineError
-from coe_lsp.models.sampling import Sampling
-from training.checkpoint import save_adapter
-from training.export import (
+from coe_lsp.engine.binding import model_parameters
+from coe_lsp.engine.engine import Engine, EngineError
+from coe_lsp.engine.sampling import Sampling
+from training.model.checkpoint import save_adapter
+from training.model.export import (
     ExportError,
     check_adapter,
     export_adapter,
     export_merged,
     import_adapter,
 )
-from training.policy_model import Lora, PolicyModel
+from training.model.policy_model import Lora, PolicyModel
 
 POSITIONS = 200
 
@@ -68,7 +68,7 @@ def compare(one, two, lead=0.0):
 def trace(small_model):
     """Tokens of real chains."""
     from coe_lsp.chain.prompt import EXAMPLES, PromptBuilder
-    from training.base import find_base, load_tokenizer
+    from training.model.base import find_base, load_tokenizer
 
     tokenizer = load_tokenizer(find_base(str(small_model)))
     builder = PromptBuilder("chatml", instructed=True)
@@ -85,7 +85,7 @@ def test_parity_on_real_weights(small_model, trace, tmp_path):
     adapter, turns 2 to 4 % of the top tokens, all with a lead below 0.3 nats (and more or fewer
     from one processor to the next). There such positions have no top token to agree on.
     """
-    from training.base import find_base, load_model
+    from training.model.base import find_base, load_model
 
     model = PolicyModel(load_model(find_base(str(small_model)), dtype=torch.float32), Lora())
     plain = transformers_logits(model, trace)

@@ -16,17 +16,14 @@ from attrs import evolve
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import Segment, TaskDescription, detect_format
 from coe_lsp.chain.scratchpad import Scratchpad
-from coe_lsp.models.sampling import Sampling
-from training.answers import Answer, Question, TransformersWriter
-from training.base import find_base
-from training.checkpoint import CheckpointError, checkpoints, load_adapter, save_adapter
-from training.config import ModelConfig, RunConfig
-from training.continuations import continuations
-from training.encode import NO_LABEL, Written, batches, collate, encode
-from training.judge import Judge
-from training.packing import Rollout, in_parts, pack
-from training.policy_model import Lora, PolicyModel, TrainingError
-from training.records import Record
+from coe_lsp.engine.sampling import Sampling
+from training.model.base import find_base
+from training.model.checkpoint import CheckpointError, checkpoints, load_adapter, save_adapter
+from training.model.encode import NO_LABEL, Written, batches, collate, encode
+from training.model.packing import Rollout, in_parts, pack
+from training.model.policy_model import Lora, PolicyModel, TrainingError
+from training.pipeline.config import ModelConfig, RunConfig
+from training.pipeline.workspace import Run, served
 from training.rewards import advantages, random_rewards, returns, rewards
 from training.rlvr import (
     RlvrConfig,
@@ -36,11 +33,14 @@ from training.rlvr import (
     train_rlvr,
     update,
 )
-from training.rollouts import Chain, Start, Tester, TransformersGenerator, roll_out
+from training.sampling.faulty_programs import Written as ToWrite
+from training.sampling.faulty_programs import left_by_chains, written_by_model
+from training.sampling.hf_generate import continuations
+from training.sampling.rollouts import Chain, Start, Tester, TransformersGenerator, roll_out
+from training.sampling.whole_programs import Answer, Question, TransformersWriter
 from training.sft import SftConfig, train_sft, validate
-from training.starts import Written as ToWrite
-from training.starts import left_by_chains, written_by_model
-from training.workspace import Run, served
+from training.tasks.environment import Judge
+from training.tasks.records import Record
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,7 +91,7 @@ def test_only_commands_and_their_ends_have_labels(tiny_tokenizer, masked):
 
 def test_tokens_are_those_of_the_serving_engine(tiny_tokenizer, tiny_gguf):
     from coe_lsp.chain.episode import episode_segments
-    from coe_lsp.models.engine import Engine
+    from coe_lsp.engine.engine import Engine
 
     odd = 'def f(x):\n\treturn "<|im_end|> é 🎉" >>>  # \u3000\n'
     episode = Episode(TaskDescription(odd, odd, (odd,)), Scratchpad(tuple(odd.split("\n")), odd))
@@ -416,10 +416,10 @@ import sys, torch
 sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
 from pathlib import Path
 from test_learning import CONFIG, toy_records
-from training.base import find_base, load_model, load_tokenizer
-from training.encode import encode
-from training.packing import Rollout, in_parts, pack
-from training.policy_model import Lora, PolicyModel
+from training.model.base import find_base, load_model, load_tokenizer
+from training.model.encode import encode
+from training.model.packing import Rollout, in_parts, pack
+from training.model.policy_model import Lora, PolicyModel
 from training.sft import train_sft
 
 torch.set_num_threads(1)
@@ -502,7 +502,7 @@ def test_rollouts_come_from_the_merged_model_where_that_is_served(
     tiny_model, tiny_gguf, tmp_path, monkeypatch
 ):
     source = evolve(find_base(str(tiny_gguf)), merges=True)
-    monkeypatch.setattr("training.base.find_base", lambda name: source)
+    monkeypatch.setattr("training.model.base.find_base", lambda name: source)
     config = RunConfig(str(tmp_path), model=ModelConfig(base=str(tiny_gguf), device="cpu"))
     save_adapter(tmp_path / "sft" / "adapter", tiny_model)
     whole = tmp_path / "sft" / "merged.gguf"
@@ -607,7 +607,7 @@ def test_what_may_be_drawn_again_is_one_batch(tiny_model, tiny_tokenizer, monkey
         asked.append((len(contexts), options["temperature"], options["seed"]))
         return continuations(model, contexts, **options)
 
-    monkeypatch.setattr("training.rollouts.continuations", counted)
+    monkeypatch.setattr("training.sampling.rollouts.continuations", counted)
     builder = tiny_tokenizer.builder(instructed=False)
     generator = TransformersGenerator(
         tiny_model.merged(), tiny_tokenizer, builder, 0.5, seed=3, command_tokens=8

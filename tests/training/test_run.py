@@ -16,12 +16,12 @@ from filelock import FileLock
 from rich.console import Console
 from safetensors.torch import load_file
 
-from training import stages
 from training.__main__ import main
-from training.config import ConfigError, read_config
-from training.pieces import in_pieces
-from training.progress import bars
-from training.tasks import Task, save_tasks
+from training.files import in_pieces
+from training.pipeline import stages
+from training.pipeline.config import ConfigError, read_config
+from training.pipeline.progress import bars
+from training.tasks.tasks import Task, save_tasks
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "training" / "configs"
@@ -159,7 +159,7 @@ def test_rejection_tunes_even_where_sft_is_left_out(
 
 
 def test_a_repository_does_not_say_how_to_sample(tiny_native):
-    from training.base import find_base, load_model
+    from training.model.base import find_base, load_model
 
     path = tiny_native / "generation_config.json"
     before = path.read_text()
@@ -233,7 +233,7 @@ def test_other_settings_in_the_same_folder_are_refused(bad_project, tiny_gguf, t
 def test_too_little_memory_or_disk_is_seen_first(bad_project, tiny_gguf, tmp_path, monkeypatch):
     import shutil
 
-    from training.run import RunError, check_machine
+    from training.pipeline.run import RunError, check_machine
 
     config = read_config(settings(tmp_path / "x.toml", bad_project, tiny_gguf, tmp_path / "out"))
     check_machine(config, tmp_path)
@@ -249,9 +249,9 @@ def test_too_little_memory_or_disk_is_seen_first(bad_project, tiny_gguf, tmp_pat
 
 
 def test_time_left_is_counted_anew_for_each_piece_of_a_stage(monkeypatch):
-    monkeypatch.setattr("training.progress._SECONDS_A_LINE", 0)
+    monkeypatch.setattr("training.pipeline.progress._SECONDS_A_LINE", 0)
     now = iter(range(0, 1000, 60))
-    monkeypatch.setattr("training.progress.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("training.pipeline.progress.time.monotonic", lambda: next(now))
     console = Console(file=io.StringIO(), width=80)
     with bars(console) as bar:
         line = bar("rejection")

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 
 const code = `
 import json
-from coe_lsp.repair.settings import RULES
+from coe_lsp.settings import RULES
 print(json.dumps([[r.name, r.kind, r.text, r.choices, r.low, r.high, d] for _, r, d in RULES]))
 `;
 const rules = JSON.parse(

@@ -1,0 +1,1 @@
+"""The search for repairs of one target: states, candidates, their tests, their ranking."""

@@ -1,0 +1,166 @@
+"""Which of several repairs that pass all tests to show first, and why.
+
+A patch that spells out what a test expects is put last, then decide how common such a mistake is,
+likelihood under the model, and smallness. Patches that mean the same are one. Tests cannot tell
+these apart, so this is judgement, not proof; hidden tests measure it
+(`tests/benchmarks/bench_repair.py`).
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import itertools
+from collections.abc import Iterable, Sequence
+
+from attrs import evolve, frozen
+
+from coe_lsp.parsing import parse
+from coe_lsp.repair.search.frontier import Source
+
+MOST_SHOWN = 3
+_SPECIAL_CASE = 12.0
+_A_LINE = 2.0
+_A_CHARACTER = 0.04
+_UNWEIGHTED = -3.0
+# A model's likelihood counts less than it says: it is surprised by much that is right.
+_LIKELIHOOD = 0.3
+_FLIPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.Gt: ast.Lt, ast.GtE: ast.LtE}
+# Not those of order: for sets and for "not a number" these are no opposites.
+_NEGATED: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+}
+
+
+@frozen
+class Patch:
+    """A program that passes everything.
+
+    `likelihood` is the natural log of how much likelier the model finds the change than no change,
+    None where it was not asked; `weight` says how common such a mistake is, as a natural log.
+    `special` are constants of the tests that the change spells out.
+    """
+
+    lines: tuple[str, ...]
+    commands: tuple[str, ...]
+    source: Source
+    number: int
+    kind: str = ""
+    weight: float = _UNWEIGHTED
+    likelihood: float | None = None
+    changed_lines: int = 0
+    changed_characters: int = 0
+    special: tuple[str, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """Higher is better."""
+        size = _A_LINE * self.changed_lines + _A_CHARACTER * self.changed_characters
+        likelihood = _LIKELIHOOD * (self.likelihood or 0.0)
+        return self.weight + likelihood - size - (_SPECIAL_CASE if self.special else 0.0)
+
+    @property
+    def reason(self) -> str:
+        """Why it stands where it does, in a few words."""
+        lines = f"{self.changed_lines} line{'' if self.changed_lines == 1 else 's'} changed"
+        parts = [self.kind or "written by the model", lines]
+        if self.likelihood is not None:
+            parts.append(f"log-likelihood {self.likelihood:+.1f}")
+        if self.special:
+            parts.append(f"spells out {', '.join(self.special)} of the tests")
+        return "; ".join(parts)
+
+
+def measured(patch: Patch, before: Sequence[str], test_constants: Iterable[str]) -> Patch:
+    """The patch with its size against the program before, and what it takes from the tests."""
+    lines = characters = 0
+    matcher = difflib.SequenceMatcher(None, list(before), list(patch.lines), autojunk=False)
+    for tag, first, last, start, end in matcher.get_opcodes():
+        if tag == "equal":
+            continue
+        lines += max(last - first, end - start)
+        # Line by line: the matcher's time grows with the square of the length.
+        pairs = itertools.zip_longest(before[first:last], patch.lines[start:end], fillvalue="")
+        for old, new in pairs:
+            inner = difflib.SequenceMatcher(None, old, new, autojunk=False)
+            characters += sum(
+                max(b - a, d - c) for kind, a, b, c, d in inner.get_opcodes() if kind != "equal"
+            )
+    taken = constants("\n".join(patch.lines)) - constants("\n".join(before))
+    special = tuple(sorted(taken & set(test_constants)))
+    return evolve(patch, changed_lines=lines, changed_characters=characters, special=special)
+
+
+def constants(text: str) -> set[str]:
+    """The telling constants of a piece of code: not the ones that stand in any program."""
+    try:
+        tree = parse(text)
+    except SyntaxError:
+        return set()
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and not isinstance(node.value, bool | None):
+            value = node.value
+            plain = isinstance(value, (int, float)) and abs(value) <= 2
+            short = isinstance(value, (str, bytes)) and len(value) <= 1
+            if not (plain or short or value is Ellipsis):
+                found.add(repr(value))
+    return found
+
+
+def meaning(lines: Sequence[str]) -> str:
+    """Equal for programs that mean the same by the look of them."""
+    try:
+        return ast.dump(_Normal().visit(parse("\n".join(lines))))
+    except (SyntaxError, RecursionError):
+        return "\n".join(lines)
+
+
+class _Normal(ast.NodeTransformer):
+    """`b > a` as `a < b`, `not a == b` as `a != b`, `x = x + y` as `x += y`, sides in order."""
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        if len(node.ops) != 1:
+            return node
+        flipped = _FLIPPED.get(type(node.ops[0]))
+        if flipped is not None:
+            return ast.Compare(node.comparators[0], [flipped()], [node.left])
+        if isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
+            left, right = sorted((node.left, node.comparators[0]), key=ast.dump)
+            return ast.Compare(left, node.ops, [right])
+        return node
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        inner = node.operand
+        if isinstance(node.op, ast.Not) and isinstance(inner, ast.Compare) and len(inner.ops) == 1:
+            negated = _NEGATED.get(type(inner.ops[0]))
+            if negated is not None:
+                return self.visit(ast.Compare(inner.left, [negated()], inner.comparators))
+        return self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        self.generic_visit(node)
+        match node:
+            case ast.Assign(
+                targets=[ast.Name(id=name) as target],
+                value=ast.BinOp(left=ast.Name(id=same), op=op, right=right),
+            ) if same == name:
+                return ast.AugAssign(target, op, right)
+            case _:
+                return node
+
+
+def best(patches: Iterable[Patch]) -> list[Patch]:
+    """Of patches that mean the same the smallest, then all in order, best first."""
+    kept: dict[str, Patch] = {}
+    for patch in patches:
+        key = meaning(patch.lines)
+        if key not in kept or patch.score > kept[key].score:
+            kept[key] = patch
+    return sorted(kept.values(), key=lambda patch: (-patch.score, patch.number))

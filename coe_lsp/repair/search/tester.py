@@ -1,0 +1,225 @@
+"""Tests candidates one after the other: the model's first, mutants whenever none of those waits.
+
+With a thread of its own (`threaded`) the model never waits for tests nor tests for the model. What
+is then tested by a given time depends on the machine; without the thread the caller says how many
+mutants to test, and the same calls give the same results.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from attrs import frozen
+
+from coe_lsp.repair.search.frontier import Source, state_key
+from coe_lsp.repair.verify import Verdict, Verifier
+
+
+@frozen
+class Candidate:
+    """A program to test, and how it came about: by `commands` from the state `parent`.
+
+    `number` is the search's own for those of the model. `weight` is how likely it is: for those of
+    the model the natural log of the probability of the whole chain, for mutants the mutant's.
+    """
+
+    lines: tuple[str, ...]
+    source: Source
+    commands: tuple[str, ...]
+    parent: int = 0
+    number: int = 0
+    kind: str = ""
+    weight: float = 0.0
+
+
+@frozen
+class Tested:
+    """A candidate with its verdict. `known`: an equal program was tested before.
+
+    `breaks` are tests of the file that passed before and no longer do; looked for only where all
+    tests of the function pass.
+    """
+
+    candidate: Candidate
+    verdict: Verdict
+    known: bool
+    breaks: tuple[str, ...] = ()
+
+    @property
+    def solved(self) -> bool:
+        """Whether this is a repair."""
+        return self.verdict.solved and not self.breaks
+
+
+@frozen
+class Traced:
+    """How suspect the lines of a state are; scores between 0 and 1 by line (1-based).
+
+    The verdict is in full, whatever the state came with.
+    """
+
+    state: int
+    verdict: Verdict
+    suspicion: dict[int, float]
+
+
+@frozen
+class _ToTrace:
+    state: int
+    lines: tuple[str, ...]
+
+
+class Tester:
+    """Owns the verifier while a search runs."""
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        known: dict[str, Verdict],
+        mutant: Callable[[], Candidate | None],
+        solved: Callable[[], None],
+        *,
+        threaded: bool,
+        deduplicate: bool = True,
+    ) -> None:
+        """`known` has verdicts by state key; `mutant` gives the next mutant, None for no more.
+
+        `solved` is called for each repair, on the thread that tests.
+        """
+        self._verifier = verifier
+        self._known = known
+        self._broken: dict[str, tuple[str, ...]] = {}
+        self._mutant = mutant
+        self._solved = solved
+        self._deduplicate = deduplicate
+        self._waiting: deque[Candidate | _ToTrace] = deque()
+        self._tested: deque[Tested | Traced] = deque()
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._stopped = False
+        self._error: BaseException | None = None
+        self._idle = False
+        self._over = False  # the time is up, or the user cancelled: every verdict would say so
+        #: How many different programs were tested.
+        self.attempts = 0
+        self._thread: threading.Thread | None = None
+        if threaded:
+            self._thread = threading.Thread(target=self._work, name="coe-tests", daemon=True)
+
+    def start(self) -> None:
+        """Begin testing mutants, if there is a thread for it."""
+        if self._thread is not None:
+            self._thread.start()
+
+    def submit(self, candidate: Candidate) -> None:
+        """Have a candidate tested before any further mutant."""
+        with self._wake:
+            self._waiting.append(candidate)
+            self._wake.notify()
+
+    def trace(self, state: int, lines: tuple[str, ...]) -> None:
+        """Have a state traced, before anything else."""
+        with self._wake:
+            self._waiting.appendleft(_ToTrace(state, lines))
+            self._wake.notify()
+
+    def results(self, mutants: int = 0) -> list[Tested | Traced]:
+        """What has been tested since the last call.
+
+        Without a thread this is where it happens: all that was submitted, then up to `mutants`
+        mutants. Raises what went wrong on the thread.
+        """
+        if self._thread is None:
+            while self._waiting:
+                self._tested.append(self._test(self._waiting.popleft()))
+            for _ in range(mutants):
+                candidate = self._mutant()
+                self._idle = candidate is None
+                if candidate is None:
+                    break
+                self._tested.append(self._test(candidate))
+        with self._lock:
+            if self._error is not None:
+                raise self._error
+            found = list(self._tested)
+            self._tested.clear()
+        return found
+
+    def more(self) -> None:
+        """There may be new mutants, though there was none a moment ago."""
+        with self._wake:
+            self._idle = False
+            self._wake.notify_all()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to test, nor any result to be fetched."""
+        with self._lock:
+            return self._idle and not (self._waiting or self._tested)
+
+    def wait(self, seconds: float) -> None:
+        """Until there is a result, all is tested, or the time is up."""
+        if self._thread is None:
+            return
+        with self._wake:
+            self._wake.wait_for(lambda: self._tested or self._stopped or self._error, seconds)
+
+    def stop(self) -> None:
+        """Test nothing more; the run in progress is not waited for."""
+        with self._wake:
+            self._stopped = True
+            self._waiting.clear()
+            self._wake.notify_all()
+
+    def join(self) -> None:
+        """Wait for the run in progress, after `stop`."""
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            while True:
+                with self._wake:
+                    if self._stopped or self._over:
+                        return
+                    candidate = self._waiting.popleft() if self._waiting else None
+                candidate = candidate or self._mutant()
+                if candidate is None:
+                    with self._wake:
+                        self._idle = not self._waiting
+                        if self._idle and not self._stopped:
+                            self._wake.wait(0.1)
+                        self._idle = self._idle and not self._waiting
+                    continue
+                tested = self._test(candidate)
+                with self._wake:
+                    self._tested.append(tested)  # after `stop` too: it may be a repair
+                    self._wake.notify_all()
+        except BaseException as error:  # handed to whoever asks for results
+            with self._wake:
+                self._error = error
+                self._wake.notify_all()
+
+    def _test(self, candidate: Candidate | _ToTrace) -> Tested | Traced:
+        if isinstance(candidate, _ToTrace):
+            verdict = self._verifier.judge(candidate.lines)
+            scores = self._verifier.suspicion(candidate.lines)
+            return Traced(candidate.state, verdict, scores)
+        key = state_key(candidate.lines) if self._deduplicate else "\n".join(candidate.lines)
+        verdict = self._known.get(key) if self._deduplicate else None
+        if verdict is not None:
+            return Tested(candidate, verdict, True, self._broken.get(key, ()))
+        # Most mutants win nothing. What the model is to read must be true in every line.
+        verdict = self._verifier.judge(candidate.lines, hasty=candidate.source == "mutation")
+        if verdict.cancelled:
+            self._over = True
+            return Tested(candidate, verdict, False)
+        self.attempts += 1
+        self._known[key] = verdict
+        if verdict.solved:
+            self._broken[key] = self._verifier.breaks(candidate.lines)
+            if not self._broken[key]:
+                self._solved()
+        return Tested(candidate, verdict, False, self._broken.get(key, ()))

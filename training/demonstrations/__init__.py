@@ -1,0 +1,1 @@
+"""Synthetic repair traces for SFT."""

@@ -1,0 +1,1 @@
+"""The model that learns: weights, LoRA, encoding, packing, checkpoints, export."""

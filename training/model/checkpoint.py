@@ -1,0 +1,125 @@
+"""Checkpoints of an adapter under training: small files, whole or not there, resumable exactly.
+
+A checkpoint is a folder `step-N` with the adapter, the optimizer's state and `state.json`; no file
+is larger than 16 MiB, so that it can be carried out of a rented machine. The newest two are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from attrs import frozen
+from huggingface_hub import save_torch_state_dict
+from safetensors.torch import load_file
+
+from coe_lsp.errors import CoeError
+from training.model.policy_model import PolicyModel
+
+_SHARD = "15MB"
+_KEPT = 2
+
+
+class CheckpointError(CoeError):
+    """A checkpoint or adapter cannot be used."""
+
+
+@frozen
+class Resumed:
+    """Where a checkpoint left off."""
+
+    step: int
+    state: dict[str, Any]
+
+
+def save_checkpoint(
+    folder: Path, step: int, model: PolicyModel, optimizer: torch.optim.Optimizer, state: Any
+) -> None:
+    """Write `folder/step-N` and drop older ones. OSError if the disk is full."""
+    final = folder / f"step-{step}"
+    part = folder / "part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    save_adapter(part / "adapter", model)
+    moments: dict[str, torch.Tensor] = {}
+    for name, weight in model.trainable().items():
+        for key, value in optimizer.state.get(weight, {}).items():
+            moments[f"{name}:{key}"] = torch.as_tensor(value).reshape(-1)
+    (part / "optimizer").mkdir()
+    if moments:
+        save_torch_state_dict(moments, part / "optimizer", max_shard_size=_SHARD)
+    (part / "state.json").write_text(json.dumps({"step": step, **state}))
+    shutil.rmtree(final, ignore_errors=True)
+    part.replace(final)
+    for old in checkpoints(folder)[:-_KEPT]:
+        shutil.rmtree(old)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Checkpoints of a run, oldest first."""
+    return sorted(folder.glob("step-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def resume(folder: Path, model: PolicyModel, optimizer: torch.optim.Optimizer) -> Resumed | None:
+    """Load the newest checkpoint into model and optimizer; None if there is none."""
+    found = checkpoints(folder)
+    if not found:
+        return None
+    load_adapter(found[-1] / "adapter", model)
+    moments = _load(found[-1] / "optimizer")
+    for name, weight in model.trainable().items():
+        mine = {
+            key.rpartition(":")[2]: v for key, v in moments.items() if key.startswith(name + ":")
+        }
+        if mine:
+            optimizer.state[weight] = {
+                key: value.reshape(()) if key == "step" else _like(value, weight)
+                for key, value in mine.items()
+            }
+    state = json.loads((found[-1] / "state.json").read_text())
+    return Resumed(state["step"], state)
+
+
+def _like(value: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return value.reshape(weight.shape).to(weight.device)
+
+
+def save_adapter(folder: Path, model: PolicyModel) -> None:
+    """Write an adapter alone, in pieces and with peft's configuration beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        name: value.detach().cpu().contiguous() for name, value in model.adapter_state().items()
+    }
+    save_torch_state_dict(
+        state, folder, filename_pattern="adapter_model{suffix}.safetensors", max_shard_size=_SHARD
+    )
+    model.peft.peft_config["default"].save_pretrained(str(folder))
+
+
+def load_adapter(folder: Path, model: PolicyModel) -> None:
+    """Load what `save_adapter` wrote. CheckpointError if it is not there or does not fit."""
+    state = adapter_weights(folder)
+    try:
+        model.load_adapter_state(state)
+    except (RuntimeError, KeyError) as error:
+        raise CheckpointError(
+            f"The adapter {folder} does not fit this base model and LoRA size: {error}"
+        ) from error
+
+
+def adapter_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """An adapter's tensors in peft's names. CheckpointError if there are none."""
+    state = _load(folder)
+    if not state:
+        raise CheckpointError(f"There is no adapter in {folder}.")
+    return state
+
+
+def _load(folder: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        state |= load_file(file)
+    return state

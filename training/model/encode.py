@@ -1,0 +1,133 @@
+"""Records to tokens and labels, and tokens to batches.
+
+Labels are set on what the model writes, its commands and the token that ends them, and nowhere
+else; not on commands that a record only shows. Shapes are (batch, tokens); -100 is "no label".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from random import Random
+
+import torch
+from attrs import frozen
+from torch.nn.utils.rnn import pad_sequence
+
+from coe_lsp.chain.episode import episode_segments
+from coe_lsp.chain.prompt import PromptBuilder
+from training.model.base import Tokenizer
+from training.tasks.records import Record
+
+NO_LABEL = -100
+_GROUP = 32
+
+
+@frozen
+class Example:
+    """One episode as tokens; `labels[i]` is the token at i if the model wrote it."""
+
+    ids: tuple[int, ...]
+    labels: tuple[int, ...]
+
+    @property
+    def learned(self) -> int:
+        """How many tokens carry a label."""
+        return sum(label != NO_LABEL for label in self.labels)
+
+
+@frozen
+class Batch:
+    """Padded tensors of shape (batch, tokens)."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    labels: torch.Tensor
+
+
+@frozen
+class Written:
+    """A command as a model sampled it: its very tokens, and whether it ended its turn itself."""
+
+    text: str
+    tokens: tuple[int, ...]
+    ended: bool
+
+
+def encode(
+    record: Record,
+    tokenizer: Tokenizer,
+    builder: PromptBuilder,
+    written: Sequence[Written] | None = None,
+) -> Example:
+    """Tokens and labels of a record's whole context.
+
+    `written`, by turn, gives the tokens that were sampled, which text alone does not tell: the same
+    text has several spellings in tokens, and a command that was cut off has no end of its own.
+    """
+    ids, labels = list(tokenizer.bos), [NO_LABEL] * len(tokenizer.bos)
+    turn, parts = 0, 0
+    for segment, by_model in episode_segments(builder, record.episode):
+        tokens = tokenizer.encode(segment)
+        learned = by_model and turn not in record.masked
+        if by_model and written is not None:
+            if parts == 0:
+                tokens = list(written[turn].tokens)
+            else:
+                learned = learned and written[turn].ended
+        ids += tokens
+        labels += tokens if learned else [NO_LABEL] * len(tokens)
+        if by_model:  # a command and its end make a turn
+            parts += 1
+            turn, parts = (turn + 1, 0) if parts == 2 else (turn, parts)
+    return Example(tuple(ids), tuple(labels))
+
+
+def encode_all(
+    records: Iterable[Record], tokenizer: Tokenizer, builder: PromptBuilder, *, max_tokens: int
+) -> tuple[list[Example], int]:
+    """Examples that fit, and how many did not."""
+    examples = [encode(record, tokenizer, builder) for record in records]
+    kept = [example for example in examples if len(example.ids) <= max_tokens]
+    return kept, len(examples) - len(kept)
+
+
+def batches(examples: Sequence[Example], tokens: int, seed: str) -> Iterator[list[Example]]:
+    """One epoch in batches of about equal length, at most `tokens` with padding each.
+
+    Shuffled, then sorted within stretches of several batches; the batches come in random order.
+    """
+    random = Random(seed)
+    order = list(examples)
+    random.shuffle(order)
+    mean = max(1, sum(len(example.ids) for example in order) // max(1, len(order)))
+    stretch = max(1, _GROUP * tokens // mean)
+    made: list[list[Example]] = []
+    for start in range(0, len(order), stretch):
+        part = sorted(order[start : start + stretch], key=lambda example: len(example.ids))
+        made += _cut(part, tokens)
+    random.shuffle(made)
+    yield from made
+
+
+def _cut(examples: Sequence[Example], tokens: int) -> Iterator[list[Example]]:
+    batch: list[Example] = []
+    for example in examples:  # in order of length, so the newest is the longest
+        if batch and len(example.ids) * (len(batch) + 1) > tokens:
+            yield batch
+            batch = []
+        batch.append(example)
+    if batch:
+        yield batch
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Tensors of a batch, padded on the right."""
+
+    def padded(rows: Iterable[Sequence[int]], fill: int = 0) -> torch.Tensor:
+        return pad_sequence([torch.tensor(row) for row in rows], True, fill)
+
+    return Batch(
+        padded(example.ids for example in examples),
+        padded([1] * len(example.ids) for example in examples),
+        padded((example.labels for example in examples), NO_LABEL),
+    )

@@ -1,0 +1,1 @@
+"""The stages of one run in order, its configuration and its working folder."""

@@ -1,0 +1,197 @@
+"""One command for all stages: shows progress, resumes after a kill, and says what was made.
+
+A stage is marked as done in `state.json` when all its files are complete, so a run that was killed
+goes on in the middle of its stage. The settings are kept there too: another configuration in the
+same folder is refused, not mixed in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+import cattrs
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from coe_lsp.errors import CoeError
+from coe_lsp.files import replace_file
+from training.pipeline import stages
+from training.pipeline.config import RunConfig
+from training.pipeline.progress import bars
+from training.pipeline.workspace import Run, find_stronger, starting_adapter
+from training.tasks.tasks import load_tasks
+
+_BYTES_FREE = 2 << 30
+
+
+class RunError(CoeError):
+    """A run cannot be started as asked."""
+
+
+def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Console) -> bool:
+    """Run what is left of a run; True when all of it is done.
+
+    Raises the stages' own errors for bad input, before any long work where that is possible.
+    """
+    folder = Path(config.out)
+    deadline = time.monotonic() + 60 * minutes
+    if int(os.environ.get("RANK", "0")) > 0:
+        return _help(config, deadline)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder), bars(console) as bar:
+        check_machine(config, folder)
+        state = _State(folder / "state.json", config)
+        for name, stage in _plan(config):
+            if name in state.done:
+                continue
+            line = bar(name)
+            started = time.monotonic()
+            finished = stage(Run(config, line, deadline))
+            state.spend(name, time.monotonic() - started)
+            if not finished:
+                console.print(f"Stopped in stage {name}; run the same command again to go on.")
+                return False
+            state.finish(name)
+            line.end()
+    return True
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """RunError if another process works in this folder."""
+    lock = FileLock(folder / "run.lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout as error:
+        raise RunError(
+            f"Another process is at work in {folder}: wait for it, or name another `out`."
+        ) from error
+
+
+def _help(config: RunConfig, deadline: float) -> bool:
+    """What the other processes of `accelerate launch` do: wait for data, then share the tuning."""
+    run = Run(config, lambda text, done, total: None, deadline)
+
+    def finished(stage: str) -> bool:
+        state = run.file("state.json")
+        return state.exists() and stage in json.loads(state.read_text())["done"]
+
+    shared = [("sft", stages.sft, lambda: finished("demonstrations"))]
+    if "rejection" in config.stages:
+        shared.append(("rejection", stages.rejection, run.file("rejection.jsonl").exists))
+    for name, stage, ready in shared:
+        while not ready() and time.monotonic() < deadline:
+            time.sleep(1)
+        if not finished(name) and not (ready() and stage(run)):
+            return False
+    return True
+
+
+def _plan(config: RunConfig) -> list[tuple[str, Callable[[Run], bool]]]:
+    plan: list[tuple[str, Callable[[Run], bool]]] = [
+        ("tasks", stages.tasks),
+        ("demonstrations", stages.demonstrations),
+        ("sft", stages.sft),
+    ]
+    if config.stages:
+        plan.append(("starts", stages.starts))
+    if "rejection" in config.stages:
+        plan.append(("rejection", stages.rejection))
+    if "rlvr" in config.stages:
+        plan.append(("rlvr", stages.rlvr))
+    plan.append(("export", stages.export))
+    if config.evaluation.files:
+        plan.append(("evaluation", stages.evaluation))
+    return plan
+
+
+class _State:
+    """What is done, and how long it took in seconds."""
+
+    def __init__(self, path: Path, config: RunConfig) -> None:
+        self._path = path
+        if path.exists():
+            self._data = json.loads(path.read_text())
+            try:  # a setting that there was not then has its default
+                old = cattrs.structure(self._data["config"], RunConfig)
+            except cattrs.BaseValidationError:
+                old = None
+            names = [field.name for field in attrs.fields(RunConfig)]
+            changed = [n for n in names if not old or getattr(old, n) != getattr(config, n)]
+            if changed:
+                raise RunError(
+                    f"{path.parent} holds a run with other settings ({', '.join(changed)}): give "
+                    "this one another `out`, or delete that folder."
+                )
+        else:
+            self._data = {"config": attrs.asdict(config), "done": [], "seconds": {}}
+            self._write()
+
+    @property
+    def done(self) -> list[str]:
+        return self._data["done"]
+
+    def spend(self, stage: str, seconds: float) -> None:
+        spent = self._data["seconds"]
+        spent[stage] = round(spent.get(stage, 0.0) + seconds, 1)
+        self._write()
+
+    def finish(self, stage: str) -> None:
+        self._data["done"].append(stage)
+        self._write()
+
+    def _write(self) -> None:
+        replace_file(self._path, json.dumps(self._data, indent=1).encode())
+
+
+def check_machine(config: RunConfig, folder: Path) -> None:
+    """RunError if memory or disk will clearly not do; estimated from the base model's size.
+
+    Also raises what is wrong with the base or with the adapter to go on from.
+    """
+    import torch
+
+    from training.model.base import find_base, load_tokenizer
+    from training.model.export import check_base
+
+    source = find_base(config.model.base)
+    if source.path is None:
+        load_tokenizer(source)  # a gated or missing repository says so now
+        if config.evaluation.files:
+            raise RunError(
+                "Evaluation runs in the serving engine: leave evaluation.files out, make a GGUF of "
+                f"{source.name} with llama.cpp's convert_hf_to_gguf.py, and evaluate with that."
+            )
+    if config.rejection.model is not None:
+        if "rejection" not in config.stages:
+            raise RunError("rejection.model is set, but stages has no rejection.")
+        find_stronger(config.rejection.model)
+    check_base(source.files)
+    starting_adapter(config.model)
+    for name in config.evaluation.files:
+        load_tasks(name)
+    free = shutil.disk_usage(folder).free
+    if free < _BYTES_FREE:
+        raise RunError(
+            f"{folder} has {free >> 20} MiB free; a run needs about {_BYTES_FREE >> 20} MiB."
+        )
+    if source.path is None or not hasattr(os, "sysconf"):
+        return
+    # Quantised weights take 4 to 8 bits; in training 16 or 32, and activations about as much again.
+    factor = 4 if config.model.dtype == "bfloat16" else 8
+    needed = factor * source.path.stat().st_size + 180_000 * config.sft.micro_tokens * 4
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    on_cpu = config.model.device == "cpu" or not torch.cuda.is_available()
+    if on_cpu and needed > memory:
+        raise RunError(
+            f"Training {source.name} takes about {needed >> 30} GiB of memory and there are "
+            f"{memory >> 30}: use a smaller base, dtype bfloat16, or smaller sft.micro_tokens."
+        )

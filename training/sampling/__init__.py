@@ -1,0 +1,1 @@
+"""What is drawn from a model: rollouts of chains, whole programs, faulty programs."""

@@ -1,0 +1,109 @@
+"""Start programs that are hard: what a model got wrong itself.
+
+Two sources, as in the paper: the base model writes programs for a task from a few examples, and the
+tuned model leaves states behind when its chains fail at a high temperature. A program is kept if it
+fails, differs from the others of its task, and is not absurdly long. The result is a task file with
+`code`, for RLVR and for evaluation alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from random import Random
+
+from attrs import evolve, frozen
+
+from coe_lsp.chain.prompt import TaskDescription
+from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.engine.sampling import Sampling
+from coe_lsp.execution.sandbox import Sandbox
+from training.sampling.direct_prompt import DirectPrompt, extract
+from training.sampling.rollouts import Generator, Tester, roll_out, starts_of
+from training.sampling.whole_programs import Question, Writer
+from training.tasks.environment import open_all
+from training.tasks.tasks import Task
+
+_ANSWER_TOKENS = 384
+_LONGER = 3
+
+
+@frozen
+class Written:
+    """How many programs a task gets, and how they are drawn."""
+
+    each: int = 4
+    shots: int = 3
+    temperature: float = 1.0
+    seed: int = 0
+
+
+def written_by_model(
+    tasks: Sequence[Task],
+    writer: Writer,
+    written: Written,
+    sandbox: Sandbox,
+    *,
+    threads: int,
+) -> Iterator[Task]:
+    """Faulty programs that the model writes from the tasks' words and tests, all at once."""
+    prompt = DirectPrompt(written.shots, write=True)
+    questions: list[Question] = []
+    for task in tasks:
+        described = TaskDescription(task.prompt, "", task.tests[:3])
+        seed = Random(f"{written.seed}/{task.task_id}").getrandbits(31)
+        question = prompt.segments(writer.format, described, Scratchpad(()))
+        questions.append(Question(tuple(question), seed))
+    drawing = Sampling(temperature=written.temperature, max_tokens=_ANSWER_TOKENS)
+    found = writer.answers(questions, written.each, drawing)
+    programs = [[extract(answer.text) for answer in some] for some in found]
+    yield from _all_faulty(tasks, programs, sandbox, threads)
+
+
+def left_by_chains(
+    tasks: Sequence[Task],
+    generator: Generator,
+    *,
+    each: int,
+    max_turns: int,
+    told: float,
+    sandbox: Sandbox,
+    threads: int,
+) -> Iterator[Task]:
+    """Last states of chains that failed; `tasks` have the programs to start from as `code`."""
+    with ExitStack() as stack:
+        judges = open_all(tasks, sandbox, stack)
+        groups = roll_out(
+            generator,
+            starts_of(judges, told, threads),
+            each=each,
+            max_turns=max_turns,
+            tester=Tester(threads),
+        )
+    states = [[c.episode.pad.text for c in chains if not c.episode.solved] for chains in groups]
+    yield from _all_faulty([judge.task for judge in judges], states, sandbox, threads)
+
+
+def _all_faulty(
+    tasks: Sequence[Task], programs: Sequence[Sequence[str]], sandbox: Sandbox, threads: int
+) -> Iterator[Task]:
+    with ThreadPoolExecutor(threads) as pool:
+        for found in pool.map(partial(_faulty, sandbox=sandbox), tasks, programs):
+            yield from found
+
+
+def _faulty(task: Task, programs: Sequence[str], sandbox: Sandbox) -> list[Task]:
+    longest = max(10, _LONGER * (task.reference.count("\n") + 1))
+    different = [p for p in dict.fromkeys(programs) if p and p.count("\n") < longest]
+    if not different:
+        return []
+    with ExitStack() as stack:
+        return [
+            evolve(task, task_id=f"{task.task_id}#{number}", code=program)
+            for judge in open_all([task], sandbox, stack)
+            if judge.calibrate()  # with tests that the reference fails, anything would be faulty
+            for number, program in enumerate(different)
+            if program != task.start and not judge.judge(program.split("\n")).solved
+        ]

@@ -1,0 +1,299 @@
+"""Rollouts: chains of edits by a model, each state judged by the task's tests.
+
+One generator interface, two ways to generate: llama.cpp on the CPU (the serving engine, with the
+adapter as it is now), and transformers on a GPU or without a GGUF (a copy of the model under
+training with the adapter merged into it). Tests of different tasks run in parallel.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import define, field, frozen
+
+from coe_lsp.chain.episode import Attempt, Episode, episode_segments
+from coe_lsp.chain.prompt import PromptBuilder, Segment
+from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.repair.policy.protocol import REDRAW_TEMPERATURE
+from coe_lsp.repair.verify import Verdict
+from training.model.base import Tokenizer
+from training.model.encode import Written
+from training.sampling.hf_generate import continuations
+from training.tasks.environment import Judge
+
+if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
+    from coe_lsp.repair.policy.llama import LlamaPolicy
+
+
+# How often a command that leads back is drawn again; not tuned.
+_REDRAWS = 6
+_ANOTHER_SEED = 1_000_003
+LLAMA_AT_ONCE = 4
+
+
+class Generator(Protocol):
+    """Writes the next command of each chain; leaves out chains that no longer fit its context.
+
+    `at_once` is how many chains it does best together.
+    """
+
+    @property
+    def at_once(self) -> int:
+        """See the class."""
+        ...
+
+    def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
+        """Commands by chain.
+
+        `redraw`: for which time others are wanted in the same states, 1, 2 and so on, each time of
+        the same chains or fewer.
+        """
+        ...
+
+    def forget(self, chain: int) -> None:
+        """The chain has ended."""
+        ...
+
+
+@frozen
+class LlamaGenerator:
+    """The serving policy. Chains of one task should have neighbouring numbers.
+
+    Few at once: with a unified cache each token's attention goes over the contexts of all.
+    """
+
+    policy: LlamaPolicy
+    at_once: int = LLAMA_AT_ONCE
+
+    def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
+        """See `Generator.commands`."""
+        proposals = self.policy.propose(episodes, redraw=redraw)
+        return {p.number: Written(p.text, p.tokens, p.ended) for p in proposals}
+
+    def forget(self, chain: int) -> None:
+        """See `Generator.forget`."""
+        self.policy.forget(chain)
+
+
+@define
+class TransformersGenerator:
+    """Batched generation by a transformers model; contexts are evaluated anew at each turn.
+
+    On a GPU a batch takes as long as its longest row, so all redraws of a state are drawn at the
+    first of them. No batch has more than `at_once` rows.
+    """
+
+    model: Any
+    tokenizer: Tokenizer
+    builder: PromptBuilder
+    temperature: float
+    seed: int = 0
+    max_tokens: int = 2048
+    command_tokens: int = 96
+    at_once: int = 8
+    _drawn_again: dict[int, list[Written]] = field(factory=dict, init=False)  # type: ignore[type-arg]
+
+    def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
+        """See `Generator.commands`."""
+        if redraw == 1:
+            self._drawn_again = self._draw(episodes, _REDRAWS, again=True)
+        if redraw:
+            found = self._drawn_again
+            return {chain: found[chain][redraw - 1] for chain in episodes if chain in found}
+        return {chain: one for chain, (one,) in self._draw(episodes, 1, again=False).items()}
+
+    def _draw(
+        self, episodes: Mapping[int, Episode], each: int, *, again: bool
+    ) -> dict[int, list[Written]]:
+        """`each` commands for every chain that fits."""
+        contexts: dict[int, list[int]] = {}
+        for chain, episode in episodes.items():
+            segments = [segment for segment, _ in episode_segments(self.builder, episode)]
+            if not episode.turns:
+                segments = list(self.builder.opening(episode.task, episode.start))
+            tokens = self.tokenizer.tokenize(segments, add_bos=True)
+            if len(tokens) + self.command_tokens <= self.max_tokens:
+                contexts[chain] = tokens
+        if not contexts:
+            return {}
+        (end,) = self.tokenizer.encode(self.builder.command_end)[:1]
+        hot = max(self.temperature, REDRAW_TEMPERATURE)
+        chains, together = list(contexts), starts_at_once(self.at_once, each)
+        commands: list[Written] = []
+        for first in range(0, len(chains), together):
+            some = chains[first : first + together]
+            written = continuations(
+                self.model,
+                [contexts[chain] for chain in some for _ in range(each)],
+                ends=[end],
+                most=self.command_tokens,
+                temperature=hot if again else self.temperature,
+                seed=self.seed + again * _ANOTHER_SEED,
+            )
+            commands += [self._command(row, end) for row in written]
+        return {chain: commands[n * each : (n + 1) * each] for n, chain in enumerate(chains)}
+
+    def _command(self, row: list[int], end: int) -> Written:
+        """The row up to the end of the turn or, like the serving engine, of the line."""
+        ended = end in row
+        tokens = row[: row.index(end)] if ended else row
+        text, newline, _ = self.tokenizer.decode(tokens).partition("\n")
+        if newline:
+            ended = False
+            while len(self.tokenizer.decode(tokens)) > len(text):
+                tokens = tokens[:-1]
+            # A merged token such as ")\n": what is before the line end counts.
+            rest = text[len(self.tokenizer.decode(tokens)) :]
+            tokens = [*tokens, *self.tokenizer.encode(Segment(rest))]
+        return Written(text, tuple(tokens), ended)
+
+    def forget(self, chain: int) -> None:
+        """See `Generator.forget`."""
+        self._drawn_again.pop(chain, None)
+
+
+def starts_at_once(texts: int, each: int) -> int:
+    """How many programs with `each` texts for every one make so many texts; at least one."""
+    return max(1, texts // each)
+
+
+@define
+class Start:
+    """A program to repair: its task's judge and its text."""
+
+    judge: Judge
+    program: str
+    instructions: str = ""
+
+    def episode(self, max_turns: int) -> Episode:
+        """The episode before its first turn."""
+        lines = tuple(self.program.split("\n"))
+        before = self.judge.judge(lines)
+        task = self.judge.describe(before, instructions=self.instructions)
+        pad = Scratchpad(lines, self.judge.feedback(before, lines))
+        return Episode(task, pad, max_turns=max_turns)
+
+
+def start_of(judge: Judge, told: float) -> Start:
+    """The faulty program of a judge's task, with limits from its reference.
+
+    `told`: the share of tasks that are given in words as well; the same ones each time.
+    """
+    judge.calibrate()
+    task = judge.task
+    words = task.prompt if Random(task.task_id).random() < told else ""
+    return Start(judge, task.start.strip("\n"), words)
+
+
+def starts_of(judges: Sequence[Judge], told: float, threads: int) -> list[Start]:
+    """`start_of` for several, side by side."""
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda judge: start_of(judge, told), judges))
+
+
+@frozen
+class Chain:
+    """An episode that a model made, with its commands as they were sampled."""
+
+    episode: Episode
+    written: tuple[Written, ...] = ()
+
+
+@define
+class Tester:
+    """Judges attempts in parallel, each state of a task once; `seconds` says how long it took."""
+
+    __test__ = False  # pytest
+
+    threads: int
+    seconds: float = 0.0
+    _known: dict[tuple[int, tuple[str, ...]], Verdict] = field(factory=dict)  # type: ignore[type-arg]
+
+    def extend(self, attempts: Sequence[tuple[Judge, Episode, Attempt]]) -> list[Episode]:
+        """The episodes one turn on. Attempts of one judge run one after the other."""
+        by_judge: dict[int, list[int]] = {}
+        for index, (judge, _, _) in enumerate(attempts):
+            by_judge.setdefault(id(judge), []).append(index)
+        extended: dict[int, Episode] = {}
+
+        def work(indices: list[int]) -> None:
+            for index in indices:
+                judge, episode, attempt = attempts[index]
+                lines = attempt.pad.lines
+                key = id(judge), lines
+                if key not in self._known:
+                    self._known[key] = judge.judge(lines)
+                found = self._known[key]
+                feedback = judge.feedback(found, lines)
+                extended[index] = episode.extend(attempt, feedback, found.solved)
+
+        began = time.monotonic()
+        with ThreadPoolExecutor(self.threads) as pool:
+            list(pool.map(work, by_judge.values()))
+        self.seconds += time.monotonic() - began
+        return [extended[index] for index in range(len(attempts))]
+
+
+def roll_out(
+    generator: Generator, starts: Sequence[Start], *, each: int, max_turns: int, tester: Tester
+) -> list[list[Chain]]:
+    """`each` chains of every start, ended or out of context.
+
+    Those of as many starts advance together as the generator does best at once. An edit that leads
+    back to where its chain was, or changes nothing, is drawn again, a few times, until one does not
+    and is well-formed: else chains that are likelier to say the same once more than anything else
+    spend their turns on that.
+    """
+    with ThreadPoolExecutor(tester.threads) as pool:
+        openings = list(pool.map(lambda start: start.episode(max_turns), starts))
+    together = starts_at_once(generator.at_once, each)
+    chains: dict[int, Chain] = {}
+    for first in range(0, len(starts), together):
+        numbers = range(first, min(first + together, len(starts)))
+        episodes = {n * each + copy: openings[n] for n in numbers for copy in range(each)}
+        chains |= _advance(generator, episodes, lambda chain: starts[chain // each].judge, tester)
+    return [[chains[n * each + copy] for copy in range(each)] for n in range(len(starts))]
+
+
+def _advance(
+    generator: Generator,
+    episodes: dict[int, Episode],
+    judge_of: Callable[[int], Judge],
+    tester: Tester,
+) -> dict[int, Chain]:
+    """All chains to their ends."""
+    living = dict(episodes)
+    written: dict[int, list[Written]] = {chain: [] for chain in episodes}
+    while living:
+        commands = generator.commands(living)
+        back = {
+            chain: living[chain]
+            for chain, command in commands.items()
+            if living[chain].goes_back(living[chain].attempt(command.text))
+        }
+        for redraw in range(1, _REDRAWS + 1):
+            if not back:
+                break
+            for chain, command in generator.commands(back, redraw=redraw).items():
+                attempt = back[chain].attempt(command.text)
+                if attempt.error is None and not back[chain].goes_back(attempt):
+                    commands[chain] = command
+                    del back[chain]
+        attempts = [
+            (judge_of(chain), living[chain], living[chain].attempt(command.text))
+            for chain, command in commands.items()
+        ]
+        for chain, episode in zip(commands, tester.extend(attempts), strict=True):
+            episodes[chain] = episode
+            written[chain].append(commands[chain])
+        for chain in list(living):
+            if chain not in commands or episodes[chain].done:
+                generator.forget(chain)
+                del living[chain]
+            else:
+                living[chain] = episodes[chain]
+    return {chain: Chain(episode, tuple(written[chain])) for chain, episode in episodes.items()}

@@ -1,0 +1,1 @@
+"""Programs with tests: where they come from, how they are run, what is recorded of them."""

@@ -1,0 +1,166 @@
+"""Runs a task's tests on a program, in the sandboxed worker, with the verdicts of serving.
+
+A `Judge` owns one worker process; use one a thread or process. Three kinds of task: plain
+statements; the same statements as a pytest file of a throw-away project (`as_pytest`), so that a
+model also sees pytest's way of telling; and functions of the user's own project.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from attrs import evolve
+
+from coe_lsp.chain.prompt import TaskDescription
+from coe_lsp.execution.discovery import suites_for
+from coe_lsp.execution.interpreter import Interpreter, probe
+from coe_lsp.execution.runner import TestBench
+from coe_lsp.execution.sandbox import Sandbox
+from coe_lsp.execution.suite import Limits, Suite
+from coe_lsp.repair.target.source import SourceError, SourceFile
+from coe_lsp.repair.task import describe, feedback_text
+from coe_lsp.repair.verify import Verdict, limits_for, verdict
+from training.tasks.tasks import Task, TaskError
+
+_LIMITS = Limits(wall_seconds=10.0, test_seconds=5.0)
+_FILE = "program.py"
+
+
+class Judge:
+    """Judges programs of one task. `slowest` and `limits` bound what a candidate may take."""
+
+    def __init__(
+        self,
+        task: Task,
+        sandbox: Sandbox,
+        *,
+        as_pytest: bool = False,
+        limits: Limits = _LIMITS,
+    ) -> None:
+        """TaskError if the function of a harvested task has changed, SourceError if it is gone."""
+        self.task = task
+        self._limits = limits
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._source: SourceFile | None = None
+        if task.place is not None:
+            interpreter = probe(Path(task.place.python), Path(task.place.root), sandbox)
+            self._open_project(interpreter, sandbox)
+        else:
+            self._open_statements(sandbox, as_pytest)
+
+    def _open_statements(self, sandbox: Sandbox, as_pytest: bool) -> None:
+        task = self.task
+        self._folder = tempfile.TemporaryDirectory(prefix="coe-task-")
+        root = Path(self._folder.name)
+        interpreter = probe(Path(sys.executable), root, sandbox)
+        if as_pytest:
+            (root / "pyproject.toml").write_text("")
+            name = f"test_{task.entry_point or 'it'}"
+            tests = [f"{name}_{n}" if n > 1 else name for n in range(1, len(task.tests) + 1)]
+            bodies = [
+                f"def {name}():\n" + "\n".join("    " + line for line in test.split("\n"))
+                for name, test in zip(tests, task.tests, strict=True)
+            ]
+            head = f"from {_FILE.removesuffix('.py')} import *\n\n\n"
+            (root / f"test_{_FILE}").write_text(head + "\n\n\n".join(bodies), encoding="utf-8")
+            (root / _FILE).write_text(task.reference, encoding="utf-8")
+            suite = Suite("pytest", root, root / _FILE, (f"test_{_FILE}",))
+            self.tests = tuple(f"test_{_FILE}::{test}" for test in tests)
+        else:
+            suite = Suite("asserts", root, None, setup=task.setup, statements=task.tests)
+            self.tests = tuple(f"assert {n}" for n in range(1, len(task.tests) + 1))
+        self._as_pytest = as_pytest
+        self._bench = TestBench([suite], interpreter, sandbox, self._limits)
+
+    def _open_project(self, interpreter: Interpreter, sandbox: Sandbox) -> None:
+        place = self.task.place
+        assert place is not None
+        path = Path(place.root) / place.file
+        self._source = SourceFile.read(path)
+        self._function = self._source.find(place.function)
+        if "\n".join(self._source.scratch_lines(self._function)) != self.task.reference:
+            raise TaskError(f"{path}::{place.function} has changed since it was harvested.")
+        root = Path(place.root)
+        if place.doctest:
+            suites: Sequence[Suite] = [Suite("doctest", root, path)]
+        else:
+            suites = suites_for(path, root, interpreter)
+        self._bench = TestBench(suites, interpreter, sandbox, self._limits)
+        self.tests = self.task.tests
+
+    def judge(self, lines: Sequence[str]) -> Verdict:
+        """What the tests say of a program, given as scratchpad lines."""
+        if self._source is not None:
+            try:
+                data = self._source.encode(self._source.replace(self._function, lines))
+            except UnicodeEncodeError as error:
+                return verdict([], self.tests, detail=str(error))
+        else:
+            setup = self.task.setup + "\n" if self._as_pytest and self.task.setup else ""
+            data = (setup + "\n".join(lines) + "\n").encode("utf-8", "replace")
+        run = self._bench.run(data, self.tests, limits=self._limits)
+        return verdict(run.results, self.tests, detail=run.detail, status=run.status)
+
+    def calibrate(self) -> bool:
+        """Judge the reference and tighten the limits to its speed; False if it does not pass."""
+        found = self.judge(self.task.reference.split("\n"))
+        if found.solved:
+            times = [result.seconds for result in found.results]
+            self._limits = limits_for(self._limits, times)
+        return found.solved
+
+    def feedback(self, found: Verdict, lines: Sequence[str]) -> str:
+        """The feedback that serving would show."""
+        if self._source is not None:
+            first = self._function.first
+        else:
+            setup = self.task.setup if self._as_pytest else ""
+            first = setup.count("\n") + 2 if setup else 1
+        return feedback_text(found, first, len(lines))
+
+    def describe(self, found: Verdict, *, instructions: str = "") -> TaskDescription:
+        """The task as serving would describe it for a program that fails like this."""
+        failing = [test for test in self.tests if test not in found.passing]
+        if self._source is None:
+            source = SourceFile.parse(Path(_FILE), self.task.setup.encode())
+            description = describe(source, None, self._bench.suites, failing)
+        else:
+            description = describe(self._source, self._function, self._bench.suites, failing)
+        return evolve(description, instructions=instructions)
+
+    def close(self) -> None:
+        """End the worker and remove what it needed."""
+        self._bench.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_all(tasks: Sequence[Task], sandbox: Sandbox, stack: ExitStack) -> list[Judge]:
+    """Judges, closed by `stack`, of those tasks whose functions are still as they were harvested.
+
+    A project goes on being edited while it is trained on: what was changed is left out.
+    """
+    judges: list[Judge] = []
+    for task in tasks:
+        try:
+            judges.append(stack.enter_context(Judge(task, sandbox)))
+        except (TaskError, SourceError):
+            continue
+    return judges
