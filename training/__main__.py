@@ -20,7 +20,7 @@ import attrs
 from rich.console import Console
 
 from coe_lsp.cli.view import SafeConsole
-from coe_lsp.engine.openmp import TRAINING, wait_briefly
+from coe_lsp.engine.openmp import TRAINING, limit_spinning
 from coe_lsp.errors import CoeError
 from coe_lsp.escaping import printable
 from coe_lsp.execution.interpreter import find_interpreter
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = SafeConsole()
     # Bars and deprecations of the libraries' own would run through ours.
     os.environ.setdefault("TQDM_DISABLE", "1")
-    wait_briefly(TRAINING)  # PyTorch is not imported yet
+    limit_spinning(TRAINING)  # PyTorch is not imported yet
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         options = parser().parse_args(arguments)

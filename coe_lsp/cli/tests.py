@@ -11,7 +11,7 @@ from coe_lsp.cli.view import failure_text, missing_text, plain_console
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root, suites_for
 from coe_lsp.execution.interpreter import find_interpreter
-from coe_lsp.execution.runner import TestBench
+from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.repair.target.baseline import measure
 from coe_lsp.repair.target.source import SourceFile, locate
@@ -35,9 +35,9 @@ def tests(path: Path, options: argparse.Namespace) -> int:
         names = ", ".join(suite.args or suite.statements or (path.name,))
         console.print(f"{suite.kind}: {names}", markup=False)
     limits = settings.request(path, None).limits
-    bench = TestBench(suites, interpreter, sandbox, limits)
-    with bench, interrupts.ending(bench.cancel):
-        baseline = measure(bench, source)
+    runner = SuiteRunner(suites, interpreter, sandbox, limits)
+    with runner, interrupts.ending(runner.cancel):
+        baseline = measure(runner, source)
     if not baseline.results:
         raise CoeError(f"No test could be run: {baseline.detail or 'none were collected'}.")
     console.print(f"{baseline.passed} passed, {len(baseline.failing)} failed")
@@ -46,6 +46,6 @@ def tests(path: Path, options: argparse.Namespace) -> int:
     for failure in baseline.failing:
         console.print(failure_text(failure))
     for function in baseline.suspects()[:3]:
-        score = baseline.suspicion.score(function.first, function.last)[0]
+        score = baseline.localization.score(function.first, function.last)[0]
         console.print(f"  suspect: {function.name} (line {function.first}, score {score:.2f})")
     return 1 if baseline.failing or baseline.missing else 0

@@ -100,7 +100,7 @@ class RepairView:
             self._console.print(f"  and {len(failing) - _SHOWN_FAILURES} more")
         self._status = "looking for the function" if failing else ""
 
-    def target(self, function: Function, goal: Sequence[str]) -> None:
+    def target(self, function: Function, target_tests: Sequence[str]) -> None:
         """Show what is being repaired."""
         where = f"lines {function.first} to {function.last}"
         self._console.print(

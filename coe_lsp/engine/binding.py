@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from coe_lsp.engine.openmp import SERVING, wait_briefly
+from coe_lsp.engine.openmp import SERVING, limit_spinning
 
-wait_briefly(SERVING)
+limit_spinning(SERVING)
 # Runs the package's __init__ (0.3 s beyond numpy), so import this module only when a model is used.
 lib: Any = import_module("llama_cpp.llama_cpp")
 

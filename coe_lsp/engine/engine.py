@@ -206,7 +206,7 @@ class Engine:
             raise EngineError(f"Cannot sample: {error}.") from error
         job = Job(sequence, sampling, sampler, len(sequence.tokens))
         sequence.job = job
-        if not (sequence.pending or job.evaluates_only):
+        if not (sequence.pending or job.prefill_only):
             # The logits of the last token are gone; it must be evaluated again.
             self._native().trim(sequence.slot, len(sequence.tokens) - 1)
         self._jobs.append(job)
@@ -345,7 +345,7 @@ class Engine:
         for job in sorted(self._jobs, key=lambda job: job.sequence.pending > 1):
             sequence = job.sequence
             ready = sequence.evaluated
-            want = sequence.pending - job.evaluates_only
+            want = sequence.pending - job.prefill_only
             count = min(want, space)
             if count <= 0:
                 break
@@ -356,7 +356,7 @@ class Engine:
         return plan
 
     def _finish_evaluated(self) -> list[Completion]:
-        ready = [job for job in self._jobs if job.evaluates_only and job.sequence.pending <= 1]
+        ready = [job for job in self._jobs if job.prefill_only and job.sequence.pending <= 1]
         return [self._finish(job, "length") for job in ready]
 
     def _decode(self, pieces: list[Piece]) -> Row:

@@ -18,7 +18,7 @@ import os
 SERVING, TRAINING = 1_000, 10_000
 
 
-def wait_briefly(spins: int) -> None:
+def limit_spinning(spins: int) -> None:
     """Spin so often, then sleep; unless the user has chosen otherwise."""
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "passive"

@@ -95,7 +95,7 @@ class Job:
     completion: Completion | None = field(default=None, init=False, repr=False)
 
     @property
-    def evaluates_only(self) -> bool:
+    def prefill_only(self) -> bool:
         """Whether the job only reads its context (`max_tokens` 0)."""
         return self.sampling.max_tokens == 0
 

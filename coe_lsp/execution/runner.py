@@ -22,7 +22,7 @@ _DOCTEST = re.compile(r"doctest(::.*)?\Z", re.DOTALL)
 _STATEMENT = re.compile(r"(assert \d+|program)\Z")
 
 
-class TestBench:
+class SuiteRunner:
     """The workers of a file's suites, asked one after the other. Cancellable from any thread."""
 
     __test__ = False
@@ -52,11 +52,11 @@ class TestBench:
         *,
         coverage: bool = False,
         limits: Limits | None = None,
-        base: tuple[bytes, Sequence[str]] | None = None,
+        hot: tuple[bytes, Sequence[str]] | None = None,
     ) -> Run:
         """One run of all suites together. `select` names tests by id across them.
 
-        With a `base`, a program and tests to hold (see `Worker.run`), it is quicker and may in rare
+        With a `hot` program and tests to hold (see `Worker.run`), it is quicker and may in rare
         cases be wrong.
         """
         runs: list[Run] = []
@@ -69,8 +69,8 @@ class TestBench:
                 break
             limits = limits or self.limits
             held = None
-            if base is not None and (tests := _chosen(base[1], worker.suite)):
-                held = Held(base[0], frozenset(tests))
+            if hot is not None and (tests := _chosen(hot[1], worker.suite)):
+                held = Held(hot[0], frozenset(tests))
             run = worker.run(source, chosen, coverage=coverage, limits=limits, base=held)
             self.runs += 1
             self.seconds += run.seconds
@@ -88,7 +88,7 @@ class TestBench:
         for worker in self._workers:
             worker.close()
 
-    def __enter__(self) -> TestBench:
+    def __enter__(self) -> SuiteRunner:
         return self
 
     def __exit__(

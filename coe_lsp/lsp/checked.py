@@ -13,7 +13,7 @@ from lsprotocol import types
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import suites_for
 from coe_lsp.execution.interpreter import find_interpreter
-from coe_lsp.execution.runner import TestBench
+from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.lsp.aside import aside
@@ -56,20 +56,20 @@ class Checked:
 class Check:
     """One run, made on a thread; `cancel` comes from another."""
 
-    def __init__(self, document: Document, settings: Settings, warm: WarmBenches) -> None:
+    def __init__(self, document: Document, settings: Settings, warm: WarmRunners) -> None:
         self._document = document
         self._settings = settings
         self._warm = warm
         self._lock = threading.Lock()
-        self._bench: TestBench | None = None
+        self._runner: SuiteRunner | None = None
         self._cancelled = False
 
     def cancel(self) -> None:
         """End it; it returns None soon. May take a moment itself."""
         with self._lock:
             self._cancelled = True
-            if self._bench is not None:
-                self._bench.cancel()
+            if self._runner is not None:
+                self._runner.cancel()
 
     def __call__(self) -> Checked | None:
         """Run the tests; None if it was cancelled. CoeError if they cannot be run."""
@@ -84,24 +84,24 @@ class Check:
         suites = suites_for(document.path, document.root, interpreter, settings.tests)
         key = (suites, interpreter, sandbox, settings.test_timeout)
         seconds = settings.test_timeout
-        bench = self._warm.take(key) or TestBench(
+        runner = self._warm.take(key) or SuiteRunner(
             suites, interpreter, sandbox, Limits(test_seconds=seconds, wall_seconds=12 * seconds)
         )
         with self._lock:
-            self._bench = bench
+            self._runner = runner
             if self._cancelled:
-                bench.cancel()
+                runner.cancel()
         try:
-            baseline = measure(bench, source)
+            baseline = measure(runner, source)
         except BaseException:
-            bench.close()
+            runner.close()
             raise
         with self._lock:
-            self._bench = None
+            self._runner = None
             if self._cancelled:
-                bench.close()
+                runner.close()
                 return None
-            self._warm.give(key, document.path, bench)
+            self._warm.give(key, document.path, runner)
         if not baseline.results:
             raise CoeError(
                 f"No test of {document.path.name} could be run: {baseline.detail or 'none found'}."
@@ -131,11 +131,11 @@ class _Warm:
 
     key: object
     path: Path
-    bench: TestBench
+    runner: SuiteRunner
     since: float
 
 
-class WarmBenches:
+class WarmRunners:
     """Test processes that wait for the next check of the same file; at most `_WARM` sets."""
 
     def __init__(self) -> None:
@@ -143,19 +143,19 @@ class WarmBenches:
         self._waiting: list[_Warm] = []
         self._closed = False
 
-    def take(self, key: object) -> TestBench | None:
+    def take(self, key: object) -> SuiteRunner | None:
         """The processes for a key, which are the taker's then."""
         with self._lock:
             for warm in self._waiting:
                 if warm.key == key:
                     self._waiting.remove(warm)
-                    return warm.bench
+                    return warm.runner
         return None
 
-    def give(self, key: object, path: Path, bench: TestBench) -> None:
+    def give(self, key: object, path: Path, runner: SuiteRunner) -> None:
         """Keep processes for the next check; the oldest of too many end."""
         with self._lock:
-            self._waiting.append(_Warm(key, path, bench, time.monotonic()))
+            self._waiting.append(_Warm(key, path, runner, time.monotonic()))
             cut = len(self._waiting) - (0 if self._closed else _WARM)
             old, self._waiting = self._waiting[: max(0, cut)], self._waiting[max(0, cut) :]
         _close(old)
@@ -177,4 +177,4 @@ class WarmBenches:
 
 def _close(old: Sequence[_Warm]) -> None:
     for warm in old:
-        warm.bench.close()
+        warm.runner.close()

@@ -17,7 +17,7 @@ from typing import Literal
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import NoTestsError, is_test_file
 from coe_lsp.lsp.aside import aside
-from coe_lsp.lsp.checked import Check, Checked, WarmBenches
+from coe_lsp.lsp.checked import Check, Checked, WarmRunners
 from coe_lsp.lsp.client import Client, Status
 from coe_lsp.lsp.trust import Trust, UntrustedError
 from coe_lsp.lsp.turns import Turns
@@ -60,7 +60,7 @@ class Checks:
         self._verdicts = Verdicts()
         #: Documents that hold an accepted repair and were not saved since.
         self._unsaved: set[str] = set()
-        self._warm = WarmBenches()
+        self._warm = WarmRunners()
 
     # -- what is known
 

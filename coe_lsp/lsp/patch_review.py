@@ -17,7 +17,7 @@ from coe_lsp.errors import CoeError
 from coe_lsp.escaping import printable
 from coe_lsp.execution.discovery import suites_for
 from coe_lsp.execution.interpreter import find_interpreter
-from coe_lsp.execution.runner import TestBench
+from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits
 from coe_lsp.lsp.client import Client, Patch
@@ -59,17 +59,18 @@ class Offers:
         tested: Document,
         settings: Settings,
         outcome: Outcome,
-        goal: Sequence[str],
+        target_tests: Sequence[str],
     ) -> None:
         """Offer what repairs `tested`, a document as it was then."""
         try:
-            fitted = await self._fit(tested, settings, outcome, 0, goal)
+            fitted = await self._fit(tested, settings, outcome, 0, target_tests)
             if settings.apply == "preview" and not self._confirmed_by_editor:
                 choice = [fitted]
                 if fitted.document.text == tested.text:  # the others were tested with it, too
                     rest = range(1, len(outcome.patches))
                     choice += [
-                        await self._fit(tested, settings, outcome, index, goal) for index in rest
+                        await self._fit(tested, settings, outcome, index, target_tests)
+                        for index in rest
                     ]
                 index = await self._accepted(number, choice, outcome)
                 if index is None:
@@ -78,7 +79,7 @@ class Offers:
                 # Whoever looked at it for a while may have typed meanwhile.
                 shown = choice[index]
                 fitted = await self._fit(
-                    shown.document, settings, outcome, index, goal, shown=shown
+                    shown.document, settings, outcome, index, target_tests, shown=shown
                 )
             confirm = settings.apply == "preview" and self._confirmed_by_editor
             await self._apply(fitted, outcome, confirm=confirm)
@@ -96,7 +97,7 @@ class Offers:
         settings: Settings,
         outcome: Outcome,
         index: int,
-        goal: Sequence[str],
+        target_tests: Sequence[str],
         shown: _Fitted | None = None,
     ) -> _Fitted:
         """One of the patches for the document as it is now, tested with it.
@@ -115,7 +116,9 @@ class Offers:
             return _fitted(now, current, repaired.lines, outcome, patch)
         new = rebase(old, repaired, current, name)
         loop = asyncio.get_running_loop()
-        if not await loop.run_in_executor(None, _passes, now, current.encode(new), settings, goal):
+        if not await loop.run_in_executor(
+            None, _passes, now, current.encode(new), settings, target_tests
+        ):
             raise StaleError(
                 f"The file was edited meanwhile, and with these edits the repair of {name} does "
                 "not pass its tests: it is not offered."
@@ -179,13 +182,15 @@ def _with_bom(bom: bool, lines: Sequence[str]) -> tuple[str, ...]:
     return ("\ufeff" + lines[0], *lines[1:]) if bom and lines else tuple(lines)
 
 
-def _passes(document: Document, data: bytes, settings: Settings, goal: Sequence[str]) -> bool:
+def _passes(
+    document: Document, data: bytes, settings: Settings, target_tests: Sequence[str]
+) -> bool:
     sandbox = find_sandbox(settings.sandbox, settings.env, settings.show)
     interpreter = find_interpreter(document.root, settings.python, sandbox)
     suites = suites_for(document.path, document.root, interpreter, settings.tests)
     seconds = settings.test_timeout
     limits = Limits(test_seconds=seconds, wall_seconds=12 * seconds)
-    with TestBench(suites, interpreter, sandbox, limits) as bench:
-        run = bench.run(data)
+    with SuiteRunner(suites, interpreter, sandbox, limits) as runner:
+        run = runner.run(data)
     passed = {result.id for result in run.results if result.outcome == "passed"}
-    return passed.issuperset(goal)
+    return passed.issuperset(target_tests)

@@ -233,7 +233,7 @@ class Repairs:
         job.repair = Repair(request, wanted, watcher, head_start=start)
         if job.cancelled.is_set():
             job.repair.cancel()
-        return job.repair.run(), watcher.goal
+        return job.repair.run(), watcher.target_tests
 
 
 class _Cancelled(CoeError):
@@ -262,7 +262,7 @@ class _Watcher:
         self._best = 0
         self._total: int | None = None
         self._fetched = 0
-        self.goal: tuple[str, ...] = ()
+        self.target_tests: tuple[str, ...] = ()
 
     # -- on the event loop
 
@@ -296,10 +296,10 @@ class _Watcher:
         """See `Watcher.baseline`."""
         self.later("testing", f"{baseline.passed} passed, {len(baseline.failing)} failed")
 
-    def target(self, function: Function, goal: Sequence[str]) -> None:
+    def target(self, function: Function, target_tests: Sequence[str]) -> None:
         """See `Watcher.target`."""
         self._name = function.name
-        self.goal = tuple(goal)
+        self.target_tests = tuple(target_tests)
         self._best = 0
         self.later("repairing", "testing likely mistakes", 1)
 

@@ -22,7 +22,7 @@ from coe_lsp.mutations.statements import statement_edits
 from coe_lsp.mutations.surroundings import NOTHING, Surroundings
 from coe_lsp.mutations.syntax import syntax_edits
 
-# How much the suspicion of a line counts against the likelihood of a mistake.
+# How much the suspiciousness of a line counts against the likelihood of a mistake.
 _SUSPICION = 1.5
 # In longer programs only so many of the lines that failing tests ran are changed.
 _LONG = 60
@@ -51,21 +51,20 @@ class Mutant:
 
 def mutants(
     lines: Sequence[str],
-    suspicion: Mapping[int, float] | None = None,
+    suspiciousness: Mapping[int, float] | None = None,
     outside: Surroundings = NOTHING,
     spelt: tuple[str, ...] = (),
     undefined: frozenset[str] = frozenset(),
 ) -> Iterator[Mutant]:
     """Mutants in order of weight, no edit twice; different edits may give the same text.
 
-    `suspicion` has a score between 0 and 1 for lines that failing tests ran; other lines count as
-    not run, and come last. `outside` is what the program can see beyond itself, `spelt` are strings
-    that its tests contain, and `undefined` names that it uses though there are none such: what
-    leaves them where they are is unlikely to help. A program that does not parse has mutants that
-    do.
+    `suspiciousness` has a score between 0 and 1 for lines that failing tests ran; other lines
+    count as not run, and come last. `outside` is what the program can see beyond itself, `spelt`
+    are strings that its tests contain. `undefined` are undefined names of the program: edits that
+    leave them in place are down-weighted. A program that does not parse has mutants that do.
     """
     try:
-        program = Program("\n".join(lines), _only(len(lines), suspicion or {}))
+        program = Program("\n".join(lines), _only(len(lines), suspiciousness or {}))
     except SyntaxError:
         for number, (changed, line) in enumerate(syntax_edits(lines)):
             yield Mutant(line, "syntax", -0.01 * number, partial(tuple[str, ...], changed))
@@ -82,7 +81,7 @@ def mutants(
     for edit in edits:
         line = program.line_of(edit.start)
         last = max(line, program.line_of(max(edit.end - 1, edit.start)))
-        weight = edit.weight + _suspicion(suspicion, line, last)
+        weight = edit.weight + _line_weight(suspiciousness, line, last)
         if places and not _touches(edit, places, undefined):
             weight -= _BESIDE
         scored.append((-weight, len(scored), edit, line))
@@ -117,15 +116,17 @@ def _lines(program: Program, edit: Edit) -> list[str]:
     return program.apply(edit).split("\n")
 
 
-def _only(count: int, suspicion: Mapping[int, float]) -> frozenset[int] | None:
+def _only(count: int, suspiciousness: Mapping[int, float]) -> frozenset[int] | None:
     """The lines to change in a long program: the most suspect, the last ones of equals."""
     if count <= _LONG:
         return None
-    ranked = sorted(suspicion or range(1, count + 1), key=lambda n: (-suspicion.get(n, 0.0), -n))
+    ranked = sorted(
+        suspiciousness or range(1, count + 1), key=lambda n: (-suspiciousness.get(n, 0.0), -n)
+    )
     return frozenset(ranked[:_LONG])
 
 
-def _suspicion(scores: Mapping[int, float] | None, first: int, last: int) -> float:
+def _line_weight(scores: Mapping[int, float] | None, first: int, last: int) -> float:
     if not scores:
         return 0.0
     best = max(scores.get(line, 0.0) for line in range(first, last + 1))

@@ -17,17 +17,17 @@ _HEAD_LINES = 8
 _LONG_LINE = 120
 
 
-def hidden_lines(lines: Sequence[str], suspicion: Mapping[int, float]) -> frozenset[int]:
+def hidden_lines(lines: Sequence[str], suspiciousness: Mapping[int, float]) -> frozenset[int]:
     """The numbers (1-based) of the lines to hide; none if the function is short.
 
-    `suspicion` by line. A line that alone stands between two that are shown is shown as
+    `suspiciousness` by line. A line that alone stands between two that are shown is shown as
     well, if it is not overlong.
     """
     if sum(_size(line) for line in lines) <= _WHOLE:
         return frozenset()
     shown = set(_head(lines))
     left = _WINDOW - sum(_size(lines[number - 1]) for number in shown)
-    order = sorted(range(1, len(lines) + 1), key=lambda n: (-suspicion.get(n, 0.0), n))
+    order = sorted(range(1, len(lines) + 1), key=lambda n: (-suspiciousness.get(n, 0.0), n))
     for number in order:
         if left <= _NUMBER:
             break

@@ -19,7 +19,7 @@ from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root, is_for_tests, subjects_of, suites_for
 from coe_lsp.execution.interpreter import find_interpreter
-from coe_lsp.execution.runner import TestBench
+from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite, TestResult
 from coe_lsp.mutations.surroundings import surroundings
@@ -33,7 +33,7 @@ from coe_lsp.repair.search.search import Found, Search, SearchSettings, Step
 from coe_lsp.repair.target.baseline import Baseline, measure
 from coe_lsp.repair.target.hints import Clues, undefined_names
 from coe_lsp.repair.target.source import Function, SourceFile, locate, relative, unified_diff
-from coe_lsp.repair.target.toplevel import with_block
+from coe_lsp.repair.target.toplevel import with_toplevel_block
 from coe_lsp.repair.task import describe
 from coe_lsp.repair.verify import Verifier
 
@@ -99,7 +99,7 @@ class Watcher(Protocol):
         """The tests have run on the file as it is."""
         ...
 
-    def target(self, function: Function, goal: Sequence[str]) -> None:
+    def target(self, function: Function, target_tests: Sequence[str]) -> None:
         """The function that is tried next, and the failing tests that must pass."""
         ...
 
@@ -125,7 +125,7 @@ class Repair:
         self._head_start = head_start
         self._watcher = watcher
         self._cancelled = threading.Event()
-        self._bench: TestBench | None = None
+        self._runner: SuiteRunner | None = None
         self._lock = threading.RLock()  # `cancel` may come from a signal in the midst of it
         self._policy: Policy | None = None
         self._loaded: LoadedPolicy | None = None
@@ -147,8 +147,8 @@ class Repair:
         self._end_tests()
 
     def _end_tests(self) -> None:
-        if self._bench is not None:
-            self._bench.cancel()
+        if self._runner is not None:
+            self._runner.cancel()
 
     def run(self) -> Outcome:
         """Repair. Raises CoeError for whatever the user has to put right first."""
@@ -166,29 +166,29 @@ class Repair:
         # The tests as they are do not take much longer than the user wants to wait for a repair.
         most = max(request.budget, _LEAST_FOR_TESTS)
         limits = evolve(request.limits, wall_seconds=min(request.limits.wall_seconds, most))
-        with TestBench(suites, interpreter, sandbox, limits) as bench:
-            self._bench = bench
+        with SuiteRunner(suites, interpreter, sandbox, limits) as runner:
+            self._runner = runner
             if self._cancelled.is_set():
-                bench.cancel()
-            outcome = self._repair(bench, source, named, root)
+                runner.cancel()
+            outcome = self._repair(runner, source, named, root)
             total = time.monotonic() - self._started
-            seconds = evolve(outcome.seconds, total=total, tests=bench.seconds)
-            return evolve(outcome, seconds=seconds, tests_run=bench.runs)
+            seconds = evolve(outcome.seconds, total=total, tests=runner.seconds)
+            return evolve(outcome, seconds=seconds, tests_run=runner.runs)
 
     def _since_start(self, at: float | None) -> float | None:
         return None if at is None else at - self._started
 
     def _repair(
-        self, bench: TestBench, source: SourceFile, named: Function | None, root: Path
+        self, runner: SuiteRunner, source: SourceFile, named: Function | None, root: Path
     ) -> Outcome:
-        baseline = measure(bench, source, max(self._request.budget, _LEAST_FOR_TESTS))
+        baseline = measure(runner, source, max(self._request.budget, _LEAST_FOR_TESTS))
         real = source.path.resolve()  # what is changed, if it is a link
         file = relative(real if real.is_relative_to(root) else source.path, root)
         if self._cancelled.is_set():
             return Outcome("failed", file, self._request.function, message="Cancelled.")
         if not baseline.results:
             raise CoeError(f"No test could be run for {file}: {baseline.detail or 'none found'}.")
-        self._watcher.baseline(baseline, bench.suites)
+        self._watcher.baseline(baseline, runner.suites)
         before = Counts(baseline.passed, len(baseline.failing))
         if not baseline.failing:
             name = named.name if named else None
@@ -200,7 +200,9 @@ class Repair:
             raise CoeError(f"No failing test runs {named.name}; those that fail run {names}.")
         targets = [named, *_helpers(baseline, named)] if named else suspects
         reached = baseline.reached()
-        targets = with_block(targets, source, baseline.failing, reached=reached)[: len(_SHARES)]
+        targets = with_toplevel_block(targets, source, baseline.failing, reached=reached)[
+            : len(_SHARES)
+        ]
         if not targets and baseline.unwatched:
             raise CoeError(
                 f"Which functions the failing tests run was not seen ({baseline.unwatched}): name "
@@ -217,14 +219,14 @@ class Repair:
             for index, target in enumerate(targets):
                 share = _SHARES[index] / sum(_SHARES[: len(targets)])
                 deadline.end += share * self._request.budget
-                outcome = self._target(bench, baseline, target, deadline, outcome, stack)
+                outcome = self._target(runner, baseline, target, deadline, outcome, stack)
                 if outcome.status == "repaired" or self._cancelled.is_set():
                     break
         return outcome
 
     def _target(
         self,
-        bench: TestBench,
+        runner: SuiteRunner,
         baseline: Baseline,
         target: Function,
         deadline: Deadline,
@@ -232,8 +234,8 @@ class Repair:
         stack: ExitStack,
     ) -> Outcome:
         """Try to repair one function; the outcome so far with what came of it."""
-        verifier = Verifier(bench, baseline, target, deadline)
-        search = self._search(bench, baseline, target, verifier, deadline)
+        verifier = Verifier(runner, baseline, target, deadline)
+        search = self._search(runner, baseline, target, verifier, deadline)
         alone = time.monotonic() + min(_ALONE * deadline.left(), _LONGEST_ALONE)
         half: State | None = None
         loading = 0.0
@@ -272,29 +274,29 @@ class Repair:
             model=self._loaded.model if self._loaded else None,
         )
         if half is not None and not found.patches:
-            both = self._both(bench, baseline, target, verifier, half, deadline, outcome)
+            both = self._both(runner, baseline, target, verifier, half, deadline, outcome)
             if both.status == "repaired":
                 return both
             outcome = evolve(outcome, attempts=both.attempts, seconds=both.seconds)
         if search.problem is not None and not found.patches:
             raise search.problem
-        return self._outcome(outcome, baseline, target, found, verifier, bench)
+        return self._outcome(outcome, baseline, target, found, verifier, runner)
 
     def _search(
         self,
-        bench: TestBench,
+        runner: SuiteRunner,
         baseline: Baseline,
         target: Function,
         verifier: Verifier,
         deadline: Deadline,
     ) -> Search:
-        self._watcher.target(target, verifier.goal)
-        task = describe(baseline.source, target, bench.suites, verifier.goal)
+        self._watcher.target(target, verifier.target_tests)
+        task = describe(baseline.source, target, runner.suites, verifier.target_tests)
         self._running = Search(
             verifier,
             task,
             baseline.source.scratch_lines(target),
-            _clues(baseline, target, task, bench.suites),
+            _clues(baseline, target, task, runner.suites),
             evolve(self._request.search, samples=self._request.samples, deadline=deadline),
             self._watcher.step,
             self._cancelled.is_set,
@@ -307,7 +309,7 @@ class Repair:
         """Other suspects, run by tests that `half`, a better target, leaves failing."""
         if half is None:
             return []
-        left = [test for test in verifier.goal if test not in half.verdict.passing]
+        left = [test for test in verifier.target_tests if test not in half.verdict.passing]
         return [
             function
             for function in baseline.suspects()
@@ -316,7 +318,7 @@ class Repair:
 
     def _both(
         self,
-        bench: TestBench,
+        runner: SuiteRunner,
         baseline: Baseline,
         target: Function,
         verifier: Verifier,
@@ -331,14 +333,14 @@ class Repair:
         """
         old = baseline.source
         source = evolve(old, lines=old.replace(target, half.lines))
-        between = measure(bench, source, max(1.0, deadline.left()))
+        between = measure(runner, source, max(1.0, deadline.left()))
         names = {function.name for function in self._others(baseline, target, verifier, half)}
         others = [f for f in between.suspects() if f.name in names][: len(_SHARES)]
         for index, other in enumerate(others):
             share = _SHARES[index] / sum(_SHARES[index : len(others)])
             end = Deadline(time.monotonic() + deadline.left() * share)
-            second = Verifier(bench, between, other, end)
-            with self._search(bench, between, other, second, end) as search:
+            second = Verifier(runner, between, other, end)
+            with self._search(runner, between, other, second, end) as search:
                 search.run(self._loaded)
                 found = search.found()
             outcome = evolve(
@@ -353,10 +355,10 @@ class Repair:
                 if len(shown) == MOST_SHOWN or (shown and self._cancelled.is_set()):
                     break
                 lines = source.replace(other, patch.lines)
-                run = bench.run(old.encode(lines))
+                run = runner.run(old.encode(lines))
                 passed = {result.id for result in run.results if result.outcome == "passed"}
                 before = {r.id for r in baseline.results.values() if r.outcome == "passed"}
-                if passed.issuperset(before.union(verifier.goal)):
+                if passed.issuperset(before.union(verifier.target_tests)):
                     if not shown:
                         counts, last = Counts(run.passed, len(run.failures)), patch.commands
                     reason = f"with a change of {other.name}; {patch.reason}"
@@ -396,7 +398,7 @@ class Repair:
         target: Function,
         found: Found,
         verifier: Verifier,
-        bench: TestBench,
+        runner: SuiteRunner,
     ) -> Outcome:
         lines = baseline.source.scratch_lines(target)
         if not found.patches:
@@ -413,7 +415,7 @@ class Repair:
         shown = [
             repaired(patch, source, target, outcome.file) for patch in found.patches[:MOST_SHOWN]
         ]
-        run = bench.run(shown[0].new_source)
+        run = runner.run(shown[0].new_source)
         if run.status == "cancelled":
             return evolve(outcome, message="Cancelled.")
         after = Counts(run.passed, len(run.failures))
@@ -424,12 +426,14 @@ class Repair:
 
 def _helpers(baseline: Baseline, named: Function) -> list[Function]:
     """Other suspects, most suspect first, that all the tests run which the named one must win."""
-    goal = baseline.goal(named)
+    target_tests = baseline.target_tests(named)
     return [
         function
         for function in baseline.suspects()
         if _apart(function, named)
-        and all(test not in baseline.lines or baseline.runs(test, function) for test in goal)
+        and all(
+            test not in baseline.lines or baseline.runs(test, function) for test in target_tests
+        )
     ]
 
 
@@ -441,12 +445,12 @@ def _clues(
     baseline: Baseline, target: Function, task: TaskDescription, suites: Sequence[Suite]
 ) -> Clues:
     """What the tests and the file say of where the mistake may be."""
-    lines = baseline.suspicion.within(target.first, target.last)
+    lines = baseline.localization.within(target.first, target.last)
     statements = [statement for suite in suites for statement in suite.statements]
     spelt = {constant for text in [*task.tests, *statements] for constant in constants(text)}
     outside = surroundings(baseline.source.text, target.owner)
-    goal = [baseline.results[test].detail for test in baseline.goal(target)]
-    return Clues(lines, outside, frozenset(spelt), undefined_names(goal))
+    details = [baseline.results[test].detail for test in baseline.target_tests(target)]
+    return Clues(lines, outside, frozenset(spelt), undefined_names(details))
 
 
 def _first_line(failure: TestResult) -> str:

@@ -31,7 +31,10 @@ _NOISE = re.compile(r"\AAssertionError: (?=assert )| at 0x[0-9a-fA-F]+(?=>)")
 
 
 def describe(
-    source: SourceFile, function: Function | None, suites: Sequence[Suite], goal: Sequence[str]
+    source: SourceFile,
+    function: Function | None,
+    suites: Sequence[Suite],
+    target_tests: Sequence[str],
 ) -> TaskDescription:
     """The part of the prompt that does not change from turn to turn.
 
@@ -39,7 +42,7 @@ def describe(
     the whole program is under repair and `source` has what is around it.
     """
     tests: list[str] = []
-    for test in goal:
+    for test in target_tests:
         text = _test_source(test, suites)
         if text and text not in tests:
             tests.append(text)
@@ -51,14 +54,15 @@ def describe(
 
 
 def scratchpad(
-    lines: Sequence[str], verdict: Verdict, first: int, suspicion: Mapping[int, float]
+    lines: Sequence[str], verdict: Verdict, first: int, suspiciousness: Mapping[int, float]
 ) -> Scratchpad:
     """The state that the model sees, of a long function what is near its most suspect lines.
 
-    `first` is the file's line where the function starts, `suspicion` by line (1-based, of `lines`).
+    `first` is the file's line where the function starts, `suspiciousness` by line of `lines`
+    (1-based).
     """
     feedback = feedback_text(verdict, first, len(lines))
-    return Scratchpad(tuple(lines), feedback, hidden_lines(lines, suspicion))
+    return Scratchpad(tuple(lines), feedback, hidden_lines(lines, suspiciousness))
 
 
 def feedback_text(verdict: Verdict, first: int, count: int) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from coe_lsp.execution.localise import suspicion
-from coe_lsp.execution.runner import WHOLE_SUITE, TestBench
+from coe_lsp.execution.localization import localize
+from coe_lsp.execution.runner import WHOLE_SUITE, SuiteRunner
 from coe_lsp.execution.suite import Limits, Run, TestResult
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.forgery import machinery_in
@@ -21,7 +21,7 @@ from coe_lsp.repair.target.source import Function
 _SLOWER = 5.0
 # What a test counts for that hangs as it is, in seconds.
 _UNKNOWN = 0.02
-# How many failing tests a hasty verdict begins with.
+# How many failing tests a hot verdict begins with.
 _QUICK = 6
 # What even the fastest test gets, in seconds of wall time and of processor time.
 _PATIENCE = 0.5
@@ -35,7 +35,7 @@ _DOUBTS = 3
 class Verdict:
     """What the tests say of one candidate. Failure lines are those of the candidate file.
 
-    A `brief` verdict has no details of failures, and may in rare cases be wrong.
+    A `hot` verdict has no details of failures, and may in rare cases be wrong.
     """
 
     results: tuple[TestResult, ...]
@@ -43,7 +43,7 @@ class Verdict:
     total: int
     failures: tuple[TestResult, ...]
     cancelled: bool = False
-    brief: bool = False
+    hot: bool = False
 
     @property
     def passed(self) -> int:
@@ -79,7 +79,7 @@ class Verifier:
 
     def __init__(
         self,
-        bench: TestBench,
+        runner: SuiteRunner,
         baseline: Baseline,
         function: Function,
         deadline: Deadline | None = None,
@@ -87,17 +87,17 @@ class Verifier:
         """Past the `deadline` verdicts are `cancelled`."""
         self.function = function
         self._deadline = deadline or Deadline()
-        self.goal = baseline.goal(function)
-        self.guards = baseline.guards(function)
-        self._bench = bench
+        self.target_tests = baseline.target_tests(function)
+        self.covering_tests = baseline.covering_tests(function)
+        self._runner = runner
         self._baseline = baseline
         results = baseline.results
         known = [results[test] for test in self.tests if test in results]
         # How long a test takes that hangs now, nobody knows; what passes seldom takes seconds.
         times = [_UNKNOWN if r.outcome == "timeout" else r.seconds for r in known]
-        self._limits = limits_for(bench.limits, times, overhead=baseline.overhead)
-        self._quick = quickest(self.goal, results)
-        self._base = baseline.source.encode(baseline.source.lines), self.tests
+        self._limits = limits_for(runner.limits, times, overhead=baseline.overhead)
+        self._quick = quickest(self.target_tests, results)
+        self._preforked = baseline.source.encode(baseline.source.lines), self.tests
         self._doubts = _DOUBTS
 
     @property
@@ -106,18 +106,18 @@ class Verifier:
 
         In any other order what one test leaves behind could make another pass.
         """
-        mine = {*self.goal, *self.guards}
+        mine = {*self.target_tests, *self.covering_tests}
         return tuple(test for test in self._baseline.results if test in mine)
 
     def first(self) -> Verdict:
         """The verdict on the function as it is, from the baseline."""
         return verdict([self._baseline.results[test] for test in self.tests], self.tests)
 
-    def judge(self, lines: Sequence[str], *, late: bool = False, hasty: bool = False) -> Verdict:
+    def judge(self, lines: Sequence[str], *, late: bool = False, hot: bool = False) -> Verdict:
         """Run the tests with the function's lines changed to `lines`; `late`: past the deadline.
 
-        `hasty`: first a few of the failing tests, with the quickest means; if none is won that is
-        all, and the verdict is brief, as it is if some are won. A repair is always judged in full.
+        `hot`: first a few of the failing tests, with the quickest means; if none is won that is
+        all, and the verdict is hot, as it is if some are won. A repair is always judged in full.
         """
         try:
             data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
@@ -126,15 +126,15 @@ class Verifier:
             return verdict([], self.tests, detail=detail)
         if named := machinery_in(lines, self._baseline.source.lines):
             return verdict([], self.tests, detail=f"code under test may not use {named}")
-        if hasty:
-            found = self._run(data, self._quick, late=late, swapped=True)
+        if hot:
+            found = self._run(data, self._quick, late=late, hot=True)
             if not found.passed or found.cancelled:
-                return evolve(found, passing=frozenset(self.guards), total=len(self.tests))
+                return evolve(found, passing=frozenset(self.covering_tests), total=len(self.tests))
             if len(self.tests) > len(self._quick):
-                found = self._run(data, self.tests, late=late, swapped=True)
+                found = self._run(data, self.tests, late=late, hot=True)
             if not found.solved:
                 return found
-        return self._run(data, self.tests, late=late, passed=hasty)
+        return self._run(data, self.tests, late=late, passed=hot)
 
     def _run(
         self,
@@ -142,7 +142,7 @@ class Verifier:
         tests: Sequence[str],
         *,
         late: bool,
-        swapped: bool = False,
+        hot: bool = False,
         passed: bool = False,
     ) -> Verdict:
         """One run, and another with more time if the machine rather than the program was slow.
@@ -152,26 +152,26 @@ class Verifier:
         if self._left(late) <= 0:
             return verdict([], tests, status="cancelled")
         limits = _within(self._limits, self._left(late))
-        base = self._base if swapped else None
-        run = self._bench.run(data, tests, limits=limits, base=base)
+        preforked = self._preforked if hot else None
+        run = self._runner.run(data, tests, limits=limits, hot=preforked)
         if _late(run) and (passed or not _hung(run)) and self._doubts:
-            limits = _within(_more(self._limits, self._bench.limits), self._left(late))
-            run = self._bench.run(data, tests, limits=limits, base=base)
+            limits = _within(_more(self._limits, self._runner.limits), self._left(late))
+            run = self._runner.run(data, tests, limits=limits, hot=preforked)
             self._doubts -= _late(run)
         over = run.status == "timeout" and limits.wall_seconds < self._limits.wall_seconds
         status = "cancelled" if over else run.status
         found = verdict(run.results, tests, detail=run.detail, status=status)
-        return evolve(found, brief=swapped)
+        return evolve(found, hot=hot)
 
     def _left(self, late: bool) -> float:
         return float("inf") if late else self._deadline.left()
 
-    def suspicion(self, lines: Sequence[str]) -> dict[int, float]:
+    def suspiciousness(self, lines: Sequence[str]) -> dict[int, float]:
         """How suspect the lines of a candidate are (1-based, of `lines`), by running it traced."""
         data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
-        run = self._bench.run(data, self.tests, coverage=True, limits=self._limits)
+        run = self._runner.run(data, self.tests, coverage=True, limits=self._limits)
         first = self.function.first
-        scores = suspicion(run.results, run.lines).lines
+        scores = localize(run.results, run.lines).lines
         return {n - first + 1: s for n, s in scores.items() if first <= n < first + len(lines)}
 
     def breaks(self, lines: Sequence[str]) -> tuple[str, ...]:
@@ -182,20 +182,22 @@ class Verifier:
         data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
         results = self._baseline.results
         passed = {test for test, result in results.items() if result.outcome == "passed"}
-        wanted = tuple(test for test in results if test in passed or test in self.goal)
+        wanted = tuple(test for test in results if test in passed or test in self.target_tests)
         # Others that hang, or are too many to be run, would take the time of those that count.
         slow = any(result.outcome == "timeout" for result in results.values())
         slow = slow or bool(self._baseline.missing)
-        run = self._bench.run(data, wanted if slow else None)
+        run = self._runner.run(data, wanted if slow else None)
         known = {result.id: result for result in run.results}
         return tuple(test for test in wanted if not _passes(test, known))
 
 
-def quickest(goal: Sequence[str], results: Mapping[str, TestResult]) -> tuple[str, ...]:
+def quickest(target_tests: Sequence[str], results: Mapping[str, TestResult]) -> tuple[str, ...]:
     """A few of the failing tests: of the quicker half some that lie apart, in their order."""
-    seconds = {test: results[test].seconds for test in goal if test in results}
-    half = sorted(goal, key=lambda test: seconds.get(test, 0.0))[: max(_QUICK, len(goal) // 2)]
-    inside = [test for test in goal if test in half]
+    seconds = {test: results[test].seconds for test in target_tests if test in results}
+    half = sorted(target_tests, key=lambda test: seconds.get(test, 0.0))[
+        : max(_QUICK, len(target_tests) // 2)
+    ]
+    inside = [test for test in target_tests if test in half]
     if len(inside) <= _QUICK:
         return tuple(inside)
     return tuple(inside[n * len(inside) // _QUICK] for n in range(_QUICK))

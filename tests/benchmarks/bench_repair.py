@@ -60,7 +60,7 @@ ARMS = {
     "no places": SearchSettings(places=False),
     "no best-first": SearchSettings(best_first=False),
     "no deduplication": SearchSettings(deduplicate=False),
-    "no suspicion": SearchSettings(suspicion=False),
+    "no suspiciousness": SearchSettings(suspiciousness=False),
     "afternoon": ALL,  # with a model of its own
 }
 WITHOUT_MODEL = {"mutations", "afternoon"}
@@ -85,7 +85,7 @@ class Quiet:
     def baseline(self, baseline, suites):
         pass
 
-    def target(self, function, goal):
+    def target(self, function, target_tests):
         pass
 
     def step(self, step):
@@ -213,11 +213,11 @@ def measure(task, arm, model, llama, options):
     if model is not None:  # else an arm would find its prompt read by the one before
         model._opening.truncate(0)
     if arm == "afternoon":
-        with tempfile.TemporaryDirectory(prefix="coe-bench-") as folder:
+        with tempfile.TemporaryDirectory(prefix="coe-runner-") as folder:
             row = by_afternoon(task, llama, options.budget, options.visible, Path(folder))
         return {"task": task["task_id"], "arm": arm, **row}
     policy = model.policy() if model and arm not in WITHOUT_MODEL else nullcontext()
-    with tempfile.TemporaryDirectory(prefix="coe-bench-") as folder, policy as loaded:
+    with tempfile.TemporaryDirectory(prefix="coe-runner-") as folder, policy as loaded:
         timed = Timed(loaded.policy) if loaded else None
         loaded = evolve(loaded, policy=timed) if loaded else None
         before = model._engine.stats.decode_seconds if loaded else 0.0

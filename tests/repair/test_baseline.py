@@ -6,7 +6,7 @@ import pytest
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import suites_for
-from coe_lsp.execution.runner import TestBench
+from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.suite import Limits
 from coe_lsp.repair import repair as repair_module
 from coe_lsp.repair.repair import Repair, Request
@@ -20,8 +20,8 @@ def measured(clamp_project, write, interpreter, sandbox):
         write("tests/test_ranges.py", tests)
         path = clamp_project / "ranges.py"
         suites = suites_for(path, clamp_project, interpreter)
-        with TestBench(suites, interpreter, sandbox, Limits(**limits)) as bench:
-            return measure(bench, SourceFile.read(path), seconds)
+        with SuiteRunner(suites, interpreter, sandbox, Limits(**limits)) as runner:
+            return measure(runner, SourceFile.read(path), seconds)
 
     return measured
 
@@ -72,7 +72,7 @@ def test_a_test_that_hangs_for_good_is_to_blame_all_the_same(measured):
 class Quiet:
     def baseline(self, baseline, suites): ...
 
-    def target(self, function, goal): ...
+    def target(self, function, target_tests): ...
 
     def step(self, step): ...
 

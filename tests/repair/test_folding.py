@@ -19,8 +19,8 @@ LONG = [
 WRONG = LONG.index("            limit = row + 1") + 1
 
 
-def shown(lines, suspicion):
-    hidden = hidden_lines(lines, suspicion)
+def shown(lines, suspiciousness):
+    hidden = hidden_lines(lines, suspiciousness)
     return [number for number in range(1, len(lines) + 1) if number not in hidden]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from coe_lsp.execution.discovery import suites_for
-from coe_lsp.execution.runner import TestBench
+from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.repair.forgery import machinery_in
 from coe_lsp.repair.target.baseline import measure
 from coe_lsp.repair.target.source import SourceFile
@@ -40,9 +40,9 @@ def test_forgeries_are_not_believed(clamp_project, interpreter, sandbox, body):
     path = clamp_project / "ranges.py"
     source = SourceFile.read(path)
     lines = ("def clamp(value, low, high):", *body.strip("\n").split("\n"))
-    with TestBench(suites_for(path, clamp_project, interpreter), interpreter, sandbox) as bench:
-        verifier = Verifier(bench, measure(bench, source), source.find("clamp"))
-        run = bench.run(source.encode(source.replace(verifier.function, lines)))
+    with SuiteRunner(suites_for(path, clamp_project, interpreter), interpreter, sandbox) as runner:
+        verifier = Verifier(runner, measure(runner, source), source.find("clamp"))
+        run = runner.run(source.encode(source.replace(verifier.function, lines)))
         forged = [r.id for r in run.results if r.outcome == "passed" and "test_high" in r.id]
         assert forged or "sys.modules" in body, "it does pass when it is run"
         verdict = verifier.judge(lines)

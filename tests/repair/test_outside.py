@@ -9,7 +9,7 @@ from coe_lsp.errors import CoeError
 from coe_lsp.execution.suite import TestResult
 from coe_lsp.repair.repair import Repair, Request
 from coe_lsp.repair.target.source import SourceFile
-from coe_lsp.repair.target.toplevel import with_block
+from coe_lsp.repair.target.toplevel import with_toplevel_block
 
 _SHELF = """\
 import math
@@ -43,7 +43,7 @@ def _failure(detail, line=None):
 def _spans(text, *failures, functions=(), reached=False):
     source = _source(text)
     chosen = [source.find(name) for name in functions]
-    found = with_block(chosen, source, failures, reached=reached)
+    found = with_toplevel_block(chosen, source, failures, reached=reached)
     return [(f.name, f.first, f.last) for f in found]
 
 

@@ -8,7 +8,7 @@ import pytest
 from samples import CLAMP, TEST_CLAMP
 
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.localise import Suspicion
+from coe_lsp.execution.localization import FaultLocalization
 from coe_lsp.repair.outcome import ModelUsed
 from coe_lsp.repair.policy.protocol import LoadedPolicy, Proposal
 from coe_lsp.repair.repair import Repair, Request
@@ -68,7 +68,7 @@ class Log:
     def baseline(self, baseline, suites):
         self.events.append(("baseline", baseline.passed, len(baseline.failing)))
 
-    def target(self, function, goal):
+    def target(self, function, target_tests):
         self.events.append(("target", function.name))
 
     def step(self, step):
@@ -353,9 +353,9 @@ def test_a_helper_of_the_named_function_is_repaired(write, tmp_path):
 
 def test_lines_where_tests_ended_are_more_suspect_than_the_others():
     scores = {9: 1.0, 11: 1.0, 12: 0.5, 20: 1.0}
-    assert Suspicion(scores, {}).within(10, 13) == {2: 1.0, 3: 0.5}
-    assert Suspicion(scores, {12: 2}).within(10, 13) == {2: 0.5, 3: 0.5}
-    assert Suspicion(scores, {20: 1}).within(10, 13) == {2: 1.0, 3: 0.5}  # elsewhere
+    assert FaultLocalization(scores, {}).within(10, 13) == {2: 1.0, 3: 0.5}
+    assert FaultLocalization(scores, {12: 2}).within(10, 13) == {2: 0.5, 3: 0.5}
+    assert FaultLocalization(scores, {20: 1}).within(10, 13) == {2: 1.0, 3: 0.5}  # elsewhere
 
 
 def test_names_that_failures_complain_about():

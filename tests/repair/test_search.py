@@ -229,7 +229,7 @@ class Log:
 
     def baseline(self, baseline, suites): ...
 
-    def target(self, function, goal): ...
+    def target(self, function, target_tests): ...
 
     def step(self, step):
         self.steps.append(step)
@@ -337,7 +337,7 @@ def test_two_mistakes_one_after_the_other(write, tmp_path):
     [
         SearchSettings(mutations=False, grace=0.1),
         SearchSettings(opinions=False, grace=0.1),
-        SearchSettings(best_first=False, deduplicate=False, suspicion=False, places=False),
+        SearchSettings(best_first=False, deduplicate=False, suspiciousness=False, places=False),
     ],
 )
 def test_pieces_can_be_switched_off(clamp_project, search):

@@ -8,13 +8,13 @@ from attrs import evolve
 from samples import CLAMP
 
 from coe_lsp.execution.discovery import suites_for
-from coe_lsp.execution.runner import TestBench
+from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.repair.target.baseline import measure
 from coe_lsp.repair.target.source import SourceFile
 from coe_lsp.repair.verify import Verifier
 
 
-class Busy(TestBench):
+class Busy(SuiteRunner):
     """Gives some runs, by number, no time at all."""
 
     def __init__(self, *args):
@@ -31,44 +31,44 @@ class Busy(TestBench):
 
 @pytest.fixture
 def judged(clamp_project, interpreter, sandbox):
-    """A verifier, its bench, and the right program."""
+    """A verifier, its runner, and the right program."""
     path = clamp_project / "ranges.py"
     source = SourceFile.read(path)
-    with Busy(suites_for(path, clamp_project, interpreter), interpreter, sandbox) as bench:
-        baseline = measure(bench, source)
-        verifier = Verifier(bench, baseline, baseline.suspects()[0])
-        bench.calls = 0
+    with Busy(suites_for(path, clamp_project, interpreter), interpreter, sandbox) as runner:
+        baseline = measure(runner, source)
+        verifier = Verifier(runner, baseline, baseline.suspects()[0])
+        runner.calls = 0
         right = (
             textwrap.dedent(CLAMP)
             .strip()
             .replace("return low\n    return", "return high\n    return")
         )
-        yield verifier, bench, right.split("\n")
+        yield verifier, runner, right.split("\n")
 
 
-@pytest.mark.parametrize("hasty", [False, True])
-def test_a_stall_does_not_condemn_the_right_program(judged, hasty):
-    verifier, bench, right = judged
-    verifier.judge(right, hasty=hasty)
-    usual, bench.calls = bench.calls, 0
-    bench.without_time = (usual - 1,)
-    assert verifier.judge(right, hasty=hasty).solved
-    assert bench.calls == usual + 1
+@pytest.mark.parametrize("hot", [False, True])
+def test_a_stall_does_not_condemn_the_right_program(judged, hot):
+    verifier, runner, right = judged
+    verifier.judge(right, hot=hot)
+    usual, runner.calls = runner.calls, 0
+    runner.without_time = (usual - 1,)
+    assert verifier.judge(right, hot=hot).solved
+    assert runner.calls == usual + 1
 
 
 def test_it_is_not_believed_for_ever(judged):
-    verifier, bench, right = judged
-    bench.without_time = range(100)
+    verifier, runner, right = judged
+    runner.without_time = range(100)
     for _ in range(5):
         assert not verifier.judge(right).solved
-    assert bench.calls == 5 + 3
+    assert runner.calls == 5 + 3
 
 
 def test_what_hangs_is_not_run_twice(judged):
-    verifier, bench, right = judged
+    verifier, runner, right = judged
     hanging = [right[0], "    while True: pass"]
     assert not verifier.judge(hanging).solved
-    assert bench.calls == 1
+    assert runner.calls == 1
 
 
 def test_a_function_that_cannot_be_called_is_suspect(write, tmp_path, interpreter, sandbox):
@@ -88,10 +88,10 @@ def test_a_function_that_cannot_be_called_is_suspect(write, tmp_path, interprete
         def test_twice():
             assert Sums().twice(2) == 4
     """)  # fmt: skip
-    with TestBench(suites_for(path, tmp_path, interpreter), interpreter, sandbox) as bench:
-        baseline = measure(bench, SourceFile.read(path))
+    with SuiteRunner(suites_for(path, tmp_path, interpreter), interpreter, sandbox) as runner:
+        baseline = measure(runner, SourceFile.read(path))
     assert [function.name for function in baseline.suspects()] == ["Sums.twice"]
-    assert baseline.goal(baseline.suspects()[0]) == ("test_sums.py::test_twice",)
+    assert baseline.target_tests(baseline.suspects()[0]) == ("test_sums.py::test_twice",)
 
 
 SHELF = """
@@ -114,9 +114,9 @@ def shelf(tmp_path, write, interpreter, sandbox):
         def verifier(tests):
             write("test_shelf.py", tests)
             suites = suites_for(path, tmp_path, interpreter)
-            bench = stack.enter_context(TestBench(suites, interpreter, sandbox))
+            runner = stack.enter_context(SuiteRunner(suites, interpreter, sandbox))
             source = SourceFile.read(path)
-            return Verifier(bench, measure(bench, source), source.find("collect"))
+            return Verifier(runner, measure(runner, source), source.find("collect"))
 
         yield verifier
 
@@ -124,8 +124,8 @@ def shelf(tmp_path, write, interpreter, sandbox):
 SAME = ["def collect(x):", "    calls.append(x)", "    pass", "    return list(calls)"]
 
 
-@pytest.mark.parametrize("hasty", [False, True])
-def test_what_passes_alone_only_is_no_repair(shelf, hasty):
+@pytest.mark.parametrize("hot", [False, True])
+def test_what_passes_alone_only_is_no_repair(shelf, hot):
     verifier = shelf("""
         from shelf import collect
 
@@ -135,8 +135,8 @@ def test_what_passes_alone_only_is_no_repair(shelf, hasty):
         def test_two():
             assert collect(2) == [2]
     """)  # fmt: skip
-    assert verifier.goal == ("test_shelf.py::test_two",)
-    assert not verifier.judge(SAME, hasty=hasty).solved
+    assert verifier.target_tests == ("test_shelf.py::test_two",)
+    assert not verifier.judge(SAME, hot=hot).solved
 
 
 def test_what_passes_without_the_other_tests_only_is_no_repair(shelf):

@@ -121,7 +121,7 @@ class _Maker:
         """One trace, or None if this one came to nothing."""
         random, recipe = self._random, self._recipe
         lines = self._distracted() if random.random() < recipe.distract else self._reference
-        goal = lines
+        wanted = lines
         depth = random.choices(range(1, len(recipe.depths) + 1), recipe.depths)[0]
         commands: list[Command] = []
         kinds: list[str] = []
@@ -148,7 +148,7 @@ class _Maker:
         episode = self._replay(start, commands)
         if episode is None or len(episode.turns) <= len(masked):
             return None
-        distance = Levenshtein.distance("\n".join(start), "\n".join(goal))
+        distance = Levenshtein.distance("\n".join(start), "\n".join(wanted))
         setup = None if self._task.setup == self._setup else self._task.setup
         return Record(self._task.task_id, episode, masked, kinds, distance, setup)
 

@@ -20,7 +20,7 @@ from attrs import evolve
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.execution.discovery import suites_for
 from coe_lsp.execution.interpreter import Interpreter, probe
-from coe_lsp.execution.runner import TestBench
+from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.repair.target.source import SourceError, SourceFile
@@ -76,7 +76,7 @@ class Judge:
             suite = Suite("asserts", root, None, setup=task.setup, statements=task.tests)
             self.tests = tuple(f"assert {n}" for n in range(1, len(task.tests) + 1))
         self._as_pytest = as_pytest
-        self._bench = TestBench([suite], interpreter, sandbox, self._limits)
+        self._runner = SuiteRunner([suite], interpreter, sandbox, self._limits)
 
     def _open_project(self, interpreter: Interpreter, sandbox: Sandbox) -> None:
         place = self.task.place
@@ -91,7 +91,7 @@ class Judge:
             suites: Sequence[Suite] = [Suite("doctest", root, path)]
         else:
             suites = suites_for(path, root, interpreter)
-        self._bench = TestBench(suites, interpreter, sandbox, self._limits)
+        self._runner = SuiteRunner(suites, interpreter, sandbox, self._limits)
         self.tests = self.task.tests
 
     def judge(self, lines: Sequence[str]) -> Verdict:
@@ -104,7 +104,7 @@ class Judge:
         else:
             setup = self.task.setup + "\n" if self._as_pytest and self.task.setup else ""
             data = (setup + "\n".join(lines) + "\n").encode("utf-8", "replace")
-        run = self._bench.run(data, self.tests, limits=self._limits)
+        run = self._runner.run(data, self.tests, limits=self._limits)
         return verdict(run.results, self.tests, detail=run.detail, status=run.status)
 
     def calibrate(self) -> bool:
@@ -129,14 +129,14 @@ class Judge:
         failing = [test for test in self.tests if test not in found.passing]
         if self._source is None:
             source = SourceFile.parse(Path(_FILE), self.task.setup.encode())
-            description = describe(source, None, self._bench.suites, failing)
+            description = describe(source, None, self._runner.suites, failing)
         else:
-            description = describe(self._source, self._function, self._bench.suites, failing)
+            description = describe(self._source, self._function, self._runner.suites, failing)
         return evolve(description, instructions=instructions)
 
     def close(self) -> None:
         """End the worker and remove what it needed."""
-        self._bench.close()
+        self._runner.close()
         if self._folder is not None:
             self._folder.cleanup()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import DiscoveryError, is_test_file, suites_for
 from coe_lsp.execution.interpreter import Interpreter
-from coe_lsp.execution.runner import TestBench
+from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Suite
 from coe_lsp.execution.worker import WorkerError
@@ -107,8 +107,8 @@ def _harvest(
             count = len(source.functions())
             if not count:
                 continue
-            with TestBench(suites(path), interpreter, sandbox) as bench:
-                tasks += _of_file(source, root, bench, interpreter, max_lines, dropped, doctest)
+            with SuiteRunner(suites(path), interpreter, sandbox) as runner:
+                tasks += _of_file(source, root, runner, interpreter, max_lines, dropped, doctest)
         except DiscoveryError:
             dropped["no tests"] += count
         except (SourceError, WorkerError) as error:
@@ -124,15 +124,15 @@ def _reason(error: CoeError) -> str:
 def _of_file(
     source: SourceFile,
     root: Path,
-    bench: TestBench,
+    runner: SuiteRunner,
     interpreter: Interpreter,
     max_lines: int,
     dropped: Counter[str],
     doctest: bool,
 ) -> Iterator[Task]:
     data = source.encode(source.lines)
-    bench.run(data)  # what is imported late is learned before anything is timed
-    run = bench.run(data, coverage=True)
+    runner.run(data)  # what is imported late is learned before anything is timed
+    run = runner.run(data, coverage=True)
     quick = {result.id: result.seconds for result in run.results if result.outcome == "passed"}
     failing = {result.id for result in run.failures}
     names = Counter(function.name for function in source.functions())

@@ -74,11 +74,11 @@ class State:
 class Scorer:
     """How promising a state is, from the tests that it passes and the lines that it changed.
 
-    `suspicion` has scores between 0 and 1 by line (1-based, of the start).
+    `suspiciousness` has scores between 0 and 1 by line (1-based, of the start).
     """
 
     start: Verdict
-    suspicion: Mapping[int, float]
+    suspiciousness: Mapping[int, float]
     best_first: bool = True
 
     def progress(self, verdict: Verdict) -> float:
@@ -94,10 +94,12 @@ class Scorer:
         visits = _VISITS * math.log1p(state.visits)
         progress = self.progress(state.verdict)
         idle = _NOTHING_WON if state.depth and progress <= 0 else 0.0
-        suspicion = max((self.suspicion.get(line, 0.0) for line in state.touched), default=1.0)
+        suspiciousness = max(
+            (self.suspiciousness.get(line, 0.0) for line in state.touched), default=1.0
+        )
         return (
             _PROGRESS * progress
-            + _SUSPICION * suspicion
+            + _SUSPICION * suspiciousness
             + _LIKELIHOOD * max(state.logprob, -20.0)
             - _SIZE * state.depth
             - idle

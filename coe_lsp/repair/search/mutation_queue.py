@@ -50,12 +50,12 @@ class MutationQueue:
     def __init__(
         self,
         lines: Sequence[str],
-        suspicion: Mapping[int, float],
+        suspiciousness: Mapping[int, float],
         outside: Surroundings = NOTHING,
         spelt: tuple[str, ...] = (),
         undefined: frozenset[str] = frozenset(),
     ) -> None:
-        """`suspicion` by line, 1-based; see `mutants` for the rest."""
+        """`suspiciousness` by line, 1-based; see `mutants` for the rest."""
         self._mutants = partial(mutants, outside=outside, spelt=spelt, undefined=undefined)
         self._ages = itertools.count()
         self._heap: list[_Entry] = []
@@ -64,7 +64,7 @@ class MutationQueue:
         self._used: list[Mutant] = []
         self._second: Iterator[Mutant] = iter(())
         self._first: list[Mutant] = []
-        found = self._mutants(lines, suspicion)
+        found = self._mutants(lines, suspiciousness)
         if first_fault(lines) is None:
             self._first = list(found)
             for mutant in self._first:
@@ -74,10 +74,14 @@ class MutationQueue:
             self._refill(0)
 
     def add(
-        self, number: int, lines: Sequence[str], progress: float, suspicion: Mapping[int, float]
+        self,
+        number: int,
+        lines: Sequence[str],
+        progress: float,
+        suspiciousness: Mapping[int, float],
     ) -> None:
         """Weave in the mutants of a state that won tests (`progress`, a share of those to win)."""
-        found = self._mutants(lines, suspicion)
+        found = self._mutants(lines, suspiciousness)
         rivals = sum(other >= progress for other in self._progress)
         self._progress.append(progress)
         bonus = _PROGRESS_BONUS * progress - _ANOTHER * math.log1p(rivals)

@@ -47,7 +47,7 @@ _MUTANTS_A_STEP = 3
 _LINES_WEIGHED = 24
 # Every how many commands the model chooses the line by itself.
 _FREE_TRAINED, _FREE_UNTRAINED = 2, 4
-# What is left of a line's suspicion once it was changed.
+# What is left of a line's suspiciousness once it was changed.
 _AGAIN = 0.3
 
 
@@ -62,7 +62,7 @@ class SearchSettings:
     The switches are for measuring what each piece earns: `mutations` are tested, the model gives
     `opinions` on them and on repairs, the `best_first` state is gone on from, equal programs are
     tested once (`deduplicate`), the model is given lines and `places` to change, and suspect lines
-    come first (`suspicion`).
+    come first (`suspiciousness`).
     """
 
     samples: int = 16
@@ -75,7 +75,7 @@ class SearchSettings:
     best_first: bool = True
     deduplicate: bool = True
     places: bool = True
-    suspicion: bool = True
+    suspiciousness: bool = True
 
 
 @frozen
@@ -125,17 +125,21 @@ class Search:
         self._clues = clues
         self._line_one = verifier.function.first
         before = verifier.first()
-        suspicion: Mapping[int, float] = clues.suspicion if settings.suspicion else {}
-        pad = scratchpad(lines, before, self._line_one, suspicion)
+        suspiciousness: Mapping[int, float] = (
+            clues.suspiciousness if settings.suspiciousness else {}
+        )
+        pad = scratchpad(lines, before, self._line_one, suspiciousness)
         self._episode = Episode(task, pad, max_turns=settings.max_turns)
         start = State(0, pad.lines, before, "start", self._episode)
         self._states = {0: start}
-        self._scorer = Scorer(before, suspicion, settings.best_first)
+        self._scorer = Scorer(before, suspiciousness, settings.best_first)
         self._frontier = Frontier(self._scorer, start, _ROOM)
         self._closest = start
         self._lock = threading.Lock()  # the queue is the tester's as well
         mutable = pad.lines if settings.mutations else ()
-        self._queue = MutationQueue(mutable, suspicion, clues.outside, clues.spelt, clues.undefined)
+        self._queue = MutationQueue(
+            mutable, suspiciousness, clues.outside, clues.spelt, clues.undefined
+        )
         counted = settings.candidates is not None
         self._grace = Grace(settings.grace, len(verifier.tests), counted=counted)
         self._tester = Tester(
@@ -161,8 +165,8 @@ class Search:
         self._exhausted = False
         shown = [number for number in range(1, len(pad.lines) + 1) if number not in pad.hidden]
         code = [number for number in shown if pad.lines[number - 1].strip()]
-        code.sort(key=lambda number: -suspicion.get(number, 0.0))
-        self._focus = [number for number in code if number in suspicion] or code
+        code.sort(key=lambda number: -suspiciousness.get(number, 0.0))
+        self._focus = [number for number in code if number in suspiciousness] or code
         self._unweighed = self._focus[:_LINES_WEIGHED] if settings.opinions else []
         self._asked = 0
 
@@ -343,9 +347,9 @@ class Search:
                 self._learn(result)
             else:
                 state = self._states[result.state]
-                if state.verdict.brief and not result.verdict.cancelled:
+                if state.verdict.hot and not result.verdict.cancelled:
                     self._complete(state, result.verdict)
-                self._mutate(state, result.suspicion)
+                self._mutate(state, result.suspiciousness)
 
     def _learn(self, tested: Tested) -> None:
         candidate, verdict = tested.candidate, tested.verdict
@@ -383,7 +387,7 @@ class Search:
         """
         if parent.episode is None or parent.episode.done:
             return None
-        if len(candidate.commands) != 1 or verdict.brief:
+        if len(candidate.commands) != 1 or verdict.hot:
             return None
         feedback = feedback_text(verdict, self._line_one, len(candidate.lines))
         attempt = parent.episode.attempt(candidate.commands[0])
@@ -433,10 +437,11 @@ class Search:
         if loaded is not None and not self._read:
             loaded.policy.interrupt()
 
-    def _mutate(self, state: State, suspicion: Mapping[int, float]) -> None:
+    def _mutate(self, state: State, suspiciousness: Mapping[int, float]) -> None:
         """Have a state's mutants tested as well; what was changed already is left, mostly."""
         rest = {
-            line: s * (_AGAIN if line in state.touched else 1.0) for line, s in suspicion.items()
+            line: s * (_AGAIN if line in state.touched else 1.0)
+            for line, s in suspiciousness.items()
         }
         with self._lock:
             progress = self._scorer.progress(state.verdict)

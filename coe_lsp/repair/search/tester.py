@@ -62,7 +62,7 @@ class Traced:
 
     state: int
     verdict: Verdict
-    suspicion: dict[int, float]
+    suspiciousness: dict[int, float]
 
 
 @frozen
@@ -205,14 +205,14 @@ class Tester:
     def _test(self, candidate: Candidate | _ToTrace) -> Tested | Traced:
         if isinstance(candidate, _ToTrace):
             verdict = self._verifier.judge(candidate.lines)
-            scores = self._verifier.suspicion(candidate.lines)
+            scores = self._verifier.suspiciousness(candidate.lines)
             return Traced(candidate.state, verdict, scores)
         key = state_key(candidate.lines) if self._deduplicate else "\n".join(candidate.lines)
         verdict = self._known.get(key) if self._deduplicate else None
         if verdict is not None:
             return Tested(candidate, verdict, True, self._broken.get(key, ()))
         # Most mutants win nothing. What the model is to read must be true in every line.
-        verdict = self._verifier.judge(candidate.lines, hasty=candidate.source == "mutation")
+        verdict = self._verifier.judge(candidate.lines, hot=candidate.source == "mutation")
         if verdict.cancelled:
             self._over = True
             return Tested(candidate, verdict, False)

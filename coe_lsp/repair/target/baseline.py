@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from coe_lsp.execution.localise import Suspicion, rank, suspicion
-from coe_lsp.execution.runner import TestBench, merge
+from coe_lsp.execution.localization import FaultLocalization, localize, rank
+from coe_lsp.execution.runner import SuiteRunner, merge
 from coe_lsp.execution.suite import Run, TestResult
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.target.source import Function, SourceFile
@@ -43,7 +43,7 @@ class Baseline:
     results: Mapping[str, TestResult]
     lines: Mapping[str, frozenset[int]]
     entries: Mapping[str, frozenset[int]]
-    suspicion: Suspicion
+    localization: FaultLocalization
     seconds: float
     detail: str
     missing: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Baseline:
         """
         functions = self.source.functions()
         ranked = [
-            functions[i] for i in rank([(f.first, f.last) for f in functions], self.suspicion)
+            functions[i] for i in rank([(f.first, f.last) for f in functions], self.localization)
         ]
         if ranked:
             return ranked
@@ -92,7 +92,7 @@ class Baseline:
             test.id not in self.lines or self.runs(test.id, function) for test in self.failing
         )
 
-    def goal(self, function: Function) -> tuple[str, ...]:
+    def target_tests(self, function: Function) -> tuple[str, ...]:
         """The failing tests that a repair of the function must make pass.
 
         Those that call the function directly, if there are any: a test that reaches it through
@@ -106,7 +106,7 @@ class Baseline:
         chosen |= {test for test in failing if test not in self.lines} if chosen else set(failing)
         return tuple(test for test in failing if test in chosen)
 
-    def guards(self, function: Function) -> tuple[str, ...]:
+    def covering_tests(self, function: Function) -> tuple[str, ...]:
         """Passing tests that a repair must not break; the first ones if there are many."""
         passing = [test for test, result in self.results.items() if result.outcome == "passed"]
         running = [t for t in passing if t not in self.lines or self.runs(t, function)]
@@ -118,14 +118,14 @@ class Baseline:
         return any(function.first < n <= function.last for n in self.lines.get(test, ()))
 
 
-def measure(bench: TestBench, source: SourceFile, seconds: float = float("inf")) -> Baseline:
+def measure(runner: SuiteRunner, source: SourceFile, seconds: float = float("inf")) -> Baseline:
     """Run all tests once, then the failing and a sample of the passing ones with coverage.
 
     What a test comes to is what it does when nobody watches: watched ones are slower, and some fail
     for that alone. After so many `seconds` what is not known then is `missing`.
     """
     data = source.encode(source.lines)
-    plain = _all_tests(bench, data, Deadline(time.monotonic() + _UNTRACED * seconds))
+    plain = _all_tests(runner, data, Deadline(time.monotonic() + _UNTRACED * seconds))
     results = {result.id: result for result in plain.results}
     failing = [result.id for result in plain.failures]
     hanging = [result.id for result in plain.results if result.outcome == "timeout"]
@@ -136,14 +136,14 @@ def measure(bench: TestBench, source: SourceFile, seconds: float = float("inf"))
         ended = [test for test in failing if test not in hanging]
         chosen = _some(ended, _TRACED_FAILING) + _some(passing, _TRACED_PASSING)
         limits = evolve(
-            bench.limits,
-            test_seconds=_TRACED_SLOWER * bench.limits.test_seconds,
-            wall_seconds=_within(bench, deadline),
+            runner.limits,
+            test_seconds=_TRACED_SLOWER * runner.limits.test_seconds,
+            wall_seconds=_within(runner, deadline),
         )
-        runs = [bench.run(data, chosen, coverage=True, limits=limits)] if chosen else []
+        runs = [runner.run(data, chosen, coverage=True, limits=limits)] if chosen else []
         if hanging:
             limits = evolve(limits, test_seconds=_TRACED_HANGING)
-            runs.append(bench.run(data, hanging[:2], coverage=True, limits=limits))
+            runs.append(runner.run(data, hanging[:2], coverage=True, limits=limits))
         traced = merge(runs)
     unseen = bool(failing) and not any(test in traced.lines for test in failing)
     return Baseline(
@@ -151,7 +151,7 @@ def measure(bench: TestBench, source: SourceFile, seconds: float = float("inf"))
         results=results,
         lines=traced.lines,
         entries=traced.entries,
-        suspicion=suspicion(results.values(), traced.lines),
+        localization=localize(results.values(), traced.lines),
         seconds=plain.seconds,
         detail=plain.detail,
         missing=tuple(test for test in plain.collected if test not in results),
@@ -159,9 +159,9 @@ def measure(bench: TestBench, source: SourceFile, seconds: float = float("inf"))
     )
 
 
-def _within(bench: TestBench, deadline: Deadline) -> float:
+def _within(runner: SuiteRunner, deadline: Deadline) -> float:
     """Seconds for one run; rounded, since they are told when they are over."""
-    return round(min(bench.limits.wall_seconds, max(0.1, deadline.left())), 1)
+    return round(min(runner.limits.wall_seconds, max(0.1, deadline.left())), 1)
 
 
 def _some(tests: Sequence[str], count: int) -> list[str]:
@@ -169,7 +169,7 @@ def _some(tests: Sequence[str], count: int) -> list[str]:
     return list(tests[:: max(1, len(tests) // count)])
 
 
-def _all_tests(bench: TestBench, data: bytes, deadline: Deadline) -> Run:
+def _all_tests(runner: SuiteRunner, data: bytes, deadline: Deadline) -> Run:
     """All tests, those that hang given up sooner and sooner.
 
     A slow test may be given up so as well: in the end those are run once more for as long as a test
@@ -178,17 +178,17 @@ def _all_tests(bench: TestBench, data: bytes, deadline: Deadline) -> Run:
 
     def run(select: Sequence[str] | None, seconds: float, timeouts: int | None = None) -> Run:
         limits = evolve(
-            bench.limits,
+            runner.limits,
             test_seconds=seconds,
             timeouts=timeouts,
-            wall_seconds=_within(bench, deadline),
+            wall_seconds=_within(runner, deadline),
         )
-        return _judged(bench.run(data, select, limits=limits), seconds)
+        return _judged(runner.run(data, select, limits=limits), seconds)
 
-    longest = bench.limits.test_seconds
+    longest = runner.limits.test_seconds
     runs = [run(None, longest, 1)]
     collected = runs[0].collected
-    hasty: list[str] = []
+    given_up: list[str] = []
     for patience in _HANGING:
         results = {result.id: result for each in runs for result in each.results}
         rest = [test for test in collected if test not in results]
@@ -198,10 +198,10 @@ def _all_tests(bench: TestBench, data: bytes, deadline: Deadline) -> Run:
         seconds = min(longest, max(patience, _SLOWER * slowest))
         runs.append(run(rest, seconds, None if patience == _HANGING[-1] else 1))
         if seconds < longest:
-            hasty += [r.id for r in runs[-1].results if r.outcome == "timeout"]
+            given_up += [r.id for r in runs[-1].results if r.outcome == "timeout"]
     last = runs[-1]
-    if hasty and deadline.left() > 0:
-        known = {result.id: result for result in run(hasty, longest, 1).results}
+    if given_up and deadline.left() > 0:
+        known = {result.id: result for result in run(given_up, longest, 1).results}
         runs = [evolve(r, results=tuple(known.get(x.id, x) for x in r.results)) for r in runs]
     return evolve(merge(runs), collected=collected, status=last.status, detail=last.detail)
 

@@ -18,12 +18,12 @@ _SHORTEST_WORD, _LONGEST_WORD = 4, 60
 class Clues:
     """What a search is told besides the function and its tests.
 
-    `suspicion` has a score between 0 and 1 by line (1-based, of the function); `outside` is
+    `suspiciousness` has a score between 0 and 1 by line (1-based, of the function); `outside` is
     what the function can see beyond itself, `test_constants` are those that its tests spell out,
     and `undefined` the names for want of which all of them stopped.
     """
 
-    suspicion: Mapping[int, float] = {}
+    suspiciousness: Mapping[int, float] = {}
     outside: Surroundings = NOTHING
     test_constants: frozenset[str] = frozenset()
     undefined: frozenset[str] = frozenset()

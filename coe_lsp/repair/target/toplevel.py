@@ -31,7 +31,7 @@ _GOES_ON = re.compile(r"[ \t)\]}]|(?:else|elif|except|finally)\b")
 _MOST_LINES = 300
 
 
-def with_block(
+def with_toplevel_block(
     functions: Sequence[Function],
     source: SourceFile,
     failing: Sequence[TestResult],

@@ -18,7 +18,7 @@ _ELSEWHERE = 0.5
 
 
 @frozen
-class Suspicion:
+class FaultLocalization:
     """Scores between 0 and 1 by line, and the lines in which failing tests ended."""
 
     lines: Mapping[int, float]
@@ -43,7 +43,9 @@ class Suspicion:
         return {n - first + 1: score for n, score in found.items()}
 
 
-def suspicion(results: Iterable[TestResult], lines: Mapping[str, frozenset[int]]) -> Suspicion:
+def localize(
+    results: Iterable[TestResult], lines: Mapping[str, frozenset[int]]
+) -> FaultLocalization:
     """Score all lines seen. Skipped tests, and tests without coverage, say nothing."""
     failing: dict[int, int] = {}
     passing: dict[int, int] = {}
@@ -62,11 +64,11 @@ def suspicion(results: Iterable[TestResult], lines: Mapping[str, frozenset[int]]
         line: count / math.sqrt(total * (count + passing.get(line, 0)))
         for line, count in failing.items()
     }
-    return Suspicion(scores, ended)
+    return FaultLocalization(scores, ended)
 
 
-def rank(spans: Sequence[tuple[int, int]], suspect: Suspicion) -> list[int]:
-    """Order functions, given as (first line, last line), by suspicion; indices, most suspect first.
+def rank(spans: Sequence[tuple[int, int]], suspect: FaultLocalization) -> list[int]:
+    """Indices of functions, given as (first line, last line), by suspiciousness, highest first.
 
     Functions that no failing test runs are left out. Ties go to the one in which more failing tests
     ended, then to the one whose lines are more suspect on average, then to the shorter one.
