@@ -16,10 +16,11 @@ import attrs
 from attrs import field, frozen
 
 from coe_lsp.errors import CoeError
+from coe_lsp.execution.project import ProjectOptions
 from coe_lsp.files import MOST_SETTINGS, read_text_bounded
 from coe_lsp.parsing import parse_toml
 from coe_lsp.repair.policy.loading import ModelOptions
-from coe_lsp.repair.repair import Request
+from coe_lsp.repair.request import Request
 from coe_lsp.repair.target.source import SourceFile
 
 # Characters of a wrong value that are told.
@@ -128,14 +129,15 @@ class Settings:
             path=path,
             function=function,
             source=source,
-            tests=self.tests,
-            python=self.python,
-            sandbox=self.sandbox,
-            env=self.env,
-            show=self.show,
+            options=self.project_options(),
             budget=self.budget,
             samples=self.samples,
-            test_seconds=self.test_timeout,
+        )
+
+    def project_options(self) -> ProjectOptions:
+        """How a project's tests are to be run."""
+        return ProjectOptions(
+            self.tests, self.python, self.sandbox, self.env, self.show, self.test_timeout
         )
 
     def model_options(self, seed: int = 0) -> ModelOptions:

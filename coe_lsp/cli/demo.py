@@ -93,8 +93,8 @@ def _repair(
     with RepairView(console) as view:
         outcome = run(Repair(request, loaded and (lambda: nullcontext(loaded)), view), progress)
     show_outcome(console, outcome)
-    if outcome.new_source is not None:
-        write(request.path, outcome)
+    if outcome.patches:
+        write(outcome)
     console.print(f"{time.monotonic() - started:.1f} s in all", style="dim", highlight=False)
     return outcome
 

@@ -18,8 +18,9 @@ from coe_lsp.execution.discovery import find_root
 from coe_lsp.files import check_replaceable, replace_file
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.policy.loading import ModelOptions, check, head_start, llama_policy
-from coe_lsp.repair.repair import Repair, Request
-from coe_lsp.repair.target.source import locate
+from coe_lsp.repair.repair import Repair
+from coe_lsp.repair.request import Request
+from coe_lsp.repair.target.source import SourceFile, locate
 
 _STATUS = {"repaired": 0, "already_passing": 0, "failed": 1, "error": 2}
 
@@ -40,13 +41,13 @@ def repair(options: argparse.Namespace) -> int:
     check(model)
     console = Console(quiet=True) if options.json else plain_console()
     outcome = watched(console, request, model)
-    if options.apply and outcome.new_source is not None:
+    if options.apply and outcome.patches:
         interrupts.check()
     if not options.json:
         show_outcome(console, outcome)
-    if options.apply and outcome.new_source is not None:
+    if options.apply and outcome.patches:
         try:
-            write(request.path, outcome)
+            write(outcome)
         except CoeError as error:
             if not options.json:
                 raise
@@ -102,12 +103,25 @@ def _repair(
     )
 
 
-def write(path: Path, outcome: Outcome) -> None:
-    """Write the repaired file, whole or not at all, with its owner, mode and attributes.
+def write(outcome: Outcome) -> None:
+    """Write the repaired files, each whole or not at all, with its owner, mode and attributes.
 
-    CoeError if that is impossible, or if the file is no longer the one that was repaired.
+    CoeError if that is impossible, or if a file is no longer the one that was repaired; then none
+    is changed.
     """
-    try:
-        replace_file(path, outcome.new_source or b"", expected=outcome.old_source)
-    except OSError as error:
-        raise CoeError(f"{path} could not be written: {error.strerror}.") from error
+    written: list[tuple[SourceFile, SourceFile]] = []
+    for name, new in outcome.repaired.items():
+        old = outcome.sources[name]
+        try:
+            _replace(old, new)
+        except (OSError, CoeError) as error:
+            for before, after in reversed(written):
+                _replace(after, before)
+            if isinstance(error, OSError):
+                raise CoeError(f"{old.path} could not be written: {error.strerror}.") from error
+            raise
+        written.append((old, new))
+
+
+def _replace(old: SourceFile, new: SourceFile) -> None:
+    replace_file(old.path, new.encode(new.lines), expected=old.encode(old.lines))

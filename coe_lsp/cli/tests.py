@@ -9,10 +9,8 @@ from coe_lsp.cli import interrupts
 from coe_lsp.cli.settings import settings_for
 from coe_lsp.cli.view import failure_text, missing_text, plain_console
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.discovery import find_root, suites_for
-from coe_lsp.execution.interpreter import find_interpreter
-from coe_lsp.execution.runner import SuiteRunner
-from coe_lsp.execution.sandbox import find_sandbox
+from coe_lsp.execution.discovery import find_root
+from coe_lsp.execution.project import Project
 from coe_lsp.repair.target.baseline import measure
 from coe_lsp.repair.target.source import SourceFile, locate
 
@@ -24,19 +22,16 @@ def tests(path: Path, options: argparse.Namespace) -> int:
     source = SourceFile.read(path)
     root = find_root(path)
     settings = settings_for(options, root)
-    sandbox = find_sandbox(settings.sandbox, settings.env, settings.show)
-    interpreter = find_interpreter(root, settings.python, sandbox)
-    suites = suites_for(path, root, interpreter, settings.tests)
+    project = Project.open(path, settings.project_options())
+    interpreter = project.interpreter
     version = ".".join(map(str, interpreter.version))
     console.print(
         f"{interpreter.executable} (Python {version}), project {root}", style="dim", markup=False
     )
-    for suite in suites:
+    for suite in project.suites:
         names = ", ".join(suite.args or suite.statements or (path.name,))
         console.print(f"{suite.kind}: {names}", markup=False)
-    limits = settings.request(path, None).limits
-    runner = SuiteRunner(suites, interpreter, sandbox, limits)
-    with runner, interrupts.ending(runner.cancel):
+    with project.start_runner() as runner, interrupts.ending(runner.cancel):
         baseline = measure(runner, source)
     if not baseline.results:
         raise CoeError(f"No test could be run: {baseline.detail or 'none were collected'}.")

@@ -77,6 +77,11 @@ class SuiteRunner:
             runs.append(run)
         return merge(runs)
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether it refuses further runs."""
+        return self._cancelled.is_set()
+
     def cancel(self) -> None:
         """End the run in progress and refuse further ones."""
         self._cancelled.set()

@@ -9,7 +9,7 @@ from typing import Any, cast
 from lsprotocol import types
 
 from coe_lsp.escaping import code, markdown, printable
-from coe_lsp.lsp.checked import Checked
+from coe_lsp.lsp.check import CheckResult
 from coe_lsp.lsp.diagnostics import CODE, SOURCE, chain_plain, chain_text, count, headline
 from coe_lsp.lsp.documents import function_at
 from coe_lsp.repair.outcome import Outcome
@@ -19,7 +19,7 @@ _TITLE = "Repair with CoE"
 
 def code_actions(
     params: types.CodeActionParams,
-    checked: Checked | None,
+    result: CheckResult | None,
     lines: Sequence[str],
     text: str,
     *,
@@ -50,7 +50,7 @@ def code_actions(
     if found or not _wants(wanted, types.CodeActionKind.RefactorRewrite):
         return found
     name = function_at(lines, params.range.start.line)
-    known = checked.functions if checked and checked.document.text == text else None
+    known = result.functions if result and result.document.text == text else None
     if name is None or (known is not None and name not in known):
         return found
     return [
@@ -68,10 +68,10 @@ def command(uri: str, function: str | None, title: str = _TITLE) -> types.Comman
     return types.Command(title, "coe.repair", arguments=[{"uri": uri, "function": function}])
 
 
-def code_lenses(uri: str, checked: Checked, lines: Sequence[str]) -> list[types.CodeLens]:
+def code_lenses(uri: str, result: CheckResult, lines: Sequence[str]) -> list[types.CodeLens]:
     """One over each function with failing tests, wherever it has moved since."""
     found: list[types.CodeLens] = []
-    for finding in checked.found:
+    for finding in result.found:
         if finding.function is None:
             continue
         name = finding.function.name
@@ -85,7 +85,7 @@ def code_lenses(uri: str, checked: Checked, lines: Sequence[str]) -> list[types.
 
 def hover(
     row: int,
-    checked: Checked,
+    result: CheckResult,
     lines: Sequence[str],
     outcome: Outcome | None,
     *,
@@ -93,7 +93,7 @@ def hover(
 ) -> types.Hover | None:
     """Over a function with failing tests: which, and the last chain of edits."""
     name = function_at(lines, row)
-    here = (f for f in checked.found if f.function and f.function.name == name)
+    here = (f for f in result.found if f.function and f.function.name == name)
     finding = next(here, None)
     if finding is None:
         return None

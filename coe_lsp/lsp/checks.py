@@ -17,13 +17,15 @@ from typing import Literal
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import NoTestsError, is_test_file
 from coe_lsp.lsp.aside import aside
-from coe_lsp.lsp.checked import Check, Checked, WarmRunners
+from coe_lsp.lsp.check import Check, CheckResult
 from coe_lsp.lsp.client import Client, Status
+from coe_lsp.lsp.log import log_broken
 from coe_lsp.lsp.trust import Trust, UntrustedError
 from coe_lsp.lsp.turns import Turns
 from coe_lsp.lsp.verdicts import Verdicts
 from coe_lsp.lsp.workspace import DocumentError, Workspace, name_of
 from coe_lsp.repair.target.source import SourceError
+from coe_lsp.repair.warm import WarmRunners
 from coe_lsp.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class Checks:
         workspace: Workspace,
         client: Client,
         trust: Trust,
+        warm: WarmRunners,
         changed: Callable[[str], None],
     ) -> None:
         """`changed` gets a document's address when something else is known of it."""
@@ -55,16 +58,16 @@ class Checks:
         self._pool = ThreadPoolExecutor(_THREADS, "coe-checks")
         self._turns = Turns()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._running: dict[Future[Checked | None], Check] = {}
-        self._known: dict[str, Checked] = {}
+        self._running: dict[Future[CheckResult | None], Check] = {}
+        self._known: dict[str, CheckResult] = {}
         self._verdicts = Verdicts()
         #: Documents that hold an accepted repair and were not saved since.
         self._unsaved: set[str] = set()
-        self._warm = WarmRunners()
+        self._warm = warm
 
     # -- what is known
 
-    def known(self, uri: str) -> Checked | None:
+    def known(self, uri: str) -> CheckResult | None:
         """What the last check of a document said, perhaps of another text than it has now."""
         return self._known.get(uri)
 
@@ -178,7 +181,7 @@ class Checks:
             self._failed(uri, Status("failed", str(error)))
             self._warn(str(error), why)
         except Exception as error:
-            _log.exception("the check of %s broke", name_of(uri))
+            log_broken(_log, f"the check of {name_of(uri)}", error)
             text = f"The check of {name_of(uri)} broke ({type(error).__name__}); the log has more."
             self._failed(uri, Status("failed", text))
             self._warn(text, why)
@@ -186,7 +189,7 @@ class Checks:
             if checked is not None:
                 self._finished(checked, why)
 
-    async def _checked(self, uri: str, why: Why) -> Checked | None:
+    async def _checked(self, uri: str, why: Why) -> CheckResult | None:
         """Run the tests, once it is the document's turn."""
         while True:
             document = self._workspace.document(uri)
@@ -220,7 +223,7 @@ class Checks:
         if settings.run == "off":
             self._forget_result(uri)
 
-    async def _run(self, check: Check) -> Checked | None:
+    async def _run(self, check: Check) -> CheckResult | None:
         future = self._pool.submit(check)
         self._running[future] = check
         future.add_done_callback(lambda done: self._running.pop(done, None))
@@ -230,7 +233,7 @@ class Checks:
             aside(check.cancel)
             raise
 
-    def _finished(self, checked: Checked, why: Why) -> None:
+    def _finished(self, checked: CheckResult, why: Why) -> None:
         uri = checked.document.uri
         if not self._workspace.is_open(uri):
             return
@@ -252,7 +255,7 @@ class Checks:
             self._show(verdict)
         return True
 
-    def _show(self, checked: Checked) -> None:
+    def _show(self, checked: CheckResult) -> None:
         self._known[checked.document.uri] = checked
         self._changed(checked.document.uri)
         self._client.status(Status("idle", checked.summary))

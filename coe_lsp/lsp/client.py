@@ -22,7 +22,7 @@ State = Literal["idle", "testing", "loading", "repairing", "failed"]
 
 
 @frozen
-class Patch:
+class PatchPreview:
     """A change that may be made: a name, a unified diff, and the whole new text."""
 
     label: str
@@ -174,7 +174,7 @@ class Client:
         )
         return answer.title if answer is not None else None
 
-    async def preview(self, params: dict[str, Any], patches: list[Patch]) -> int | None:
+    async def preview(self, params: dict[str, Any], patches: list[PatchPreview]) -> int | None:
         """Have the plugin show patches; the index of the accepted one."""
         shown = [
             {"label": printable(p.label), "diff": p.diff, "newText": p.new_text} for p in patches

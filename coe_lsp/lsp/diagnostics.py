@@ -1,7 +1,6 @@
 """From a run of the tests to what an editor shows: diagnostics, lenses, hover. Pure.
 
-A failing test is laid at one function's door: of those that it calls directly, the most suspect;
-else the most suspect of those that it runs.
+Each failing test is attributed to one function, as the baseline says.
 """
 
 from __future__ import annotations
@@ -44,25 +43,14 @@ class Finding:
 
 def findings(baseline: Baseline) -> tuple[Finding, ...]:
     """One finding for each function at fault, in the order of the file."""
-    suspects = baseline.suspects()
-    blamed: dict[Function | None, list[TestResult]] = {}
-    for test in baseline.failing:
-        blamed.setdefault(_blamed(test, suspects, baseline), []).append(test)
+    at_fault: dict[Function | None, list[TestResult]] = {}
+    for test, function in baseline.functions_at_fault():
+        at_fault.setdefault(function, []).append(test)
     found = [
         Finding(function, tuple(tests), _line(function, tests))
-        for function, tests in blamed.items()
+        for function, tests in at_fault.items()
     ]
     return tuple(sorted(found, key=lambda finding: finding.line))
-
-
-def _blamed(test: TestResult, suspects: Sequence[Function], baseline: Baseline) -> Function | None:
-    entered = baseline.entries.get(test.id, frozenset())
-    lines = baseline.lines.get(test.id, frozenset())
-    direct = [f for f in suspects if f.first in entered]
-    running = [f for f in suspects if any(f.first < n <= f.last for n in lines)]
-    # A test that names a line of the file without having run anything (an import that fails, say).
-    ended = [f for f in suspects if test.line is not None and f.first <= test.line <= f.last]
-    return next(iter([*direct, *running, *ended]), None)
 
 
 def _line(function: Function | None, tests: Sequence[TestResult]) -> int:

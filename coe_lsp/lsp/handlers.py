@@ -13,7 +13,7 @@ from coe_lsp import __version__
 from coe_lsp.execution.discovery import is_test_file
 from coe_lsp.lsp import actions, log
 from coe_lsp.lsp.commands import COMMANDS, execute
-from coe_lsp.lsp.repairs import Lease
+from coe_lsp.lsp.model_host import ModelHost
 from coe_lsp.lsp.server import DEBOUNCE, CoeServer
 from coe_lsp.lsp.workspace import DocumentError
 from coe_lsp.repair.search.search import SearchSettings
@@ -21,9 +21,9 @@ from coe_lsp.repair.search.search import SearchSettings
 _log = logging.getLogger(__name__)
 
 
-def make_server(lease: Lease | None = None, search: SearchSettings | None = None) -> CoeServer:
+def make_server(host: ModelHost | None = None, search: SearchSettings | None = None) -> CoeServer:
     """A server with all its handlers; it reads and writes nothing before it is started."""
-    server = CoeServer(lease, search)
+    server = CoeServer(host, search)
     _register_life(server)
     _register_documents(server)
     _register_files(server)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -90,6 +91,12 @@ def start_logging() -> None:
     file.setFormatter(_Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     ours.addHandler(file)
     protocol.addHandler(file)
+
+
+def log_broken(logger: logging.Logger, what: str, error: BaseException) -> None:
+    """Log where something broke; not the message, which may hold source code."""
+    frames = traceback.format_tb(error.__traceback__)
+    logger.error("%s broke: %s\n%s", what, type(error).__name__, "".join(frames[-3:]))
 
 
 def show_in_editor(server: LanguageServer) -> None:

@@ -21,7 +21,8 @@ from coe_lsp.models.sources.fetch import ProgressSink
 from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
 from coe_lsp.repair.policy.protocol import LoadedPolicy
 
-Ask = Callable[[ModelRef], bool]
+Consent = Callable[[ModelRef], bool]
+"""Asks the user whether a model may be fetched."""
 
 
 class ModelDeclined(CoeError):
@@ -46,7 +47,7 @@ class ModelHost:
 
     @contextmanager
     def lease(
-        self, options: ModelOptions, ask: Ask, progress: ProgressSink
+        self, options: ModelOptions, ask: Consent, progress: ProgressSink
     ) -> Generator[LoadedPolicy]:
         """A policy of the wanted model, which is loaded if it is not there or has changed.
 
@@ -81,7 +82,7 @@ class ModelHost:
         self.close()
         return True
 
-    def _wanted(self, options: ModelOptions, ask: Ask, progress: ProgressSink) -> LoadedModel:
+    def _wanted(self, options: ModelOptions, ask: Consent, progress: ProgressSink) -> LoadedModel:
         ref = resolve(options.model)
         adapter = resolve_adapter(options.adapter, ref.base_key)
         if ref.path is None and cached(ref) is None and not ask(ref):

@@ -7,11 +7,12 @@ only one that touches it. What is offered fits the document as it is then, or is
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
@@ -23,21 +24,21 @@ from coe_lsp.execution.suite import Suite
 from coe_lsp.lsp.aside import aside
 from coe_lsp.lsp.client import Client, Progress, Status
 from coe_lsp.lsp.diagnostics import count
-from coe_lsp.lsp.model_host import Ask, ModelHost
-from coe_lsp.lsp.patch_review import Offers
+from coe_lsp.lsp.log import log_broken
+from coe_lsp.lsp.model_host import ModelHost
+from coe_lsp.lsp.patch_review import PatchReview
 from coe_lsp.lsp.trust import Trust, UntrustedError
 from coe_lsp.lsp.workspace import Document, DocumentError, Workspace, name_of
 from coe_lsp.models.registry import ModelRef
-from coe_lsp.models.sources.fetch import ProgressSink
 from coe_lsp.repair.outcome import Outcome
-from coe_lsp.repair.policy.loading import ModelOptions, check, head_start
-from coe_lsp.repair.repair import LoadedPolicy, Repair
+from coe_lsp.repair.policy.loading import check, head_start
+from coe_lsp.repair.policy.protocol import LoadedPolicy
+from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.search.search import SearchSettings, Step
 from coe_lsp.repair.target.baseline import Baseline
 from coe_lsp.repair.target.source import Function
+from coe_lsp.repair.warm import WarmRunners
 from coe_lsp.settings import Settings
-
-Lease = Callable[[ModelOptions, Ask, ProgressSink], AbstractContextManager[LoadedPolicy]]
 
 _log = logging.getLogger(__name__)
 _SECONDS_A_REPORT = 0.1
@@ -74,18 +75,17 @@ class Repairs:
         workspace: Workspace,
         client: Client,
         trust: Trust,
-        offers: Offers,
+        review: PatchReview,
         host: ModelHost,
-        lease: Lease,
+        warm: WarmRunners,
         search: SearchSettings,
     ) -> None:
-        """`lease` gives the policy, as `ModelHost.lease` does."""
         self._workspace = workspace
         self._client = client
         self._trust = trust
-        self._offers = offers
+        self._review = review
         self._host = host
-        self._lease = lease
+        self._warm = warm
         self._search = search
         self._numbers = itertools.count(1)
         self._queue: list[_Job] = []
@@ -151,7 +151,7 @@ class Repairs:
                 self._client.warn(str(error))
                 self._client.status(Status("failed", str(error)))
             except Exception as error:
-                _log.exception("repair %d broke", job.number)
+                log_broken(_log, f"repair {job.number}", error)
                 text = f"The repair broke ({type(error).__name__}: {error}); the log has more."
                 self._client.warn(text)
                 self._client.status(Status("failed", text))
@@ -173,11 +173,11 @@ class Repairs:
         name = job.function or document.path.name
         progress = await self._client.progress(f"Repair with CoE: {name}", job.cancel)
         watcher = _Watcher(asyncio.get_running_loop(), job, self._client, progress, self._queue)
-        watcher.say("testing", "running the tests")
+        watcher.say("running the tests")
         _log.info("repair %d: started", job.number)
         ending = f"{name}: not repaired"
         try:
-            outcome, repaired = await asyncio.get_running_loop().run_in_executor(
+            outcome = await asyncio.get_running_loop().run_in_executor(
                 self._thread, self._run, job, document, settings, watcher
             )
             # Who cancels after the first repair has been found gets to see it.
@@ -204,7 +204,7 @@ class Repairs:
             self._client.status(Status("idle", ending))
         elif outcome.status == "repaired":
             self._client.status(Status("idle", outcome.message))
-            await self._offers.offer(job.number, document, settings, outcome, repaired)
+            await self._review.offer(job.number, document, settings, outcome)
         elif outcome.status == "already_passing":
             self._client.message(outcome.message)
             self._client.status(Status("idle", outcome.message))
@@ -214,10 +214,8 @@ class Repairs:
             self._client.warn(text)
             self._client.status(Status("failed", text))
 
-    def _run(
-        self, job: _Job, document: Document, settings: Settings, watcher: _Watcher
-    ) -> tuple[Outcome, tuple[str, ...]]:
-        """On the repair thread: the outcome, and the tests that pass now."""
+    def _run(self, job: _Job, document: Document, settings: Settings, watcher: _Watcher) -> Outcome:
+        """On the repair thread: what comes of it."""
         options = settings.model_options()
         check(options)
         request = evolve(
@@ -225,15 +223,15 @@ class Repairs:
         )
 
         def load() -> AbstractContextManager[LoadedPolicy]:
-            watcher.later("loading", "loading the model")
-            return self._lease(options, watcher.ask, watcher)
+            watcher.later("loading the model", loading=True)
+            return self._host.lease(options, watcher.ask, watcher)
 
         start = 0.0 if self._host.at_hand(options) else head_start(options)
         wanted = None if options.without_model else load
-        job.repair = Repair(request, wanted, watcher, head_start=start)
+        job.repair = Repair(request, wanted, watcher, head_start=start, warm=self._warm)
         if job.cancelled.is_set():
             job.repair.cancel()
-        return job.repair.run(), watcher.target_tests
+        return job.repair.run()
 
 
 class _Cancelled(CoeError):
@@ -262,18 +260,17 @@ class _Watcher:
         self._best = 0
         self._total: int | None = None
         self._fetched = 0
-        self.target_tests: tuple[str, ...] = ()
 
     # -- on the event loop
 
-    def say(self, state: str, text: str, turn: int | None = None) -> None:
-        """Report, unless the repair has ended meanwhile."""
+    def say(self, text: str, turn: int | None = None, *, loading: bool = False) -> None:
+        """Report, unless the repair has ended meanwhile. With a `turn` the search is on."""
         if self._stopped:
             return
         self._progress.report(text)
         self._client.status(
             Status(
-                "loading" if state == "loading" else "repairing" if turn else "testing",
+                "loading" if loading else "repairing" if turn else "testing",
                 f"{self._name or 'repair'}: {text}",
                 self._job.number,
                 self._name,
@@ -288,20 +285,20 @@ class _Watcher:
 
     # -- on the repair thread
 
-    def later(self, state: str, text: str, turn: int | None = None) -> None:
+    def later(self, text: str, turn: int | None = None, *, loading: bool = False) -> None:
         """Have it said by the event loop."""
-        self._loop.call_soon_threadsafe(self.say, state, text, turn)
+        say = functools.partial(self.say, text, turn, loading=loading)
+        self._loop.call_soon_threadsafe(say)
 
     def baseline(self, baseline: Baseline, suites: Sequence[Suite]) -> None:
         """See `Watcher.baseline`."""
-        self.later("testing", f"{baseline.passed} passed, {len(baseline.failing)} failed")
+        self.later(f"{baseline.passed} passed, {len(baseline.failing)} failed")
 
     def target(self, function: Function, target_tests: Sequence[str]) -> None:
         """See `Watcher.target`."""
         self._name = function.name
-        self.target_tests = tuple(target_tests)
         self._best = 0
-        self.later("repairing", "testing likely mistakes", 1)
+        self.later("testing likely mistakes", 1)
 
     def step(self, step: Step) -> None:
         """See `Watcher.step`; not more often than people can read."""
@@ -313,7 +310,7 @@ class _Watcher:
         text = f"turn {step.turn}, {self._best} of {step.total} tests pass: {step.command[:60]}"
         if self._best == step.total and step.passed < step.total:
             text = f"repaired; looking for better (Cancel shows this one): {step.command[:60]}"
-        self.later("repairing", text, step.turn)
+        self.later(text, step.turn)
 
     def ask(self, ref: ModelRef) -> bool:
         """Ask whether the model may be fetched."""
@@ -331,7 +328,7 @@ class _Watcher:
     def start(self, total: int | None, description: str) -> None:
         """See `ProgressSink.start`."""
         self._total, self._fetched = total, 0
-        self.later("loading", description)
+        self.later(description, loading=True)
 
     def advance(self, count: int) -> None:
         """See `ProgressSink.advance`."""
@@ -342,8 +339,8 @@ class _Watcher:
         if now - self._reported >= _SECONDS_A_REPORT:
             self._reported = now
             of = f" of {self._total / 1e6:.0f}" if self._total else ""
-            self.later("loading", f"fetching the model: {self._fetched / 1e6:.0f}{of} MB")
+            self.later(f"fetching the model: {self._fetched / 1e6:.0f}{of} MB", loading=True)
 
     def message(self, text: str) -> None:
         """See `ProgressSink.message`."""
-        self.later("loading", text)
+        self.later(text, loading=True)

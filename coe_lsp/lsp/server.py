@@ -8,7 +8,6 @@ import logging
 import signal
 import sys
 import threading
-import traceback
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
@@ -28,14 +27,15 @@ from coe_lsp.lsp.ending import leave, leave_at_last
 from coe_lsp.lsp.framing import FramingError, read_frame
 from coe_lsp.lsp.marks import moved
 from coe_lsp.lsp.model_host import ModelHost
-from coe_lsp.lsp.patch_review import Offers
+from coe_lsp.lsp.patch_review import PatchReview
 from coe_lsp.lsp.protocol import Protocol
-from coe_lsp.lsp.repairs import Lease, Repairs
+from coe_lsp.lsp.repairs import Repairs
 from coe_lsp.lsp.trust import Trust
 from coe_lsp.lsp.watched_files import WATCHERS, WatchedFiles
 from coe_lsp.lsp.workspace import Workspace
 from coe_lsp.repair.search.search import SearchSettings
 from coe_lsp.repair.target.source import split_lines
+from coe_lsp.repair.warm import WarmRunners
 from coe_lsp.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ _IDLE_ROUND = 5.0
 # Seconds that tests, model and processes get to end in order.
 _ORDERLY = 1.5
 _BAD_FRAME = 2
+# Files whose test processes wait for the next check or repair.
+_WARM_RUNNERS = 2
 # Settings that make no difference to what the tests say.
 _OTHER_SETTINGS = frozenset(
     {"model", "adapter", "budget", "samples", "apply", "idle_minutes", "log_level"}
@@ -53,8 +55,8 @@ _OTHER_SETTINGS = frozenset(
 class CoeServer(LanguageServer):
     """pygls's server with our parts."""
 
-    def __init__(self, lease: Lease | None = None, search: SearchSettings | None = None) -> None:
-        """`lease` replaces the model and `search` its settings, for tests of everything else."""
+    def __init__(self, host: ModelHost | None = None, search: SearchSettings | None = None) -> None:
+        """`host` replaces the model, `search` the search's settings: for tests of the rest."""
         # Whole documents: pygls cuts lines where Python does, which for parts would be wrong.
         super().__init__(  # pyright: ignore[reportUnknownMemberType]
             "coe-lsp", __version__, types.TextDocumentSyncKind.Full, protocol_cls=Protocol
@@ -64,17 +66,17 @@ class CoeServer(LanguageServer):
         self.client = Client(self)
         self.trust = Trust(self.client, self._trusted)
         self.documents = Workspace(self, self.client, self.trust.holds)
-        self.checks = Checks(self.documents, self.client, self.trust, self._found)
+        warm = WarmRunners(_WARM_RUNNERS)
+        self.checks = Checks(self.documents, self.client, self.trust, warm, self._found)
         self.watched = WatchedFiles(self.documents, self.checks)
-        self.offers = Offers(self.documents, self.client, self._applied)
-        host = ModelHost()
+        review = PatchReview(self.documents, self.client, warm, self._applied)
         self.repairs = Repairs(
             self.documents,
             self.client,
             self.trust,
-            self.offers,
-            host,
-            lease or host.lease,
+            review,
+            host or ModelHost(),
+            warm,
             search or SearchSettings(),
         )
         self._marks: dict[str, list[types.Diagnostic]] = {}
@@ -174,9 +176,8 @@ class CoeServer(LanguageServer):
             self._ended.set_result(status)
 
     def report_server_error(self, error: Exception, source: Any) -> None:
-        """Log where it broke; not the message, which may hold source code."""
-        frames = traceback.format_tb(error.__traceback__)
-        _log.error("%s: %s\n%s", source.__name__, type(error).__name__, "".join(frames[-3:]))
+        """Log where it broke."""
+        log.log_broken(_log, source.__name__, error)
 
     async def _free_what_is_idle(self) -> None:
         while True:
@@ -215,13 +216,13 @@ class CoeServer(LanguageServer):
             self.publish(uri)
 
     def _placed(self, uri: str) -> tuple[list[types.Diagnostic], int | None]:
-        checked = self.checks.known(uri)
-        if checked is None or not self.documents.is_open(uri):
+        result = self.checks.known(uri)
+        if result is None or not self.documents.is_open(uri):
             return [], None
         document = self.workspace.get_text_document(uri)
         lines = split_lines(document.source.removeprefix("\ufeff"))
-        units = checked.document.units
-        return moved(checked.marks, checked.source.lines, lines, units), document.version
+        units = result.document.units
+        return moved(result.marks, result.source.lines, lines, units), document.version
 
     def _applied(self, uri: str) -> None:
         # The change itself arrives as a notification of its own.

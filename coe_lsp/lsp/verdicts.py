@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from coe_lsp.lsp.checked import Checked
+from coe_lsp.lsp.check import CheckResult
 
 _MOST = 24
 
@@ -16,23 +16,23 @@ class Verdicts:
     """The last verdicts, by document and text."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, str], Checked] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], CheckResult] = OrderedDict()
 
-    def remember(self, checked: Checked) -> None:
+    def remember(self, result: CheckResult) -> None:
         """Keep it, at the cost of the one that was not asked for the longest.
 
         If the same text had another verdict, something else has changed that nobody told of.
         """
-        key = (checked.document.uri, checked.document.text)
+        key = (result.document.uri, result.document.text)
         before = self._known.get(key)
-        if before is not None and before.summary != checked.summary:
-            self.forget(checked.document.uri)
-        self._known[key] = checked
+        if before is not None and before.summary != result.summary:
+            self.forget(result.document.uri)
+        self._known[key] = result
         self._known.move_to_end(key)
         if len(self._known) > _MOST:
             self._known.popitem(last=False)
 
-    def of(self, uri: str, text: str) -> Checked | None:
+    def of(self, uri: str, text: str) -> CheckResult | None:
         """The verdict on exactly that text."""
         key = (uri, text)
         if key in self._known:

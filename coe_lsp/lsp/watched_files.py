@@ -13,9 +13,9 @@ from pathlib import Path
 
 from lsprotocol import types
 
+from coe_lsp.execution.dependents import imports_any, is_ignored, reached
 from coe_lsp.execution.discovery import is_test_file
 from coe_lsp.lsp.checks import Checks
-from coe_lsp.lsp.dependents import imports_any, is_ignored, reached
 from coe_lsp.lsp.workspace import Document, Workspace
 
 _log = logging.getLogger(__name__)

@@ -1,15 +1,20 @@
 """The result of a repair, and its JSON form (schema 1, stable).
 
-`Outcome.to_json` is the one place that knows the schema; the README documents it, and it must only
-ever grow.
+`Outcome.to_json` is the one place that knows the schema; `docs/json.md` documents it, and it must
+only ever grow.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
 from attrs import field, frozen
+
+from coe_lsp.repair.acceptance import Acceptance
+from coe_lsp.repair.patch import Patch
+from coe_lsp.repair.target.source import SourceFile
 
 SCHEMA = 1
 Status = Literal["repaired", "failed", "already_passing", "error"]
@@ -59,20 +64,25 @@ class ModelUsed:
 class Repaired:
     """One of the repairs to choose from; `reason` says why it stands where it does.
 
-    Not in the JSON: the whole file, repaired.
+    The `patch` is the repair; the diff and the commands tell of it. Not in the JSON: the patch.
     """
 
+    patch: Patch
     diff: str
     reason: str
     commands: tuple[str, ...]
-    new_source: bytes = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` says of it."""
+        return {"diff": self.diff, "reason": self.reason, "commands": list(self.commands)}
 
 
 @frozen
 class Outcome:
     """What a repair came to; `diff`, `after` and `chain` are those of the first of `patches`.
 
-    Not in the JSON: the whole file as it was read, and repaired.
+    Not in the JSON: `sources`, the files that the patches change, as they were read, by their names
+    in diffs; and `acceptance`, what each of the patches was seen to do.
     """
 
     status: Status
@@ -88,16 +98,33 @@ class Outcome:
     model: ModelUsed | None = None
     message: str = ""
     patches: tuple[Repaired, ...] = ()
-    new_source: bytes | None = field(default=None, repr=False)
-    old_source: bytes | None = field(default=None, repr=False)
+    sources: Mapping[str, SourceFile] = field(factory=dict[str, SourceFile], repr=False)
+    acceptance: Acceptance | None = None
+
+    @property
+    def repaired(self) -> dict[str, SourceFile]:
+        """The files that the first patch changes, changed, by their names in diffs."""
+        return self.patches[0].patch.apply(self.sources) if self.patches else {}
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        body = attrs.asdict(self, filter=lambda attribute, _: attribute.repr is not False)
-        body["chain"] = list(body["chain"])
-        body["patches"] = [
-            {**patch, "commands": list(patch["commands"])} for patch in body["patches"]
-        ]
-        for name, value in body["seconds"].items():
-            body["seconds"][name] = None if value is None else round(value, 3)
-        return {"schema": SCHEMA, **body}
+        seconds = {
+            name: None if value is None else round(value, 3)
+            for name, value in attrs.asdict(self.seconds).items()
+        }
+        return {
+            "schema": SCHEMA,
+            "status": self.status,
+            "file": self.file,
+            "function": self.function,
+            "diff": self.diff,
+            "before": attrs.asdict(self.before),
+            "after": attrs.asdict(self.after),
+            "chain": [attrs.asdict(link) for link in self.chain],
+            "attempts": self.attempts,
+            "tests_run": self.tests_run,
+            "seconds": seconds,
+            "model": None if self.model is None else attrs.asdict(self.model),
+            "message": self.message,
+            "patches": [patch.to_json() for patch in self.patches],
+        }

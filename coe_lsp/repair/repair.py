@@ -1,7 +1,8 @@
-"""One repair from start to end: find the tests, name the function, search, make the diff.
+"""One repair from start to end: open the project, run its tests, choose functions, search.
 
 It reads the user's files and runs the user's tests in the worker; it writes nothing. The model is
-asked for only when there is something to repair.
+asked for only when there is something to repair. What counts as repaired is `Acceptance`'s affair,
+how one function is searched `Search`'s.
 """
 
 from __future__ import annotations
@@ -11,31 +12,34 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal, Protocol
 
 from attrs import evolve, field, frozen
 
+from coe_lsp.chain.commands import Command, parse
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.discovery import find_root, is_for_tests, subjects_of, suites_for
-from coe_lsp.execution.interpreter import find_interpreter
+from coe_lsp.execution.discovery import find_root, is_for_tests, subjects_of
+from coe_lsp.execution.project import Project
 from coe_lsp.execution.runner import SuiteRunner
-from coe_lsp.execution.sandbox import find_sandbox
-from coe_lsp.execution.suite import Limits, Suite, TestResult
+from coe_lsp.execution.suite import Run, Suite
 from coe_lsp.mutations.surroundings import surroundings
 from coe_lsp.repair.deadline import Deadline
-from coe_lsp.repair.outcome import Counts, Outcome, Repaired, Seconds
+from coe_lsp.repair.outcome import Counts, Outcome, Seconds
+from coe_lsp.repair.patch import Patch
 from coe_lsp.repair.policy.protocol import LoadedPolicy, Policy
-from coe_lsp.repair.report import chain_of, repaired, success
+from coe_lsp.repair.report import replay_chain, report_success, show_patch
+from coe_lsp.repair.request import Request, Watcher
 from coe_lsp.repair.search.frontier import State
 from coe_lsp.repair.search.ranking import MOST_SHOWN, constants
-from coe_lsp.repair.search.search import Found, Search, SearchSettings, Step
+from coe_lsp.repair.search.ranking import Patch as PassingProgram
+from coe_lsp.repair.search.search import Found, Search
 from coe_lsp.repair.target.baseline import Baseline, measure
+from coe_lsp.repair.target.choice import choose_targets
 from coe_lsp.repair.target.hints import Clues, undefined_names
-from coe_lsp.repair.target.source import Function, SourceFile, locate, relative, unified_diff
-from coe_lsp.repair.target.toplevel import with_toplevel_block
+from coe_lsp.repair.target.source import Function, SourceFile, locate, relative
 from coe_lsp.repair.task import describe
 from coe_lsp.repair.verify import Verifier
+from coe_lsp.repair.warm import WarmRunner, WarmRunners
 
 # Seconds that running the tests as they are may take, if the budget is less.
 _LEAST_FOR_TESTS = 30.0
@@ -43,40 +47,11 @@ _LEAST_FOR_TESTS = 30.0
 _SHARES = (0.6, 0.25, 0.15)
 # And what a function gets of that, in seconds at most, before another is changed as well if some of
 # its tests are won.
-_ALONE, _LONGEST_ALONE = 0.4, 10.0
+_SHARE_ALONE, _SECONDS_ALONE = 0.4, 10.0
 # At most that share of the budget is for mutations alone before a model is loaded.
-_LONGEST_START = 0.3
-# And how long they go on if it cannot be loaded, before the user is told.
-_WITHOUT_MODEL = 10.0
-
-
-@frozen
-class Request:
-    """What to repair and how far to go. `budget` is in seconds of wall time for the search.
-
-    `source` is the file's text if it is not (yet) what the disk has. `test_seconds` is what one
-    test may take; a file's tests together get twelve times that. `env` and `show` are what the
-    sandbox lets in (see `find_sandbox`). `search` has what measurements switch; the fields here go
-    before it.
-    """
-
-    path: Path
-    function: str | None = None
-    source: SourceFile | None = None
-    tests: tuple[str, ...] = ()
-    python: str | None = None
-    sandbox: Literal["auto", "off"] = "auto"
-    env: tuple[str, ...] = ()
-    show: tuple[str, ...] = ()
-    budget: float = 60.0
-    samples: int = 16
-    test_seconds: float = 5.0
-    search: SearchSettings = field(factory=SearchSettings)
-
-    @property
-    def limits(self) -> Limits:
-        """Bounds on the tests as they are: one of them, and all of the file's together."""
-        return Limits(test_seconds=self.test_seconds, wall_seconds=12 * self.test_seconds)
+_SHARE_WITHOUT_MODEL = 0.3
+# And how many seconds they go on if it cannot be loaded, before the user is told.
+_SECONDS_WITHOUT_MODEL = 10.0
 
 
 class TestFileError(CoeError):
@@ -92,24 +67,47 @@ class TestFileError(CoeError):
         )
 
 
-class Watcher(Protocol):
-    """Told of everything that happens, in order; must not raise."""
+@frozen
+class _Site:
+    """Where one search looks: a function of a text, and what tests say of that text.
 
-    def baseline(self, baseline: Baseline, suites: Sequence[Suite]) -> None:
-        """The tests have run on the file as it is."""
-        ...
+    `before` is what was changed already to get from the user's text to this one, and `commands`
+    how; `first` is the verifier of that change. Without one they are empty and the `verifier`.
+    """
 
-    def target(self, function: Function, target_tests: Sequence[str]) -> None:
-        """The function that is tried next, and the failing tests that must pass."""
-        ...
+    file: str
+    source: SourceFile  # the user's text
+    runner: SuiteRunner
+    baseline: Baseline
+    verifier: Verifier
+    first: Verifier
+    deadline: Deadline
+    before: Patch = field(factory=Patch)
+    commands: tuple[Command, ...] = ()
 
-    def step(self, step: Step) -> None:
-        """A chain has taken a turn."""
-        ...
+    @property
+    def target(self) -> Function:
+        """The function that is searched."""
+        return self.verifier.function
+
+    def patch(self, lines: Sequence[str]) -> Patch:
+        """What makes the user's text one with these lines of the function."""
+        return self.before.then(self.verifier.patch(self.file, lines))
+
+    def run(self, patch: Patch) -> Run:
+        """All tests of the file, with a patch of the user's text."""
+        changed = patch.apply({self.file: self.source})[self.file]
+        return self.runner.run(changed.encode(changed.lines))
 
 
 class Repair:
-    """A repair that can be cancelled from another thread."""
+    """A repair that can be cancelled from another thread.
+
+    `run` takes the suspect functions one after the other, each with its share of the budget. Where
+    a function wins some of its tests and not all, the better version stays in place while another
+    function that the rest of these tests run is searched as well. The model is loaded once, when
+    mutations alone have not been enough for a moment, and kept for all that follows.
+    """
 
     def __init__(
         self,
@@ -118,12 +116,17 @@ class Repair:
         watcher: Watcher,
         *,
         head_start: float = 0.0,
+        warm: WarmRunners | None = None,
     ) -> None:
-        """`load_policy` None: without a model. It is loaded once mutations had the `head_start`."""
+        """`load_policy` None: without a model. It is loaded once mutations had the `head_start`.
+
+        Test processes are taken from `warm` and left there, if given.
+        """
         self._request = request
         self._load = load_policy
         self._head_start = head_start
         self._watcher = watcher
+        self._warm = warm or WarmRunners(room=0)
         self._cancelled = threading.Event()
         self._runner: SuiteRunner | None = None
         self._lock = threading.RLock()  # `cancel` may come from a signal in the midst of it
@@ -147,8 +150,8 @@ class Repair:
         self._end_tests()
 
     def _end_tests(self) -> None:
-        if self._runner is not None:
-            self._runner.cancel()
+        if (runner := self._runner) is not None:
+            runner.cancel()
 
     def run(self) -> Outcome:
         """Repair. Raises CoeError for whatever the user has to put right first."""
@@ -160,223 +163,120 @@ class Repair:
         if is_for_tests(path, root):
             raise TestFileError(path, root)
         named = source.find(request.function) if request.function else None
-        sandbox = find_sandbox(request.sandbox, request.env, request.show)
-        interpreter = find_interpreter(root, request.python, sandbox)
-        suites = suites_for(path, root, interpreter, request.tests)
-        # The tests as they are do not take much longer than the user wants to wait for a repair.
-        most = max(request.budget, _LEAST_FOR_TESTS)
-        limits = evolve(request.limits, wall_seconds=min(request.limits.wall_seconds, most))
-        with SuiteRunner(suites, interpreter, sandbox, limits) as runner:
-            self._runner = runner
+        project = Project.open(path, request.options)
+        # The tests as they are take no longer than the user wants to wait for a repair.
+        longest = max(request.budget, _LEAST_FOR_TESTS)
+        with self._warm.lease(project, longest) as warm:
+            runner = self._runner = warm.runner
             if self._cancelled.is_set():
                 runner.cancel()
-            outcome = self._repair(runner, source, named, root)
+            runs, seconds = runner.runs, runner.seconds
+            try:
+                outcome = self._repair(warm, source, named)
+            finally:
+                self._runner = None
             total = time.monotonic() - self._started
-            seconds = evolve(outcome.seconds, total=total, tests=runner.seconds)
-            return evolve(outcome, seconds=seconds, tests_run=runner.runs)
+            used = evolve(outcome.seconds, total=total, tests=runner.seconds - seconds)
+            return evolve(outcome, seconds=used, tests_run=runner.runs - runs)
 
-    def _since_start(self, at: float | None) -> float | None:
-        return None if at is None else at - self._started
-
-    def _repair(
-        self, runner: SuiteRunner, source: SourceFile, named: Function | None, root: Path
-    ) -> Outcome:
-        baseline = measure(runner, source, max(self._request.budget, _LEAST_FOR_TESTS))
+    def _repair(self, warm: WarmRunner, source: SourceFile, named: Function | None) -> Outcome:
+        budget, root = self._request.budget, warm.project.root
+        baseline = warm.baseline_of(source)
+        if baseline is None:
+            baseline = measure(warm.runner, source, max(budget, _LEAST_FOR_TESTS))
         real = source.path.resolve()  # what is changed, if it is a link
         file = relative(real if real.is_relative_to(root) else source.path, root)
         if self._cancelled.is_set():
             return Outcome("failed", file, self._request.function, message="Cancelled.")
         if not baseline.results:
             raise CoeError(f"No test could be run for {file}: {baseline.detail or 'none found'}.")
-        self._watcher.baseline(baseline, runner.suites)
+        warm.keep(baseline)
+        self._watcher.baseline(baseline, warm.runner.suites)
         before = Counts(baseline.passed, len(baseline.failing))
         if not baseline.failing:
             name = named.name if named else None
             return Outcome("already_passing", file, name, before=before, after=before,
                            message="All tests pass; there is nothing to repair.")  # fmt: skip
-        suspects = baseline.suspects()
-        if named and suspects and named not in suspects and not baseline.concerns(named):
-            names = ", ".join(function.name for function in suspects[:3])
-            raise CoeError(f"No failing test runs {named.name}; those that fail run {names}.")
-        targets = [named, *_helpers(baseline, named)] if named else suspects
-        reached = baseline.reached()
-        targets = with_toplevel_block(targets, source, baseline.failing, reached=reached)[
-            : len(_SHARES)
-        ]
-        if not targets and baseline.unwatched:
-            raise CoeError(
-                f"Which functions the failing tests run was not seen ({baseline.unwatched}): name "
-                f"one, as in {file}::FUNCTION, or fewer tests with --tests (editors: coe.tests)."
-            )
-        if not targets:
-            raise CoeError(
-                f"The failing tests do not run any function of {file}: "
-                f"{_first_line(baseline.failing[0])}"
-            )
+        targets = choose_targets(baseline, named, file)[: len(_SHARES)]
         outcome = Outcome("failed", file, targets[0].name, before=before, after=before)
         deadline = Deadline(time.monotonic())
         with ExitStack() as stack:
-            for index, target in enumerate(targets):
-                share = _SHARES[index] / sum(_SHARES[: len(targets)])
-                deadline.end += share * self._request.budget
-                outcome = self._target(runner, baseline, target, deadline, outcome, stack)
+            for target, share in zip(targets, _shares(len(targets)), strict=True):
+                deadline.end += share * budget
+                verifier = Verifier(warm.runner, baseline, target, deadline)
+                site = _Site(file, source, warm.runner, baseline, verifier, verifier, deadline)
+                outcome = self._repair_target(site, outcome, stack)
                 if outcome.status == "repaired" or self._cancelled.is_set():
                     break
         return outcome
 
-    def _target(
-        self,
-        runner: SuiteRunner,
-        baseline: Baseline,
-        target: Function,
-        deadline: Deadline,
-        outcome: Outcome,
-        stack: ExitStack,
-    ) -> Outcome:
+    # -- one function
+
+    def _repair_target(self, site: _Site, outcome: Outcome, stack: ExitStack) -> Outcome:
         """Try to repair one function; the outcome so far with what came of it."""
-        verifier = Verifier(runner, baseline, target, deadline)
-        search = self._search(runner, baseline, target, verifier, deadline)
-        alone = time.monotonic() + min(_ALONE * deadline.left(), _LONGEST_ALONE)
-        half: State | None = None
-        loading = 0.0
-        problem: CoeError | None = None
-        with search:
-            if self._load is not None and self._loaded is None:
-                start = min(self._head_start, _LONGEST_START * self._request.budget)
-                search.run(until=time.monotonic() + start)
-            if self._load is not None and not search.solved and self._loaded is None:
-                loading = time.monotonic()
-                try:
-                    with deadline.held():
-                        self._loaded = stack.enter_context(self._load())
-                        stack.enter_context(self._asking(self._loaded.policy))
-                except CoeError as error:
-                    problem = error
-                loading = time.monotonic() - loading
-                alone += loading
-            end = float("inf") if problem is None else time.monotonic() + _WITHOUT_MODEL
-            search.run(self._loaded, until=min(end, alone))
-            if not search.solved and self._others(baseline, target, verifier, search.halfway()):
-                half = search.halfway()
-            else:
+        alone = time.monotonic() + min(_SHARE_ALONE * site.deadline.left(), _SECONDS_ALONE)
+        with self._search(site) as search:
+            loading, problem = self._mutate_then_load(search, site.deadline, stack)
+            end = float("inf") if problem is None else time.monotonic() + _SECONDS_WITHOUT_MODEL
+            search.run(self._loaded, until=min(end, alone + loading))
+            half = None if search.solved else self._halfway(site, search)
+            if half is None:
                 search.run(self._loaded, until=end)
             found = search.found()
-        if problem is not None and not found.patches:
-            raise problem
-        seconds = Seconds(
-            model=outcome.seconds.model + loading + found.model_seconds,
-            first=self._since_start(found.first_at),
-        )
         outcome = evolve(
-            outcome,
-            attempts=outcome.attempts + found.tested,
-            seconds=seconds,
+            self._counted(outcome, found, loading),
             model=self._loaded.model if self._loaded else None,
         )
-        if half is not None and not found.patches:
-            both = self._both(runner, baseline, target, verifier, half, deadline, outcome)
-            if both.status == "repaired":
-                return both
-            outcome = evolve(outcome, attempts=both.attempts, seconds=both.seconds)
-        if search.problem is not None and not found.patches:
+        if found.patches:
+            return self._report(site, found, outcome)
+        if problem is not None:
+            raise problem
+        if half is not None:
+            outcome = self._repair_second(site, half, outcome)
+            if outcome.status == "repaired":
+                return outcome
+        if search.problem is not None:
             raise search.problem
-        return self._outcome(outcome, baseline, target, found, verifier, runner)
+        return self._report_failure(site, found, outcome)
 
-    def _search(
-        self,
-        runner: SuiteRunner,
-        baseline: Baseline,
-        target: Function,
-        verifier: Verifier,
-        deadline: Deadline,
-    ) -> Search:
+    def _search(self, site: _Site) -> Search:
+        baseline, target, verifier = site.baseline, site.target, site.verifier
         self._watcher.target(target, verifier.target_tests)
-        task = describe(baseline.source, target, runner.suites, verifier.target_tests)
+        task = describe(baseline.source, target, site.runner.suites, verifier.target_tests)
+        request = self._request
         self._running = Search(
             verifier,
             task,
             baseline.source.scratch_lines(target),
-            _clues(baseline, target, task, runner.suites),
-            evolve(self._request.search, samples=self._request.samples, deadline=deadline),
+            _clues(baseline, target, task, site.runner.suites),
+            evolve(request.search, samples=request.samples, deadline=site.deadline),
             self._watcher.step,
             self._cancelled.is_set,
         )
         return self._running
 
-    def _others(
-        self, baseline: Baseline, target: Function, verifier: Verifier, half: State | None
-    ) -> list[Function]:
-        """Other suspects, run by tests that `half`, a better target, leaves failing."""
-        if half is None:
-            return []
-        left = [test for test in verifier.target_tests if test not in half.verdict.passing]
-        return [
-            function
-            for function in baseline.suspects()
-            if _apart(function, target) and any(baseline.runs(test, function) for test in left)
-        ]
+    def _mutate_then_load(
+        self, search: Search, deadline: Deadline, stack: ExitStack
+    ) -> tuple[float, CoeError | None]:
+        """Mutations alone, then the model if it is still needed and not there yet.
 
-    def _both(
-        self,
-        runner: SuiteRunner,
-        baseline: Baseline,
-        target: Function,
-        verifier: Verifier,
-        half: State,
-        deadline: Deadline,
-        outcome: Outcome,
-    ) -> Outcome:
-        """With the better version of the target in place, try to repair another function as well.
-
-        The outcome says `repaired` only if then all tests pass that the target was to win, and no
-        test fails that passed before.
+        The seconds that loading took, which do not count, and why it failed if it did.
         """
-        old = baseline.source
-        source = evolve(old, lines=old.replace(target, half.lines))
-        between = measure(runner, source, max(1.0, deadline.left()))
-        names = {function.name for function in self._others(baseline, target, verifier, half)}
-        others = [f for f in between.suspects() if f.name in names][: len(_SHARES)]
-        for index, other in enumerate(others):
-            share = _SHARES[index] / sum(_SHARES[index : len(others)])
-            end = Deadline(time.monotonic() + deadline.left() * share)
-            second = Verifier(runner, between, other, end)
-            with self._search(runner, between, other, second, end) as search:
-                search.run(self._loaded)
-                found = search.found()
-            outcome = evolve(
-                outcome,
-                attempts=outcome.attempts + found.tested,
-                seconds=evolve(outcome.seconds, model=outcome.seconds.model + found.model_seconds),
-            )
-            shown: list[Repaired] = []
-            last: tuple[str, ...] = ()
-            counts = Counts()
-            for patch in found.patches:
-                if len(shown) == MOST_SHOWN or (shown and self._cancelled.is_set()):
-                    break
-                lines = source.replace(other, patch.lines)
-                run = runner.run(old.encode(lines))
-                passed = {result.id for result in run.results if result.outcome == "passed"}
-                before = {r.id for r in baseline.results.values() if r.outcome == "passed"}
-                if passed.issuperset(before.union(verifier.target_tests)):
-                    if not shown:
-                        counts, last = Counts(run.passed, len(run.failures)), patch.commands
-                    reason = f"with a change of {other.name}; {patch.reason}"
-                    diff = unified_diff(outcome.file, old.lines, lines)
-                    commands = (*half.commands, *patch.commands)
-                    shown.append(Repaired(diff, reason, commands, old.encode(lines)))
-            if shown:
-                chain = (
-                    *chain_of(half.commands, old.scratch_lines(target), verifier),
-                    *chain_of(last, source.scratch_lines(other), second),
-                )
-                first = self._since_start(found.first_at)
-                outcome = evolve(outcome, seconds=evolve(outcome.seconds, first=first))
-                names = f"{target.name} and {other.name} are"
-                return success(outcome, target, names, verifier, shown, counts, chain, old)
-            if self._cancelled.is_set():
-                break
-        return outcome
+        if self._load is None or self._loaded is not None:
+            return 0.0, None
+        start = min(self._head_start, _SHARE_WITHOUT_MODEL * self._request.budget)
+        search.run(until=time.monotonic() + start)
+        if search.solved:
+            return 0.0, None
+        began = time.monotonic()
+        problem: CoeError | None = None
+        try:
+            with deadline.held():
+                self._loaded = stack.enter_context(self._load())
+                stack.enter_context(self._asking(self._loaded.policy))
+        except CoeError as error:
+            problem = error
+        return time.monotonic() - began, problem
 
     @contextmanager
     def _asking(self, policy: Policy) -> Generator[None]:
@@ -391,54 +291,128 @@ class Repair:
             with self._lock:
                 self._policy = None
 
-    def _outcome(
-        self,
-        outcome: Outcome,
-        baseline: Baseline,
-        target: Function,
-        found: Found,
-        verifier: Verifier,
-        runner: SuiteRunner,
-    ) -> Outcome:
-        lines = baseline.source.scratch_lines(target)
-        if not found.patches:
-            if outcome.chain:
-                return outcome  # the most suspect function's best chain tells more
-            chain = chain_of(found.closest.commands, lines, verifier)
-            message = "No repair was found in time."
-            if self._cancelled.is_set():
-                message = "Cancelled."
-            elif found.exhausted:
-                message = "No repair was found, and nothing is left to try."
-            return evolve(outcome, chain=chain, message=message)
-        source = baseline.source
+    # -- another function beside it
+
+    def _halfway(self, site: _Site, search: Search) -> State | None:
+        """A state that wins some tests, if another function is suspect of the rest."""
+        half = search.halfway()
+        return half if half is not None and _others(site, half) else None
+
+    def _repair_second(self, site: _Site, half: State, outcome: Outcome) -> Outcome:
+        """With the better version of the target in place, try to repair another function as well.
+
+        Both together must do what the target's repair was to do alone.
+        """
+        before = site.patch(half.lines)
+        source = before.apply({site.file: site.source})[site.file]
+        baseline = measure(site.runner, source, max(1.0, site.deadline.left()))
+        names = {function.name for function in _others(site, half)}
+        others = [f for f in baseline.suspects() if f.name in names][: len(_SHARES)]
+        for index, other in enumerate(others):
+            share = _shares(len(others))[index] / sum(_shares(len(others))[index:])
+            deadline = Deadline(time.monotonic() + site.deadline.left() * share)
+            verifier = Verifier(
+                site.runner, baseline, other, deadline, acceptance=site.verifier.acceptance
+            )
+            second = evolve(
+                site,
+                baseline=baseline,
+                verifier=verifier,
+                deadline=deadline,
+                before=before,
+                commands=_parsed(half.commands),
+            )
+            with self._search(second) as search:
+                search.run(self._loaded)
+                found = search.found()
+            outcome = self._counted(outcome, found)
+            if found.patches:
+                outcome = self._report(second, found, outcome)
+            if outcome.status == "repaired" or self._cancelled.is_set():
+                break
+        return outcome
+
+    # -- what is told
+
+    def _counted(self, outcome: Outcome, found: Found, loading: float = 0.0) -> Outcome:
+        """The outcome with what a search has cost."""
+        first = None if found.first_at is None else found.first_at - self._started
+        seconds = Seconds(model=outcome.seconds.model + loading + found.model_seconds, first=first)
+        return evolve(outcome, attempts=outcome.attempts + found.tested, seconds=seconds)
+
+    def _report(self, site: _Site, found: Found, outcome: Outcome) -> Outcome:
+        """The outcome with the repairs that a search found, all tests run once more."""
+        programs, run = self._confirm(site, found.patches)
+        if run is None:
+            cancelled = self._cancelled.is_set()
+            message = (
+                "Cancelled." if cancelled else "What passed its tests failed them when asked again."
+            )
+            return evolve(outcome, message=message)
+        second = site.first is not site.verifier
+        sources = {site.file: site.source}
         shown = [
-            repaired(patch, source, target, outcome.file) for patch in found.patches[:MOST_SHOWN]
+            show_patch(
+                site.patch(program.lines),
+                sources,
+                f"with a change of {site.target.name}; {program.reason}"
+                if second
+                else program.reason,
+                (*site.commands, *_parsed(program.commands)),
+            )
+            for program in programs[:MOST_SHOWN]
         ]
-        run = runner.run(shown[0].new_source)
-        if run.status == "cancelled":
-            return evolve(outcome, message="Cancelled.")
+        chain = replay_chain(
+            _parsed(programs[0].commands),
+            site.baseline.source.scratch_lines(site.target),
+            site.verifier,
+        )
+        if second:
+            lines = site.source.scratch_lines(site.first.function)
+            chain = (*replay_chain(site.commands, lines, site.first), *chain)
         after = Counts(run.passed, len(run.failures))
-        chain = chain_of(found.patches[0].commands, lines, verifier)
-        names = f"{target.name} is"
-        return success(outcome, target, names, verifier, shown, after, chain, source)
+        return report_success(outcome, site.first, shown, sources, after, chain)
+
+    def _confirm(
+        self, site: _Site, programs: Sequence[PassingProgram]
+    ) -> tuple[Sequence[PassingProgram], Run | None]:
+        """The programs from the first on that passes again, and the run that shows it."""
+        acceptance = site.verifier.acceptance
+        for index, program in enumerate(programs):
+            run = site.run(site.patch(program.lines))
+            if run.status == "cancelled":
+                break
+            # Where some tests hang, a run of all of them tells less than the search knows.
+            if acceptance.select is not None or acceptance.met(run):
+                return programs[index:], run
+        return (), None
+
+    def _report_failure(self, site: _Site, found: Found, outcome: Outcome) -> Outcome:
+        if outcome.chain:
+            return outcome  # the most suspect function's best chain tells more
+        lines = site.baseline.source.scratch_lines(site.target)
+        chain = replay_chain(_parsed(found.closest.commands), lines, site.verifier)
+        message = "No repair was found in time."
+        if self._cancelled.is_set():
+            message = "Cancelled."
+        elif found.exhausted:
+            message = "No repair was found, and nothing is left to try."
+        return evolve(outcome, chain=chain, message=message)
 
 
-def _helpers(baseline: Baseline, named: Function) -> list[Function]:
-    """Other suspects, most suspect first, that all the tests run which the named one must win."""
-    target_tests = baseline.target_tests(named)
+def _shares(count: int) -> tuple[float, ...]:
+    """What each of so many functions gets of the time; together 1."""
+    return tuple(share / sum(_SHARES[:count]) for share in _SHARES[:count])
+
+
+def _others(site: _Site, half: State) -> list[Function]:
+    """Other suspects, run by tests that `half`, a better target, leaves failing."""
+    left = [test for test in site.verifier.target_tests if test not in half.verdict.passing]
     return [
         function
-        for function in baseline.suspects()
-        if _apart(function, named)
-        and all(
-            test not in baseline.lines or baseline.runs(test, function) for test in target_tests
-        )
+        for function in site.baseline.suspects()
+        if function.apart(site.target) and any(site.baseline.runs(t, function) for t in left)
     ]
-
-
-def _apart(one: Function, other: Function) -> bool:
-    return one.last < other.first or one.first > other.last
 
 
 def _clues(
@@ -453,5 +427,5 @@ def _clues(
     return Clues(lines, outside, frozenset(spelt), undefined_names(details))
 
 
-def _first_line(failure: TestResult) -> str:
-    return f"{failure.id}: {(failure.detail or failure.outcome).splitlines()[0]}"
+def _parsed(commands: Sequence[str]) -> tuple[Command, ...]:
+    return tuple(parse(command) for command in commands)

@@ -1,68 +1,72 @@
-"""What a search found, as it is told: diffs of the file, the chain with its feedback, a sentence.
+"""What a search found, as it is told: patches with diffs, the chain with its feedback, a sentence.
 
 Runs candidates once more for the feedback of each turn; decides nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import evolve
 
-from coe_lsp.chain.commands import parse
+from coe_lsp.chain.commands import Command, render
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.repair.outcome import Counts, Link, Outcome, Repaired
-from coe_lsp.repair.search.ranking import Patch
-from coe_lsp.repair.target.source import Function, SourceFile, unified_diff
+from coe_lsp.repair.patch import Patch
+from coe_lsp.repair.target.source import SourceFile
 from coe_lsp.repair.task import feedback_text
 from coe_lsp.repair.verify import Verifier
 
 
-def repaired(patch: Patch, source: SourceFile, target: Function, file: str) -> Repaired:
-    """A patch of one function as a change of the file."""
-    new = source.replace(target, patch.lines)
-    diff = unified_diff(file, source.lines, new)
-    return Repaired(diff, patch.reason, patch.commands, source.encode(new))
+def show_patch(
+    patch: Patch, sources: Mapping[str, SourceFile], reason: str, commands: Sequence[Command]
+) -> Repaired:
+    """A patch with its diff, why it stands where it does, and the commands that led to it."""
+    texts = tuple(render(command) for command in commands)
+    return Repaired(patch, patch.diff(sources), reason, texts)
 
 
-def chain_of(commands: Sequence[str], lines: Sequence[str], verifier: Verifier) -> tuple[Link, ...]:
+def replay_chain(
+    commands: Sequence[Command], lines: Sequence[str], verifier: Verifier
+) -> tuple[Link, ...]:
     """The commands once more, one after the other, each with what the tests say then."""
     pad = Scratchpad(tuple(lines))
     links: list[Link] = []
     for command in commands:
-        pad = pad.apply(parse(command))
+        pad = pad.apply(command)
         verdict = verifier.judge(pad.lines, late=True)
         feedback = feedback_text(verdict, verifier.function.first, len(pad.lines))
-        links.append(Link(command, feedback, verdict.passed, verdict.total - verdict.passed))
+        links.append(Link(render(command), feedback, verdict.passed, verdict.failed))
     return tuple(links)
 
 
-def success(
+def report_success(
     outcome: Outcome,
-    target: Function,
-    names: str,
     verifier: Verifier,
     shown: Sequence[Repaired],
+    sources: Mapping[str, SourceFile],
     after: Counts,
     chain: tuple[Link, ...],
-    source: SourceFile,
 ) -> Outcome:
-    """The outcome with repairs; `names` says which functions are repaired, with the verb."""
-    message = f"{names} repaired: {_count(len(verifier.tests), 'test')} passed."
+    """The outcome with repairs, best first, of what the `verifier` was to win."""
+    mine = verifier.function.name
+    names = [mine, *(name for name in shown[0].patch.names if name != mine)]
+    message = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} repaired: "
+    message += f"{_count(len(verifier.tests), 'test')} passed."
     if after.failed:
         verb = "fails" if after.failed == 1 else "fail"
         message += f" {_count(after.failed, 'other test')} of the file still {verb}, as before."
     return evolve(
         outcome,
         status="repaired",
-        function=target.name,
+        function=verifier.function.name,
         diff=shown[0].diff,
         after=after,
         chain=chain,
         message=message,
         patches=tuple(shown),
-        new_source=shown[0].new_source,
-        old_source=source.encode(source.lines),
+        sources=sources,
+        acceptance=verifier.acceptance,
     )
 
 

@@ -53,6 +53,11 @@ class Verdict:
         return len(self.passing)
 
     @property
+    def failed(self) -> int:
+        """How many of the tests that matter do not pass."""
+        return self.total - self.passed
+
+    @property
     def solved(self) -> bool:
         """Whether every test that matters passes."""
         return self.passed == self.total and not self.cancelled

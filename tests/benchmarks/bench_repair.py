@@ -38,6 +38,7 @@ import coe_lsp
 from coe_lsp.cli.progress import BarProgress
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.interpreter import probe
+from coe_lsp.execution.project import ProjectOptions
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.execution.worker import Worker
@@ -45,7 +46,8 @@ from coe_lsp.models.download import ensure
 from coe_lsp.models.registry import resolve
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
-from coe_lsp.repair.repair import Repair, Request
+from coe_lsp.repair.repair import Repair
+from coe_lsp.repair.request import Request
 from coe_lsp.repair.search.search import SearchSettings
 
 ALL = SearchSettings()
@@ -128,7 +130,12 @@ def repair(task, search, loaded, budget, visible, folder):
     """One repair: its outcome, seconds, and of each patch whether all tests pass with it."""
     path, function, statements = prepare(task, visible, folder)
     request = Request(
-        path, function, tests=statements, budget=budget, samples=search.samples, search=search
+        path,
+        function,
+        options=ProjectOptions(tests=statements),
+        budget=budget,
+        samples=search.samples,
+        search=search,
     )
     began = time.monotonic()
     try:
@@ -138,8 +145,15 @@ def repair(task, search, loaded, budget, visible, folder):
     seconds = time.monotonic() - began
     hidden = []
     if outcome.status == "repaired" and "target" not in task:
-        hidden = [passes(patch.new_source, task, folder, path) for patch in outcome.patches]
+        hidden = [passes(program, task, folder, path) for program in programs(outcome)]
     return outcome, seconds, hidden
+
+
+def programs(outcome):
+    """The whole file with each of the patches, in bytes."""
+    for repaired in outcome.patches:
+        (source,) = repaired.patch.apply(outcome.sources).values()
+        yield source.encode(source.lines)
 
 
 def by_afternoon(task, llama, budget, visible, folder):

@@ -12,7 +12,9 @@ from samples import HOPELESS
 
 from coe_lsp.cli.repair import write
 from coe_lsp.errors import CoeError
-from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.outcome import Outcome, Repaired
+from coe_lsp.repair.patch import BlockEdit, Patch
+from coe_lsp.repair.target.source import Function, SourceFile
 
 
 def coe(*arguments, **options):
@@ -163,13 +165,19 @@ def test_models_list():
 
 def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path):
     path = tmp_path / "mod.py"
-    outcome = Outcome("repaired", "mod.py", old_source=b"old\r\n", new_source=b"new\r\n")
+    patch = Patch((BlockEdit("mod.py", Function("old", 1, 1), ("new",)),))
+    outcome = Outcome(
+        "repaired",
+        "mod.py",
+        patches=(Repaired(patch, "", "", ()),),
+        sources={"mod.py": SourceFile.parse(path, b"old\r\n")},
+    )
     path.write_bytes(b"old\r\n# mine\r\n")
     with pytest.raises(CoeError, match="has changed"):
-        write(path, outcome)
+        write(outcome)
     assert path.read_bytes() == b"old\r\n# mine\r\n"
     path.write_bytes(b"old\r\n")
-    write(path, outcome)
+    write(outcome)
     assert path.read_bytes() == b"new\r\n"
 
 

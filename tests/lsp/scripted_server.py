@@ -18,6 +18,7 @@ from pathlib import Path
 
 from coe_lsp.lsp import serve as serving
 from coe_lsp.lsp.handlers import make_server
+from coe_lsp.lsp.model_host import ModelHost
 from coe_lsp.models.registry import ModelError
 from coe_lsp.repair.search.search import SearchSettings
 
@@ -68,9 +69,9 @@ class ScriptedPolicy:
         self._interrupted.set()
 
 
-def main():
+class ScriptedHost(ModelHost):
     @contextmanager
-    def lease(options, ask, progress):
+    def lease(self, options, ask, progress):
         script = json.loads(Path(sys.argv[1]).read_text())
         from coe_lsp.repair.outcome import ModelUsed
         from coe_lsp.repair.policy.protocol import LoadedPolicy
@@ -80,10 +81,12 @@ def main():
         time.sleep(script.get("loading", 0.0))
         yield LoadedPolicy(ScriptedPolicy(script), ModelUsed("script", "", None), trained=True)
 
+
+def main():
     # The script alone says what is tried, and its chain goes on turn by turn.
     said = json.loads(Path(sys.argv[1]).read_text()).get("search", {})
     search = SearchSettings(**{"mutations": False, "places": False, "grace": 0.1, **said})
-    serving.make_server = lambda: make_server(lease, search)
+    serving.make_server = lambda: make_server(ScriptedHost(), search)
     serving.serve(None)
 
 

@@ -9,7 +9,8 @@ from coe_lsp.execution.discovery import suites_for
 from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.suite import Limits
 from coe_lsp.repair import repair as repair_module
-from coe_lsp.repair.repair import Repair, Request
+from coe_lsp.repair.repair import Repair
+from coe_lsp.repair.request import Request
 from coe_lsp.repair.target.baseline import measure
 from coe_lsp.repair.target.source import SourceFile
 

@@ -6,8 +6,10 @@ from unittest.mock import Mock
 import pytest
 
 from coe_lsp.errors import CoeError
+from coe_lsp.execution.project import ProjectOptions
 from coe_lsp.execution.suite import TestResult
-from coe_lsp.repair.repair import Repair, Request
+from coe_lsp.repair.repair import Repair
+from coe_lsp.repair.request import Request
 from coe_lsp.repair.target.source import SourceFile
 from coe_lsp.repair.target.toplevel import with_toplevel_block
 
@@ -168,13 +170,14 @@ def test_what_no_function_holds_is_repaired(write, tmp_path, old, new):
     path = write("shelf.py", right.replace(old, new))
     outcome = Repair(Request(path, budget=20.0), None, Mock()).run()
     assert outcome.status == "repaired", outcome.message
-    assert any(patch.new_source.decode() == right for patch in outcome.patches)
+    found = [repaired.patch for repaired in outcome.patches]
+    assert any(patch.apply(outcome.sources)["shelf.py"].text == right for patch in found)
 
 
 def test_without_a_clue_it_is_refused(write, tmp_path):
     write("pyproject.toml", "")
     path = write("shelf.py", "x = 1\n")
     write("test_shelf.py", "def test_free():\n    assert 1 == 2\n")
-    request = Request(path, tests=(str(tmp_path / "test_shelf.py"),))
+    request = Request(path, options=ProjectOptions((str(tmp_path / "test_shelf.py"),)))
     with pytest.raises(CoeError, match="do not run any function of shelf.py"):
         Repair(request, None, Mock()).run()

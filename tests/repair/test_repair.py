@@ -9,9 +9,11 @@ from samples import CLAMP, TEST_CLAMP
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.localization import FaultLocalization
+from coe_lsp.execution.project import ProjectOptions
 from coe_lsp.repair.outcome import ModelUsed
 from coe_lsp.repair.policy.protocol import LoadedPolicy, Proposal
-from coe_lsp.repair.repair import Repair, Request
+from coe_lsp.repair.repair import Repair
+from coe_lsp.repair.request import Request
 from coe_lsp.repair.search.search import SearchSettings
 from coe_lsp.repair.target.hints import undefined_names
 
@@ -80,7 +82,14 @@ def repair(path: Path, policy, log=None, **request):
     load = lambda: contextlib.nullcontext(LoadedPolicy(policy, model, trained=True))  # noqa: E731
     search = SearchSettings(mutations=False, grace=0.1)
     request = {"budget": 5.0, "samples": 2, "search": search} | request
-    return Repair(Request(path, **request), load, log or Log()).run()
+    how = {"tests", "python", "sandbox"}
+    options = ProjectOptions(**{name: request.pop(name) for name in how & request.keys()})
+    return Repair(Request(path, options=options, **request), load, log or Log()).run()
+
+
+def repaired_bytes(outcome):
+    (source,) = outcome.repaired.values()
+    return source.encode(source.lines)
 
 
 FIX = "### REPL 5 >>>        return high"
@@ -100,7 +109,7 @@ def test_a_chain_of_two_edits(clamp_project):
     assert [(link.passed, link.failed) for link in outcome.chain] == [(2, 1), (3, 0)]
     assert (outcome.before.failed, outcome.after.failed) == (1, 0)
     assert "-        return low\n+        return high\n" in outcome.diff
-    assert outcome.new_source == before.replace(
+    assert repaired_bytes(outcome) == before.replace(
         b"high:\n        return low", b"high:\n        return high"
     )
     assert path.read_bytes() == before
@@ -123,7 +132,7 @@ def test_json_form(clamp_project):
 def test_failure_keeps_the_closest_chain(clamp_project):
     outcome = repair(clamp_project / "ranges.py", Scripted(), budget=1.0)
     assert outcome.status == "failed"
-    assert outcome.new_source is None and outcome.diff == ""
+    assert outcome.repaired == {} and outcome.diff == ""
     assert outcome.seconds.total < 10
 
 
@@ -161,7 +170,7 @@ def test_crlf_tabs_and_bom_survive(write, tmp_path):
     )
     write("test_mod.py", "from mod import half\n\ndef test_half():\n    assert half(4) == 2\n")
     outcome = repair(path, Scripted(["### REPW 2 >>>3 >>>2"]))
-    assert outcome.new_source == path.read_bytes().replace(b"3\r\n", b"2\r\n")
+    assert repaired_bytes(outcome) == path.read_bytes().replace(b"3\r\n", b"2\r\n")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.repair.outcome import ModelUsed
 from coe_lsp.repair.policy.protocol import LoadedPolicy, Proposal
-from coe_lsp.repair.repair import Repair, Request
+from coe_lsp.repair.repair import Repair
+from coe_lsp.repair.request import Request
 from coe_lsp.repair.search.frontier import Frontier, Scorer, State, state_key
 from coe_lsp.repair.search.mutation_queue import MutationQueue
 from coe_lsp.repair.search.ranking import Patch, best, constants, meaning, measured
@@ -271,8 +272,8 @@ def test_mutations_alone_repair_and_offer_a_choice(write, tmp_path):
     assert outcome.status == "repaired" and outcome.model is None
     assert 2 <= len(outcome.patches) <= 3
     assert outcome.diff == outcome.patches[0].diff
-    assert outcome.new_source == outcome.patches[0].new_source
-    assert len({patch.new_source for patch in outcome.patches}) == len(outcome.patches)
+    assert outcome.diff == outcome.patches[0].diff
+    assert len({patch.diff for patch in outcome.patches}) == len(outcome.patches)
     assert all(step.total == 1 for step in steps)
 
 

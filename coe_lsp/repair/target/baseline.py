@@ -81,6 +81,23 @@ class Baseline:
         told = "\n".join(result.detail for result in self.failing)
         return around or [f for f in functions if re.search(rf"\b{re.escape(f.name)}\(\)", told)]
 
+    def functions_at_fault(self) -> list[tuple[TestResult, Function | None]]:
+        """Each failing test with the one function that it is attributed to, None if there is none.
+
+        Of the functions that the test calls directly the most suspect, else of those that it runs;
+        else the one around the line that it names without having run anything of the file.
+        """
+        suspects = self.suspects()
+
+        def at_fault(test: TestResult) -> Function | None:
+            entered = self.entries.get(test.id, frozenset())
+            direct = [f for f in suspects if f.first in entered]
+            running = [f for f in suspects if self.runs(test.id, f)]
+            ended = [f for f in suspects if test.line and f.first <= test.line <= f.last]
+            return next(iter([*direct, *running, *ended]), None)
+
+        return [(test, at_fault(test)) for test in self.failing]
+
     def reached(self) -> bool:
         """Whether a failing test was seen to run a function of the file."""
         functions = self.source.functions()

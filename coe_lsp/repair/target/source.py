@@ -65,6 +65,10 @@ class Function:
         """The qualified name of the class or function around it, or ''."""
         return self.name.rpartition(".")[0]
 
+    def apart(self, other: Function) -> bool:
+        """Whether the two have no line in common."""
+        return self.last < other.first or self.first > other.last
+
 
 @frozen
 class SourceFile:

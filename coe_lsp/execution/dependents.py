@@ -40,7 +40,9 @@ def reached(changed: Iterable[Path], root: Path) -> set[Path]:
     """The changed files, and all Python files of the project that they may concern."""
     found = {path for path in changed if path.suffix == ".py"}
     names = {_name(path) for path in found}
-    left = {path: words for path in _files(root) if path not in found and (words := _words(path))}
+    left = {
+        path: words for path in python_files(root) if path not in found and (words := _words(path))
+    }
     while more := [path for path, words in left.items() if not names.isdisjoint(words)]:
         found.update(more)
         names.update(map(_name, more))
@@ -72,7 +74,8 @@ def _read(path: Path, _written: int) -> frozenset[str]:
     return frozenset(word for part in _IMPORT.findall(text) for word in re.findall(r"\w+", part))
 
 
-def _files(root: Path) -> Iterator[Path]:
+def python_files(root: Path) -> Iterator[Path]:
+    """The project's own Python files; of a very large project not all."""
     seen = 0
     for place, folders, files in os.walk(root):
         folder = Path(place)

@@ -1,0 +1,48 @@
+"""What a repair is asked for, and who is told how it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from attrs import field, frozen
+
+from coe_lsp.execution.project import ProjectOptions
+from coe_lsp.execution.suite import Suite
+from coe_lsp.repair.search.search import SearchSettings, Step
+from coe_lsp.repair.target.baseline import Baseline
+from coe_lsp.repair.target.source import Function, SourceFile
+
+
+@frozen
+class Request:
+    """What to repair and how far to go. `budget` is in seconds of wall time for the search.
+
+    `source` is the file's text if it is not (yet) what the disk has. `options` say how its tests
+    are run. `search` has what measurements switch; the fields here go before it.
+    """
+
+    path: Path
+    function: str | None = None
+    source: SourceFile | None = None
+    options: ProjectOptions = field(factory=ProjectOptions)
+    budget: float = 60.0
+    samples: int = 16
+    search: SearchSettings = field(factory=SearchSettings)
+
+
+class Watcher(Protocol):
+    """Told of everything that happens, in order; must not raise."""
+
+    def baseline(self, baseline: Baseline, suites: Sequence[Suite]) -> None:
+        """The tests have run on the file as it is."""
+        ...
+
+    def target(self, function: Function, target_tests: Sequence[str]) -> None:
+        """The function that is tried next, and the failing tests that must pass."""
+        ...
+
+    def step(self, step: Step) -> None:
+        """A chain has taken a turn."""
+        ...
