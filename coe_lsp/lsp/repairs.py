@@ -32,7 +32,8 @@ from coe_lsp.models.sources.fetch import ProgressSink
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.policy.loading import ModelOptions, check, head_start
 from coe_lsp.repair.repair import LoadedPolicy, Repair
-from coe_lsp.repair.search.search import SearchSettings, Step
+from coe_lsp.repair.search.search import SearchSettings
+from coe_lsp.repair.search.step import Step
 from coe_lsp.repair.target.baseline import Baseline
 from coe_lsp.repair.target.source import Function
 from coe_lsp.settings import Settings

@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 
 from attrs import evolve, field, frozen
 
+from coe_lsp.chain.commands import Command, render
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root, is_for_tests, subjects_of, suites_for
@@ -27,11 +28,12 @@ from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.outcome import Counts, Outcome, Repaired, Seconds
 from coe_lsp.repair.policy.protocol import LoadedPolicy, Policy
 from coe_lsp.repair.report import chain_of, repaired, success
-from coe_lsp.repair.search.frontier import State
 from coe_lsp.repair.search.ranking import MOST_SHOWN, constants
-from coe_lsp.repair.search.search import Found, Search, SearchSettings, Step
+from coe_lsp.repair.search.search import Found, Search, SearchSettings
+from coe_lsp.repair.search.states import State
+from coe_lsp.repair.search.step import Step
 from coe_lsp.repair.target.baseline import Baseline, measure
-from coe_lsp.repair.target.hints import Clues, undefined_names
+from coe_lsp.repair.target.hints import RepairHints, undefined_names
 from coe_lsp.repair.target.source import Function, SourceFile, locate, relative, unified_diff
 from coe_lsp.repair.target.toplevel import with_toplevel_block
 from coe_lsp.repair.task import describe
@@ -296,8 +298,9 @@ class Repair:
             verifier,
             task,
             baseline.source.scratch_lines(target),
-            _clues(baseline, target, task, runner.suites),
-            evolve(self._request.search, samples=self._request.samples, deadline=deadline),
+            _hints(baseline, target, task, runner.suites),
+            evolve(self._request.search, samples=self._request.samples),
+            deadline,
             self._watcher.step,
             self._cancelled.is_set,
         )
@@ -349,7 +352,7 @@ class Repair:
                 seconds=evolve(outcome.seconds, model=outcome.seconds.model + found.model_seconds),
             )
             shown: list[Repaired] = []
-            last: tuple[str, ...] = ()
+            last: tuple[Command, ...] = ()
             counts = Counts()
             for patch in found.patches:
                 if len(shown) == MOST_SHOWN or (shown and self._cancelled.is_set()):
@@ -363,7 +366,7 @@ class Repair:
                         counts, last = Counts(run.passed, len(run.failures)), patch.commands
                     reason = f"with a change of {other.name}; {patch.reason}"
                     diff = unified_diff(outcome.file, old.lines, lines)
-                    commands = (*half.commands, *patch.commands)
+                    commands = tuple(map(render, (*half.commands, *patch.commands)))
                     shown.append(Repaired(diff, reason, commands, old.encode(lines)))
             if shown:
                 chain = (
@@ -441,16 +444,16 @@ def _apart(one: Function, other: Function) -> bool:
     return one.last < other.first or one.first > other.last
 
 
-def _clues(
+def _hints(
     baseline: Baseline, target: Function, task: TaskDescription, suites: Sequence[Suite]
-) -> Clues:
+) -> RepairHints:
     """What the tests and the file say of where the mistake may be."""
     lines = baseline.localization.within(target.first, target.last)
     statements = [statement for suite in suites for statement in suite.statements]
-    spelt = {constant for text in [*task.tests, *statements] for constant in constants(text)}
-    outside = surroundings(baseline.source.text, target.owner)
+    in_tests = {constant for text in [*task.tests, *statements] for constant in constants(text)}
+    enclosing = surroundings(baseline.source.text, target.owner)
     details = [baseline.results[test].detail for test in baseline.target_tests(target)]
-    return Clues(lines, outside, frozenset(spelt), undefined_names(details))
+    return RepairHints(lines, enclosing, frozenset(in_tests), undefined_names(details))
 
 
 def _first_line(failure: TestResult) -> str:

@@ -9,31 +9,35 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
-from coe_lsp.chain.commands import parse
+from coe_lsp.chain.commands import Command, render
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.repair.outcome import Counts, Link, Outcome, Repaired
-from coe_lsp.repair.search.ranking import Patch
+from coe_lsp.repair.search.ranking import PassingProgram
 from coe_lsp.repair.target.source import Function, SourceFile, unified_diff
 from coe_lsp.repair.task import feedback_text
 from coe_lsp.repair.verify import Verifier
 
 
-def repaired(patch: Patch, source: SourceFile, target: Function, file: str) -> Repaired:
+def repaired(patch: PassingProgram, source: SourceFile, target: Function, file: str) -> Repaired:
     """A patch of one function as a change of the file."""
     new = source.replace(target, patch.lines)
     diff = unified_diff(file, source.lines, new)
-    return Repaired(diff, patch.reason, patch.commands, source.encode(new))
+    return Repaired(diff, patch.reason, tuple(map(render, patch.commands)), source.encode(new))
 
 
-def chain_of(commands: Sequence[str], lines: Sequence[str], verifier: Verifier) -> tuple[Link, ...]:
+def chain_of(
+    commands: Sequence[Command], lines: Sequence[str], verifier: Verifier
+) -> tuple[Link, ...]:
     """The commands once more, one after the other, each with what the tests say then."""
     pad = Scratchpad(tuple(lines))
     links: list[Link] = []
     for command in commands:
-        pad = pad.apply(parse(command))
+        pad = pad.apply(command)
         verdict = verifier.judge(pad.lines, late=True)
         feedback = feedback_text(verdict, verifier.function.first, len(pad.lines))
-        links.append(Link(command, feedback, verdict.passed, verdict.total - verdict.passed))
+        links.append(
+            Link(render(command), feedback, verdict.passed, verdict.total - verdict.passed)
+        )
     return tuple(links)
 
 
