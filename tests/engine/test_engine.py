@@ -311,9 +311,9 @@ def test_score_agrees_with_what_was_sampled(engine):
     completion = one(engine, prompt.fork(), max_tokens=20)
     long = engine.tokenize([Text(CODE)], add_bos=False)  # more rows than one batch gives
     other = engine.tokenize([Text(" banana")], add_bos=False)
-    before = engine.free_sequences
+    before = free(engine)[1]
     scores = engine.score(prompt, [completion.tokens, other, [], long] * 5)
-    assert engine.free_sequences == before
+    assert free(engine)[1] == before
     assert [len(row) for row in scores[:4]] == [len(completion.tokens), len(other), 0, len(long)]
     np.testing.assert_allclose(scores[0], completion.logprobs[:-1], atol=0.1)
     assert sum(scores[1]) < sum(scores[0]) - 5

@@ -35,8 +35,8 @@ class ScriptedPolicy:
     def read(self, start):
         return True
 
-    def ask(self, ask):
-        self._asked.append(ask)
+    def ask(self, request):
+        self._asked.append(request)
         return True
 
     def step(self):
