@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from attrs import evolve, frozen
 
-from coe_lsp.chain.commands import Command, CommandError, Exit, parse
+from coe_lsp.chain.commands import Command, CommandError, Exit, parse, render
 from coe_lsp.chain.feedback import malformed_feedback
 from coe_lsp.chain.prompt import PromptBuilder, Segment, TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
@@ -81,10 +81,18 @@ class Episode:
         """
         text = text.removesuffix("\n")  # the context has `command_end` there
         try:
-            command = parse(text)
-            return Attempt(text, command, None, self.pad.apply(command))
+            return self.apply(parse(text), text)
         except CommandError as error:
             return Attempt(text, None, str(error), evolve(self.pad, feedback=""))
+
+    def apply(self, command: Command, text: str | None = None) -> Attempt:
+        """Apply a command to the newest state; `text` is how it was written, if it was.
+
+        Raises CommandError if it names a line or text that is not there.
+        """
+        return Attempt(
+            render(command) if text is None else text, command, None, self.pad.apply(command)
+        )
 
     def goes_back(self, attempt: Attempt) -> bool:
         """Whether an edit leads to a program that the chain had already, or changes nothing."""

@@ -20,7 +20,7 @@ from rich.text import Text
 from coe_lsp.escaping import printable
 from coe_lsp.execution.suite import Suite, TestResult
 from coe_lsp.repair.outcome import Outcome
-from coe_lsp.repair.search.search import Step
+from coe_lsp.repair.search.step import Step
 from coe_lsp.repair.target.baseline import Baseline
 from coe_lsp.repair.target.source import Function
 

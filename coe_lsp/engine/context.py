@@ -49,7 +49,6 @@ class LoadedVocabulary:
 
 def load_vocabulary(path: Path) -> LoadedVocabulary:
     """Read only what text needs to become tokens. EngineError if the file is no model."""
-    _check_gguf(path, "model")
     silence()
     lib.llama_backend_init()
     parameters = lib.llama_model_default_params()
@@ -118,7 +117,6 @@ class Context:
         self.handle = self._model = None
 
     def _load(self, path: Path) -> None:
-        _check_gguf(path, "model")
         self._model = lib.llama_model_load_from_file(str(path).encode(), model_parameters())
         if not self._model:
             why = last_error("llama.cpp gives no reason")
@@ -146,7 +144,6 @@ class Context:
             raise EngineError(f"Cannot make a context of {cells} tokens: {why}.")
 
     def _adapt(self, path: Path) -> None:
-        _check_gguf(path, "adapter")
         silence()
         adapter = lib.llama_adapter_lora_init(self._model, str(path).encode())
         if not adapter:
@@ -246,14 +243,3 @@ class Context:
             return np.empty((0, self.vocabulary.size), np.float32)
         pointer = lib.llama_get_logits(self.handle)
         return np.ctypeslib.as_array(pointer, (outputs, self.vocabulary.size))
-
-
-def _check_gguf(path: Path, what: str) -> None:
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise EngineError(f"Cannot read the {what} {path}: {reason}.") from error
-    if magic != b"GGUF":
-        raise EngineError(f"The {what} {path} is not a GGUF file; name one, or download it again.")

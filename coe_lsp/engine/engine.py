@@ -91,7 +91,6 @@ class Engine:
         )
         self._abort = self._context.abort
         self.stats = Stats()
-        self.name = self._context.name
         self.chat_template = self._context.chat_template
         #: The longest context the model was trained for, in tokens.
         self.context_length = self._context.trained_tokens
@@ -150,11 +149,6 @@ class Engine:
     def free_tokens(self) -> int:
         """Tokens that can still be evaluated before sequences must be released."""
         return self._native().free_cells
-
-    @property
-    def free_sequences(self) -> int:
-        """Sequences that can still be made."""
-        return self._native().free_slots
 
     def sequence(self) -> Sequence:
         """An empty sequence. EngineError when all are in use."""

@@ -56,7 +56,7 @@ class Sequence:
             )
         self.tokens += new
 
-    def hold(self, tokens: list[int]) -> None:
+    def set_tokens(self, tokens: list[int]) -> None:
         """Have these tokens instead; what begins both is not evaluated again. See `append`."""
         shared = common_start(self.tokens, tokens)
         self.truncate(shared)

@@ -34,7 +34,8 @@ from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.policy.loading import check, head_start
 from coe_lsp.repair.policy.protocol import LoadedPolicy
 from coe_lsp.repair.repair import Repair
-from coe_lsp.repair.search.search import SearchSettings, Step
+from coe_lsp.repair.search.search import SearchSettings
+from coe_lsp.repair.search.step import Step
 from coe_lsp.repair.target.baseline import Baseline
 from coe_lsp.repair.target.source import Function
 from coe_lsp.repair.warm import WarmRunners

@@ -79,7 +79,7 @@ def constant_edits(program: Program, node: ast.Constant, scope: Scope) -> Iterat
             yield from to(other, -0.8)
         for other in _misread(value):
             yield from to(_quoted(other, program.source(node)), -1.2)
-        for other in difflib.get_close_matches(value, scope.spelt, n=2, cutoff=0.7):
+        for other in difflib.get_close_matches(value, scope.test_strings, n=2, cutoff=0.7):
             yield from to(_quoted(other, program.source(node)), -0.8)
         for changed, weight in (
             ("", -1.0), (" ", -1.0), (value.strip(), -1.0), (value.lower(), -1.5),

@@ -52,16 +52,17 @@ class Mutant:
 def mutants(
     lines: Sequence[str],
     suspiciousness: Mapping[int, float] | None = None,
-    outside: Surroundings = NOTHING,
-    spelt: tuple[str, ...] = (),
+    enclosing: Surroundings = NOTHING,
+    test_strings: tuple[str, ...] = (),
     undefined: frozenset[str] = frozenset(),
 ) -> Iterator[Mutant]:
     """Mutants in order of weight, no edit twice; different edits may give the same text.
 
     `suspiciousness` has a score between 0 and 1 for lines that failing tests ran; other lines
-    count as not run, and come last. `outside` is what the program can see beyond itself, `spelt`
-    are strings that its tests contain. `undefined` are undefined names of the program: edits that
-    leave them in place are down-weighted. A program that does not parse has mutants that do.
+    count as not run, and come last. `enclosing` is what the program can see beyond itself,
+    `test_strings` are strings that its tests contain. `undefined` are undefined names of the
+    program: edits that leave them in place are down-weighted. A program that does not parse has
+    mutants that do.
     """
     try:
         program = Program("\n".join(lines), _only(len(lines), suspiciousness or {}))
@@ -69,7 +70,7 @@ def mutants(
         for number, (changed, line) in enumerate(syntax_edits(lines)):
             yield Mutant(line, "syntax", -0.01 * number, partial(tuple[str, ...], changed))
         return
-    scope = Scope(program, outside, spelt)
+    scope = Scope(program, enclosing, test_strings)
     scored: list[tuple[float, int, Edit, int]] = []
     edits = itertools.chain(
         expression_edits(program, scope),

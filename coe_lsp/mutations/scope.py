@@ -22,11 +22,13 @@ class Scope:
     All lists are in order of first appearance, without repetition.
 
     `values` are the module's own that the program does not mention as variables, `fields` the
-    attributes of its class; `spelt` strings that its tests contain. `pieces` are expressions, and
-    whether they need no parentheses.
+    attributes of its class, and `test_strings` are strings that its tests contain. `pieces` are
+    expressions, and whether they need no parentheses.
     """
 
-    def __init__(self, program: Program, outside: Surroundings, spelt: tuple[str, ...]) -> None:
+    def __init__(
+        self, program: Program, enclosing: Surroundings, test_strings: tuple[str, ...]
+    ) -> None:
         attributes: dict[str, None] = {}
         numbers: dict[str, None] = {}
         strings: dict[str, None] = {}
@@ -65,17 +67,17 @@ class Scope:
         names = [name for name in variables if name not in ("self", "cls", "_")]
         often = set(sorted(names, key=lambda name: -uses[name])[:_VARIABLES])
         self.variables = [name for name in names if name in often]
-        self.functions = list(called | {n for n in outside.names if n not in variables})
+        self.functions = list(called | {n for n in enclosing.names if n not in variables})
         self.functions.sort()
-        self.values = [name for name in outside.values if name not in variables][:_VALUES]
-        self.fields = list(outside.attributes[:_FIELDS])
+        self.values = [name for name in enclosing.values if name not in variables][:_VALUES]
+        self.fields = list(enclosing.attributes[:_FIELDS])
         self.attributes = list(attributes)
         self.numbers = list(numbers)
         self.strings = list(strings)
-        self.spelt = spelt
+        self.test_strings = test_strings
         self.pieces = list(pieces.items())[:_PIECES]
         self.conditions = [text for text in conditions if "\n" not in text][:_PIECES]
-        self.known = frozenset([*variables, *brought, *outside.names])
+        self.known = frozenset([*variables, *brought, *enclosing.names])
 
     def close(self, name: str) -> list[str]:
         """Names that look like a misspelt one."""

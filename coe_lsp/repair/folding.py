@@ -1,4 +1,4 @@
-"""Which lines of a long function the model is spared.
+"""Which lines of a long function are hidden from the model.
 
 To read a thousand tokens takes a small model seconds on a laptop, and it loses its way among them.
 So of a function above a certain size it sees the head and what is near the most suspect lines, each
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 # Characters, line numbers included: a function of up to so many is shown whole, else so many of it.
-_WHOLE, _WINDOW = 4000, 3000
-_NUMBER = 6
-_AROUND = 2
+_SHOWN_WHOLE, _WINDOW = 4000, 3000
+_LINE_NUMBER_WIDTH = 6
+_LINES_AROUND_SUSPECT = 2
 _HEAD_LINES = 8
 _LONG_LINE = 120
 
@@ -23,13 +23,13 @@ def hidden_lines(lines: Sequence[str], suspiciousness: Mapping[int, float]) -> f
     `suspiciousness` by line. A line that alone stands between two that are shown is shown as
     well, if it is not overlong.
     """
-    if sum(_size(line) for line in lines) <= _WHOLE:
+    if sum(_size(line) for line in lines) <= _SHOWN_WHOLE:
         return frozenset()
     shown = set(_head(lines))
     left = _WINDOW - sum(_size(lines[number - 1]) for number in shown)
     order = sorted(range(1, len(lines) + 1), key=lambda n: (-suspiciousness.get(n, 0.0), n))
     for number in order:
-        if left <= _NUMBER:
+        if left <= _LINE_NUMBER_WIDTH:
             break
         wanted = [n for n in (*_near(lines, number), *_parents(lines, number)) if n not in shown]
         cost = sum(_size(lines[n - 1]) for n in set(wanted))
@@ -44,7 +44,7 @@ def hidden_lines(lines: Sequence[str], suspiciousness: Mapping[int, float]) -> f
 
 
 def _size(line: str) -> int:
-    return len(line) + _NUMBER
+    return len(line) + _LINE_NUMBER_WIDTH
 
 
 def _head(lines: Sequence[str]) -> Iterator[int]:
@@ -56,7 +56,9 @@ def _head(lines: Sequence[str]) -> Iterator[int]:
 
 
 def _near(lines: Sequence[str], number: int) -> range:
-    return range(max(1, number - _AROUND), min(len(lines), number + _AROUND) + 1)
+    return range(
+        max(1, number - _LINES_AROUND_SUSPECT), min(len(lines), number + _LINES_AROUND_SUSPECT) + 1
+    )
 
 
 def _parents(lines: Sequence[str], number: int) -> Iterator[int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attrs import evolve, field, frozen
 
-from coe_lsp.chain.commands import Command, parse
+from coe_lsp.chain.commands import Command
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import find_root, is_for_tests, subjects_of
@@ -29,13 +29,12 @@ from coe_lsp.repair.patch import Patch
 from coe_lsp.repair.policy.protocol import LoadedPolicy, Policy
 from coe_lsp.repair.report import replay_chain, report_success, show_patch
 from coe_lsp.repair.request import Request, Watcher
-from coe_lsp.repair.search.frontier import State
-from coe_lsp.repair.search.ranking import MOST_SHOWN, constants
-from coe_lsp.repair.search.ranking import Patch as PassingProgram
+from coe_lsp.repair.search.ranking import MOST_SHOWN, PassingProgram, constants
 from coe_lsp.repair.search.search import Found, Search
+from coe_lsp.repair.search.states import State
 from coe_lsp.repair.target.baseline import Baseline, measure
 from coe_lsp.repair.target.choice import choose_targets
-from coe_lsp.repair.target.hints import Clues, undefined_names
+from coe_lsp.repair.target.hints import RepairHints, undefined_names
 from coe_lsp.repair.target.source import Function, SourceFile, locate, relative
 from coe_lsp.repair.task import describe
 from coe_lsp.repair.verify import Verifier
@@ -248,8 +247,9 @@ class Repair:
             verifier,
             task,
             baseline.source.scratch_lines(target),
-            _clues(baseline, target, task, site.runner.suites),
-            evolve(request.search, samples=request.samples, deadline=site.deadline),
+            _hints(baseline, target, task, site.runner.suites),
+            evolve(request.search, samples=request.samples),
+            site.deadline,
             self._watcher.step,
             self._cancelled.is_set,
         )
@@ -320,7 +320,7 @@ class Repair:
                 verifier=verifier,
                 deadline=deadline,
                 before=before,
-                commands=_parsed(half.commands),
+                commands=half.commands,
             )
             with self._search(second) as search:
                 search.run(self._loaded)
@@ -358,12 +358,12 @@ class Repair:
                 f"with a change of {site.target.name}; {program.reason}"
                 if second
                 else program.reason,
-                (*site.commands, *_parsed(program.commands)),
+                (*site.commands, *program.commands),
             )
             for program in programs[:MOST_SHOWN]
         ]
         chain = replay_chain(
-            _parsed(programs[0].commands),
+            programs[0].commands,
             site.baseline.source.scratch_lines(site.target),
             site.verifier,
         )
@@ -391,7 +391,7 @@ class Repair:
         if outcome.chain:
             return outcome  # the most suspect function's best chain tells more
         lines = site.baseline.source.scratch_lines(site.target)
-        chain = replay_chain(_parsed(found.closest.commands), lines, site.verifier)
+        chain = replay_chain(found.closest.commands, lines, site.verifier)
         message = "No repair was found in time."
         if self._cancelled.is_set():
             message = "Cancelled."
@@ -415,17 +415,13 @@ def _others(site: _Site, half: State) -> list[Function]:
     ]
 
 
-def _clues(
+def _hints(
     baseline: Baseline, target: Function, task: TaskDescription, suites: Sequence[Suite]
-) -> Clues:
+) -> RepairHints:
     """What the tests and the file say of where the mistake may be."""
     lines = baseline.localization.within(target.first, target.last)
     statements = [statement for suite in suites for statement in suite.statements]
-    spelt = {constant for text in [*task.tests, *statements] for constant in constants(text)}
-    outside = surroundings(baseline.source.text, target.owner)
+    in_tests = {constant for text in [*task.tests, *statements] for constant in constants(text)}
+    enclosing = surroundings(baseline.source.text, target.owner)
     details = [baseline.results[test].detail for test in baseline.target_tests(target)]
-    return Clues(lines, outside, frozenset(spelt), undefined_names(details))
-
-
-def _parsed(commands: Sequence[str]) -> tuple[Command, ...]:
-    return tuple(parse(command) for command in commands)
+    return RepairHints(lines, enclosing, frozenset(in_tests), undefined_names(details))

@@ -10,7 +10,8 @@ from attrs import field, frozen
 
 from coe_lsp.execution.project import ProjectOptions
 from coe_lsp.execution.suite import Suite
-from coe_lsp.repair.search.search import SearchSettings, Step
+from coe_lsp.repair.search.search import SearchSettings
+from coe_lsp.repair.search.step import Step
 from coe_lsp.repair.target.baseline import Baseline
 from coe_lsp.repair.target.source import Function, SourceFile
 

@@ -22,7 +22,7 @@ from coe_lsp.models.adapters import resolve_adapter
 from coe_lsp.models.download import ensure
 from coe_lsp.models.registry import resolve
 from coe_lsp.repair.policy.llama import LlamaPolicy
-from coe_lsp.repair.policy.protocol import Ask
+from coe_lsp.repair.policy.protocol import CommandRequest
 from training.sampling.rollouts import start_of
 from training.tasks.environment import Judge
 from training.tasks.tasks import load_tasks
@@ -111,8 +111,10 @@ def main():
             end = engine.tokenize([builder.command_end], add_bos=False)[:1]
             waiting = 0
             for number in range(2 * EACH):
-                focus = lines[number % len(lines)] if number >= EACH else None
-                waiting += policy.ask(Ask(number + 1, episode, None, focus))
+                target = lines[number % len(lines)] if number >= EACH else None
+                waiting += policy.ask(
+                    CommandRequest(number + 1, episode, None, target, seed=number + 1)
+                )
             opening = engine.tokenize(builder.opening(episode.task, episode.start), add_bos=True)
             while waiting:
                 for proposal in policy.step():
@@ -122,7 +124,7 @@ def main():
                     written += end
                     given = Segment(proposal.text.removesuffix(rest))
                     before = [*opening, *engine.tokenize([given], add_bos=False)]
-                    free = proposal.number <= EACH
+                    free = proposal.id <= EACH
                     total = totals["free" if free else "given"]
                     steps, evaluated = lookup(before, written)
                     for index, count in enumerate((len(written), steps, evaluated)):

@@ -55,11 +55,11 @@ ARMS = {
     "all": ALL,
     "mutations": ALL,  # without a model
     "chain": SearchSettings(
-        samples=1, mutations=False, opinions=False, best_first=False, places=False
+        samples=1, mutations=False, rescoring=False, best_first=False, branch_points=False
     ),
-    "search": SearchSettings(mutations=False, opinions=False),
-    "no opinions": SearchSettings(opinions=False),
-    "no places": SearchSettings(places=False),
+    "search": SearchSettings(mutations=False, rescoring=False),
+    "no opinions": SearchSettings(rescoring=False),
+    "no places": SearchSettings(branch_points=False),
     "no best-first": SearchSettings(best_first=False),
     "no deduplication": SearchSettings(deduplicate=False),
     "no suspiciousness": SearchSettings(suspiciousness=False),
@@ -76,7 +76,7 @@ class Timed:
         self.first = None
 
     def __getattr__(self, name):
-        if name in ("read", "ask", "step", "prefer", "likelihoods"):
+        if name in ("read", "ask", "step", "logprob_ratios", "likelihoods"):
             self.first = self.first or time.monotonic()
         return getattr(self._policy, name)
 

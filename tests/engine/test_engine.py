@@ -52,10 +52,15 @@ def shared_engine(small_model):
         yield engine
 
 
+def free(engine):
+    """Tokens and sequences that nobody has taken."""
+    return engine.free_tokens, engine._native().free_slots
+
+
 @pytest.fixture
 def engine(shared_engine):
     """The shared engine; a test must give back all that it took."""
-    room = shared_engine.free_tokens, shared_engine.free_sequences
+    room = free(shared_engine)
     sequences = []
     original = shared_engine.sequence, shared_engine.fork
 
@@ -71,7 +76,7 @@ def engine(shared_engine):
     del shared_engine.sequence, shared_engine.fork
     for sequence in sequences:
         sequence.release()
-    assert (shared_engine.free_tokens, shared_engine.free_sequences) == room
+    assert free(shared_engine) == room
 
 
 def begin(engine, *texts):
@@ -89,7 +94,6 @@ def test_facts(engine):
     assert engine.context_length == 8192
     assert engine.max_tokens == 4096
     assert "<|im_start|>" in engine.chat_template
-    assert "135M" in engine.name
 
 
 def test_special_text_is_only_special_where_it_is_marked(engine):
@@ -185,7 +189,7 @@ def test_a_sequence_that_holds_other_tokens_reads_only_what_differs(engine):
     shared = len(sequence.tokens) - 1
     assert other[:shared] == sequence.tokens[:shared]
     before = engine.stats.decoded
-    sequence.hold(other)
+    sequence.set_tokens(other)
     assert sequence.tokens == other
     found = one(engine, sequence.fork(), max_tokens=6)
     assert engine.stats.decoded - before <= len(other) - shared + 6
@@ -307,9 +311,9 @@ def test_score_agrees_with_what_was_sampled(engine):
     completion = one(engine, prompt.fork(), max_tokens=20)
     long = engine.tokenize([Text(CODE)], add_bos=False)  # more rows than one batch gives
     other = engine.tokenize([Text(" banana")], add_bos=False)
-    before = engine.free_sequences
+    before = free(engine)[1]
     scores = engine.score(prompt, [completion.tokens, other, [], long] * 5)
-    assert engine.free_sequences == before
+    assert free(engine)[1] == before
     assert [len(row) for row in scores[:4]] == [len(completion.tokens), len(other), 0, len(long)]
     np.testing.assert_allclose(scores[0], completion.logprobs[:-1], atol=0.1)
     assert sum(scores[1]) < sum(scores[0]) - 5
@@ -466,8 +470,8 @@ def test_generation_stops_where_the_context_ends(small_model):
     ("content", "message"),
     [
         (None, "No such file"),
-        (b"", "not a GGUF"),
-        (b"PK\x03\x04 something else", "not a GGUF"),
+        (b"", "Cannot load the model .*magic"),
+        (b"PK\x03\x04 something else", "Cannot load the model .*GGUF"),
         (b"GGUF" + b"\xff" * 100, "Cannot load the model .*version"),
         (b"cut", "Cannot load the model .*(corrupt|incomplete)"),
     ],

@@ -36,8 +36,8 @@ class ScriptedPolicy:
     def read(self, start):
         return True
 
-    def ask(self, ask):
-        self._asked.append(ask)
+    def ask(self, request):
+        self._asked.append(request)
         return True
 
     def step(self):
@@ -48,7 +48,7 @@ class ScriptedPolicy:
         if self._interrupted.wait(self._delay):
             return []
         asked, self._asked = self._asked, []
-        return [Proposal(ask.number, self._command(ask.episode), -1.0) for ask in asked]
+        return [Proposal(request.id, self._command(request.episode), -1.0) for request in asked]
 
     def _command(self, episode):
         found = re.search(r"def (\w+)", episode.start.text)
@@ -56,13 +56,13 @@ class ScriptedPolicy:
         commands, turn = self._commands.get(name, []), len(episode.turns)
         return commands[turn] if turn < len(commands) else "### EXIT"
 
-    def prefer(self, start, line, variants):
+    def logprob_ratios(self, start, line, variants):
         return [0.0] * len(variants)
 
     def likelihoods(self, start, texts):
         return [0.0] * len(texts)
 
-    def forget(self, number):
+    def forget(self, id):
         pass
 
     def interrupt(self):
@@ -85,7 +85,7 @@ class ScriptedHost(ModelHost):
 def main():
     # The script alone says what is tried, and its chain goes on turn by turn.
     said = json.loads(Path(sys.argv[1]).read_text()).get("search", {})
-    search = SearchSettings(**{"mutations": False, "places": False, "grace": 0.1, **said})
+    search = SearchSettings(**{"mutations": False, "branch_points": False, "grace": 0.1, **said})
     serving.make_server = lambda: make_server(ScriptedHost(), search)
     serving.serve(None)
 

@@ -124,7 +124,7 @@ def test_the_repair_of_a_common_mistake_is_among_the_mutants(name):
 def test_a_word_is_spelt_as_the_tests_spell_it():
     lines = _function("return ['Mars', 'Jupyter']")
     right = tuple(_function("return ['Mars', 'Jupiter']"))
-    assert right in {mutant.lines for mutant in mutants(lines, spelt=("Jupiter", "Venus"))}
+    assert right in {mutant.lines for mutant in mutants(lines, test_strings=("Jupiter", "Venus"))}
     assert right not in {mutant.lines for mutant in mutants(lines)}
 
 
@@ -190,8 +190,8 @@ def test_what_a_function_can_see_beyond_itself():
 )
 def test_the_module_and_the_class_have_names_to_offer(wrong, right):
     lines = (f"def f(self, n): {wrong}",)
-    outside = surroundings(_MODULE, "Shelf")
-    found = {mutant.lines for mutant in mutants(lines, outside=outside)}
+    enclosing = surroundings(_MODULE, "Shelf")
+    found = {mutant.lines for mutant in mutants(lines, enclosing=enclosing)}
     assert (f"def f(self, n): {right}",) in found
     assert (f"def f(self, n): {right}",) not in {mutant.lines for mutant in mutants(lines)}
 
@@ -208,7 +208,7 @@ def test_what_is_said_to_be_undefined_is_changed_first():
 @pytest.mark.parametrize("quote", ["'", '"'])
 def test_a_changed_word_keeps_its_quotes(quote):
     lines = ("def f():", f"    return {quote}helo{quote}")
-    changed = {mutant.lines[1] for mutant in mutants(lines, spelt=("hello",))}
+    changed = {mutant.lines[1] for mutant in mutants(lines, test_strings=("hello",))}
     assert f"    return {quote}hello{quote}" in changed
     assert not {f"    return {other}hello{other}" for other in "'\"" if other != quote} & changed
 

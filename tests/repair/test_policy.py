@@ -8,7 +8,7 @@ from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.engine.engine import Engine
 from coe_lsp.repair.policy.llama import LlamaPolicy
 from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
-from coe_lsp.repair.policy.protocol import Ask
+from coe_lsp.repair.policy.protocol import CommandRequest
 
 pytestmark = pytest.mark.model
 
@@ -37,10 +37,10 @@ def commands(model, start, count=3):
         while not policy.read(start):
             pass
         for number in range(1, count + 1):
-            assert policy.ask(Ask(number, start))
+            assert policy.ask(CommandRequest(number, start, seed=number))
         found = {}
         while len(found) < count:
-            found |= {proposal.number: proposal.text for proposal in policy.step()}
+            found |= {proposal.id: proposal.text for proposal in policy.step()}
         return found
 
 
@@ -79,7 +79,7 @@ def test_a_wish_that_is_interrupted_is_refused(model):
         while not loaded.policy.read(start):
             pass
         loaded.policy.interrupt()
-        assert not loaded.policy.ask(Ask(1, start, focus=2))
+        assert not loaded.policy.ask(CommandRequest(1, start, target_line=2))
     assert len(commands(model, start)) == 3
 
 

@@ -31,32 +31,32 @@ class Scripted:
     def read(self, start):
         return True
 
-    def ask(self, ask):
-        if ask.parent is None:
-            self._place[ask.number] = self._begun, 0
+    def ask(self, request):
+        if request.parent is None:
+            self._place[request.id] = self._begun, 0
             self._begun += 1
         else:
-            chain, turn = self._place[ask.parent]
-            self._place[ask.number] = chain, turn + 1
-        self.seen.append(ask.episode.pad)
-        self._asked.append(ask.number)
+            chain, turn = self._place[request.parent]
+            self._place[request.id] = chain, turn + 1
+        self.seen.append(request.episode.pad)
+        self._asked.append(request.id)
         return True
 
     def step(self):
         asked, self._asked = self._asked, []
-        return [Proposal(number, self._command(*self._place[number]), -1.0) for number in asked]
+        return [Proposal(id, self._command(*self._place[id]), -1.0) for id in asked]
 
     def _command(self, chain, turn):
         turns = self.chains[chain] if chain < len(self.chains) else ()
         return turns[turn] if turn < len(turns) else "### EXIT"
 
-    def prefer(self, start, line, variants):
+    def logprob_ratios(self, start, line, variants):
         return [0.0] * len(variants)
 
     def likelihoods(self, start, texts):
         return [0.0] * len(texts)
 
-    def forget(self, number):
+    def forget(self, id):
         pass
 
     def interrupt(self):

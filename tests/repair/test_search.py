@@ -1,4 +1,4 @@
-"""The search and its parts: what is gone on from, which mutant comes next, which repair is best."""
+"""The search and its parts: what is expanded, which mutant comes next, which repair is best."""
 
 import contextlib
 import time
@@ -7,18 +7,24 @@ import pytest
 from attrs import evolve
 from samples import HOPELESS
 
+from coe_lsp.chain.commands import Exit, ReplaceLine
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.outcome import ModelUsed
 from coe_lsp.repair.policy.protocol import LoadedPolicy, Proposal
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
-from coe_lsp.repair.search.frontier import Frontier, Scorer, State, state_key
+from coe_lsp.repair.search.frontier import Frontier, Scorer
+from coe_lsp.repair.search.mutant_source import MutantSource
 from coe_lsp.repair.search.mutation_queue import MutationQueue
-from coe_lsp.repair.search.ranking import Patch, best, constants, meaning, measured
-from coe_lsp.repair.search.rescoring import ranked
+from coe_lsp.repair.search.ranking import PassingProgram, canonical_form, constants, rank, with_size
+from coe_lsp.repair.search.rescoring import rerank
 from coe_lsp.repair.search.search import SearchSettings
+from coe_lsp.repair.search.states import State, state_key
+from coe_lsp.repair.search.stopping import StoppingRule
+from coe_lsp.repair.target.hints import RepairHints
 from coe_lsp.repair.verify import Verdict
 
 
@@ -41,9 +47,9 @@ def test_states_differ_by_syntax_not_by_layout():
     assert state_key(["x = ("]) == state_key(["x = (  "]) != state_key(["x = (("])
 
 
-def test_the_most_promising_state_is_gone_on_from_but_not_for_ever():
+def test_the_most_promising_state_is_expanded_but_not_for_ever():
     start = state(0, ["a"])
-    frontier = Frontier(Scorer(start.verdict, {}), start, room=3)
+    frontier = Frontier(Scorer(start.verdict, {}), start, size=3)
     assert frontier.add(state(1, ["a", "b"]))
     assert frontier.add(state(2, ["a", "b", "c"]))
     assert not frontier.add(state(3, ["b"]))  # it lost what it won
@@ -54,9 +60,9 @@ def test_the_most_promising_state_is_gone_on_from_but_not_for_ever():
     assert chosen.count(2) > chosen.count(1) > chosen.count(0) > 0
 
 
-def test_without_best_first_each_chain_is_gone_on_with_to_its_end():
+def test_without_best_first_each_chain_is_followed_to_its_end():
     start = state(0, ["a"])
-    frontier = Frontier(Scorer(start.verdict, {}, best_first=False), start, room=8)
+    frontier = Frontier(Scorer(start.verdict, {}, best_first=False), start, size=8)
     assert frontier.next() is start
     first, second = state(1, [], depth=1), state(2, [], depth=2)  # tests lost do not matter
     assert frontier.add(first)
@@ -66,15 +72,28 @@ def test_without_best_first_each_chain_is_gone_on_with_to_its_end():
     assert frontier.next() is start  # nothing came of the last one: a new chain
 
 
-def test_the_frontier_keeps_the_best():
+def test_the_frontier_keeps_the_rank():
     start = state(0, [])
-    frontier = Frontier(Scorer(start.verdict, {}), start, room=3)
+    frontier = Frontier(Scorer(start.verdict, {}), start, size=3)
     frontier.add(state(1, ["a"]))
     frontier.add(state(2, ["a", "b"]))
     assert frontier.add(state(3, ["a", "b", "c"]))
-    assert [gone.number for gone in frontier.dropped()] == [1]
+    assert [kept.number for kept in frontier.states] == [0, 2, 3]
     assert not frontier.add(state(5, ["a"]))
-    assert frontier.dropped() == []
+    assert [kept.number for kept in frontier.states] == [0, 2, 3]
+
+
+def test_a_state_that_wins_nothing_is_expanded_if_ties_are_kept():
+    start = state(0, ["a"])
+    frontier = Frontier(Scorer(start.verdict, {}), start, size=3)
+    assert not frontier.add(state(1, ["a"]))
+    frontier.keep_ties = True
+    tie = state(1, ["a"])
+    assert frontier.add(tie)
+    assert not frontier.add(state(2, ["b"]))
+    frontier.remove(tie)
+    frontier.remove(start)  # which stays
+    assert frontier.states == [start]
 
 
 def test_touching_suspect_lines_and_likelihood_count():
@@ -126,43 +145,149 @@ def test_nothing_to_mutate():
     assert queue.pop() is None
 
 
-# -- patches
+def source(empty=False):
+    start = evolve(state(0, []), lines=tuple(LINES))
+    return start, MutantSource(start, {2: 1.0, 3: 0.2}, RepairHints(), empty=empty)
 
 
-def patch(*lines, **more):
-    return Patch(tuple(lines), ("### EXIT",), "mutation", more.pop("number", 1), **more)
+def test_a_mutant_comes_with_the_commands_that_make_it():
+    start, mutants = source()
+    candidate = mutants.next()
+    pad = Scratchpad(start.lines)
+    for command in candidate.commands:
+        pad = pad.apply(command)
+    assert pad.lines == candidate.lines != start.lines
+    assert (candidate.parent, candidate.origin, candidate.number) == (start, "mutation", None)
 
 
-def test_equivalent_patches_are_one():
-    assert meaning(["if a > b: pass"]) == meaning(["if b < a: pass"])
-    assert meaning(["x = not a == b"]) == meaning(["x = b != a"])
-    assert meaning(["x = x + y"]) == meaning(["x += y"])
-    assert meaning(["x = not a < b"]) != meaning(["x = a >= b"])
-    found = best([patch("x = a > b", number=1), patch("x = b < a", number=2, weight=-1.0)])
+def test_mutants_of_a_state_are_made_from_it_elsewhere_than_before():
+    start, mutants = source()
+    better = ("def f(a, b):", "    c = a + b", "    return c > 1")
+    child = State(7, better, verdict("a"), "mutation", None, start, touched=frozenset({2}))
+    mutants.add(child, 0.9, {2: 1.0, 3: 1.0})
+    candidates = [mutants.next() for _ in range(60)]
+    second = [candidate for candidate in candidates if candidate.parent is child]
+    assert second and second[0].lines[1] == better[1]  # line 2 counts less now
+
+
+def test_scores_move_a_mutant_to_the_front_of_the_source():
+    _, mutants = source()
+    liked = mutants.of_start[-1]
+    mutants.add_scores({id(liked): 50.0})
+    assert mutants.next().lines == liked.lines
+
+
+def test_a_source_may_have_no_mutants():
+    _, mutants = source(empty=True)
+    assert mutants.next() is None
+    assert not mutants.of_start
+
+
+# -- when to stop
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def rule(tests=10, candidates=None, deadline=None, cancelled=lambda: False):
+    clock = Clock()
+    deadline = deadline or Deadline()
+    stop = StoppingRule(2.0, tests, deadline, cancelled, candidates=candidates, clock=clock)
+    return stop, clock
+
+
+def test_a_search_ends_when_the_grace_after_its_first_repair_is_over():
+    stop, clock = rule()
+    clock.now += 1000
+    assert not stop.over(5000, model=True)
+    assert stop.repair_found(5000)
+    clock.now += 1.9
+    assert not stop.repair_found(5001)  # not the first
+    assert stop.repaired_at == 1100
+    assert not stop.over(5001, model=True)
+    clock.now += 0.2
+    assert stop.over(5001, model=True)
+
+
+@pytest.mark.parametrize(("model", "seconds"), [(True, 6.0), (False, 2.0)])
+def test_with_few_tests_a_model_is_waited_for(model, seconds):
+    stop, clock = rule(tests=4)
+    stop.repair_found(1)
+    clock.now += seconds - 0.1
+    assert not stop.over(1, model=model)
+    clock.now += 0.2
+    assert stop.over(1, model=model)
+
+
+def test_it_is_waited_for_until_it_has_scored_the_mutants_and_some_were_tested():
+    stop, clock = rule(tests=4)
+    stop.repair_found(1)
+    clock.now += 3
+    stop.model_scored()
+    clock.now += 0.9
+    stop.model_scored()  # the first time counts
+    assert not stop.over(1, model=True)
+    clock.now += 0.2
+    assert stop.over(1, model=True)
+
+
+def test_where_candidates_are_counted_no_time_counts():
+    stop, clock = rule(candidates=100)
+    assert stop.counted
+    assert not stop.over(99, model=True) and stop.over(100, model=True)
+    stop.repair_found(10)
+    clock.now += 1000
+    assert not stop.over(49, model=True) and stop.over(50, model=True)
+
+
+def test_a_search_ends_at_its_deadline_and_when_it_is_cancelled():
+    assert not rule(deadline=Deadline(time.monotonic() + 100))[0].over(0, model=False)
+    assert rule(deadline=Deadline(time.monotonic() - 1))[0].over(0, model=False)
+    assert rule(cancelled=lambda: True)[0].over(0, model=False)
+
+
+# -- programs that pass
+
+
+def program(*lines, **more):
+    return PassingProgram(tuple(lines), (Exit(),), "mutation", more.pop("number", 1), **more)
+
+
+def test_equivalent_programs_are_one():
+    assert canonical_form(["if a > b: pass"]) == canonical_form(["if b < a: pass"])
+    assert canonical_form(["x = not a == b"]) == canonical_form(["x = b != a"])
+    assert canonical_form(["x = x + y"]) == canonical_form(["x += y"])
+    assert canonical_form(["x = not a < b"]) != canonical_form(["x = a >= b"])
+    found = rank([program("x = a > b", number=1), program("x = b < a", number=2, weight=-1.0)])
     assert [p.number for p in found] == [2]
 
 
 def test_a_special_case_for_the_test_comes_last():
     before = ["def area(r):", "    return 3 * r"]
     tests = constants("assert area(10) == 314.0")
-    right = measured(patch(before[0], "    return 3.14 * r * r", weight=-9.0), before, tests)
-    cheat = measured(
-        patch(before[0], "    return 314.0 if r == 10 else 3 * r", weight=0.0), before, tests
+    right = with_size(program(before[0], "    return 3.14 * r * r", weight=-9.0), before, tests)
+    cheat = with_size(
+        program(before[0], "    return 314.0 if r == 10 else 3 * r", weight=0.0), before, tests
     )
     assert cheat.special == ("10", "314.0")
-    assert best([cheat, right]) == [right, cheat]
+    assert rank([cheat, right]) == [right, cheat]
     assert "spells out 10, 314.0 of the tests" in cheat.reason
 
 
-def test_smaller_and_likelier_patches_come_first():
+def test_smaller_and_likelier_programs_come_first():
     before = ["a = 1", "b = 2", "c = 3"]
-    small = measured(patch("a = 1", "b = 3", "c = 3", number=1), before, ())
-    large = measured(patch("a = 0", "b = 4", "c = 3", number=2), before, ())
+    small = with_size(program("a = 1", "b = 3", "c = 3", number=1), before, ())
+    large = with_size(program("a = 0", "b = 4", "c = 3", number=2), before, ())
     assert (small.changed_lines, large.changed_lines) == (1, 2)
-    assert best([large, small]) == [small, large]
-    liked = measured(patch("a = 0", "b = 4", "c = 3", number=3, likelihood=-1.0), before, ())
-    disliked = measured(patch("a = 1", "b = 3", "c = 3", number=4, likelihood=-30.0), before, ())
-    assert best([disliked, liked]) == [liked, disliked]
+    assert rank([large, small]) == [small, large]
+    liked = with_size(program("a = 0", "b = 4", "c = 3", number=3, likelihood=-1.0), before, ())
+    disliked = with_size(program("a = 1", "b = 3", "c = 3", number=4, likelihood=-30.0), before, ())
+    assert rank([disliked, liked]) == [liked, disliked]
 
 
 def test_each_likelihood_is_asked_once_and_against_the_line_as_it_is():
@@ -173,13 +298,14 @@ def test_each_likelihood_is_asked_once_and_against_the_line_as_it_is():
 
     asked = []
     start = Episode(TaskDescription(), Scratchpad(("a = 1", "b = 2"), ""))
-    one = evolve(patch("a = 10", "b = 2", number=1), commands=("### REPL 1 >>>a = 10",))
-    two = evolve(patch("a = 1000", "b = 2", number=2), commands=("### REPL 1 >>>a = 1000",))
-    found = ranked(Opinionated(), start, [one, two])
-    assert asked == [[*one.commands, "### REPL 1 >>>a = 1", *two.commands]]
+    one = evolve(program("a = 10", "b = 2", number=1), commands=(ReplaceLine(1, "a = 10"),))
+    two = evolve(program("a = 1000", "b = 2", number=2), commands=(ReplaceLine(1, "a = 1000"),))
+    found = rerank(Opinionated(), start, [one, two])
+    texts = [f"### REPL 1 >>>a = {number}" for number in (10, 1, 1000)]
+    assert asked == [texts]
     assert [(p.number, p.likelihood) for p in found] == [(2, 3.0), (1, 1.0)]
     many = evolve(two, commands=two.commands * 7)
-    assert ranked(Opinionated(), start, [one, many]) == (one, many)
+    assert rerank(Opinionated(), start, [one, many]) == (one, many)
     assert len(asked) == 1
 
 
@@ -198,25 +324,29 @@ class Sampler:
 
     def __init__(self):
         self.asked, self.count = [], 0
+        self.requests, self.compared, self.scored = [], [], []
 
     def read(self, start):
         return True
 
-    def ask(self, ask):
-        self.asked.append(ask.number)
+    def ask(self, request):
+        self.requests.append(request)
+        self.asked.append(request.id)
         return True
 
     def step(self):
-        number, self.count = self.asked.pop(0), self.count + 1
-        return [Proposal(number, self.COMMANDS[self.count % len(self.COMMANDS)], -2.0)]
+        id, self.count = self.asked.pop(0), self.count + 1
+        return [Proposal(id, self.COMMANDS[self.count % len(self.COMMANDS)], -2.0)]
 
-    def prefer(self, start, line, variants):
+    def logprob_ratios(self, start, line, variants):
+        self.compared.append(line)
         return [float(len(text) % 3) for text in variants]
 
     def likelihoods(self, start, texts):
+        self.scored.append(texts)
         return [-float(len(text)) for text in texts]
 
-    def forget(self, number):
+    def forget(self, id):
         pass
 
     def interrupt(self):
@@ -333,22 +463,99 @@ def test_two_mistakes_one_after_the_other(write, tmp_path):
     assert len(outcome.chain) == 2
 
 
-@pytest.mark.parametrize(
-    "search",
-    [
-        SearchSettings(mutations=False, grace=0.1),
-        SearchSettings(opinions=False, grace=0.1),
-        SearchSettings(best_first=False, deduplicate=False, suspiciousness=False, places=False),
-    ],
-)
-def test_pieces_can_be_switched_off(clamp_project, search):
-    class Right(Sampler):
-        COMMANDS = ("### REPL 5 >>>        return high", "### REPL 5 >>>        return low")
+class Edits(Sampler):
+    """Writes in turn the failing program in another layout, a repair, and something new."""
 
-    outcome, steps = run(clamp_project / "ranges.py", search, Right())
+    def step(self):
+        self.count += 1
+        text = (
+            "### REPL 2 >>>    if value" + " " * self.count + "< low:",
+            "### REPL 5 >>>        return high",
+            f"### REPL 5 >>>        return {self.count}00",
+        )[self.count % 3]
+        return [Proposal(self.asked.pop(0), text, -2.0)]
+
+
+def searched(path, **switches):
+    """What is seen of a counted search with these switches: the policy, the steps, the outcome."""
+    policy = Edits()
+    search = SearchSettings(candidates=40, **switches)
+    outcome, steps = run(path, search, policy)
     assert outcome.status == "repaired", outcome.message
-    if not search.mutations:
-        assert {step.command for step in steps} <= set(Right.COMMANDS)
+    return policy, steps, outcome
+
+
+def test_mutations_can_be_switched_off(clamp_project):
+    def mutants_tested(**switches):
+        policy, steps, _ = searched(clamp_project / "ranges.py", **switches)
+        return len(steps) > policy.count
+
+    assert mutants_tested()
+    assert not mutants_tested(mutations=False)
+
+
+def test_rescoring_can_be_switched_off(write, tmp_path):
+    write("pyproject.toml", "")
+    path = write("pick.py", "def pick(a, b):\n    return a if a < b else b\n")
+    write("test_pick.py", "from pick import pick\n\ndef test_pick():\n    assert pick(3, 2) == 3\n")
+    policy, _, outcome = searched(path)
+    assert policy.compared and policy.scored
+    assert len(outcome.patches) > 1 and "log-likelihood" in outcome.patches[0].reason
+    policy, _, outcome = searched(path, rescoring=False)
+    assert not policy.compared and not policy.scored
+    assert len(outcome.patches) > 1 and "log-likelihood" not in outcome.patches[0].reason
+
+
+def test_branch_points_can_be_switched_off(clamp_project):
+    def lines(**switches):
+        policy, _, _ = searched(clamp_project / "ranges.py", mutations=False, **switches)
+        return {request.target_line for request in policy.requests}
+
+    assert lines() > {None}
+    assert lines(branch_points=False) == {None}
+
+
+def test_suspiciousness_can_be_switched_off(clamp_project):
+    """Line 5 alone is run by no test but the failing one."""
+
+    def first_line(**switches):
+        policy, _, _ = searched(clamp_project / "ranges.py", mutations=False, **switches)
+        return next(r.target_line for r in policy.requests if r.target_line is not None)
+
+    assert first_line() == 5
+    assert first_line(suspiciousness=False) == 1
+
+
+def test_deduplication_can_be_switched_off(clamp_project):
+    """Two of three programs are known: the one that fails in another layout, and the repair."""
+
+    def known(**switches):
+        path = clamp_project / "ranges.py"
+        _, steps, outcome = searched(path, mutations=False, **switches)
+        return len(steps) - outcome.attempts
+
+    assert known() > 10
+    assert known(deduplicate=False) == 0
+
+
+def test_best_first_can_be_switched_off(clamp_project):
+    """Without it a chain goes on from a program that lost a test."""
+
+    class Losing(Sampler):
+        def step(self):
+            self.count += 1
+            text = f"### REPL 3 >>>        return {self.count}00"
+            return [Proposal(self.asked.pop(0), text, -2.0)]
+
+    def depth(best_first):
+        search = SearchSettings(
+            candidates=8, best_first=best_first, mutations=False, branch_points=False
+        )
+        _, steps = run(clamp_project / "ranges.py", search, Losing())
+        return max(step.turn for step in steps)
+
+    assert depth(best_first=True) == 1
+    assert depth(best_first=False) > 1
 
 
 def test_a_repair_that_is_proved_when_the_time_is_up_counts(write, tmp_path):
@@ -377,17 +584,17 @@ def test_the_model_does_not_run_away_from_slow_tests(write, tmp_path):
             super().__init__()
             self.living, self.most = set(), 0
 
-        def ask(self, ask):
-            self.living.add(ask.number)
+        def ask(self, request):
+            self.living.add(request.id)
             self.most = max(self.most, len(self.living))
-            return super().ask(ask)
+            return super().ask(request)
 
         def step(self):
             self.count += 1
             return [Proposal(self.asked.pop(0), f"### REPL 2 >>>    return {self.count}00", -2.0)]
 
-        def forget(self, number):
-            self.living.discard(number)
+        def forget(self, id):
+            self.living.discard(id)
 
     write("pyproject.toml", "")
     path = write("one.py", "def one():\n    pass\n")

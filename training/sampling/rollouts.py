@@ -72,7 +72,7 @@ class LlamaGenerator:
     def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
         """See `Generator.commands`."""
         proposals = self.policy.propose(episodes, redraw=redraw)
-        return {p.number: Written(p.text, p.tokens, p.ended) for p in proposals}
+        return {p.id: Written(p.text, p.tokens, p.ended) for p in proposals}
 
     def forget(self, chain: int) -> None:
         """See `Generator.forget`."""

@@ -80,7 +80,7 @@ class LlamaWriter:
         engine = self.engine
         if self._question is None:
             self._question = engine.sequence()
-        self._question.hold(engine.tokenize(question.segments, add_bos=True))
+        self._question.set_tokens(engine.tokenize(question.segments, add_bos=True))
         forks = [self._question.fork() for _ in range(each)]
         jobs = [
             engine.submit(fork, evolve(sampling, one_line=False, seed=question.seed * 1000 + copy))

@@ -1,4 +1,4 @@
-"""The policy that asks a language model in llama.cpp, all that is asked for in one batch."""
+"""The policy that asks a language model in llama.cpp; all requests share one batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from coe_lsp.engine.engine import Cancelled, Engine
 from coe_lsp.engine.sampling import Sampling
 from coe_lsp.engine.sequence import Job, common_start
 from coe_lsp.engine.sequence import Sequence as EngineSequence
-from coe_lsp.repair.policy.protocol import REDRAW_TEMPERATURE, Ask, ContextError, Proposal
+from coe_lsp.repair.policy.protocol import (
+    REDRAW_TEMPERATURE,
+    CommandRequest,
+    ContextError,
+    Proposal,
+)
 
 _COMMAND_TOKENS = 96
 # A high temperature, since what is wanted is seldom what a model finds likeliest.
@@ -40,20 +45,20 @@ class _Slot:
 
 
 @define
-class _Place:
-    """A place in a line at which to go on differently: the tokens before it, those not to use."""
+class _BranchPoint:
+    """A token of a line at which to go on differently: the tokens before it, those not to use."""
 
     given: list[int]
     banned: tuple[int, ...]
-    visits: int = 0
+    uses: int = 0
 
 
 class LlamaPolicy:
     """Samples commands from a model in llama.cpp, all chains in one batch.
 
-    For a chain with a focus the line itself is given up to some token, the token that follows in it
-    is forbidden, and the model writes the rest: so nothing is spent on copies, and each place of
-    the line gets its turn, those that surprise the model first.
+    For a request with a target line, the line is given up to a branch point, the token that follows
+    there is forbidden, and the model writes the rest. So no time is spent on copying, and every
+    token of the line is a branch point in turn, those that surprise the model most first.
     """
 
     def __init__(
@@ -83,7 +88,7 @@ class LlamaPolicy:
         self._reading: Job | None = None
         self._jobs: dict[Job, tuple[int, str]] = {}
         self._slots: dict[int, _Slot] = {}
-        self._places: dict[int, list[_Place]] = {}
+        self._branch_points: dict[int, list[_BranchPoint]] = {}
 
     def read(self, start: Episode) -> bool:
         """See `Policy.read`."""
@@ -104,19 +109,19 @@ class LlamaPolicy:
         self._reading = None
         return True
 
-    def ask(self, ask: Ask, *, redraw: int = 0) -> bool:
-        """See `Policy.ask`. `redraw`: for which time another answer is wanted to the same state."""
-        if ask.parent != ask.number:
-            self.forget(ask.number)
+    def ask(self, request: CommandRequest, *, redraw: int = 0) -> bool:
+        """See `Policy.ask`. `redraw`: how many answers to the same request were drawn before."""
+        if request.parent != request.id:
+            self.forget(request.id)
         try:
-            return self._ask(ask, redraw)
+            return self._ask(request, redraw)
         except Cancelled:
-            self.forget(ask.number)
+            self.forget(request.id)
             return False
 
-    def _ask(self, ask: Ask, redraw: int) -> bool:
-        episode = ask.episode
-        slot = self._slot(ask)
+    def _ask(self, request: CommandRequest, redraw: int) -> bool:
+        episode = request.episode
+        slot = self._slot(request)
         if slot is None:
             return False
         if slot.asked is not None:
@@ -127,20 +132,22 @@ class LlamaPolicy:
         sampling = evolve(
             self._sampling,
             temperature=hot if redraw else self._sampling.temperature,
-            seed=hash((self._seed, ask.number, len(episode.turns), *drawn)) & 0xFFFFFFFF,
+            seed=hash((self._seed, request.seed, len(episode.turns), *drawn)) & 0xFFFFFFFF,
             grammar=grammar(len(episode.pad.lines)) if self._constrained else None,
         )
         asked = len(slot.sequence.tokens)
-        if ask.focus is not None and (place := self._next_place(episode, ask.focus)):
-            slot.sequence.append(place.given)
-            given = self._engine.detokenize(place.given)
-            temperature = self._sampling.temperature if place.visits else 0.0
+        if request.target_line is not None and (
+            point := self._next_branch_point(episode, request.target_line)
+        ):
+            slot.sequence.append(point.given)
+            given = self._engine.detokenize(point.given)
+            temperature = self._sampling.temperature if point.uses else 0.0
             sampling = evolve(
-                sampling, grammar=None, not_first=place.banned, temperature=temperature
+                sampling, grammar=None, not_first=point.banned, temperature=temperature
             )
-            place.visits += 1
+            point.uses += 1
         slot.asked = asked
-        self._jobs[self._engine.submit(slot.sequence, sampling)] = ask.number, given
+        self._jobs[self._engine.submit(slot.sequence, sampling)] = request.id, given
         return True
 
     def step(self) -> list[Proposal]:
@@ -150,16 +157,16 @@ class LlamaPolicy:
         try:
             completions = self._engine.step()
         except Cancelled:
-            for number, _ in list(self._jobs.values()):
-                self.forget(number)
+            for id, _ in list(self._jobs.values()):
+                self.forget(id)
             return []
         found: list[Proposal] = []
         for completion in completions:
-            number, given = self._jobs.pop(completion.job)
-            self._slots[number].said = given + completion.text
+            id, given = self._jobs.pop(completion.job)
+            self._slots[id].said = given + completion.text
             found.append(
                 Proposal(
-                    number,
+                    id,
                     given + completion.text,
                     sum(completion.logprobs),
                     completion.tokens,
@@ -174,20 +181,21 @@ class LlamaPolicy:
         Leaves out chains that have outgrown the context. `redraw`: see `ask`.
         """
         for number, episode in episodes.items():
-            self.ask(Ask(number, episode, number if episode.turns else None), redraw=redraw)
+            parent = number if episode.turns else None
+            self.ask(CommandRequest(number, episode, parent, seed=number), redraw=redraw)
         while self._jobs:
             yield from self.step()
 
-    def forget(self, number: int) -> None:
+    def forget(self, id: int) -> None:
         """See `Policy.forget`."""
-        for job in [job for job, (asked, _) in self._jobs.items() if asked == number]:
+        for job in [job for job, (asked, _) in self._jobs.items() if asked == id]:
             del self._jobs[job]
-        slot = self._slots.pop(number, None)
+        slot = self._slots.pop(id, None)
         if slot is not None:
             slot.sequence.release()
 
-    def prefer(self, start: Episode, line: int, variants: Sequence[str]) -> list[float]:
-        """See `Policy.prefer`."""
+    def logprob_ratios(self, start: Episode, line: int, variants: Sequence[str]) -> list[float]:
+        """See `Policy.logprob_ratios`."""
         end = self._engine.tokenize([self._builder.command_end], add_bos=False)[:1]
         texts = [start.pad.lines[line - 1], *variants]
         tokens, *others = (
@@ -197,20 +205,20 @@ class LlamaPolicy:
             ]
             for text in texts
         )
-        parts = [
+        firsts = [
             min(common_start(tokens, other), len(other) - 1, len(tokens) - 1) for other in others
         ]
-        rows: dict[int, list[int]] = {}
-        for place, other in zip(parts, others, strict=True):
-            rows.setdefault(place, []).append(other[place])
-        places = [tuple(rows.get(place, ())) for place in range(len(tokens))]
+        rivals: dict[int, list[int]] = {}  # by index the tokens that variants have there
+        for index, other in zip(firsts, others, strict=True):
+            rivals.setdefault(index, []).append(other[index])
+        scored = [tuple(rivals.get(index, ())) for index in range(len(tokens))]
         try:
-            found = self._engine.score_against(self._root(start), tokens, places)
+            logprobs = self._engine.score_against(self._root(start), tokens, scored)
         except Cancelled:
             return [0.0] * len(variants)
         return [
-            found[place][1 + rows[place].index(other[place])] - found[place][0]
-            for place, other in zip(parts, others, strict=True)
+            logprobs[index][1 + rivals[index].index(other[index])] - logprobs[index][0]
+            for index, other in zip(firsts, others, strict=True)
         ]
 
     def likelihoods(self, start: Episode, texts: Sequence[str]) -> list[float]:
@@ -231,8 +239,8 @@ class LlamaPolicy:
         What was read of that stays.
         """
         self._stop_reading()
-        for number in list(self._slots):
-            self.forget(number)
+        for id in list(self._slots):
+            self.forget(id)
         if self._own_opening:
             self._opening.release()
 
@@ -241,26 +249,26 @@ class LlamaPolicy:
             self._engine.drop(self._reading)
         self._reading = None
 
-    def _slot(self, ask: Ask) -> _Slot | None:
+    def _slot(self, request: CommandRequest) -> _Slot | None:
         """A sequence with everything appended that the model has to see before it answers.
 
         None if the episode has outgrown the context.
         """
-        episode, parent = ask.episode, None
-        if ask.parent is not None:
-            parent = self._slots.get(ask.parent)
+        episode, parent = request.episode, None
+        if request.parent is not None:
+            parent = self._slots.get(request.parent)
         if parent is None:
             parent = _Slot(self._root(episode).fork(), 0)
-            if ask.parent is not None and ask.parent != ask.number:
-                self._slots[ask.parent] = parent
+            if request.parent is not None and request.parent != request.id:
+                self._slots[request.parent] = parent
         if not self._append_turns(parent, episode):
             if parent not in self._slots.values():
                 parent.sequence.release()
             return None
         slot = parent
-        if ask.parent is not None and ask.parent != ask.number:
+        if request.parent is not None and request.parent != request.id:
             slot = _Slot(parent.sequence.fork(), parent.turns)
-        self._slots[ask.number] = slot
+        self._slots[request.id] = slot
         return slot
 
     def _append_turns(self, slot: _Slot, episode: Episode) -> bool:
@@ -279,20 +287,20 @@ class LlamaPolicy:
             slot.asked = None
         return True
 
-    def _next_place(self, episode: Episode, line: int) -> _Place | None:
-        """The place of the line that was visited least, the most surprising of those first."""
-        places = self._places.get(line)
-        if places is None:
-            places = self._places[line] = self._find_places(episode, line)
-        return min(places, key=lambda place: place.visits, default=None)
+    def _next_branch_point(self, episode: Episode, line: int) -> _BranchPoint | None:
+        """The least used branch point of the line, of several the most surprising."""
+        points = self._branch_points.get(line)
+        if points is None:
+            points = self._branch_points[line] = self._find_branch_points(episode, line)
+        return min(points, key=lambda point: point.uses, default=None)
 
-    def _find_places(self, episode: Episode, line: int) -> list[_Place]:
+    def _find_branch_points(self, episode: Episode, line: int) -> list[_BranchPoint]:
         engine, text = self._engine, episode.pad.lines[line - 1]
         head = len(render(ReplaceLine(line, "")))
         command = render(ReplaceLine(line, text))
         tokens = engine.tokenize([Segment(command)], add_bos=False)
         (surprise,) = engine.score(self._root(episode), [tokens])
-        places: list[tuple[float, _Place]] = []
+        points: list[tuple[float, _BranchPoint]] = []
         for index, token in enumerate(tokens):
             if len(engine.detokenize(tokens[:index])) < head:
                 continue
@@ -301,9 +309,9 @@ class LlamaPolicy:
             banned = {token, *(ids[0] for ids in same if len(ids) == 1)}
             # The last token surprises only because the model would merge it with the line end.
             score = surprise[index] if index + 1 < len(tokens) else 0.0
-            places.append((score, _Place(tokens[:index], tuple(sorted(banned)))))
-        places.sort(key=lambda entry: entry[0])
-        return [place for _, place in places]
+            points.append((score, _BranchPoint(tokens[:index], tuple(sorted(banned)))))
+        points.sort(key=lambda entry: entry[0])
+        return [point for _, point in points]
 
     def _fits(self, sequence: EngineSequence, tokens: list[int]) -> bool:
         length = len(sequence.tokens) + len(tokens) + _COMMAND_TOKENS
@@ -325,7 +333,7 @@ class LlamaPolicy:
                     f"holds {self._engine.max_tokens}. Name fewer or shorter tests with --tests, "
                     "or use a model with a longer context."
                 )
-            self._opening.hold(tokens)
+            self._opening.set_tokens(tokens)
             self._opened = key
-            self._places.clear()
+            self._branch_points.clear()
         return self._opening

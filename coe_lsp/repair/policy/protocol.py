@@ -16,7 +16,7 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.errors import CoeError
 from coe_lsp.repair.outcome import ModelUsed
 
-#: Where another answer to the same is wanted, the likeliest one will not do.
+#: The lowest temperature at which another command for the same state is drawn.
 REDRAW_TEMPERATURE = 1.0
 
 
@@ -25,29 +25,32 @@ class ContextError(CoeError):
 
 
 @frozen
-class Ask:
-    """A wish for the next command of an episode.
+class CommandRequest:
+    """Asks for the next command of an episode.
 
-    `number` names what comes of it. `parent` is the number of the proposal that led to the
-    episode's newest state; None for the start; and `number` itself to go on in its place, after
-    which nothing else can be asked of that state. `focus` is a line (1-based) to be replaced.
+    `id` is the request's own, and that of the proposal that answers it. `parent` is the id of the
+    proposal that led to the episode's newest state; None for the start; and `id` itself to replace
+    that proposal, after which nothing else can be asked of its state. `target_line` is a line
+    (1-based) to be replaced. Requests that are equal but for the `seed` draw differently.
     """
 
-    number: int
+    id: int
     episode: Episode
     parent: int | None = None
-    focus: int | None = None
+    target_line: int | None = None
+    seed: int = 0
 
 
 @frozen
 class Proposal:
-    """One command; `logprob` is the natural log of its probability, summed.
+    """One command; `logprob` is the natural log of its probability, summed over its tokens.
 
+    `id` is that of the request.
     `tokens` are those that the model wrote, and `ended` says whether it ended its turn itself or
     was cut off at a line's end or at the limit. Only training looks at these.
     """
 
-    number: int
+    id: int
     text: str
     logprob: float
     tokens: tuple[int, ...] = ()
@@ -64,22 +67,22 @@ class Policy(Protocol):
         """
         ...
 
-    def ask(self, ask: Ask) -> bool:
+    def ask(self, request: CommandRequest) -> bool:
         """Ask for a command; False if this policy cannot go on from there."""
         ...
 
     def step(self) -> Sequence[Proposal]:
-        """Work on all that was asked for; what got finished. Nothing after `interrupt`."""
+        """Advance all requests; the proposals that are complete. None after `interrupt`."""
         ...
 
-    def forget(self, number: int) -> None:
-        """Nothing will be asked of that proposal's state; what is under way for it is dropped."""
+    def forget(self, id: int) -> None:
+        """Free what is kept for this request or proposal; nothing will name it as a parent."""
         ...
 
-    def prefer(self, start: Episode, line: int, variants: Sequence[str]) -> Sequence[float]:
-        """How much likelier than the start's line as it is each variant is (natural log).
+    def logprob_ratios(self, start: Episode, line: int, variants: Sequence[str]) -> Sequence[float]:
+        """For each variant of a line the log of its probability over that of the line as it is.
 
-        Judged by the first place where they part, so it compares well only what differs little.
+        Natural logs, of the first token that differs: good only for variants that differ little.
         """
         ...
 
@@ -88,7 +91,7 @@ class Policy(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """Have whatever runs end at once, from any thread; nothing more is asked of the policy."""
+        """End what runs at once; from any thread. Nothing more may be asked of the policy."""
         ...
 
 

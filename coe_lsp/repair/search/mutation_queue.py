@@ -19,11 +19,12 @@ from coe_lsp.mutations.mutants import Mutant, mutants
 from coe_lsp.mutations.surroundings import NOTHING, Surroundings
 from coe_lsp.mutations.syntax import first_fault
 
-# What a share of the tests won adds to the weight of a second change, and what each state that won
-# as much takes away from the next one's: there can be many.
+# What a share of the tests won adds to the weight of a second change, and what earlier states that
+# won as much take away from it: there can be many.
 _PROGRESS_BONUS = 2.0
-_ANOTHER = 0.7
-_BLIND_EACH = 60
+_RIVALS_PENALTY = 0.7
+# How many second changes are tried after each single one, once all single ones are used up.
+_SECOND_CHANGES = 60
 
 
 @frozen(order=True)
@@ -33,11 +34,11 @@ class _Entry:
     cost: float
     age: int
     mutant: Mutant = field(order=False)
-    parent: int = field(order=False)
+    origin: int = field(order=False)
 
 
 @define
-class _Source:
+class _StateMutants:
     """The mutants of one state, its next one already taken out."""
 
     mutants: Iterator[Mutant]
@@ -45,21 +46,23 @@ class _Source:
 
 
 class MutationQueue:
-    """Mutants of the start (state 0) and of further states."""
+    """Mutants of the start, which is origin 0, and of further states, each an origin of its own."""
 
     def __init__(
         self,
         lines: Sequence[str],
         suspiciousness: Mapping[int, float],
-        outside: Surroundings = NOTHING,
-        spelt: tuple[str, ...] = (),
+        enclosing: Surroundings = NOTHING,
+        test_strings: tuple[str, ...] = (),
         undefined: frozenset[str] = frozenset(),
     ) -> None:
         """`suspiciousness` by line, 1-based; see `mutants` for the rest."""
-        self._mutants = partial(mutants, outside=outside, spelt=spelt, undefined=undefined)
+        self._mutants = partial(
+            mutants, enclosing=enclosing, test_strings=test_strings, undefined=undefined
+        )
         self._ages = itertools.count()
         self._heap: list[_Entry] = []
-        self._sources: dict[int, _Source] = {}
+        self._sources: dict[int, _StateMutants] = {}
         self._progress: list[float] = []
         self._used: list[Mutant] = []
         self._second: Iterator[Mutant] = iter(())
@@ -70,12 +73,12 @@ class MutationQueue:
             for mutant in self._first:
                 self._push(mutant, 0.0, 0)
         else:  # edits after which it parses are few and take long to find
-            self._sources[0] = _Source(found, 0.0)
+            self._sources[0] = _StateMutants(found, 0.0)
             self._refill(0)
 
     def add(
         self,
-        number: int,
+        origin: int,
         lines: Sequence[str],
         progress: float,
         suspiciousness: Mapping[int, float],
@@ -84,15 +87,15 @@ class MutationQueue:
         found = self._mutants(lines, suspiciousness)
         rivals = sum(other >= progress for other in self._progress)
         self._progress.append(progress)
-        bonus = _PROGRESS_BONUS * progress - _ANOTHER * math.log1p(rivals)
-        self._sources[number] = _Source(found, bonus)
-        self._refill(number)
+        bonus = _PROGRESS_BONUS * progress - _RIVALS_PENALTY * math.log1p(rivals)
+        self._sources[origin] = _StateMutants(found, bonus)
+        self._refill(origin)
 
     def reweigh(self, weight: Callable[[Mutant], float]) -> None:
-        """Add what a model thinks of them to the weights of the start's mutants still to come."""
+        """Add a model's scores to the weights of the start's mutants still to come."""
         changed = [
             _Entry(entry.cost - weight(entry.mutant), entry.age, entry.mutant, 0)
-            if entry.parent == 0
+            if entry.origin == 0
             else entry
             for entry in self._heap
         ]
@@ -105,28 +108,28 @@ class MutationQueue:
         return self._first
 
     def pop(self) -> tuple[Mutant, int] | None:
-        """The next mutant, and the number of the state to compare it with."""
+        """The next mutant, and the origin to compare it with."""
         if self._heap:
             entry = heapq.heappop(self._heap)
-            if entry.parent in self._sources:
-                self._refill(entry.parent)
-            if not entry.parent:
+            if entry.origin in self._sources:
+                self._refill(entry.origin)
+            if not entry.origin:
                 self._used.append(entry.mutant)
-            return entry.mutant, entry.parent
+            return entry.mutant, entry.origin
         mutant = next(self._second, None)
         while mutant is None and self._used:
             first = self._used.pop(0)
             again = self._mutants(first.lines, None)
-            self._second = itertools.islice(again, _BLIND_EACH)
+            self._second = itertools.islice(again, _SECOND_CHANGES)
             mutant = next(self._second, None)
         return None if mutant is None else (mutant, 0)
 
-    def _refill(self, number: int) -> None:
-        source = self._sources[number]
+    def _refill(self, origin: int) -> None:
+        source = self._sources[origin]
         mutant = next(source.mutants, None)
         if mutant is not None:
-            self._push(mutant, source.bonus, number)
+            self._push(mutant, source.bonus, origin)
 
-    def _push(self, mutant: Mutant, bonus: float, parent: int) -> None:
-        entry = _Entry(-mutant.weight - bonus, next(self._ages), mutant, parent)
+    def _push(self, mutant: Mutant, bonus: float, origin: int) -> None:
+        entry = _Entry(-mutant.weight - bonus, next(self._ages), mutant, origin)
         heapq.heappush(self._heap, entry)

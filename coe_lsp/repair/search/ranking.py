@@ -1,8 +1,8 @@
-"""Which of several repairs that pass all tests to show first, and why.
+"""Which of several programs that pass all tests to show first, and why.
 
-A patch that spells out what a test expects is put last, then decide how common such a mistake is,
-likelihood under the model, and smallness. Patches that mean the same are one. Tests cannot tell
-these apart, so this is judgement, not proof; hidden tests measure it
+A program that spells out what a test expects is put last, then decide how common such a mistake is,
+likelihood under the model, and smallness. Of programs with the same canonical form one is kept.
+Tests cannot tell them apart, so this is judgement, not proof; hidden tests measure it
 (`tests/benchmarks/bench_repair.py`).
 """
 
@@ -15,16 +15,18 @@ from collections.abc import Iterable, Sequence
 
 from attrs import evolve, frozen
 
+from coe_lsp.chain.commands import Command
 from coe_lsp.parsing import parse
-from coe_lsp.repair.search.frontier import Source
+from coe_lsp.repair.search.states import Origin
 
 MOST_SHOWN = 3
-_SPECIAL_CASE = 12.0
-_A_LINE = 2.0
-_A_CHARACTER = 0.04
-_UNWEIGHTED = -3.0
+#: The weight of a change that the model wrote, on the scale of the mutants' weights.
+MODEL_WEIGHT = -3.0
+_SPECIAL_CASE_PENALTY = 12.0
+_LINE_PENALTY = 2.0
+_CHARACTER_PENALTY = 0.04
 # A model's likelihood counts less than it says: it is surprised by much that is right.
-_LIKELIHOOD = 0.3
+_LIKELIHOOD_FACTOR = 0.3
 _FLIPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.Gt: ast.Lt, ast.GtE: ast.LtE}
 # Not those of order: for sets and for "not a number" these are no opposites.
 _NEGATED: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -38,20 +40,21 @@ _NEGATED: dict[type[ast.cmpop], type[ast.cmpop]] = {
 
 
 @frozen
-class Patch:
+class PassingProgram:
     """A program that passes everything.
 
     `likelihood` is the natural log of how much likelier the model finds the change than no change,
     None where it was not asked; `weight` says how common such a mistake is, as a natural log.
+    `commands` lead to it from the start, `number` is the place of its candidate in the search, and
     `special` are constants of the tests that the change spells out.
     """
 
     lines: tuple[str, ...]
-    commands: tuple[str, ...]
-    source: Source
+    commands: tuple[Command, ...]
+    origin: Origin
     number: int
     kind: str = ""
-    weight: float = _UNWEIGHTED
+    weight: float = MODEL_WEIGHT
     likelihood: float | None = None
     changed_lines: int = 0
     changed_characters: int = 0
@@ -60,9 +63,9 @@ class Patch:
     @property
     def score(self) -> float:
         """Higher is better."""
-        size = _A_LINE * self.changed_lines + _A_CHARACTER * self.changed_characters
-        likelihood = _LIKELIHOOD * (self.likelihood or 0.0)
-        return self.weight + likelihood - size - (_SPECIAL_CASE if self.special else 0.0)
+        size = _LINE_PENALTY * self.changed_lines + _CHARACTER_PENALTY * self.changed_characters
+        likelihood = _LIKELIHOOD_FACTOR * (self.likelihood or 0.0)
+        return self.weight + likelihood - size - (_SPECIAL_CASE_PENALTY if self.special else 0.0)
 
     @property
     def reason(self) -> str:
@@ -76,24 +79,26 @@ class Patch:
         return "; ".join(parts)
 
 
-def measured(patch: Patch, before: Sequence[str], test_constants: Iterable[str]) -> Patch:
-    """The patch with its size against the program before, and what it takes from the tests."""
+def with_size(
+    program: PassingProgram, before: Sequence[str], test_constants: Iterable[str]
+) -> PassingProgram:
+    """The same with the size of the change from `before`, and what it takes from the tests."""
     lines = characters = 0
-    matcher = difflib.SequenceMatcher(None, list(before), list(patch.lines), autojunk=False)
+    matcher = difflib.SequenceMatcher(None, list(before), list(program.lines), autojunk=False)
     for tag, first, last, start, end in matcher.get_opcodes():
         if tag == "equal":
             continue
         lines += max(last - first, end - start)
         # Line by line: the matcher's time grows with the square of the length.
-        pairs = itertools.zip_longest(before[first:last], patch.lines[start:end], fillvalue="")
+        pairs = itertools.zip_longest(before[first:last], program.lines[start:end], fillvalue="")
         for old, new in pairs:
             inner = difflib.SequenceMatcher(None, old, new, autojunk=False)
             characters += sum(
                 max(b - a, d - c) for kind, a, b, c, d in inner.get_opcodes() if kind != "equal"
             )
-    taken = constants("\n".join(patch.lines)) - constants("\n".join(before))
+    taken = constants("\n".join(program.lines)) - constants("\n".join(before))
     special = tuple(sorted(taken & set(test_constants)))
-    return evolve(patch, changed_lines=lines, changed_characters=characters, special=special)
+    return evolve(program, changed_lines=lines, changed_characters=characters, special=special)
 
 
 def constants(text: str) -> set[str]:
@@ -102,19 +107,19 @@ def constants(text: str) -> set[str]:
         tree = parse(text)
     except SyntaxError:
         return set()
-    found: set[str] = set()
+    telling: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and not isinstance(node.value, bool | None):
             value = node.value
             plain = isinstance(value, (int, float)) and abs(value) <= 2
             short = isinstance(value, (str, bytes)) and len(value) <= 1
             if not (plain or short or value is Ellipsis):
-                found.add(repr(value))
-    return found
+                telling.add(repr(value))
+    return telling
 
 
-def meaning(lines: Sequence[str]) -> str:
-    """Equal for programs that mean the same by the look of them."""
+def canonical_form(lines: Sequence[str]) -> str:
+    """Equal for programs that differ only by trivial rewrites."""
     try:
         return ast.dump(_Normal().visit(parse("\n".join(lines))))
     except (SyntaxError, RecursionError):
@@ -156,11 +161,11 @@ class _Normal(ast.NodeTransformer):
                 return node
 
 
-def best(patches: Iterable[Patch]) -> list[Patch]:
-    """Of patches that mean the same the smallest, then all in order, best first."""
-    kept: dict[str, Patch] = {}
-    for patch in patches:
-        key = meaning(patch.lines)
-        if key not in kept or patch.score > kept[key].score:
-            kept[key] = patch
-    return sorted(kept.values(), key=lambda patch: (-patch.score, patch.number))
+def rank(programs: Iterable[PassingProgram]) -> list[PassingProgram]:
+    """Best first; of those with the same canonical form only the best."""
+    kept: dict[str, PassingProgram] = {}
+    for program in programs:
+        key = canonical_form(program.lines)
+        if key not in kept or program.score > kept[key].score:
+            kept[key] = program
+    return sorted(kept.values(), key=lambda program: (-program.score, program.number))

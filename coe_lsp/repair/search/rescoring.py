@@ -1,4 +1,4 @@
-"""What the model thinks of changes that it did not write: of mutants, and of repairs.
+"""The model's opinion of changes that it did not write: of mutants, and of repairs.
 
 Asks the policy and turns its log-likelihoods into weights; what is done with them is the search's.
 """
@@ -9,49 +9,57 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
-from coe_lsp.chain.commands import ReplaceLine, parse, render
+from coe_lsp.chain.commands import Command, Exit, ReplaceLine, render
 from coe_lsp.chain.episode import Episode
 from coe_lsp.mutations.mutants import Mutant
 from coe_lsp.repair.policy.protocol import Policy
-from coe_lsp.repair.search.ranking import Patch, best
+from coe_lsp.repair.search.ranking import PassingProgram, rank
 
-# A model's opinion counts less than it says: it is surprised by much that is right. A usual one, as
-# the median mutant gets it, changes nothing, as none does for mutants that no model has weighed.
-_OPINION, _LOWEST, _USUAL, _HIGHEST = 0.3, -16.0, -8.0, 4.0
-_VARIANTS_WEIGHED = 2000
-_PATCHES_RANKED, _COMMANDS_ASKED = 5, 6
+# A log-ratio counts less than it says: a model is surprised by much that is right. The median
+# mutant's changes nothing, so that mutants which no model has scored compare fairly.
+_RATIO_FACTOR, _LOWEST_RATIO, _MEDIAN_RATIO, _HIGHEST_RATIO = 0.3, -16.0, -8.0, 4.0
+_MOST_VARIANTS_A_LINE = 2000
+_MOST_PROGRAMS, _MOST_COMMANDS = 5, 6
 
 
-def weighed(
+def score_mutants(
     policy: Policy, episode: Episode, line: int, mutants: Sequence[Mutant]
 ) -> dict[int, float]:
     """What to add to the weights of mutants that change this line (1-based) alone, by `id`."""
     start = episode.pad.lines
     single = [m for m in mutants if m.line == line and _only_differs_in(m.lines, start, line)]
-    single = single[:_VARIANTS_WEIGHED]
+    single = single[:_MOST_VARIANTS_A_LINE]
     if not single:
         return {}
-    ratios = policy.prefer(episode, line, [mutant.lines[line - 1] for mutant in single])
+    ratios = policy.logprob_ratios(episode, line, [mutant.lines[line - 1] for mutant in single])
     return {
-        id(mutant): _OPINION * (min(max(ratio, _LOWEST), _HIGHEST) - _USUAL)
+        id(mutant): _RATIO_FACTOR * (min(max(ratio, _LOWEST_RATIO), _HIGHEST_RATIO) - _MEDIAN_RATIO)
         for mutant, ratio in zip(single, ratios, strict=True)
     }
 
 
-def ranked(policy: Policy, episode: Episode, patches: Sequence[Patch]) -> tuple[Patch, ...]:
-    """The best of the repairs asked about, in the order that the model's likelihoods give them."""
-    asked, rest = patches[:_PATCHES_RANKED], patches[_PATCHES_RANKED:]
-    if any(len(patch.commands) > _COMMANDS_ASKED for patch in asked):
-        return tuple(patches)  # many lines that only hang deeper: nothing that a model must judge
+def rerank(
+    policy: Policy, episode: Episode, programs: Sequence[PassingProgram]
+) -> tuple[PassingProgram, ...]:
+    """The first few of the programs in the order that the model's likelihoods give them.
+
+    Only these are scored; the rest follows as it is.
+    """
+    first, rest = programs[:_MOST_PROGRAMS], programs[_MOST_PROGRAMS:]
+    if any(len(program.commands) > _MOST_COMMANDS for program in first):
+        return tuple(programs)  # many lines reindented: nothing that a model must judge
     start = episode.pad.lines
-    pairs = [[(text, _unchanged(text, start)) for text in patch.commands] for patch in asked]
-    texts = list(dict.fromkeys(text for both in pairs for pair in both for text in pair))
-    scores = dict(zip(texts, policy.likelihoods(episode, texts), strict=True))
-    likelier = [
-        evolve(patch, likelihood=sum(scores[text] - scores[same] for text, same in both))
-        for patch, both in zip(asked, pairs, strict=True)
+    pairs = [
+        [(render(command), render(_unchanged(command, start))) for command in program.commands]
+        for program in first
     ]
-    return (*best(likelier), *rest)
+    texts = list(dict.fromkeys(text for some in pairs for pair in some for text in pair))
+    scores = dict(zip(texts, policy.likelihoods(episode, texts), strict=True))
+    scored = [
+        evolve(program, likelihood=sum(scores[text] - scores[same] for text, same in some))
+        for program, some in zip(first, pairs, strict=True)
+    ]
+    return (*rank(scored), *rest)
 
 
 def _only_differs_in(new: Sequence[str], old: Sequence[str], line: int) -> bool:
@@ -59,8 +67,7 @@ def _only_differs_in(new: Sequence[str], old: Sequence[str], line: int) -> bool:
     return same and new[line:] == old[line:]
 
 
-def _unchanged(text: str, lines: Sequence[str]) -> str:
+def _unchanged(command: Command, lines: Sequence[str]) -> Command:
     """The command that would leave the line as it is, to compare a command with."""
-    command = parse(text)
-    number = min(getattr(command, "line", 1), len(lines))
-    return render(ReplaceLine(number, lines[number - 1]))
+    number = 1 if isinstance(command, Exit) else min(command.line, len(lines))
+    return ReplaceLine(number, lines[number - 1])

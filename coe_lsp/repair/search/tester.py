@@ -13,7 +13,9 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from coe_lsp.repair.search.frontier import Source, state_key
+from coe_lsp.chain.commands import Command
+from coe_lsp.repair.search.ranking import MODEL_WEIGHT
+from coe_lsp.repair.search.states import Origin, State, state_key
 from coe_lsp.repair.verify import Verdict, Verifier
 
 
@@ -21,17 +23,19 @@ from coe_lsp.repair.verify import Verdict, Verifier
 class Candidate:
     """A program to test, and how it came about: by `commands` from the state `parent`.
 
-    `number` is the search's own for those of the model. `weight` is how likely it is: for those of
-    the model the natural log of the probability of the whole chain, for mutants the mutant's.
+    `number` is its place among all candidates of the search: given to the model's when they are
+    asked for, to mutants when they were tested. `logprob` is the natural log of the probability of
+    the whole chain under the policy, 0 for mutants; `weight` says how common such a mistake is.
     """
 
     lines: tuple[str, ...]
-    source: Source
-    commands: tuple[str, ...]
-    parent: int = 0
-    number: int = 0
+    origin: Origin
+    commands: tuple[Command, ...]
+    parent: State
+    number: int | None = None
     kind: str = ""
-    weight: float = 0.0
+    weight: float = MODEL_WEIGHT
+    logprob: float = 0.0
 
 
 @frozen
@@ -55,24 +59,26 @@ class Tested:
 
 @frozen
 class Traced:
-    """How suspect the lines of a state are; scores between 0 and 1 by line (1-based).
+    """The suspiciousness of a state's lines: scores between 0 and 1 by line (1-based).
 
     The verdict is in full, whatever the state came with.
     """
 
-    state: int
+    state: State
     verdict: Verdict
     suspiciousness: dict[int, float]
 
 
 @frozen
 class _ToTrace:
-    state: int
-    lines: tuple[str, ...]
+    state: State
 
 
 class Tester:
-    """Owns the verifier while a search runs."""
+    """Owns the verifier while a search runs.
+
+    With a thread, that calls `mutant` and `solved` too; all other methods are the caller's.
+    """
 
     def __init__(
         self,
@@ -119,10 +125,10 @@ class Tester:
             self._waiting.append(candidate)
             self._wake.notify()
 
-    def trace(self, state: int, lines: tuple[str, ...]) -> None:
+    def trace(self, state: State) -> None:
         """Have a state traced, before anything else."""
         with self._wake:
-            self._waiting.appendleft(_ToTrace(state, lines))
+            self._waiting.appendleft(_ToTrace(state))
             self._wake.notify()
 
     def results(self, mutants: int = 0) -> list[Tested | Traced]:
@@ -143,9 +149,9 @@ class Tester:
         with self._lock:
             if self._error is not None:
                 raise self._error
-            found = list(self._tested)
+            results = list(self._tested)
             self._tested.clear()
-        return found
+        return results
 
     def more(self) -> None:
         """There may be new mutants, though there was none a moment ago."""
@@ -155,7 +161,7 @@ class Tester:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to test, nor any result to be fetched."""
+        """Whether nothing is left to test, and all results were fetched."""
         with self._lock:
             return self._idle and not (self._waiting or self._tested)
 
@@ -204,15 +210,15 @@ class Tester:
 
     def _test(self, candidate: Candidate | _ToTrace) -> Tested | Traced:
         if isinstance(candidate, _ToTrace):
-            verdict = self._verifier.judge(candidate.lines)
-            scores = self._verifier.suspiciousness(candidate.lines)
+            verdict = self._verifier.judge(candidate.state.lines)
+            scores = self._verifier.suspiciousness(candidate.state.lines)
             return Traced(candidate.state, verdict, scores)
         key = state_key(candidate.lines) if self._deduplicate else "\n".join(candidate.lines)
         verdict = self._known.get(key) if self._deduplicate else None
         if verdict is not None:
             return Tested(candidate, verdict, True, self._broken.get(key, ()))
         # Most mutants win nothing. What the model is to read must be true in every line.
-        verdict = self._verifier.judge(candidate.lines, hot=candidate.source == "mutation")
+        verdict = self._verifier.judge(candidate.lines, hot=candidate.origin == "mutation")
         if verdict.cancelled:
             self._over = True
             return Tested(candidate, verdict, False)

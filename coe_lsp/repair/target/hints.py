@@ -15,21 +15,21 @@ _SHORTEST_WORD, _LONGEST_WORD = 4, 60
 
 
 @frozen
-class Clues:
+class RepairHints:
     """What a search is told besides the function and its tests.
 
-    `suspiciousness` has a score between 0 and 1 by line (1-based, of the function); `outside` is
+    `suspiciousness` has a score between 0 and 1 by line (1-based, of the function); `enclosing` is
     what the function can see beyond itself, `test_constants` are those that its tests spell out,
-    and `undefined` the names for want of which all of them stopped.
+    and `undefined` are undefined names that every failing test reports.
     """
 
     suspiciousness: Mapping[int, float] = {}
-    outside: Surroundings = NOTHING
+    enclosing: Surroundings = NOTHING
     test_constants: frozenset[str] = frozenset()
     undefined: frozenset[str] = frozenset()
 
     @property
-    def spelt(self) -> tuple[str, ...]:
+    def test_strings(self) -> tuple[str, ...]:
         """The words among the test constants, for the typing errors of the function."""
         quoted = sorted(text for text in self.test_constants if text[0] in "'\"")
         words = (str(ast.literal_eval(text)) for text in quoted)
