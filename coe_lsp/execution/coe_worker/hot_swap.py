@@ -21,7 +21,7 @@ Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
 _KINDS = 0x20 | 0x80 | 0x200  # generator, coroutine, asynchronous generator
 
 
-class Swap:
+class HotSwap:
     """The functions of one imported module, by the place of their definition."""
 
     def __init__(self, path: str, source: bytes, ran: Iterable[int]) -> None:

@@ -30,14 +30,14 @@ _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 # Processes of this one's that belong to no run: neither counted nor ended with one.
-_kept: set[int] = set()
+_exempt: set[int] = set()
 
 
-def keep(pid: int | None) -> None:
+def exempt(pid: int | None) -> None:
     """From now on `descendants` leaves out this child of ours, and all below it; and no other."""
-    _kept.clear()
+    _exempt.clear()
     if pid is not None:
-        _kept.add(pid)
+        _exempt.add(pid)
 
 
 def become_subreaper() -> None:
@@ -142,7 +142,7 @@ def little_memory_left() -> bool:
 
 
 def descendants(root: int) -> list[Process]:
-    """All living processes below `root`, but for the one that is kept."""
+    """All living processes below `root`, but for the one that is exempt."""
     try:
         pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
@@ -156,7 +156,7 @@ def descendants(root: int) -> list[Process]:
     todo = [root]
     while todo:
         for process in children.get(todo.pop(), ()):
-            if process.pid in _kept:
+            if process.pid in _exempt:
                 continue
             found.append(process)
             todo.append(process.pid)
