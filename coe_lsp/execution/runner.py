@@ -18,8 +18,8 @@ from coe_lsp.execution.worker import Worker
 
 #: Ids under which a suite reports that none of its tests could run.
 WHOLE_SUITE = frozenset({"doctest", "program", "pytest", "collection"})
-_DOCTEST = re.compile(r"doctest(::.*)?\Z", re.DOTALL)
-_STATEMENT = re.compile(r"(assert \d+|program)\Z")
+_DOCTEST_ID = re.compile(r"doctest(::.*)?\Z", re.DOTALL)
+_STATEMENT_ID = re.compile(r"(assert \d+|program)\Z")
 
 
 class SuiteRunner:
@@ -107,9 +107,9 @@ def _chosen(select: Sequence[str], suite: Suite) -> list[str] | None:
 
 
 def _belongs(test: str, suite: Suite) -> bool:
-    if _DOCTEST.match(test):
+    if _DOCTEST_ID.match(test):
         return suite.kind == "doctest"
-    if _STATEMENT.match(test):
+    if _STATEMENT_ID.match(test):
         return suite.kind == "asserts"
     return suite.kind in ("pytest", "unittest")
 

@@ -47,9 +47,9 @@ from coe_lsp.execution.worker_process import WorkerProcess
 _STAGES: tuple[Stage, ...] = ("configured", "imported", "bare")
 #: How long a process may take until it is parked, or has to park elsewhere.
 START_SECONDS = 60.0
-_GRACE_SECONDS = 2.0
+_REPLY_GRACE_SECONDS = 2.0
 _CANCEL_SECONDS = 0.1
-_CANCELLED = Run("cancelled", "cancelled", ())
+_CANCELLED_RUN = Run("cancelled", "cancelled", ())
 
 
 class WorkerError(CoeError):
@@ -111,7 +111,7 @@ class Worker:
             try:
                 return self._run(spec, hot)
             except _StartCancelledError:
-                return _CANCELLED
+                return _CANCELLED_RUN
             except (EOFError, OSError, FrameError) as error:
                 return self._broken(error, spec)
             finally:
@@ -122,7 +122,7 @@ class Worker:
         process = self._started()
         self._running.set()
         if self._cancelled:
-            return _CANCELLED
+            return _CANCELLED_RUN
         reply = self._run_hot(process, spec, hot) if hot is not None else None
         ran_hot = reply is not None
         if reply is None:
@@ -164,7 +164,7 @@ class Worker:
         self, process: WorkerProcess, request: RunRequest | PreforkRequest
     ) -> RunReply | PreforkReply:
         process.ask(request)
-        message = process.answer(request.run.limits.wall_seconds + _GRACE_SECONDS)
+        message = process.answer(request.run.limits.wall_seconds + _REPLY_GRACE_SECONDS)
         reply = read_reply(message, request.token)
         if isinstance(reply, SetupFailed):
             raise self._setup_error(process)
@@ -175,7 +175,7 @@ class Worker:
         overrun = self._process.overrun if self._process is not None else ""
         self._stop()
         if self._cancelled:
-            return _CANCELLED
+            return _CANCELLED_RUN
         if isinstance(error, TimeoutError):
             return Run("timeout", f"still running after {spec.limits.wall_seconds:g} s", ())
         if isinstance(error, FrameError):

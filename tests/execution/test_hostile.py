@@ -19,6 +19,7 @@ from coe_lsp.execution.worker import Worker
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is Linux's")
 
 
+@pytest.mark.timing
 def test_hanging_test(target):
     run, results = target.act("while True: pass")
     assert results["test_act"].outcome == "timeout"
@@ -116,6 +117,7 @@ def test_file_size_is_limited(target):
     assert "File too large" in results["test_act"].detail
 
 
+@pytest.mark.timing
 def test_processor_time_is_limited(target):
     body = "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
     run, results = target.act(body)

@@ -17,7 +17,7 @@ from attacks import GOOD, Target
 from coe_lsp.execution.coe_worker import limits
 from coe_lsp.execution.mounts import HiddenError, View, bubblewrap_mounts
 from coe_lsp.execution.sandbox import find_sandbox
-from coe_lsp.execution.seccomp import _MISSING, _REFUSED
+from coe_lsp.execution.seccomp import MISSING_CALLS, REFUSED_CALLS
 from coe_lsp.execution.suite import Limits, Preforked, Suite
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is Linux's")
@@ -87,16 +87,16 @@ def test_no_devices(target):
 # -- system calls
 
 
-@pytest.mark.parametrize("name", [*_REFUSED, *_MISSING])
+@pytest.mark.parametrize("name", [*REFUSED_CALLS, *MISSING_CALLS])
 def test_system_calls_are_refused(target, name):
-    number = {**_REFUSED, **_MISSING}[name][COLUMN]
+    number = {**REFUSED_CALLS, **MISSING_CALLS}[name][COLUMN]
     if number is None:
         pytest.skip("not on this processor")
     # Arguments that are wrong, so that a call that is let through does nothing.
     found = target.value(
         f"(libc.syscall({number}, -1, -1, -1, -1, -1, -1), ctypes.get_errno())", LIBC
     )
-    assert found == ("(-1, 38)" if name in _MISSING else "(-1, 1)"), f"{name} was let through"
+    assert found == ("(-1, 38)" if name in MISSING_CALLS else "(-1, 1)"), f"{name} was let through"
 
 
 def test_filter_knows_this_kernel_s_numbers(target):
@@ -106,7 +106,7 @@ def test_filter_knows_this_kernel_s_numbers(target):
 
 
 def test_keyring_of_the_session_is_closed(target):
-    keyctl = _REFUSED["keyctl"][COLUMN]
+    keyctl = REFUSED_CALLS["keyctl"][COLUMN]
     libc = ctypes.CDLL(None, use_errno=True)
     outside = libc.syscall(keyctl, 0, -3, 1, 0, 0)  # KEYCTL_GET_KEYRING_ID of the session
     inside = target.value(f"(libc.syscall({keyctl}, 0, -3, 1, 0, 0), ctypes.get_errno())", LIBC)
@@ -385,7 +385,7 @@ def test_abstract_socket(target):
 
 
 def test_too_many_files_to_look_for_sockets_among(tmp_path, interpreter, sandbox, monkeypatch):
-    monkeypatch.setattr("coe_lsp.execution.mounts._MOST_ENTRIES", 1)
+    monkeypatch.setattr("coe_lsp.execution.mounts.MAX_PROJECT_ENTRIES", 1)
     target = Target(tmp_path, interpreter, sandbox)
     try:
         assert "Address family not supported" in target.value(

@@ -68,6 +68,7 @@ def project(root: Path, conftest: str) -> Suite:
         'os.write(fd, frame(b\'{"frame": "Ready", "seconds": 1e999}\')) and os.write(fd, frame(b\'null\'))',
     ],
 )
+@pytest.mark.timing
 def test_broken_frames_from_the_worker_itself(tmp_path, worker_for, attack):
     """A clear error or an honest result, in good time; and the program lives on."""
     suite = project(tmp_path, IN_WORKER + f"\ndef attack(fd):\n    {attack}\n")
@@ -83,6 +84,7 @@ def test_broken_frames_from_the_worker_itself(tmp_path, worker_for, attack):
     assert worker.run(GOOD).passed == 1
 
 
+@pytest.mark.timing
 def test_answer_that_never_ends(tmp_path, worker_for, monkeypatch):
     """The header of a large frame, then nothing: the client's own clock ends it."""
     monkeypatch.setattr("coe_lsp.execution.worker.START_SECONDS", 3.0)
@@ -228,6 +230,7 @@ def pipe_with(data: bytes):
     return reader
 
 
+@pytest.mark.timing
 def test_frames_are_bounded_and_awaited_by_the_clock():
     with pytest.raises(wire.FrameError, match="not ours"):
         wire.read_frame(pipe_with(struct.pack(">I", wire.MAX_FRAME + 1)))
@@ -368,6 +371,7 @@ def test_memory_of_the_worker_itself_is_limited(tmp_path, worker_for):
          "more than 60 threads"),
     ],
 )  # fmt: skip
+@pytest.mark.timing
 def test_the_worker_itself_is_watched(tmp_path, worker_for, conftest, reason):
     """Code of a `conftest.py` runs in the worker, which only watches what it runs."""
     limits = Limits(memory_bytes=128 << 20, processes=16, threads=30)

@@ -252,6 +252,7 @@ def test_a_file_that_conftest_imports_can_be_preforked_too(shelf, interpreter, s
 
 
 @pytest.mark.slow
+@pytest.mark.timing
 def test_running_hot_is_quicker(shelf, interpreter, sandbox, tmp_path):
     many = "".join(
         dedent(f"""
@@ -273,6 +274,7 @@ def test_running_hot_is_quicker(shelf, interpreter, sandbox, tmp_path):
     assert statistics.median(times[True]) < 0.7 * statistics.median(times[False])
 
 
+@pytest.mark.timing
 def test_cancel_ends_a_hot_candidate(worker):
     chosen = ["test_shelf.py::test_table"]
     program = preforked(*chosen)

@@ -34,7 +34,7 @@ from coe_worker.messages import (
 from coe_worker.output import marker
 
 PROGRAM = "<program>"  # stands for the path of a program that is not a file
-_DETAIL_CHARACTERS = 2000
+_MAX_DETAIL_CHARACTERS = 2000
 
 
 class TestTimeout(BaseException):
@@ -152,8 +152,8 @@ class Child:
         self, test: str, outcome: Outcome, detail: str = "", line: int | None = None
     ) -> None:
         """Report one test. After as many that ran too long as the run may have, it ends."""
-        if len(detail) > _DETAIL_CHARACTERS:
-            detail = detail[:_DETAIL_CHARACTERS] + " [cut]"
+        if len(detail) > _MAX_DETAIL_CHARACTERS:
+            detail = detail[:_MAX_DETAIL_CHARACTERS] + " [cut]"
         seconds = time.monotonic() - self._began
         self._flush()
         self._send(TestResult(test, outcome, detail, line, seconds=seconds))

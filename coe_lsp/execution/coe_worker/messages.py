@@ -236,12 +236,19 @@ EVENTS = (Collected, TestStarted, TestResult, LinesRan, CannotRunHot, Finished)
 # -- to frames and back
 
 Message = TypeVar("Message")
-_PARTS = {"suite": SuiteSpec, "run": RunSpec, "limits": LimitsSpec}
+#: Fields that are messages themselves.
+_NESTED_MESSAGES: Dict[Type[Any], Dict[str, Type[Any]]] = {
+    Opening: {"suite": SuiteSpec},
+    ChildOpening: {"suite": SuiteSpec, "run": RunSpec},
+    RunRequest: {"run": RunSpec},
+    PreforkRequest: {"run": RunSpec},
+    RunSpec: {"limits": LimitsSpec},
+}
 
 
 def encode(message: Any) -> Dict[str, Any]:
     """A message as the object that stands for it on the wire."""
-    return {"frame": type(message).__name__, **vars(message)}
+    return {**vars(message), "frame": type(message).__name__}
 
 
 def decode(frame: Dict[str, Any], *expected: Type[Message]) -> Message:
@@ -255,9 +262,11 @@ def decode(frame: Dict[str, Any], *expected: Type[Message]) -> Message:
 
 def _build(kind: Type[Message], fields: Any) -> Message:
     try:
-        parts = {name: _build(_PARTS[name], fields[name]) for name in _PARTS if name in fields}
-        return kind(**{**fields, **parts})
-    except TypeError as error:
+        if kind in _NESTED_MESSAGES:
+            parts = _NESTED_MESSAGES[kind].items()
+            fields = {**fields, **{name: _build(part, fields.get(name)) for name, part in parts}}
+        return kind(**fields)
+    except (TypeError, AttributeError) as error:
         raise FrameError("a message has other fields than it should") from error
 
 

@@ -30,7 +30,7 @@ from coe_worker.watch import Watch, fork
 from coe_worker.wire import FrameError
 
 #: More than a run may take, and less than what the client waits for it.
-_GRACE_SECONDS = 1.0
+_ANSWER_GRACE_SECONDS = 1.0
 
 
 def fork_prefork_server(
@@ -87,7 +87,7 @@ class PreforkHandle:
 
 
 def _deadline(request: RunRequest | PreforkRequest) -> float:
-    return time.monotonic() + request.run.limits.wall_seconds + _GRACE_SECONDS
+    return time.monotonic() + request.run.limits.wall_seconds + _ANSWER_GRACE_SECONDS
 
 
 class PreforkServer:

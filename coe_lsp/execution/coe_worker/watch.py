@@ -35,9 +35,9 @@ from coe_worker.messages import (
 from coe_worker.output import OutputSplitter
 from coe_worker.wire import MAX_FRAME, FrameError, FrameReader
 
-_LOOK_SECONDS = 0.02
+_LIMITS_INTERVAL_SECONDS = 0.02
 _CANCEL_FRAME_SECONDS = 1.0
-_MOST_REPORTED = MAX_FRAME // 2  # bytes
+_MAX_REPORTED_BYTES = MAX_FRAME // 2  # bytes
 
 
 def fork(*private: int) -> ForkPipes | int:
@@ -181,12 +181,14 @@ class Watch:
             seconds = time.monotonic() - self._since
             self._merge(TestResult(self._current, outcome, detail, seconds=seconds))
         texts = self._output.sections()
-        results = self._results.values()
         return RunReply(
             token=self._request.token,
             status=status,
             detail=detail,
-            results=tuple(replace(r, output=texts.get(r.id, "")) for r in results),
+            results=tuple(
+                replace(result, output=texts[test]) if texts.get(test) else result
+                for test, result in self._results.items()
+            ),
             collected=self._collected,
             lines=self._lines,
             entries=self._entries,
@@ -200,7 +202,7 @@ class Watch:
     def _loop(self) -> tuple[Status, str]:
         most = self._limits.wall_seconds
         deadline = time.monotonic() + most
-        look = time.monotonic() + _LOOK_SECONDS
+        look = time.monotonic() + _LIMITS_INTERVAL_SECONDS
         while True:
             now = time.monotonic()
             if now >= deadline:
@@ -209,7 +211,7 @@ class Watch:
                 problem = self._over_limits()
                 if problem:
                     return problem
-                look = time.monotonic() + _LOOK_SECONDS
+                look = time.monotonic() + _LIMITS_INTERVAL_SECONDS
             for kind, data in self._pipes.wait(min(deadline, look) - now):
                 if kind == "control":
                     return "cancelled", "cancelled"
@@ -226,8 +228,8 @@ class Watch:
             return
         self._reported += len(data)
         try:
-            if self._reported > _MOST_REPORTED:
-                raise FrameError("more than %d bytes" % _MOST_REPORTED)
+            if self._reported > _MAX_REPORTED_BYTES:
+                raise FrameError("more than %d bytes" % _MAX_REPORTED_BYTES)
             for frame in self._frames.feed(data):
                 self._heed(decode(frame, *EVENTS))
         except (FrameError, TypeError, ValueError) as error:

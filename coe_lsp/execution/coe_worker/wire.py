@@ -28,10 +28,21 @@ class FrameError(Exception):
     """What arrived is not a frame of ours."""
 
 
+def _plain(part: object) -> Any:
+    """What JSON does not know: a set is a list there, an object its fields."""
+    if isinstance(part, frozenset):
+        return list(cast("frozenset[Any]", part))
+    return vars(part)
+
+
+# Made once: `json.dumps` with an option makes one each time.
+_ENCODER = json.JSONEncoder(default=_plain)
+
+
 def write_frame(fd: int, message: dict[str, Any], deadline: float | None = None) -> None:
     """Write one message whole; EOFError if the reader is gone, FrameError if it cannot be one."""
     try:
-        data = json.dumps(message, default=_plain).encode("ascii")
+        data = _ENCODER.encode(message).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise FrameError("a message cannot be written as JSON") from error
     if len(data) > MAX_FRAME:
@@ -44,13 +55,6 @@ def write_frame(fd: int, message: dict[str, Any], deadline: float | None = None)
             view = view[os.write(fd, view if deadline is None else view[:_PIPE_BYTES]) :]
     except BrokenPipeError as error:
         raise EOFError("the reader closed the pipe") from error
-
-
-def _plain(part: object) -> Any:
-    """What JSON does not know: a set is a list there, an object its fields."""
-    if isinstance(part, frozenset):
-        return list(cast("frozenset[Any]", part))
-    return vars(part)
 
 
 def read_frame(fd: int, deadline: float | None = None) -> dict[str, Any]:
