@@ -16,6 +16,14 @@ from coe_lsp.execution.sandbox import find_sandbox
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items):
+    """What bounds a time is not run beside other tests, which take the machine's time; and says so."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        for item in items:
+            if item.get_closest_marker("timing"):
+                item.add_marker(pytest.mark.skip(reason="bounds a time: pytest -m timing"))
+
+
 @pytest.fixture
 def write(tmp_path):
     """Write a dedented file below the test's own folder; returns its path."""

@@ -65,6 +65,7 @@ def _give_way(phase: str, info: dict[str, int]) -> None:
         (parse_ini, "[a]\n" + "b\n" * 30_000),
     ],
 )
+@pytest.mark.timing
 def test_settings_that_are_made_to_take_long_are_refused_at_once(parser, text: str) -> None:
     """They are read before anybody is asked whether the project is trusted."""
     started = time.monotonic()

@@ -22,11 +22,11 @@ from coe_lsp.execution.test_files import TestNames, has_only_functions
 from coe_lsp.files import MOST_SETTINGS, MOST_SOURCE, read_bounded, read_text_bounded
 from coe_lsp.parsing import parse
 
-_MARKERS = ("pyproject.toml", "pytest.ini", "setup.cfg", "setup.py", "tox.ini", ".git")
-_SKIPPED = {"node_modules", "site-packages", "build", "dist", "__pycache__", "venv", "env"}
-_MOST_FILES = 5000
+_ROOT_MARKERS = ("pyproject.toml", "pytest.ini", "setup.cfg", "setup.py", "tox.ini", ".git")
+_SKIPPED_FOLDERS = {"node_modules", "site-packages", "build", "dist", "__pycache__", "venv", "env"}
+_MAX_TEST_FILES = 5000
 #: Of files of tests that reach a module through others, the nearest.
-_MOST_INDIRECT = 20
+_MAX_INDIRECT_FILES = 20
 
 
 class DiscoveryError(CoeError):
@@ -40,7 +40,7 @@ class NoTestsError(DiscoveryError):
 def find_root(path: Path) -> Path:
     """The project's folder: the nearest one with a project file, else where imports start from."""
     for folder in path.parents:
-        if any((folder / marker).exists() for marker in _MARKERS):
+        if any((folder / marker).exists() for marker in _ROOT_MARKERS):
             return folder
     folder = path.parent
     while (folder / "__init__.py").exists():
@@ -195,7 +195,7 @@ def _relevant_files(path: Path, root: Path) -> Iterator[Path]:
         for file in found
     }
     through = [file for file in found if far[file] is not None]
-    nearest = sorted(through, key=lambda file: far[file] or 0)[:_MOST_INDIRECT]
+    nearest = sorted(through, key=lambda file: far[file] or 0)[:_MAX_INDIRECT_FILES]
     yield from sorted(nearest) or [file for file in found if imported[file] & packages]
 
 
@@ -206,7 +206,7 @@ def _test_files(root: Path) -> Iterator[Path]:
         folders[:] = [
             name
             for name in folders
-            if name not in _SKIPPED
+            if name not in _SKIPPED_FOLDERS
             and not name.startswith(".")
             and not (Path(folder) / name / "pyvenv.cfg").exists()
         ]
@@ -216,7 +216,7 @@ def _test_files(root: Path) -> Iterator[Path]:
             # pytest runs nothing at all if one of the files that it is given is none.
             if path.suffix == ".py" and names.fits(path) and path.is_file():
                 yield path
-        if seen > _MOST_FILES:
+        if seen > _MAX_TEST_FILES:
             return
 
 

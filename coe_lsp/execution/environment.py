@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 
-_KNOWN = re.compile(
+_KNOWN_VARIABLES = re.compile(
     r"""
     PATH | LANG | LANGUAGE | LC_\w+ | TZ | TZDIR | TERM | COLUMNS | LINES | USER | LOGNAME
     | PYTHON(PATH|UTF8|IOENCODING|WARNINGS|OPTIMIZE|DEVMODE|FAULTHANDLER|NOUSERSITE|SAFEPATH
@@ -48,6 +48,6 @@ def boxed_environment(scratch: str, wanted: Sequence[str] = ()) -> dict[str, str
 
 
 def _is_known(name: str) -> bool:
-    if _KNOWN.fullmatch(name):
+    if _KNOWN_VARIABLES.fullmatch(name):
         return True
     return os.name == "nt" and _WINDOWS.fullmatch(name.upper()) is not None

@@ -12,7 +12,7 @@ from pathlib import Path
 from coe_lsp.files import read_bounded
 from coe_lsp.parsing import parse
 
-_MOST_FILES = 500
+_MAX_FILES_READ = 500
 
 
 def imported_names(file: Path, root: Path) -> set[str]:
@@ -44,7 +44,7 @@ class ImportGraph:
     def imports(self, file: Path) -> frozenset[Path]:
         """The project's files that importing this one brings in directly."""
         if file not in self._known:
-            if len(self._known) >= _MOST_FILES:
+            if len(self._known) >= _MAX_FILES_READ:
                 return frozenset()
             names = imported_names(file, self._root)
             found = {path for name in names for path in self._files(name, file)}

@@ -31,7 +31,7 @@ from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.files import read_text_bounded
 from coe_lsp.folders import check_temporary_folder
 
-_PROBE = """
+_PROBE_PROGRAM = """
 import json, os, site, sys
 from importlib.util import find_spec
 plain = sys.prefix == sys.base_prefix
@@ -47,13 +47,17 @@ print(json.dumps({
     "pytest": find_spec("pytest") is not None,
 }))
 """
-_PROBE_SECONDS = 30
-_ENVIRONMENTS = (".venv", "venv")
-_STANDARD = ("lib/python3*/os.py", "lib64/python3*/os.py", "Lib/os.py")
-_INSTALLED = ("lib/python3*/site-packages", "lib64/python3*/site-packages", "Lib/site-packages")
+PROBE_SECONDS = 30
+_ENVIRONMENT_FOLDERS = (".venv", "venv")
+_STANDARD_LIBRARY = ("lib/python3*/os.py", "lib64/python3*/os.py", "Lib/os.py")
+_INSTALLED = (
+    "lib/python3*/site-packages",
+    "lib64/python3*/site-packages",
+    "Lib/site-packages",
+)
 _PACKAGES = ("site-packages", "dist-packages")
 # Files that name folders of packages, and folders that they name.
-_MOST_POINTERS = 1000
+_MAX_PATH_FILES = 1000
 _converter = cattrs.Converter()
 
 
@@ -102,7 +106,7 @@ def find_interpreter(root: Path, explicit: str | None, sandbox: Sandbox) -> Inte
             path = _in_environment(path) or path
         return probe(path.absolute(), root, sandbox)
     active = [Path(v) for n in ("VIRTUAL_ENV", "CONDA_PREFIX") if (v := os.environ.get(n))]
-    for environment in (*(root / name for name in _ENVIRONMENTS), *active):
+    for environment in (*(root / name for name in _ENVIRONMENT_FOLDERS), *active):
         # What is missing in the project's environment is missing in its tests: nothing is made up
         # for by another one.
         if path := _in_environment(environment):
@@ -186,10 +190,10 @@ def _probe_outside(executable: Path) -> Interpreter:
     with tempfile.TemporaryDirectory(prefix="coe-") as empty:
         try:
             done = subprocess.run(
-                [executable, "-I", "-c", _PROBE],
+                [executable, "-I", "-c", _PROBE_PROGRAM],
                 capture_output=True,
                 text=True,
-                timeout=_PROBE_SECONDS,
+                timeout=PROBE_SECONDS,
                 cwd=empty,
                 check=False,
             )
@@ -247,7 +251,9 @@ def _probe_inside(executable: Path, root: Path, sandbox: Sandbox) -> Interpreter
     _pointed_at(packages)  # they are not shown, but Python must come to their end
     try:
         text = sandbox.output(
-            [str(executable), "-I", "-c", _PROBE], View(root, folders, links=links), _PROBE_SECONDS
+            [str(executable), "-I", "-c", _PROBE_PROGRAM],
+            View(root, folders, links=links),
+            PROBE_SECONDS,
         )
     except OSError as error:
         raise _useless(executable) from error
@@ -297,7 +303,7 @@ def _configuration(environment: Path) -> dict[str, str]:
 def _is_python(prefix: Path, root: Path) -> bool:
     """Whether a Python is installed there, and nothing in the project at `root` says so."""
     real = prefix.resolve()
-    found = (path.resolve() for pattern in _STANDARD for path in real.glob(pattern))
+    found = (path.resolve() for pattern in _STANDARD_LIBRARY for path in real.glob(pattern))
     return not root.resolve().is_relative_to(real) and any(
         path.is_relative_to(real) and not path.is_relative_to(root.resolve()) for path in found
     )
@@ -325,10 +331,10 @@ def _is_environment(folder: Path, root: Path) -> bool:
 def _pointed_at(folders: list[Path]) -> list[Path]:
     """The folders that `.pth` files and setuptools' editable installs name."""
     found: list[Path] = []
-    for file in islice(_pointers(folders), _MOST_POINTERS):
+    for file in islice(_pointers(folders), _MAX_PATH_FILES):
         text = _text(file)
         named = _named_in_pth(text) if file.suffix == ".pth" else _named_in_finder(text)
-        found += named[: _MOST_POINTERS - len(found)]
+        found += named[: _MAX_PATH_FILES - len(found)]
     return [path for path in found if path.is_absolute() and _exists(path)]
 
 

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from coe_lsp.execution.suite import TestResult
 
-_ELSEWHERE = 0.5
+_NOT_ENDED_FACTOR = 0.5
 
 
 @frozen
@@ -39,7 +39,7 @@ class FaultLocalization:
         """
         found = {n: self.lines[n] for n in range(first, last + 1) if n in self.lines}
         if not self.ended.keys().isdisjoint(found):
-            found = {n: s if n in self.ended else _ELSEWHERE * s for n, s in found.items()}
+            found = {n: s if n in self.ended else _NOT_ENDED_FACTOR * s for n, s in found.items()}
         return {n - first + 1: score for n, score in found.items()}
 
 

@@ -27,11 +27,11 @@ SCRATCH = "/dev/shm"
 _SCRATCH_BYTES = 256 << 20
 
 # Linked to /usr on current systems, folders of their own on older ones.
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # What packages of these systems are linked with.
-_STORES = ("/nix/store", "/gnu/store")
+_PACKAGE_STORES = ("/nix/store", "/gnu/store")
 # Each is mounted by itself, which takes time: no more than Python and its packages ask for.
-_ETC = [
+_ETC_FILES = [
     "alternatives",
     "ca-certificates",
     "crypto-policies",
@@ -57,13 +57,13 @@ _ETC = [
     "ssl/openssl.cnf",
     "timezone",
 ]
-_TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
-_NO_PROJECTS = (Path("/proc"), Path("/sys"), Path("/dev"), Path("/etc"))
-_PROCESSORS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
+_TEMPORARY_FOLDERS = (Path("/tmp"), Path("/var/tmp"))
+_NEVER_PROJECTS = (Path("/proc"), Path("/sys"), Path("/dev"), Path("/etc"))
+_PROCESSOR_FOLDERS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 
 _PROJECT_SUFFIXES = {".py", ".pyi", ".toml", ".ini", ".cfg"}
 _PYTHON_FILES = ("__init__.py", "conftest.py")
-_MOST_ENTRIES = 50_000
+MAX_PROJECT_ENTRIES = 50_000
 
 
 class HiddenError(CoeError):
@@ -107,7 +107,7 @@ def with_repository(project: Path) -> Iterator[Path]:
     """A project, and the repository that it is a part of, whose other parts its tests may need."""
     yield project
     for folder in project.resolve().parents:
-        if covers_home(folder) or folder in (Path("/"), *_TEMPORARY):
+        if covers_home(folder) or folder in (Path("/"), *_TEMPORARY_FOLDERS):
             return
         if (folder / ".git").exists():
             yield folder
@@ -135,7 +135,7 @@ def covers_home(folder: Path) -> bool:
 
 def is_shared_place(folder: Path) -> bool:
     """Whether others, or other programs, put their own into it: temporary files and such."""
-    places = (*_TEMPORARY, Path(tempfile.gettempdir()))
+    places = (*_TEMPORARY_FOLDERS, Path(tempfile.gettempdir()))
     if any(place.resolve().is_relative_to(folder) for place in places):
         return True
     try:
@@ -185,18 +185,18 @@ def modified(folder: Path) -> int:
 
 
 def _system() -> Iterator[str]:
-    for name in (*_SYSTEM, *_STORES):
+    for name in (*_SYSTEM_FOLDERS, *_PACKAGE_STORES):
         path = Path(name)
         if path.is_symlink():
             yield from ("--symlink", str(path.readlink()), name)
         elif path.is_dir():
             yield from ("--ro-bind", name, name)
-    for path in (*(Path("/etc") / name for name in _ETC), *Path("/etc").glob("python3*")):
+    for path in (*(Path("/etc") / name for name in _ETC_FILES), *Path("/etc").glob("python3*")):
         if path.is_symlink() and path.resolve().is_relative_to("/usr"):
             yield from ("--symlink", str(path.resolve()), str(path))
         elif path.exists():
             yield from ("--ro-bind", str(path.resolve()), str(path))
-    for name in _PROCESSORS:
+    for name in _PROCESSOR_FOLDERS:
         if Path(name).is_dir():
             yield from ("--ro-bind", name, name)
 
@@ -204,7 +204,7 @@ def _system() -> Iterator[str]:
 def check_project(project: Path) -> None:
     """HiddenError if what must be hidden lies in the project's folder."""
     for name in (project.absolute(), project.resolve()):
-        system = any(name.is_relative_to(place) for place in _NO_PROJECTS)
+        system = any(name.is_relative_to(place) for place in _NEVER_PROJECTS)
         if name == Path("/") or system or (covers_home(name) and not _is_shared(name)):
             what = "is the system's" if system else "holds whole home folders"
             raise HiddenError(
@@ -215,7 +215,7 @@ def check_project(project: Path) -> None:
 
 def _is_shared(folder: Path) -> bool:
     """Whether much lies there that has nothing to do with a project that begins there."""
-    return folder.resolve() in (*home_folders(), *_TEMPORARY)
+    return folder.resolve() in (*home_folders(), *_TEMPORARY_FOLDERS)
 
 
 def _entries_of_the_project(folder: Path) -> list[Path]:
@@ -256,7 +256,7 @@ def strange_files(view: View) -> list[Path] | None:
         except OSError:
             continue
         seen += len(entries)
-        if seen > _MOST_ENTRIES:
+        if seen > MAX_PROJECT_ENTRIES:
             return None
         for entry in entries:
             # A link leads to what is shown anyway, or to nothing.

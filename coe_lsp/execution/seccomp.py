@@ -22,7 +22,7 @@ _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _WORKER_PID = 1
 
 # Number on x86-64 and on arm64; None where that machine has no such call.
-_REFUSED: dict[str, tuple[int | None, int | None]] = {
+REFUSED_CALLS: dict[str, tuple[int | None, int | None]] = {
     # other processes' memory and descriptors
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
@@ -90,7 +90,7 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
 }
 # Said not to exist, since programs then do without. A filter cannot read clone3's flags, and files
 # in memory count towards no limit.
-_MISSING: dict[str, tuple[int | None, int | None]] = {
+MISSING_CALLS: dict[str, tuple[int | None, int | None]] = {
     "clone3": (435, 435),
     "landlock_create_ruleset": (444, 444),
     "io_uring_setup": (425, 425),
@@ -141,8 +141,8 @@ def program(*, unix: bool) -> bytes:
     may be made in any case.
     """
     machine = _MACHINES[platform.machine()]
-    refused = [n[machine.column] for n in _REFUSED.values()]
-    missing = [n[machine.column] for n in _MISSING.values()]
+    refused = [n[machine.column] for n in REFUSED_CALLS.values()]
+    missing = [n[machine.column] for n in MISSING_CALLS.values()]
     code = [
         _load(_ARCHITECTURE),
         *_unless(_EQUAL, machine.architecture, [_return(errno.EPERM)]),

@@ -43,7 +43,11 @@ PROMISES = (
     Promise("a limit on memory", "bytearray(1 << 33)"),
     Promise("no other processes", "os.kill(PID, 0)", linux=True),
     Promise("no capabilities", f"assert int({_STATUS}['CapBnd'], 16)", linux=True),
-    Promise("a filter of system calls", f"assert {_STATUS}['Seccomp'].strip() != '2'", linux=True),
+    Promise(
+        "a filter of system calls",
+        f"assert {_STATUS}['Seccomp'].strip() != '2'",
+        linux=True,
+    ),
     Promise("no namespaces further in", "assert LIBC.unshare(0x10000000) == 0", linux=True),
     Promise("no way into the worker", "os.open('/proc/1/fd/1', os.O_WRONLY)", linux=True),
     Promise("no files in memory that nothing counts", "os.memfd_create('x')", linux=True),

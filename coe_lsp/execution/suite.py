@@ -6,13 +6,10 @@ Holds no behaviour beyond small summaries. Line numbers are 1-based lines of the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from attrs import field, frozen
 
-Kind = Literal["pytest", "unittest", "doctest", "asserts"]
-Outcome = Literal["passed", "failed", "error", "timeout", "skipped"]
-Status = Literal["completed", "timeout", "crashed", "cancelled", "processes", "memory"]
+from coe_lsp.execution.coe_worker.messages import Kind, Status, TestResult
 
 
 @frozen
@@ -27,7 +24,6 @@ class Suite:
     root: Path
     path: Path | None
     args: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
     setup: str = ""
     statements: tuple[str, ...] = ()
 
@@ -37,10 +33,10 @@ class Limits:
     """Bounds on one run; sizes in bytes, times in seconds.
 
     A test may take `test_seconds` of wall time, and `cpu_seconds` of processor time, which a busy
-    machine does not use up (not on Windows). After `timeouts` tests that ran too long, or
-    `failures` that failed in whatever way, the run ends; its results lack the tests after that.
-    `processes`, `threads` and `files` in the scratch folder are counted for a whole run, as is its
-    memory: all that it starts may take twice `memory_bytes` together.
+    machine does not use up (not on Windows). After `timeouts` tests that ran too long the run
+    ends; its results lack the tests after that. `processes`, `threads` and `files` in the scratch
+    folder are counted for a whole run, as is its memory: all that it starts may take twice
+    `memory_bytes` together.
     """
 
     wall_seconds: float = 10.0
@@ -53,26 +49,17 @@ class Limits:
     files: int = 20_000
     output_bytes: int = 4000
     timeouts: int | None = None
-    failures: int | None = None
 
 
 @frozen
-class TestResult:
-    """One test. `line` is the innermost line of the file under repair in the traceback."""
+class Preforked:
+    """A program of the file under repair to be imported, and tests to be collected, but once.
 
-    __test__ = False
+    Candidates that differ from it in the bodies of functions can then be run hot.
+    """
 
-    id: str
-    outcome: Outcome
-    detail: str = ""
-    line: int | None = None
-    output: str = ""
-    seconds: float = 0.0
-
-    @property
-    def failing(self) -> bool:
-        """Whether it counts against the program."""
-        return self.outcome in ("failed", "error", "timeout")
+    source: bytes
+    tests: frozenset[str]
 
 
 @frozen
@@ -83,9 +70,9 @@ class Run:
     of those functions that were called from outside the file.
 
     `status` tells how the process ended; when it is not `completed`, tests that had not reported
-    by then are missing from `results`. If the candidate was `swapped` into a program that was
-    imported before, failures come without detail and line. Results come from the process that ran
-    the code under test: code that sets out to forge them can.
+    by then are missing from `results`. If it was `hot`, the candidate's functions put into a
+    program that was imported before, failures come without detail and line. Results come from the
+    process that ran the code under test: code that sets out to forge them can.
     """
 
     status: Status
@@ -96,7 +83,7 @@ class Run:
     entries: dict[str, frozenset[int]] = field(factory=dict[str, frozenset[int]])
     output: str = ""
     seconds: float = 0.0
-    swapped: bool = False
+    hot: bool = False
 
     @property
     def passed(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 
-_KEPT_BYTES = 64 << 10
+_MAX_KEPT_BYTES = 64 << 10
 
 
 class Tail:
@@ -32,6 +32,6 @@ class Tail:
     def _read(self) -> None:
         try:
             while data := os.read(self._reader, 1 << 16):
-                self._kept = (self._kept + data)[-_KEPT_BYTES:]
+                self._kept = (self._kept + data)[-_MAX_KEPT_BYTES:]
         finally:
             os.close(self._reader)

@@ -17,7 +17,7 @@ from attrs import frozen
 from coe_lsp.files import MOST_SETTINGS, read_bounded, read_text_bounded
 from coe_lsp.parsing import parse, parse_ini, parse_toml
 
-_USUAL = ("test_*.py", "*_test.py")
+_USUAL_PATTERNS = ("test_*.py", "*_test.py")
 _INI_FILES = (("pytest.ini", "pytest"), (".pytest.ini", "pytest"), ("pyproject.toml", ""),
               ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest"))  # fmt: skip
 
@@ -29,7 +29,7 @@ class TestNames:
     __test__ = False
 
     root: Path
-    patterns: tuple[str, ...] = _USUAL
+    patterns: tuple[str, ...] = _USUAL_PATTERNS
     folders: tuple[str, ...] = ()
 
     @classmethod
@@ -38,7 +38,7 @@ class TestNames:
         for name, section in _INI_FILES:
             found = _settings(root / name, section)
             if found is not None:
-                patterns = _words(found.get("python_files")) or _USUAL
+                patterns = _words(found.get("python_files")) or _USUAL_PATTERNS
                 return cls(root, patterns, _words(found.get("testpaths")))
         return cls(root)
 
@@ -46,7 +46,7 @@ class TestNames:
         """Whether a file is one of tests."""
         if path.suffix != ".py" or not any(_matches(path, p) for p in self.patterns):
             return False
-        if any(_matches(path, usual) for usual in _USUAL):
+        if any(_matches(path, usual) for usual in _USUAL_PATTERNS):
             return True
         # Some projects have pytest look into every file of their folders of tests.
         inside = any((self.root / folder).resolve() in path.parents for folder in self.folders)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from coe_lsp.execution.coe_worker.limits import Process, descendants, little_memory_left, status
 from coe_lsp.execution.suite import Limits
 
-_SECONDS = 0.25
-# The worker may use this many times what a run may, for what it imports once.
-MEMORY = 4
+_INTERVAL_SECONDS = 0.25
+#: The worker may use this many times what a run may, for what it imports once.
+WORKER_MEMORY_FACTOR = 4
 
 
 class Watchdog:
@@ -34,7 +34,7 @@ class Watchdog:
         self._over.set()
 
     def _watch(self) -> None:
-        while not self._over.wait(_SECONDS):
+        while not self._over.wait(_INTERVAL_SECONDS):
             worker = status(self._pid)
             if worker is None:
                 return
@@ -45,13 +45,14 @@ class Watchdog:
 
     def _problem(self, worker: Process, below: list[Process]) -> str:
         limits = self._limits
-        # One run, and another that is just being ended, or a program that is held.
+        # One run, and another that is just being ended, or a prefork server.
         if len(below) > 2 * limits.processes:
             return f"it started more than {2 * limits.processes} processes"
         if worker.threads + sum(process.threads for process in below) > 2 * limits.threads:
             return f"it started more than {2 * limits.threads} threads"
         # What others have beyond the worker's own size: the rest they share with it.
         grown = sum(max(0, process.resident - worker.resident) for process in below)
-        if worker.resident + grown > MEMORY * limits.memory_bytes or little_memory_left():
+        most = WORKER_MEMORY_FACTOR * limits.memory_bytes
+        if worker.resident + grown > most or little_memory_left():
             return "it used too much memory"
         return ""

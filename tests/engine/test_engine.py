@@ -341,6 +341,7 @@ def test_truncate(engine):
     assert (again.text, again.tokens) == (expected.text, expected.tokens)
 
 
+@pytest.mark.timing
 def test_cancel_during_prefill(engine):
     filler = engine.tokenize([Text(CODE)], add_bos=False) * 40
     latencies = []

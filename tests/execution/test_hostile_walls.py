@@ -17,9 +17,8 @@ from attacks import GOOD, Target
 from coe_lsp.execution.coe_worker import limits
 from coe_lsp.execution.mounts import HiddenError, View, bubblewrap_mounts
 from coe_lsp.execution.sandbox import find_sandbox
-from coe_lsp.execution.seccomp import _MISSING, _REFUSED
-from coe_lsp.execution.suite import Suite
-from coe_lsp.execution.worker import Held
+from coe_lsp.execution.seccomp import MISSING_CALLS, REFUSED_CALLS
+from coe_lsp.execution.suite import Limits, Preforked, Suite
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is Linux's")
 AS_ROOT = os.getuid() == 0
@@ -88,16 +87,16 @@ def test_no_devices(target):
 # -- system calls
 
 
-@pytest.mark.parametrize("name", [*_REFUSED, *_MISSING])
+@pytest.mark.parametrize("name", [*REFUSED_CALLS, *MISSING_CALLS])
 def test_system_calls_are_refused(target, name):
-    number = {**_REFUSED, **_MISSING}[name][COLUMN]
+    number = {**REFUSED_CALLS, **MISSING_CALLS}[name][COLUMN]
     if number is None:
         pytest.skip("not on this processor")
     # Arguments that are wrong, so that a call that is let through does nothing.
     found = target.value(
         f"(libc.syscall({number}, -1, -1, -1, -1, -1, -1), ctypes.get_errno())", LIBC
     )
-    assert found == ("(-1, 38)" if name in _MISSING else "(-1, 1)"), f"{name} was let through"
+    assert found == ("(-1, 38)" if name in MISSING_CALLS else "(-1, 1)"), f"{name} was let through"
 
 
 def test_filter_knows_this_kernel_s_numbers(target):
@@ -107,7 +106,7 @@ def test_filter_knows_this_kernel_s_numbers(target):
 
 
 def test_keyring_of_the_session_is_closed(target):
-    keyctl = _REFUSED["keyctl"][COLUMN]
+    keyctl = REFUSED_CALLS["keyctl"][COLUMN]
     libc = ctypes.CDLL(None, use_errno=True)
     outside = libc.syscall(keyctl, 0, -3, 1, 0, 0)  # KEYCTL_GET_KEYRING_ID of the session
     inside = target.value(f"(libc.syscall({keyctl}, 0, -3, 1, 0, 0), ctypes.get_errno())", LIBC)
@@ -386,7 +385,7 @@ def test_abstract_socket(target):
 
 
 def test_too_many_files_to_look_for_sockets_among(tmp_path, interpreter, sandbox, monkeypatch):
-    monkeypatch.setattr("coe_lsp.execution.mounts._MOST_ENTRIES", 1)
+    monkeypatch.setattr("coe_lsp.execution.mounts.MAX_PROJECT_ENTRIES", 1)
     target = Target(tmp_path, interpreter, sandbox)
     try:
         assert "Address family not supported" in target.value(
@@ -416,18 +415,18 @@ def test_the_worker_is_out_of_reach(target, expression):
 
 
 @pytest.mark.parametrize("fd", range(3, 10))
-def test_the_process_that_holds_a_program_is_out_of_reach(target, fd):
+def test_the_prefork_server_is_out_of_reach(target, fd):
     """Candidates that take the place of functions in it are its children, not the worker's."""
     test = "test_mod.py::test_act"
-    held = Held(GOOD, frozenset([test]))
-    assert target.worker.run(GOOD, [test], base=held).swapped
+    preforked = Preforked(GOOD, frozenset([test]))
+    assert target.worker.run(GOOD, [test], hot=preforked).hot
     code = f"def act():\n    import os\n    return os.open(f'/proc/{{os.getppid()}}/fd/{fd}', os.O_WRONLY) and 1\n"
-    run = target.worker.run(code.encode(), [test], base=held)
-    assert run.swapped and not run.passed
+    run = target.worker.run(code.encode(), [test], hot=preforked)
+    assert run.hot and not run.passed
     mine = (
         "def act():\n    import os\n    return len(os.listdir(f'/proc/{os.getpid()}/fd')) and 1\n"
     )
-    assert target.worker.run(mine.encode(), [test], base=held).passed == 1
+    assert target.worker.run(mine.encode(), [test], hot=preforked).passed == 1
 
 
 def test_signals_do_not_stop_the_worker(target):
@@ -457,7 +456,7 @@ def test_threads_are_counted(target):
 
 def test_files_in_the_scratch_folder_are_counted(target):
     body = "for n in range(200_000): open(f'/dev/shm/{n}', 'x').close()"
-    run, _ = target.act(body)
+    run, _ = target.act(body, Limits(wall_seconds=30, test_seconds=30))
     assert "more than 20000 files" in run.detail
 
 

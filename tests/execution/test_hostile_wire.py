@@ -8,16 +8,21 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import attrs
 import pytest
 from attacks import GOOD, LIMITS
 
-from coe_lsp.execution.coe_worker import wire
+from coe_lsp.execution.coe_worker import messages, wire
 from coe_lsp.execution.coe_worker.output import OutputSplitter, marker
 from coe_lsp.execution.replies import read_reply
+from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Suite
-from coe_lsp.execution.worker import WorkerError
+from coe_lsp.execution.tail import Tail
+from coe_lsp.execution.worker import Worker, WorkerError
+from coe_lsp.execution.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is Linux's")
 
@@ -60,9 +65,10 @@ def project(root: Path, conftest: str) -> Suite:
         "os.write(fd, frame(b'[' * 60000))",
         "os.write(fd, struct.pack('>I', 200 << 20))",
         "os.write(fd, struct.pack('>I', 1 << 31) + b'x' * 1000)",
-        "os.write(fd, frame(b'{\"ready\": 1, \"seconds\": 1e999}')) and os.write(fd, frame(b'null'))",
+        'os.write(fd, frame(b\'{"frame": "Ready", "seconds": 1e999}\')) and os.write(fd, frame(b\'null\'))',
     ],
 )
+@pytest.mark.timing
 def test_broken_frames_from_the_worker_itself(tmp_path, worker_for, attack):
     """A clear error or an honest result, in good time; and the program lives on."""
     suite = project(tmp_path, IN_WORKER + f"\ndef attack(fd):\n    {attack}\n")
@@ -78,9 +84,10 @@ def test_broken_frames_from_the_worker_itself(tmp_path, worker_for, attack):
     assert worker.run(GOOD).passed == 1
 
 
+@pytest.mark.timing
 def test_answer_that_never_ends(tmp_path, worker_for, monkeypatch):
     """The header of a large frame, then nothing: the client's own clock ends it."""
-    monkeypatch.setattr("coe_lsp.execution.worker._START_SECONDS", 3.0)
+    monkeypatch.setattr("coe_lsp.execution.worker.START_SECONDS", 3.0)
     attack = (
         "\ndef attack(fd):\n    os.write(fd, struct.pack('>I', 1 << 20))\n    time.sleep(100)\n"
     )
@@ -91,8 +98,14 @@ def test_answer_that_never_ends(tmp_path, worker_for, monkeypatch):
     assert time.monotonic() - started < 10
 
 
-def test_an_answer_to_another_run_is_refused():
-    message = {"token": "old", "status": "completed", "results": [], "collected": [], "lines": {}}
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"frame": "RunReply", "token": "old", "status": "completed", "results": []},
+        {"frame": "PreforkReply", "token": "old", "ready": False},
+    ],
+)
+def test_an_answer_to_another_run_is_refused(message):
     with pytest.raises(wire.FrameError, match="another run"):
         read_reply(message, "new")
 
@@ -123,7 +136,92 @@ def test_an_answer_to_another_run_is_refused():
 )
 def test_answers_of_the_wrong_form(wrong):
     with pytest.raises(wire.FrameError):
-        read_reply({"token": "t", **wrong}, "t")
+        read_reply({"frame": "RunReply", "token": "t", **wrong}, "t")
+
+
+HANGING = b"import time\n\ndef act():\n    time.sleep(60)\n"
+
+
+def run_spec(source: bytes, seconds: float) -> messages.RunSpec:
+    limits = Limits(wall_seconds=seconds, test_seconds=seconds)
+    limits_spec = messages.LimitsSpec(**attrs.asdict(limits))
+    return messages.RunSpec(source.decode(), None, False, limits_spec, "nonce")
+
+
+@pytest.fixture
+def process(tmp_path, interpreter, sandbox):
+    """A worker's process, parked."""
+    suite = project(tmp_path, "")
+    process = WorkerProcess(suite, interpreter, sandbox, LIMITS)
+    spec = messages.SuiteSpec("pytest", str(suite.root), str(suite.path), list(suite.args), "", [])
+    process.ask(messages.Opening(spec, "configured", True, False, 1 << 30))
+    assert process.answer(60) == {"frame": "Ready"}
+    yield process
+    process.close()
+
+
+ENDLESS, BROKEN, HUGE = (
+    struct.pack(">I", 100) + b"{",
+    struct.pack(">I", 5) + b"{nope",
+    struct.pack(">I", 1 << 31),
+)
+
+
+@pytest.mark.parametrize(
+    ("running", "data"),
+    [(True, ENDLESS), (True, BROKEN), (True, HUGE), (False, BROKEN), (False, HUGE)],
+)
+def test_the_worker_ends_when_its_client_cannot_be_understood(process, monkeypatch, running, data):
+    """A frame that never ends held up the clock of the run that was in progress."""
+    if running:
+        process.ask(messages.RunRequest("token", run_spec(HANGING, 60)))
+    written = "coe_lsp.execution.worker_process.send"
+    monkeypatch.setattr(written, lambda fd, message, deadline: os.write(fd, data))
+    process.ask(messages.Cancel())
+    with pytest.raises(EOFError):
+        process.answer(10)
+
+
+def test_a_process_that_is_closed_is_not_asked(process):
+    """It was a ValueError, in whichever thread cancelled just then."""
+    process.close()
+    with pytest.raises(EOFError):
+        process.ask(messages.Cancel())
+
+
+def test_a_run_that_the_worker_does_not_even_read_can_be_cancelled(tmp_path, interpreter):
+    """The request is larger than a pipe: whoever cancelled waited for it as well."""
+    others = below(os.getpid())
+    with Worker(project(tmp_path, ""), interpreter, Sandbox("off"), LIMITS) as worker:
+        assert worker.run(GOOD).passed == 1
+        for pid in below(os.getpid()) - others:
+            os.kill(pid, signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as pool:
+            run = pool.submit(worker.run, GOOD + b"#" * (1 << 20))
+            time.sleep(0.5)
+            worker.cancel()
+            assert run.result(30).status == "cancelled"
+        assert worker.run(GOOD).passed == 1
+
+
+@pytest.mark.parametrize("command", ["exec sleep 60", "exit 3"])
+def test_a_spawned_child_that_never_reads_is_left_to_the_clock(tmp_path, command):
+    """The zygote waited for it before it looked at any clock, or fell over it."""
+    child = tmp_path / "python"
+    child.write_text(f"#!/bin/sh\n{command}\n")
+    child.chmod(0o755)
+    code = (
+        f"import sys\nsys.path.insert(0, {str(Path(wire.__file__).parent.parent)!r})\n"
+        "from coe_worker.messages import RunSpec, SuiteSpec\nfrom coe_worker.spawn import Pipes\n"
+        f"sys.executable = {str(child)!r}\n"
+        "pipes = Pipes(SuiteSpec('asserts', '/', None, [], '', []),"
+        " RunSpec('#' * (1 << 20), None, False, None, ''))\n"
+        "pipes.wait(0.5)\npipes.kill()\nprint('ended')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.stdout, done.stderr) == ("ended\n", "")
 
 
 def pipe_with(data: bytes):
@@ -132,6 +230,7 @@ def pipe_with(data: bytes):
     return reader
 
 
+@pytest.mark.timing
 def test_frames_are_bounded_and_awaited_by_the_clock():
     with pytest.raises(wire.FrameError, match="not ours"):
         wire.read_frame(pipe_with(struct.pack(">I", wire.MAX_FRAME + 1)))
@@ -148,6 +247,32 @@ def test_frames_are_bounded_and_awaited_by_the_clock():
         wire.write_frame(writer, {"x": "y" * (1 << 20)}, time.monotonic() + 0.2)
 
 
+def test_what_json_cannot_say_is_not_sent():
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    for wrong in (deep, {1, 2}, b"bytes"):
+        with pytest.raises(wire.FrameError, match="cannot be written"):
+            wire.write_frame(1, {"x": wrong})
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {},
+        {"frame": 7},
+        {"frame": "Cancel"},
+        {"frame": "RunRequest"},
+        {"frame": "RunRequest", "token": "t", "run": None},
+        {"frame": "RunRequest", "token": "t", "run": {"source": None}},
+        {"frame": "RunRequest", "token": "t", "run": {}, "more": 1},
+    ],
+)
+def test_messages_that_may_not_come(frame):
+    with pytest.raises(wire.FrameError):
+        messages.decode(frame, messages.RunRequest)
+
+
 def events_of(target, code: str, limits: Limits | None = None):
     """A candidate that writes to the pipe on which results are reported."""
     body = (
@@ -161,7 +286,7 @@ def events_of(target, code: str, limits: Limits | None = None):
 
 def test_flood_of_forged_results(target):
     code = (
-        "for n in range(100_000):\n    data = json.dumps({'event': 'result', 'id': str(n) * 2000,"
+        "for n in range(100_000):\n    data = json.dumps({'frame': 'TestResult', 'id': str(n) * 2000,"
         " 'outcome': 'passed', 'detail': '', 'line': None, 'seconds': 0.0}).encode()\n"
         "    os.write(fd, struct.pack('>I', len(data)) + data)"
     )
@@ -171,8 +296,10 @@ def test_flood_of_forged_results(target):
 
 @pytest.mark.parametrize(
     "data",
-    ["b'{nope'", "b'[]'", "b'null'", "json.dumps({'event': 'result'}).encode()", "b'[' * 60000",
-     "json.dumps({'event': 'lines', 'id': []}).encode()", "b'{\"event\": \"start\", \"id\": {}}' * 2"],
+    ["b'{nope'", "b'[]'", "json.dumps({'frame': 'Finished', 'modules': 7}).encode()",
+     "json.dumps({'frame': 'Finished', 'modules': [['a']]}).encode()",
+     "json.dumps({'frame': 'Ready'}).encode()", "b'null'", "json.dumps({'frame': 'TestResult'}).encode()", "b'[' * 60000",
+     "json.dumps({'frame': 'LinesRan', 'id': [], 'lines': [], 'entries': []}).encode()", "b'{\"frame\": \"TestStarted\", \"id\": {}}' * 2"],
 )  # fmt: skip
 def test_reports_of_the_wrong_form(target, data):
     code = f"data = {data}\nos.write(fd, struct.pack('>I', len(data)) + data)\ntime.sleep(0.3)"
@@ -182,7 +309,7 @@ def test_reports_of_the_wrong_form(target, data):
 
 def test_forged_results_name_an_outcome_that_is_none(target):
     code = (
-        "data = json.dumps({'event': 'result', 'id': 'x', 'outcome': 'splendid', 'detail': '',"
+        "data = json.dumps({'frame': 'TestResult', 'id': 'x', 'outcome': 'splendid', 'detail': '',"
         " 'line': None, 'seconds': 0}).encode()\nos.write(fd, struct.pack('>I', len(data)) + data)"
     )
     run, _ = events_of(target, code)
@@ -210,7 +337,15 @@ def test_flood_on_the_worker_s_error_stream(tmp_path, worker_for, place):
     run = worker.run(None)
     assert run.passed == 1
     assert before - free_space() < 100 << 20
-    assert len(worker._process.errors.text()) <= 64 << 10
+
+
+def test_of_what_a_process_writes_last_only_the_end_is_kept():
+    tail = Tail()
+    flood = "import os\nfor _ in range(8):\n    os.write(2, b'z' * (1 << 20))\nos.write(2, b'end')"
+    with subprocess.Popen([sys.executable, "-c", flood], stderr=tail.writer):
+        tail.started()
+    text = tail.text(10)
+    assert text.endswith("zend") and len(text) == 64 << 10
 
 
 def free_space() -> int:
@@ -236,6 +371,7 @@ def test_memory_of_the_worker_itself_is_limited(tmp_path, worker_for):
          "more than 60 threads"),
     ],
 )  # fmt: skip
+@pytest.mark.timing
 def test_the_worker_itself_is_watched(tmp_path, worker_for, conftest, reason):
     """Code of a `conftest.py` runs in the worker, which only watches what it runs."""
     limits = Limits(memory_bytes=128 << 20, processes=16, threads=30)

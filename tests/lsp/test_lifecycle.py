@@ -203,6 +203,7 @@ WORK = ["check", "collection", "discovery", "loading", "repair"]
 
 
 @pytest.mark.parametrize("what", WORK)
+@pytest.mark.timing
 async def test_shutdown_and_exit_end_the_server_whatever_runs(editor, busy, what):
     server = await busy(what)
     children = below(server.pid)
@@ -214,6 +215,7 @@ async def test_shutdown_and_exit_end_the_server_whatever_runs(editor, busy, what
 
 
 @pytest.mark.parametrize("what", ["check", "loading"])
+@pytest.mark.timing
 async def test_a_signal_ends_the_server_whatever_runs(editor, busy, what):
     server = await busy(what)
     children = below(server.pid)

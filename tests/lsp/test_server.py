@@ -158,6 +158,7 @@ async def test_a_saved_test_file_checks_what_it_tests(editor, clamp_project):
 
 
 @pytest.mark.parametrize("how", ["button", "command"])
+@pytest.mark.timing
 async def test_cancel_in_the_middle(editor, script, clamp_project, how):
     script(delay=30, clamp=["### REPL 5 >>>        return high"])
     uri, _ = await opened(editor, clamp_project)
@@ -178,6 +179,7 @@ async def test_cancel_in_the_middle(editor, script, clamp_project, how):
     await editor.wait("apply")
 
 
+@pytest.mark.timing
 async def test_cancel_while_the_tests_run(editor, clamp_project):
     tests = clamp_project / "tests/test_ranges.py"
     tests.write_text(tests.read_text() + "\ndef test_slow():\n    import time; time.sleep(2)\n")

@@ -642,6 +642,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.timing
 def test_an_unreachable_hub_costs_seconds_and_wheels_take_over(
     one: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:

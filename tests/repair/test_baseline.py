@@ -39,6 +39,7 @@ MANY = """
 """
 
 
+@pytest.mark.timing
 def test_when_the_time_is_over_what_ran_is_known(measured):
     started = time.monotonic()
     found = measured(MANY, 8.0, wall_seconds=60, test_seconds=5)
@@ -78,6 +79,7 @@ class Quiet:
     def step(self, step): ...
 
 
+@pytest.mark.timing
 def test_a_repair_goes_on_with_what_is_known(clamp_project, monkeypatch):
     """Row 69: the first run takes a minute, the budget is three seconds."""
     monkeypatch.setattr(repair_module, "_LEAST_FOR_TESTS", 3.0)

@@ -129,6 +129,7 @@ def test_json_form(clamp_project):
     assert 0 < body["seconds"]["first"] < body["seconds"]["total"]
 
 
+@pytest.mark.timing
 def test_failure_keeps_the_closest_chain(clamp_project):
     outcome = repair(clamp_project / "ranges.py", Scripted(), budget=1.0)
     assert outcome.status == "failed"
@@ -258,6 +259,7 @@ def test_folders_may_be_called_what_they_like(write, tmp_path, folder):
     assert (outcome.status, outcome.function) == ("repaired", "clamp")
 
 
+@pytest.mark.timing
 def test_hanging_candidates_do_not_outlast_the_budget(clamp_project):
     path = clamp_project / "ranges.py"
     hang = [[f"### REPL 5 >>>        while value != {n} or True: pass"] for n in range(40)]

@@ -613,6 +613,7 @@ def test_the_model_does_not_run_away_from_slow_tests(write, tmp_path):
     assert not policy.living
 
 
+@pytest.mark.timing
 def test_a_search_that_has_tried_everything_ends(write, tmp_path):
     write("pyproject.toml", "")
     path = write("one.py", "def one():\n    pass\n")

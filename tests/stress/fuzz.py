@@ -179,7 +179,7 @@ _results = st.fixed_dictionaries(
 )
 _numbers = st.lists(st.integers(-2, 10**6), max_size=4)
 good_replies = st.fixed_dictionaries(
-    {"token": st.just("token")},
+    {"frame": st.just("RunReply"), "token": st.just("token")},
     optional={
         "status": st.sampled_from(["completed", "timeout", "crashed", "processes", "memory"]),
         "detail": any_text,
@@ -189,10 +189,9 @@ good_replies = st.fixed_dictionaries(
         "entries": st.dictionaries(_test_ids, _numbers, max_size=3),
         "output": any_text,
         "seconds": st.floats(),
-        "fit": st.booleans(),
+        "hot": st.booleans(),
         "retire": st.booleans(),
         "ending": st.booleans(),
-        "error": st.one_of(st.none(), any_text),
     },
 )
 

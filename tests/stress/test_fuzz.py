@@ -22,8 +22,9 @@ from coe_lsp.cli.main import main
 from coe_lsp.cli.settings import settings_for
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.coe_worker import wire
+from coe_lsp.execution.coe_worker.messages import PreforkReply, RunReply, SetupFailed
 from coe_lsp.execution.coe_worker.output import OutputSplitter
-from coe_lsp.execution.replies import Reply, read_reply
+from coe_lsp.execution.replies import read_reply, to_run
 from coe_lsp.execution.suite import Run, TestResult
 from coe_lsp.settings import RULES, Settings, project_layer, read_settings
 
@@ -95,8 +96,10 @@ def test_answers_of_the_worker(examples):
             reply = read_reply(message, "token")
         except wire.FrameError:
             return
-        assert isinstance(reply, Reply)
-        run = reply.run(swapped=False)
+        assert isinstance(reply, RunReply | PreforkReply | SetupFailed)
+        if not isinstance(reply, RunReply):
+            return
+        run = to_run(reply, hot=False)
         assert isinstance(run, Run) and run.passed + len(run.failures) <= len(run.results)
         assert all(isinstance(result, TestResult) for result in run.results)
         for texts in (run.collected, (run.detail, run.output), *map(_texts, run.results)):

@@ -16,12 +16,25 @@ from typing import Any, Iterable
 
 from coe_worker import candidate, limits
 from coe_worker.coverage import LineTracer
+from coe_worker.hot_swap import HotSwap
+from coe_worker.messages import (
+    CannotRunHot,
+    Collected,
+    Event,
+    Finished,
+    ImportedModule,
+    LinesRan,
+    Outcome,
+    RunSpec,
+    SuiteSpec,
+    TestResult,
+    TestStarted,
+    send,
+)
 from coe_worker.output import marker
-from coe_worker.swap import Swap
-from coe_worker.wire import write_frame
 
 PROGRAM = "<program>"  # stands for the path of a program that is not a file
-_DETAIL_CHARACTERS = 2000
+_MAX_DETAIL_CHARACTERS = 2000
 
 
 class TestTimeout(BaseException):
@@ -31,64 +44,74 @@ class TestTimeout(BaseException):
 
 
 class Child:
-    """One run of one candidate."""
+    """One run of one candidate; or, with `prefork`, the setting up of a program for many."""
 
-    def __init__(self, suite: dict[str, Any], run: dict[str, Any], events: int) -> None:
+    def __init__(
+        self,
+        suite: SuiteSpec,
+        run: RunSpec,
+        events: int,
+        *,
+        prefork: bool = False,
+        report_modules: bool = False,
+    ) -> None:
         self.suite = suite
-        self.select: list[str] | None = run["select"]
-        self.holding: bool = run["hold"]
+        self.select = run.select
+        self.prefork = prefork
         self._run = run
         self._events = events
-        self._tracer = LineTracer(suite["path"] or PROGRAM) if run["coverage"] else None
+        self._report_modules = report_modules
+        self._tracer = LineTracer(suite.path or PROGRAM) if run.coverage else None
         self._traced: dict[str, tuple[list[int], list[int]]] = {}
-        self._left = {"timeout": run["timeouts"], "failed": run["failures"]}
-        self._had = frozenset(sys.modules)
+        self._timeouts_left = run.limits.timeouts
+        self._modules_before = frozenset(sys.modules)
         self._began = time.monotonic()
         self.rewritten = False
         #: Whether only the outcome of a test matters, not why.
-        self.brief = False
+        self.hot = False
 
     def begin(self, rewrite: candidate.Rewriter | None = None) -> bytes | None:
         """Put limits and candidate in place; returns the candidate's bytes (None: as on disk).
 
-        A program that is to be held gets no limits, which its candidates would inherit.
+        A program that is set up for others gets no limits, which its candidates would inherit.
         """
-        if not self.holding:
+        if not self.prefork:
             self._limit()
         # Each candidate sees the same random numbers, whatever ran before it.
         random.seed(0)
         self.own_streams()
-        source = self._run["source"]
-        if source is None:
+        program = self._run.program
+        if program is None:
             return None
-        data = source.encode("latin-1")
-        if self.suite["path"]:
-            candidate.install(self.suite["path"], data, rewrite)
+        if self.suite.path:
+            candidate.install(self.suite.path, program, rewrite)
         self.rewritten = rewrite is not None
-        if self.holding and self._tracer:
+        if self.prefork and self._tracer:
             self._tracer.start()
-        return data
+        return program
 
-    def program(self) -> Swap:
-        """What is held, now that it is imported."""
+    def hot_swap(self) -> HotSwap:
+        """For candidates that take the place of this one, now that it is imported."""
         lines = self._tracer.stop()[0] if self._tracer else []
-        return Swap(self.suite["path"], self._run["source"].encode("latin-1"), lines)
+        assert self.suite.path is not None
+        return HotSwap(self.suite.path, self._run.program or b"", lines)
 
-    def _limit(self) -> None:
-        limits.apply(self._run["memory_bytes"], self._run["wall_seconds"], self._run["file_bytes"])
-        if hasattr(signal, "SIGALRM"):
-            signal.signal(signal.SIGALRM, _on_alarm)
-            signal.signal(signal.SIGPROF, _on_alarm)
-
-    def begin_swapped(self, swap: Swap) -> None:
+    def begin_hot(self, hot_swap: HotSwap) -> None:
         """Put limits in place and the candidate into the module that is already imported."""
-        self.brief = True
+        self.hot = True
         self._limit()
         random.seed(0)
         self.own_streams()
-        if not swap.apply(self._run["source"].encode("latin-1")):
-            self._send({"event": "unfit"})
+        if not hot_swap.apply(self._run.program or b""):
+            self._send(CannotRunHot())
             self.finish()
+
+    def _limit(self) -> None:
+        most = self._run.limits
+        limits.apply(most.memory_bytes, most.wall_seconds, most.file_bytes)
+        if hasattr(signal, "SIGALRM"):
+            signal.signal(signal.SIGALRM, _on_alarm)
+            signal.signal(signal.SIGPROF, _on_alarm)
 
     def own_streams(self) -> None:
         """Point Python's standard streams at the pipes, away from whatever was set up before."""
@@ -98,20 +121,20 @@ class Child:
 
     def collected(self, ids: list[str]) -> None:
         """Report which tests there are."""
-        self._send({"event": "collected", "ids": ids})
+        self._send(Collected(ids))
 
     def start(self, test: str) -> None:
         """A test begins: its output and its time count from here."""
-        self._send({"event": "start", "id": test})
+        self._send(TestStarted(test))
         self._flush()
         try:
-            os.write(1, marker(self._run["nonce"], test))
+            os.write(1, marker(self._run.nonce, test))
         except OSError:
             pass
         self._began = time.monotonic()
         if self._tracer:
             self._tracer.start()
-        self._alarm(self._run["test_seconds"], self._run["cpu_seconds"] or 0)
+        self._alarm(self._run.limits.test_seconds, self._run.limits.cpu_seconds or 0)
 
     def stop(self, test: str, others: Iterable[str] = ()) -> None:
         """A test is over, its teardown included. What ran in the `others` counts as run by it."""
@@ -123,68 +146,54 @@ class Child:
                 lines = sorted({*lines, *more_lines})
                 entries = sorted({*entries, *more_entries})
             self._traced[test] = lines, entries
-            self._send({"event": "lines", "id": test, "lines": lines, "entries": entries})
+            self._send(LinesRan(test, lines, entries))
 
-    def result(self, test: str, outcome: str, detail: str = "", line: int | None = None) -> None:
-        """Report one test: passed, failed, error, timeout or skipped."""
-        if len(detail) > _DETAIL_CHARACTERS:
-            detail = detail[:_DETAIL_CHARACTERS] + " [cut]"
+    def result(
+        self, test: str, outcome: Outcome, detail: str = "", line: int | None = None
+    ) -> None:
+        """Report one test. After as many that ran too long as the run may have, it ends."""
+        if len(detail) > _MAX_DETAIL_CHARACTERS:
+            detail = detail[:_MAX_DETAIL_CHARACTERS] + " [cut]"
         seconds = time.monotonic() - self._began
         self._flush()
-        self._send(
-            {
-                "event": "result", "id": test, "outcome": outcome, "detail": detail, "line": line,
-                "seconds": seconds,
-            }
-        )  # fmt: skip
-        if outcome not in ("passed", "skipped"):
-            self._count("failed")
-            if outcome == "timeout":
-                self._count("timeout")
-
-    def _count(self, outcome: str) -> None:
-        """End the run if there have been too many of these."""
-        left = self._left[outcome]
-        if left is None:
-            return
-        self._left[outcome] = left - 1
-        if left <= 1:
-            self.finish()
+        self._send(TestResult(test, outcome, detail, line, seconds=seconds))
+        if outcome == "timeout" and self._timeouts_left is not None:
+            self._timeouts_left -= 1
+            if self._timeouts_left <= 0:
+                self.finish()
 
     def failed(self, test: str, error: BaseException, detail: str = "") -> None:
         """Report a test that ended with `error`."""
-        outcome = "timeout" if isinstance(error, TestTimeout) else "failed"
+        outcome: Outcome = "timeout" if isinstance(error, TestTimeout) else "failed"
         detail = detail or _one_line(error)
         self.result(test, outcome, detail, self.line_of(error.__traceback__, error))
 
     def line_of(self, trace: TracebackType | None, error: BaseException | None) -> int | None:
         """The innermost line (1-based) of the file under repair in a traceback."""
-        found = None
+        line = None
         if isinstance(error, SyntaxError) and error.filename and self._is_ours(error.filename):
             return error.lineno
         while trace is not None:
             if self._is_ours(trace.tb_frame.f_code.co_filename):
-                found = trace.tb_lineno
+                line = trace.tb_lineno
             trace = trace.tb_next
-        return found
+        return line
 
     def _is_ours(self, name: str) -> bool:
-        return candidate.is_file(name, self.suite["path"] or PROGRAM)
+        return candidate.is_file(name, self.suite.path or PROGRAM)
 
     def finish(self) -> None:
         """Report the end and leave, without running anybody's exit handlers."""
         self._alarm(0)
         self._flush()
-        self._send(
-            {"event": "done", "modules": self._new_modules() if self._run["learn"] else None}
-        )
+        self._send(Finished(self._new_modules() if self._report_modules else None))
         os._exit(0)
 
-    def _new_modules(self) -> list[tuple[str, str, bool]]:
-        """What this run imported: name, file, and whether pytest rewrote its assertions."""
-        new: list[tuple[str, str, bool]] = []
+    def _new_modules(self) -> list[ImportedModule]:
+        """What this run imported."""
+        new: list[ImportedModule] = []
         for name, module in list(sys.modules.items()):
-            if name in self._had:
+            if name in self._modules_before:
                 continue
             file = getattr(module, "__file__", None)
             loader = getattr(getattr(module, "__spec__", None), "loader", None)
@@ -204,8 +213,8 @@ class Child:
             except (OSError, ValueError, AttributeError):
                 pass
 
-    def _send(self, event: dict[str, Any]) -> None:
-        write_frame(self._events, event)
+    def _send(self, event: Event) -> None:
+        send(self._events, event)
 
 
 def _on_alarm(number: int, frame: Any) -> None:

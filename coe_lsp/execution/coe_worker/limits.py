@@ -25,19 +25,19 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 # Pipes and sockets hold memory that counts towards no other limit.
-_FILES = 4096
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+_MAX_OPEN_FILES = 4096
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 # Processes of this one's that belong to no run: neither counted nor ended with one.
-_kept: set[int] = set()
+_exempt: set[int] = set()
 
 
-def keep(pid: int | None) -> None:
+def exempt(pid: int | None) -> None:
     """From now on `descendants` leaves out this child of ours, and all below it; and no other."""
-    _kept.clear()
+    _exempt.clear()
     if pid is not None:
-        _kept.add(pid)
+        _exempt.add(pid)
 
 
 def become_subreaper() -> None:
@@ -69,11 +69,11 @@ def apply(memory_bytes: int, cpu_seconds: float, file_bytes: int) -> None:
     """Limit this process and its future children. `memory_bytes` is on top of what it has now."""
     if resource is None:  # Windows: only the deadline holds there
         return
-    _limit(resource.RLIMIT_AS, _own_pages(0) * _PAGE + memory_bytes)
+    _limit(resource.RLIMIT_AS, _own_pages(0) * _PAGE_BYTES + memory_bytes)
     _limit(resource.RLIMIT_CPU, int(cpu_seconds) + 1)
     _limit(resource.RLIMIT_FSIZE, file_bytes)
     _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_NOFILE, _FILES)
+    _limit(resource.RLIMIT_NOFILE, _MAX_OPEN_FILES)
 
 
 def limit_memory(memory_bytes: int) -> None:
@@ -94,7 +94,7 @@ def _limit(kind: int, value: int) -> None:
 
 def resident_bytes() -> int:
     """How much memory this process has, shared pages included (0 if unknown)."""
-    return _own_pages(1) * _PAGE
+    return _own_pages(1) * _PAGE_BYTES
 
 
 def _own_pages(column: int) -> int:
@@ -127,7 +127,7 @@ def _stat(pid: int) -> tuple[Process, int] | None:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    return Process(pid, int(fields[21]) * _PAGE, int(fields[17])), int(fields[1])
+    return Process(pid, int(fields[21]) * _PAGE_BYTES, int(fields[17])), int(fields[1])
 
 
 def little_memory_left() -> bool:
@@ -142,7 +142,7 @@ def little_memory_left() -> bool:
 
 
 def descendants(root: int) -> list[Process]:
-    """All living processes below `root`, but for the one that is kept."""
+    """All living processes below `root`, but for the one that is exempt."""
     try:
         pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
@@ -156,7 +156,7 @@ def descendants(root: int) -> list[Process]:
     todo = [root]
     while todo:
         for process in children.get(todo.pop(), ()):
-            if process.pid in _kept:
+            if process.pid in _exempt:
                 continue
             found.append(process)
             todo.append(process.pid)

@@ -7,8 +7,8 @@ so a flood of output slows the child but fills neither memory nor disk.
 from __future__ import annotations
 
 PREFIX = b"\x00coe:"
-_MOST_BYTES = 16 << 20  # of all tests together, their names included
-_MOST_OF_A_NAME = 64 << 10
+_MAX_KEPT_BYTES = 16 << 20  # of all tests together, their names included
+_MAX_NAME_BYTES = 64 << 10
 
 
 def marker(nonce: str, test: str) -> bytes:
@@ -26,7 +26,7 @@ class OutputSplitter:
         self._test = ""
         self._kept: dict[str, bytearray] = {"": bytearray()}
         self._total: dict[str, int] = {"": 0}
-        self._left = _MOST_BYTES
+        self._left = _MAX_KEPT_BYTES
 
     def feed(self, data: bytes) -> None:
         """Take the next piece of the stream."""
@@ -45,14 +45,14 @@ class OutputSplitter:
             end = data.find(b"\x00", at + len(self._start))
             self._add(data[:at])
             if end < 0:
-                if len(data) - at < _MOST_OF_A_NAME:
+                if len(data) - at < _MAX_NAME_BYTES:
                     self._rest = data[at:]
                 return
             self._begin(data[at + len(self._start) : end])
             data = data[end + 1 :]
 
     def _begin(self, name: bytes) -> None:
-        test = name[:_MOST_OF_A_NAME].decode("utf-8", "replace")
+        test = name[:_MAX_NAME_BYTES].decode("utf-8", "replace")
         if test not in self._kept:
             if self._left <= 0:
                 return

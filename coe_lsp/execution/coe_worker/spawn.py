@@ -13,13 +13,14 @@ import sys
 import threading
 from typing import Any
 
-from coe_worker.wire import write_frame
+from coe_worker.messages import ChildOpening, RunSpec, SuiteSpec, send
+from coe_worker.wire import FrameError
 
 
 class Pipes:
     """A spawned child with the same interface as `watch.ForkPipes`; threads read its pipes."""
 
-    def __init__(self, suite: dict[str, Any], run: dict[str, Any]) -> None:
+    def __init__(self, suite: SuiteSpec, run: RunSpec) -> None:
         self._process = subprocess.Popen(
             [sys.executable, os.path.dirname(os.path.abspath(__file__)), "--child"],
             stdin=subprocess.PIPE,
@@ -29,9 +30,9 @@ class Pipes:
         self._arrived: queue.Queue[tuple[str, bytes]] = queue.Queue()
         for kind, stream in (("events", self._process.stdout), ("output", self._process.stderr)):
             threading.Thread(target=self._read, args=(kind, stream), daemon=True).start()
-        assert self._process.stdin is not None
-        write_frame(self._process.stdin.fileno(), {"suite": suite, "run": run})
-        self._process.stdin.close()
+        # It may never read: that is for the clock of its run to notice.
+        opening = ChildOpening(suite, run)
+        threading.Thread(target=self._open, args=(opening,), daemon=True).start()
 
     def wait(self, seconds: float) -> list[tuple[str, bytes]]:
         """What arrived, as (pipe, bytes); no bytes at a pipe's end."""
@@ -62,6 +63,14 @@ class Pipes:
         self._process.kill()
         self._process.wait()
         return True
+
+    def _open(self, opening: ChildOpening) -> None:
+        assert self._process.stdin is not None
+        try:
+            with self._process.stdin as stdin:
+                send(stdin.fileno(), opening)
+        except (EOFError, OSError, FrameError):
+            pass  # it has ended, or will, and its pipes tell
 
     def _read(self, kind: str, stream: Any) -> None:
         while True:

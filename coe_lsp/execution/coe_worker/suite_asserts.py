@@ -14,6 +14,7 @@ from typing import Any
 
 from coe_worker.candidate import remember_lines
 from coe_worker.child import PROGRAM, TestTimeout
+from coe_worker.messages import SuiteSpec
 from coe_worker.modules import import_file
 from coe_worker.statements import needed
 
@@ -22,17 +23,17 @@ _repr.maxstring = _repr.maxother = 120
 _repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = 20
 
 
-def serve(suite: dict[str, Any], zygote: Any) -> None:
+def serve(suite: SuiteSpec, zygote: Any) -> None:
     """Build the namespace, then run each statement; ids are `assert 1`, `assert 2`, ...
 
     Of those that are not asked for the ones run that the others need, as part of them.
     """
-    sys.path.insert(0, suite["root"])
+    sys.path.insert(0, suite.root)
     child = zygote.park("bare")
     if child is None:
         return
     source = child.begin()
-    ids = [f"assert {number}" for number in range(1, len(suite["statements"]) + 1)]
+    ids = [f"assert {number}" for number in range(1, len(suite.statements) + 1)]
     chosen = [test for test in ids if child.select is None or test in child.select]
     child.collected(chosen)
     try:
@@ -43,7 +44,7 @@ def serve(suite: dict[str, Any], zygote: Any) -> None:
         child.stop("program")
         child.failed("program", error)
         return
-    statements = suite["statements"]
+    statements = suite.statements
     needs = needed(statements)
     ran_in: dict[int, str] = {}
     for test in chosen:
@@ -74,14 +75,14 @@ def _prepare(statement: str, namespace: dict[str, Any]) -> None:
         pass
 
 
-def _namespace(suite: dict[str, Any], source: bytes | None) -> dict[str, Any]:
-    if suite["path"]:
-        namespace = vars(import_file(suite["path"]))
+def _namespace(suite: SuiteSpec, source: bytes | None) -> dict[str, Any]:
+    if suite.path:
+        namespace = vars(import_file(suite.path))
     else:
         namespace = {"__name__": PROGRAM}
-    if suite["setup"]:
-        exec(compile(suite["setup"], "<setup>", "exec"), namespace)
-    if not suite["path"]:
+    if suite.setup:
+        exec(compile(suite.setup, "<setup>", "exec"), namespace)
+    if not suite.path:
         remember_lines(PROGRAM, source or b"")
         exec(compile(source or b"", PROGRAM, "exec"), namespace)
     return namespace

@@ -7,18 +7,20 @@ import sys
 from typing import Any
 
 from coe_worker.child import Child
+from coe_worker.messages import SuiteSpec
 from coe_worker.modules import import_file
 
 
-def serve(suite: dict[str, Any], zygote: Any) -> None:
+def serve(suite: SuiteSpec, zygote: Any) -> None:
     """Import the file and run the examples of each docstring."""
-    sys.path.insert(0, suite["root"])
+    sys.path.insert(0, suite.root)
     child = zygote.park("bare")
     if child is None:
         return
     child.begin()
+    assert suite.path is not None
     try:
-        module = import_file(suite["path"])
+        module = import_file(suite.path)
     except BaseException as error:  # the candidate may raise anything, SystemExit included
         child.result("doctest", "error", f"{type(error).__name__}: {error}",
                      child.line_of(error.__traceback__, error))  # fmt: skip

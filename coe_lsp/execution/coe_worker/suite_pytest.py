@@ -14,11 +14,12 @@ import sys
 from typing import Any, Generator
 
 from coe_worker.child import Child, TestTimeout
+from coe_worker.messages import SuiteSpec
 
 
-def serve(suite: dict[str, Any], zygote: Any) -> None:
+def serve(suite: SuiteSpec, zygote: Any) -> None:
     """Import pytest, configure it, park on the way, run the tests in the child."""
-    sys.path.insert(0, suite["root"])  # as `python -m pytest` does
+    sys.path.insert(0, suite.root)  # as `python -m pytest` does
     child = zygote.park("bare")
     if child is not None:
         child.begin()
@@ -27,7 +28,7 @@ def serve(suite: dict[str, Any], zygote: Any) -> None:
     if child is None:
         child = zygote.park("imported")
         if child is not None:
-            child.begin(_rewriter(suite["path"]))
+            child.begin(_rewriter(suite.path))
     plugin = _Plugin(pytest, suite, zygote, child)
     # What pytest itself prints goes where nobody reads; the child takes its stream back.
     sys.stdout = open(os.devnull, "w", encoding="utf-8")
@@ -40,14 +41,15 @@ def serve(suite: dict[str, Any], zygote: Any) -> None:
     if importlib.util.find_spec("pytest_cov"):
         options += ["--no-cov"]
     options += ["-p", "no:randomly"]
-    code = pytest.main([*options, *suite["options"], "--", *suite["args"]], plugins=[plugin])
+    code = pytest.main([*options, "--", *suite.args], plugins=[plugin])
     if plugin.child is not None and not plugin.ran:
         plugin.child.result("pytest", "error", f"pytest stopped before any test (status {code})")
 
 
-def _rewriter(path: str, config: Any = None) -> Any:
+def _rewriter(path: str | None, config: Any = None) -> Any:
     """Pytest's assertion rewriting, if the file is a test module by its name."""
-    name = os.path.basename(path or "")
+    path = path or ""
+    name = os.path.basename(path)
     if not (name.startswith("test_") or name.endswith("_test.py") or name == "conftest.py"):
         return None
     return _rewrite_always(path, config)
@@ -65,9 +67,7 @@ def _rewrite_always(path: str, config: Any) -> Any:
 class _Plugin:
     """Our end of pytest's hooks. Methods get their markers in `__init__`, where pytest is known."""
 
-    def __init__(
-        self, pytest: Any, suite: dict[str, Any], zygote: Any, child: Child | None
-    ) -> None:
+    def __init__(self, pytest: Any, suite: SuiteSpec, zygote: Any, child: Child | None) -> None:
         self._pytest = pytest
         self._suite = suite
         self._zygote = zygote
@@ -95,7 +95,7 @@ class _Plugin:
             child = self.child = self._zygote.park("configured")
             if child is None:
                 return
-            child.begin(_rewriter(self._suite["path"], config))
+            child.begin(_rewriter(self._suite.path, config))
         else:
             child.own_streams()
         if child.select is not None:
@@ -135,16 +135,16 @@ class _Plugin:
             self.child.collected([item.nodeid for item in session.items])
 
     def pytest_runtestloop(self, session: Any) -> None:
-        if self.child is None or not self.child.holding:
+        if self.child is None or not self.child.prefork:
             return
         if session.testsfailed:
             os._exit(0)
         for item in session.items:
             _ = item.location  # found out once, for all candidates
-        child = self.child = self._zygote.keep(self.child)
+        child = self.child = self._zygote.serve_hot_runs(self.child)
         manager = session.config.pluginmanager
         manager.unregister(name="assertion")  # explains how two values differ, at length
-        manager.register(_Brief(self._pytest))
+        manager.register(_OutcomesOnly(self._pytest))
         items = {item.nodeid: item for item in session.items}
         session.items[:] = [items[test] for test in child.select or items if test in items]
         child.collected([item.nodeid for item in session.items])
@@ -171,7 +171,7 @@ class _Plugin:
     def _report_failure(self, test: str, report: Any, call: Any) -> None:
         child = self.child
         assert child is not None
-        if child.brief:
+        if child.hot:
             hung = call.excinfo is not None and isinstance(call.excinfo.value, TestTimeout)
             child.result(test, "timeout" if hung else "failed")
             return
@@ -205,7 +205,7 @@ class _Plugin:
             self.child.finish()
 
 
-class _Brief:
+class _OutcomesOnly:
     """Spares pytest the making of long reports, where all that matters is which tests pass."""
 
     def __init__(self, pytest: Any) -> None:

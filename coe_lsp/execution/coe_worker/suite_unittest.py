@@ -8,21 +8,22 @@ import unittest
 from typing import Any, Iterator
 
 from coe_worker.child import Child
+from coe_worker.messages import SuiteSpec
 from coe_worker.modules import import_file
 
 
-def serve(suite: dict[str, Any], zygote: Any) -> None:
+def serve(suite: SuiteSpec, zygote: Any) -> None:
     """Load the files named in `args` (path, path::Class or path::Class::method); run them."""
-    sys.path.insert(0, suite["root"])
+    sys.path.insert(0, suite.root)
     child = zygote.park("bare")
     if child is None:
         return
     child.begin()
     tests: dict[str, unittest.TestCase] = {}
-    wanted: list[str] = child.select if child.select is not None else suite["args"]
+    wanted: list[str] = child.select if child.select is not None else suite.args
     for path in dict.fromkeys(arg.partition("::")[0] for arg in wanted):
         try:
-            module = import_file(os.path.join(suite["root"], path))
+            module = import_file(os.path.join(suite.root, path))
         except BaseException as error:  # the candidate may raise anything, SystemExit included
             child.result(path, "error", f"{type(error).__name__}: {error}",
                          child.line_of(error.__traceback__, error))  # fmt: skip

@@ -11,14 +11,33 @@ import os
 import select
 import signal
 import time
+from dataclasses import replace
 from typing import Any
 
 from coe_worker import limits
+from coe_worker.messages import (
+    EVENTS,
+    Cancel,
+    CannotRunHot,
+    Collected,
+    Event,
+    Finished,
+    ImportedModule,
+    LinesRan,
+    RunReply,
+    RunRequest,
+    Status,
+    TestResult,
+    TestStarted,
+    decode,
+    receive,
+)
 from coe_worker.output import OutputSplitter
-from coe_worker.wire import MAX_FRAME, FrameError, FrameReader, read_frame
+from coe_worker.wire import MAX_FRAME, FrameError, FrameReader
 
-_LOOK_SECONDS = 0.02
-_MOST_REPORTED = MAX_FRAME // 2  # bytes
+_LIMITS_INTERVAL_SECONDS = 0.02
+_CANCEL_FRAME_SECONDS = 1.0
+_MAX_REPORTED_BYTES = MAX_FRAME // 2  # bytes
 
 
 def fork(*private: int) -> ForkPipes | int:
@@ -59,7 +78,9 @@ class ForkPipes:
         for fd in ready:
             kind = self._fds[fd]
             if kind == "control":
-                arrived.append((kind, b"cancel" if "cancel" in read_frame(fd) else b"-"))
+                # Nothing else may come while a run is in progress.
+                receive(fd, Cancel, deadline=time.monotonic() + _CANCEL_FRAME_SECONDS)
+                arrived.append((kind, b""))
                 continue
             data = os.read(fd, 1 << 16)
             arrived.append((kind, data))
@@ -112,14 +133,21 @@ class ForkPipes:
 class Watch:
     """One run, from start to reply."""
 
-    def __init__(self, pipes: Any, run: dict[str, Any]) -> None:
+    def __init__(self, pipes: Any, request: RunRequest, started: float) -> None:
+        """`started` is when the run began, by `time.monotonic`."""
         self._pipes = pipes
-        self._run = run
+        self._request = request
+        self._limits = request.run.limits
+        self._started = started
         self._frames = FrameReader()
-        self._output = OutputSplitter(run["nonce"], run["output_bytes"])
-        self._results: dict[str, dict[str, Any]] = {}
-        self._reply: dict[str, Any] = {"lines": {}, "entries": {}, "collected": [], "modules": None}
-        self._reply["fit"] = True
+        self._output = OutputSplitter(request.run.nonce, self._limits.output_bytes)
+        self._results: dict[str, TestResult] = {}
+        self._collected: tuple[str, ...] = ()
+        self._lines: dict[str, frozenset[int]] = {}
+        self._entries: dict[str, frozenset[int]] = {}
+        self._hot = request.hot
+        #: What the run imported, if it reported that.
+        self.modules: list[ImportedModule] | None = None
         self._current: str | None = None
         self._since = 0.0  # when it began
         self._done = False
@@ -129,12 +157,15 @@ class Watch:
         self._reported = 0
         self._problem = ""
 
-    def until_end(self) -> dict[str, Any]:
-        """Wait for the child, end it if need be, and make the reply of the run."""
+    def until_end(self) -> RunReply:
+        """Wait for the child, end it if need be, and make the reply of the run.
+
+        Raises EOFError, FrameError or TimeoutError if the client is gone or cannot be understood.
+        """
         try:
             status, detail = self._loop()
-        except EOFError:
-            # The client is gone: nobody is left to read the reply, nor to end the child.
+        except BaseException:
+            # Nobody is left to read the reply, nor to end the child.
             self._pipes.kill()
             raise
         dead = self._pipes.kill()
@@ -146,46 +177,45 @@ class Watch:
             status, detail = "completed", ""
         if self._current is not None:
             # The test that was running when its process ended is to blame.
-            self._merge(
-                {
-                    "id": self._current,
-                    "outcome": "timeout" if status == "timeout" else "error",
-                    "detail": detail,
-                    "line": None,
-                    "seconds": time.monotonic() - self._since,
-                }
-            )
-        for test, text in self._output.sections().items():
-            if test in self._results:
-                self._results[test]["output"] = text
-            elif not test:
-                self._reply["output"] = text
-        self._reply.update(
+            outcome = "timeout" if status == "timeout" else "error"
+            seconds = time.monotonic() - self._since
+            self._merge(TestResult(self._current, outcome, detail, seconds=seconds))
+        texts = self._output.sections()
+        return RunReply(
+            token=self._request.token,
             status=status,
             detail=detail,
-            results=list(self._results.values()),
+            results=tuple(
+                replace(result, output=texts[test]) if texts.get(test) else result
+                for test, result in self._results.items()
+            ),
+            collected=self._collected,
+            lines=self._lines,
+            entries=self._entries,
+            output=texts[""],
+            seconds=time.monotonic() - self._started,
+            hot=self._hot,
             # The namespace can be emptied for sure only by ending it.
             ending=not dead or status == "processes",
         )
-        return self._reply
 
-    def _loop(self) -> tuple[str, str]:
-        deadline = time.monotonic() + self._run["wall_seconds"]
-        look = time.monotonic() + _LOOK_SECONDS
+    def _loop(self) -> tuple[Status, str]:
+        most = self._limits.wall_seconds
+        deadline = time.monotonic() + most
+        look = time.monotonic() + _LIMITS_INTERVAL_SECONDS
         while True:
             now = time.monotonic()
             if now >= deadline:
-                return "timeout", f"still running after {self._run['wall_seconds']:g} s"
+                return "timeout", f"still running after {most:g} s"
             if now >= look:
                 problem = self._over_limits()
                 if problem:
                     return problem
-                look = time.monotonic() + _LOOK_SECONDS
+                look = time.monotonic() + _LIMITS_INTERVAL_SECONDS
             for kind, data in self._pipes.wait(min(deadline, look) - now):
                 if kind == "control":
-                    if data == b"cancel":
-                        return "cancelled", "cancelled"
-                elif data:
+                    return "cancelled", "cancelled"
+                if data:
                     self._take(kind, data)
                 elif kind == "events" and not self._done:
                     return "crashed", self._pipes.exit_text()
@@ -198,53 +228,58 @@ class Watch:
             return
         self._reported += len(data)
         try:
-            if self._reported > _MOST_REPORTED:
-                raise FrameError("more than %d bytes" % _MOST_REPORTED)
-            for event in self._frames.feed(data):
-                self._heed(event)
-        except (FrameError, KeyError, TypeError) as error:
+            if self._reported > _MAX_REPORTED_BYTES:
+                raise FrameError("more than %d bytes" % _MAX_REPORTED_BYTES)
+            for frame in self._frames.feed(data):
+                self._heed(decode(frame, *EVENTS))
+        except (FrameError, TypeError, ValueError) as error:
             self._problem = self._problem or f"the test process reported nonsense ({error})"
 
-    def _heed(self, event: dict[str, Any]) -> None:
-        name = event.pop("event", None)
-        if name == "start":
-            self._current, self._since = str(event["id"]), time.monotonic()
-        elif name == "result":
+    def _heed(self, event: Event) -> None:
+        """Take in one report; TypeError or ValueError if its values are of no use."""
+        if isinstance(event, TestStarted):
+            self._current, self._since = str(event.id), time.monotonic()
+        elif isinstance(event, TestResult):
             self._merge(event)
-            if self._current == event["id"]:
+            if self._current == event.id:
                 self._current = None
-        elif name == "lines":
-            self._reply["lines"][event["id"]] = event["lines"]
-            self._reply["entries"][event["id"]] = event["entries"]
-        elif name == "collected":
-            self._reply["collected"] = event["ids"]
-        elif name == "unfit":
-            self._reply["fit"] = False
-        elif name == "done":
-            self._done = True
-            self._reply["modules"] = event["modules"]
+        elif isinstance(event, LinesRan):
+            self._lines[event.id] = frozenset(event.lines)
+            self._entries[event.id] = frozenset(event.entries)
+        elif isinstance(event, Collected):
+            self._collected = tuple(event.ids)
+        elif isinstance(event, CannotRunHot):
+            self._hot = False
+        else:
+            self._finish(event)
 
-    def _merge(self, result: dict[str, Any]) -> None:
+    def _finish(self, event: Finished) -> None:
+        self._done = True
+        if event.modules is not None:
+            self.modules = [(str(name), str(file), bool(r)) for name, file, r in event.modules]
+
+    def _merge(self, result: TestResult) -> None:
         """A test may report twice (a passing call, then a failing teardown): the worse stays."""
-        known = self._results.get(result["id"])
-        if known is None or known["outcome"] in ("passed", "skipped"):
-            self._results[result["id"]] = result
+        known = self._results.get(result.id)
+        if known is None or known.outcome in ("passed", "skipped"):
+            self._results[result.id] = result
 
-    def _over_limits(self) -> tuple[str, str] | None:
+    def _over_limits(self) -> tuple[Status, str] | None:
+        most = self._limits
         alive = limits.descendants(os.getpid())
-        if len(alive) > self._run["processes"]:
-            return "processes", f"started more than {self._run['processes']} processes"
-        if sum(process.threads for process in alive) > self._run["threads"]:
-            return "processes", f"started more than {self._run['threads']} threads"
+        if len(alive) > most.processes:
+            return "processes", f"started more than {most.processes} processes"
+        if sum(process.threads for process in alive) > most.threads:
+            return "processes", f"started more than {most.threads} threads"
         files, filled = 0, 0
         if self._boxed:
             files, filled = limits.files_in(self._scratch)
-        if files > self._run["files"]:
-            return "memory", f"made more than {self._run['files']} files"
+        if files > most.files:
+            return "memory", f"made more than {most.files} files"
         # What each has beyond our own size: the rest it still shares with us. The scratch folder
         # is in memory too.
         grown = sum(max(0, process.resident - self._resident) for process in alive)
-        if grown + filled > 2 * self._run["memory_bytes"]:
+        if grown + filled > 2 * most.memory_bytes:
             return "memory", "its processes together used too much memory"
         if limits.little_memory_left():
             return "memory", "the machine has too little memory left"

@@ -20,15 +20,31 @@ _LENGTH = struct.Struct(">I")
 MAX_FRAME = 64 * 1024 * 1024  # bytes
 #: What one report of a child may take: the most are the names of a hundred thousand tests.
 MAX_EVENT = 16 * 1024 * 1024
+#: What a pipe that can be written to takes without waiting.
+_PIPE_BYTES = 4096
 
 
 class FrameError(Exception):
     """What arrived is not a frame of ours."""
 
 
+def _plain(part: object) -> Any:
+    """What JSON does not know: a set is a list there, an object its fields."""
+    if isinstance(part, frozenset):
+        return list(cast("frozenset[Any]", part))
+    return vars(part)
+
+
+# Made once: `json.dumps` with an option makes one each time.
+_ENCODER = json.JSONEncoder(default=_plain)
+
+
 def write_frame(fd: int, message: dict[str, Any], deadline: float | None = None) -> None:
-    """Write one message whole; EOFError if the reader is gone."""
-    data = json.dumps(message).encode("ascii")
+    """Write one message whole; EOFError if the reader is gone, FrameError if it cannot be one."""
+    try:
+        data = _ENCODER.encode(message).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise FrameError("a message cannot be written as JSON") from error
     if len(data) > MAX_FRAME:
         raise FrameError("a frame of %d bytes is too large" % len(data))
     view = memoryview(_LENGTH.pack(len(data)) + data)
@@ -36,22 +52,9 @@ def write_frame(fd: int, message: dict[str, Any], deadline: float | None = None)
         while view:
             _wait(fd, deadline, writing=True)
             # No more than a pipe takes at once, so that a write after a wait does not block.
-            view = view[os.write(fd, view if deadline is None else view[:_ATOMIC]) :]
+            view = view[os.write(fd, view if deadline is None else view[:_PIPE_BYTES]) :]
     except BrokenPipeError as error:
         raise EOFError("the reader closed the pipe") from error
-
-
-_ATOMIC = 4096
-
-
-def write_reply(fd: int, reply: dict[str, Any], token: str) -> None:
-    """Answer the run that had this token; a reply that is too large is one of a run that broke."""
-    reply["token"] = token
-    try:
-        write_frame(fd, reply)
-    except FrameError:
-        detail = "the results of the tests were too large"
-        write_frame(fd, {"token": token, "status": "crashed", "detail": detail})
 
 
 def read_frame(fd: int, deadline: float | None = None) -> dict[str, Any]:

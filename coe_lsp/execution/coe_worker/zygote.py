@@ -22,13 +22,31 @@ import sys
 import sysconfig
 import threading
 import time
+from dataclasses import replace
 from typing import Any, Callable
 
 from coe_worker import candidate, limits, spawn
 from coe_worker.child import Child
-from coe_worker.hold import Held, Keeper, fork_keeper
+from coe_worker.messages import (
+    Cancel,
+    ChildOpening,
+    ImportedModule,
+    Opening,
+    PreforkReply,
+    PreforkRequest,
+    Ready,
+    RunRequest,
+    SetupFailed,
+    Stage,
+    Stale,
+    SuiteSpec,
+    receive,
+    send,
+    send_reply,
+)
+from coe_worker.prefork import PreforkHandle, PreforkServer, fork_prefork_server
 from coe_worker.watch import Watch, fork
-from coe_worker.wire import FrameError, read_frame, write_frame, write_reply
+from coe_worker.wire import FrameError
 
 
 def main() -> None:
@@ -49,20 +67,21 @@ def main() -> None:
     os.dup2(2, 1)
     sys.stdin = open(0, closefd=False)
     try:
-        opening = read_frame(requests)
         if sys.argv[1] == "--child":
-            _serve_child(opening, replies)
+            _serve_child(receive(requests, ChildOpening), replies)
         else:
-            Zygote(requests, replies, opening).serve()
-    except (EOFError, FrameError, KeyboardInterrupt):
+            Zygote(requests, replies, receive(requests, Opening)).serve()
+    except (EOFError, KeyboardInterrupt):
         pass
+    except FrameError as error:
+        sys.exit(str(error))
 
 
-def _serve_child(opening: dict[str, Any], events: int) -> None:
+def _serve_child(opening: ChildOpening, events: int) -> None:
     """Be the spawned child of another zygote: nothing parks, the events go up the pipe."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    child = Child(opening["suite"], opening["run"], events)
-    _suite_module(opening["suite"]).serve(opening["suite"], _Spawned(child))
+    child = Child(opening.suite, opening.run, events)
+    _suite_module(opening.suite).serve(opening.suite, _Spawned(child))
     child.finish()
 
 
@@ -73,35 +92,35 @@ class _Spawned:
         self._child = child
         self.rewriter: Any = None
 
-    def park(self, stage: str) -> Child:
+    def park(self, stage: Stage) -> Child:
         return self._child
 
 
-def _suite_module(suite: dict[str, Any]) -> Any:
+def _suite_module(suite: SuiteSpec) -> Any:
     # Never write bytecode beside the user's files, sandbox or not.
     sys.dont_write_bytecode = True
-    os.chdir(suite["root"])
-    return importlib.import_module("coe_worker.suite_" + suite["kind"])
+    os.chdir(suite.root)
+    return importlib.import_module("coe_worker.suite_" + suite.kind)
 
 
 class Zygote:
     """One suite, parked at one stage."""
 
-    def __init__(self, requests: int, replies: int, opening: dict[str, Any]) -> None:
-        self.suite: dict[str, Any] = opening["suite"]
-        self._stage: str = opening["stage"]
-        self._preload: bool = opening["preload"]
+    def __init__(self, requests: int, replies: int, opening: Opening) -> None:
+        self.suite = opening.suite
+        self._stage = opening.stage
+        self._preload = opening.preload
         self._requests = requests
         self._replies = replies
         self._learned = False
         # How a suite compiles a test module by its path; pytest's sets it.
         self.rewriter: Callable[[str], candidate.Rewriter | None] = lambda path: None
-        self._spawn: bool = opening["spawn"] or not hasattr(os, "fork")
+        self._spawn = opening.spawn or not hasattr(os, "fork")
         self._child: Child | None = None
-        self._held: Held | None = None
-        self._keeper: Keeper | None = None
+        self._prefork: PreforkHandle | None = None
+        self._prefork_server: PreforkServer | None = None  # in its own process
         self._scratch = os.environ["COE_SCRATCH"]
-        limits.limit_memory(opening["memory_bytes"])
+        limits.limit_memory(opening.memory_bytes)
 
     def serve(self) -> None:
         """Park and answer; in a child, run the tests and end the process."""
@@ -109,108 +128,110 @@ class Zygote:
         _suite_module(self.suite).serve(self.suite, self)
         if self._child is None:
             # The suite ended before it reached our stage: pytest refused its configuration.
-            write_frame(self._replies, {"error": "the tests could not be set up"})
-        elif self._child.holding:
+            send(self._replies, SetupFailed())
+        elif self._child.prefork:
             os._exit(0)  # pytest would not collect them
         else:
             self._child.finish()
 
-    def park(self, stage: str) -> Child | None:
+    def park(self, stage: Stage) -> Child | None:
         """Answer requests here if this is our stage; return the child's side in each child.
 
         At an earlier stage returns None, at a later one the child that is already running.
         """
         if self._child is not None:
             return self._child
-        path = self.suite["path"]
+        path = self.suite.path
         if path and candidate.loaded(path):
-            write_frame(self._replies, {"stale": stage})
+            send(self._replies, Stale())
             sys.exit(0)
         if stage != self._stage:
             return None
-        version = ".".join(map(str, sys.version_info[:3]))
-        write_frame(self._replies, {"ready": stage, "python": version, "pid": os.getpid()})
-        while True:
-            request = read_frame(self._requests)
-            child = None
-            if "run" in request:
-                child = self._start(request["run"])
-            elif "hold" in request:
-                child = self._hold(request["hold"])
-            elif "swap" in request:
-                self._swap(request["swap"])
-            # What is left is a cancel that came after its run had ended.
-            if child is not None:
-                self._child = child
-                return child
-
-    def _hold(self, run: dict[str, Any]) -> Child | None:
-        """Fork a process that collects the tests and keeps them; returns only in that process."""
-        if self._held is not None:
-            self._held.end()
-        forked = fork_keeper(self._requests, self._replies)
-        if isinstance(forked, Keeper):
-            self._held, self._keeper = None, forked
-            return Child(self.suite, run, events=os.open(os.devnull, os.O_WRONLY))
-        self._held = forked
-        limits.keep(forked.pid)
-        if not forked.wait():
-            self._lose()
-        return None
-
-    def _swap(self, run: dict[str, Any]) -> None:
-        """Let the keeper run a candidate; it answers for itself."""
-        if self._held is None or not self._held.ask(run):
-            self._lose()
-        _empty(self._scratch)
-
-    def _lose(self) -> None:
-        if self._held is not None:
-            self._held.end()
-            self._held = None
-        write_frame(self._replies, {"held": False})
-
-    def keep(self, child: Child) -> Child:
-        """Serve candidates with what is collected now; returns only in their processes."""
-        assert self._keeper is not None
-        program = child.program()
-        # Threads do not survive a fork, nor files the end of a run.
-        settled = threading.active_count() == 1 and not os.listdir(self._scratch)
-        if not settled or child.rewritten or not candidate.loaded(self.suite["path"]):
-            os._exit(0)
-        self._child = self._keeper.keep(self.suite, program)
+        try:
+            send(self._replies, Ready())
+            while self._child is None:
+                self._child = self._answer()
+        except (EOFError, FrameError, TimeoutError):
+            os._exit(0)  # the client is gone, or cannot be understood any more
         return self._child
 
-    def _start(self, run: dict[str, Any]) -> Child | None:
+    def _answer(self) -> Child | None:
+        """Serve one request; returns a child only in the child's process."""
+        request = receive(self._requests, RunRequest, PreforkRequest, Cancel)
+        if isinstance(request, PreforkRequest):
+            return self._start_prefork_server(request)
+        if isinstance(request, RunRequest):
+            if not request.hot:
+                return self._run(request)
+            self._run_hot(request)
+        return None  # a cancel came after its run had ended
+
+    def _start_prefork_server(self, request: PreforkRequest) -> Child | None:
+        """Fork a process that collects the tests and stays; returns a child only in there."""
+        if self._prefork is not None:
+            self._prefork.end()
+        forked = fork_prefork_server(request, self._requests, self._replies)
+        if isinstance(forked, PreforkServer):
+            self._prefork, self._prefork_server = None, forked
+            events = os.open(os.devnull, os.O_WRONLY)
+            return Child(self.suite, request.run, events, prefork=True)
+        self._prefork = forked
+        limits.exempt(forked.pid)
+        if not forked.wait(request):
+            self._end_prefork_server(request.token)
+        return None
+
+    def _run_hot(self, request: RunRequest) -> None:
+        """Let the prefork server run a candidate; it answers for itself."""
+        if self._prefork is None or not self._prefork.run(request):
+            self._end_prefork_server(request.token)
+        _empty(self._scratch)
+
+    def _end_prefork_server(self, token: str) -> None:
+        if self._prefork is not None:
+            self._prefork.end()
+            self._prefork = None
+        send(self._replies, PreforkReply(token, ready=False))
+
+    def serve_hot_runs(self, child: Child) -> Child:
+        """In the prefork server, with all collected: returns only in its candidates' processes."""
+        assert self._prefork_server is not None
+        hot_swap = child.hot_swap()
+        # Threads do not survive a fork, nor files the end of a run.
+        settled = threading.active_count() == 1 and not os.listdir(self._scratch)
+        if not settled or child.rewritten or not candidate.loaded(str(self.suite.path)):
+            os._exit(0)
+        self._child = self._prefork_server.serve(self.suite, hot_swap)
+        return self._child
+
+    def _run(self, request: RunRequest) -> Child | None:
         """Fork; returns only in the child. In the parent, watch and reply, then return None."""
-        run["learn"] = self._preload and not self._learned and not self._spawn
-        token = run.pop("token")
         started = time.monotonic()
         if self._spawn:
-            reply = Watch(spawn.Pipes(self.suite, run), run).until_end()
+            watch = Watch(spawn.Pipes(self.suite, request.run), request, started)
         else:
+            learn = self._preload and not self._learned
             pipes = fork(self._requests, self._replies)
             if isinstance(pipes, int):
-                return Child(self.suite, run, events=pipes)
-            reply = Watch(pipes, run).until_end()
-        reply["seconds"] = time.monotonic() - started
-        modules = reply.pop("modules", None)
-        if modules is not None:
+                return Child(self.suite, request.run, events=pipes, report_modules=learn)
+            watch = Watch(pipes, request, started)
+        reply = watch.until_end()
+        if watch.modules is not None:
             self._learned = True
-            self._learn(modules)
-            path = self.suite["path"]
-            reply["retire"] = bool(path) and candidate.loaded(path)
-        write_reply(self._replies, reply, token)
-        if reply["ending"]:
+            self._learn(watch.modules)
+            path = self.suite.path
+            reply = replace(reply, retire=bool(path) and candidate.loaded(str(path)))
+        send_reply(self._replies, reply)
+        if reply.ending:
             os._exit(0)
         _empty(self._scratch)
         return None
 
-    def _learn(self, modules: list[tuple[str, str, bool]]) -> None:
+    def _learn(self, modules: list[ImportedModule]) -> None:
         """Do once what every child would do again: import dependencies, compile the project."""
         _import_dependencies([name for name, _, _ in modules], self.suite)
         cache = candidate.CodeCache()
-        root = os.path.realpath(self.suite["root"]) + os.sep
+        root = os.path.realpath(self.suite.root) + os.sep
         for _, file, rewritten in modules:
             if file.endswith(".py") and os.path.realpath(file).startswith(root):
                 cache.compile(file, self.rewriter(file) if rewritten else None)
@@ -220,12 +241,12 @@ class Zygote:
         gc.freeze()
 
 
-def _import_dependencies(modules: list[str], suite: dict[str, Any]) -> None:
+def _import_dependencies(modules: list[str], suite: SuiteSpec) -> None:
     """Import what a child had to import from outside the project, so that later ones need not."""
     paths = sysconfig.get_paths()
-    places = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    roots = tuple(os.path.realpath(place) + os.sep for place in places)
-    target = os.path.realpath(suite["path"]) if suite["path"] else ""
+    folders = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    roots = tuple(os.path.realpath(folder) + os.sep for folder in folders)
+    target = os.path.realpath(suite.path) if suite.path else ""
     wanted: dict[str, bool] = {}
     for name in modules:
         top = name.partition(".")[0]

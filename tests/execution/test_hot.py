@@ -1,4 +1,4 @@
-"""Candidates swapped into a program that is already imported: as an ordinary run, only quicker."""
+"""Candidates that run hot, in a program already imported: as an ordinary run, only quicker."""
 
 import os
 import statistics
@@ -9,8 +9,8 @@ from textwrap import dedent
 
 import pytest
 
-from coe_lsp.execution.suite import Limits, Suite
-from coe_lsp.execution.worker import Held, Worker
+from coe_lsp.execution.suite import Limits, Preforked, Suite
+from coe_lsp.execution.worker import Worker
 
 MODULE = """
 import functools
@@ -138,7 +138,7 @@ def test_table():
 
 BASE = MODULE.encode()
 
-# What changes, to what, whether the candidate can be swapped in, and what it wins.
+# What changes, to what, whether the candidate can run hot, and what it wins.
 CHANGES = [
     ("value + 2", "value + 1", True, {"test_decorated"}),
     ("value * 3", "value * 2", True, {"test_cached"}),
@@ -175,44 +175,44 @@ def worker(shelf, interpreter, sandbox):
         yield worker
 
 
-def held(*tests):
-    return Held(BASE, frozenset(tests))
+def preforked(*tests):
+    return Preforked(BASE, frozenset(tests))
 
 
 def wins(run):
     return {result.id.partition("::")[2] for result in run.results if result.outcome == "passed"}
 
 
-def test_a_swapped_candidate_does_what_a_fresh_import_of_it_does(worker):
+def test_a_hot_candidate_does_what_a_fresh_import_of_it_does(worker):
     failing = [result.id for result in worker.run(BASE).failures]
-    base = Held(BASE, frozenset(failing))
+    program = Preforked(BASE, frozenset(failing))
     assert len(failing) == 11
-    for old, new, fits, won in CHANGES:
+    for old, new, can_run_hot, won in CHANGES:
         assert MODULE.count(old) == 1, old
         candidate = MODULE.replace(old, new).encode()
-        quick = worker.run(candidate, failing, base=base)
-        assert (quick.swapped, wins(quick)) == (fits, won), (old, new)
+        hot = worker.run(candidate, failing, hot=program)
+        assert (hot.hot, wins(hot)) == (can_run_hot, won), (old, new)
         fresh = worker.run(candidate, failing)
-        assert not fresh.swapped
+        assert not fresh.hot
         assert wins(fresh) == won
-        assert fresh.status == quick.status
+        assert fresh.status == hot.status
         assert [(r.id, r.outcome) for r in fresh.results] == [
-            (r.id, r.outcome) for r in quick.results
+            (r.id, r.outcome) for r in hot.results
         ]
     # Nothing of all that stayed behind.
-    assert wins(worker.run(BASE, failing, base=base)) == set()
+    assert wins(worker.run(BASE, failing, hot=program)) == set()
 
 
 def test_a_selection_and_its_order_are_kept(worker):
     chosen = ["test_shelf.py::test_table", "test_shelf.py::test_cached"]
-    base = held(*chosen)
-    assert worker.run(BASE, chosen, base=base).swapped
-    run = worker.run(BASE, chosen[1:], base=base)
+    program = preforked(*chosen)
+    assert worker.run(BASE, chosen, hot=program).hot
+    run = worker.run(BASE, chosen[1:], hot=program)
     assert [result.id for result in run.results] == chosen[1:]
     chosen = ["test_shelf.py::test_kind", *chosen[::-1]]
-    assert not worker.run(BASE, chosen, base=base).swapped  # holds but two of them
-    run = worker.run(BASE, chosen, base=held(*chosen))
-    assert run.swapped
+    assert not worker.run(BASE, chosen, hot=program).hot  # two of them were collected
+    run = worker.run(BASE, chosen, hot=preforked(*chosen))
+    assert run.hot
     assert [r.id.partition("::")[2] for r in run.results] == [
         "test_kind", "test_cached", "test_table",
     ]  # fmt: skip
@@ -227,32 +227,33 @@ def test_a_selection_and_its_order_are_kept(worker):
     ],
     ids=["thread", "file", "collection"],
 )  # fmt: skip
-def test_what_cannot_be_held_runs_the_ordinary_way(
+def test_what_cannot_be_preforked_runs_the_ordinary_way(
     shelf, interpreter, sandbox, tmp_path, place, text
 ):
     (tmp_path / place).write_text(text + (tmp_path / place).read_text())
     source = (tmp_path / "shelf.py").read_bytes()
-    base = Held(source, frozenset({"test_shelf.py::test_cached"}))
+    program = Preforked(source, frozenset({"test_shelf.py::test_cached"}))
     with Worker(shelf, interpreter, sandbox) as worker:
         for _ in range(2):
-            run = worker.run(source, ["test_shelf.py::test_cached"], base=base)
+            run = worker.run(source, ["test_shelf.py::test_cached"], hot=program)
             assert run.status == "completed"
             assert run.failures
-            assert not run.swapped
+            assert not run.hot
 
 
-def test_a_file_that_conftest_imports_can_be_held_too(shelf, interpreter, sandbox, tmp_path):
+def test_a_file_that_conftest_imports_can_be_preforked_too(shelf, interpreter, sandbox, tmp_path):
     (tmp_path / "conftest.py").write_text("import shelf\n")
     chosen = ["test_shelf.py::test_cached"]
     with Worker(shelf, interpreter, sandbox) as worker:
         worker.run()
-        run = worker.run(BASE.replace(b"value * 3", b"value * 2"), chosen, base=held(*chosen))
-        assert run.swapped
+        run = worker.run(BASE.replace(b"value * 3", b"value * 2"), chosen, hot=preforked(*chosen))
+        assert run.hot
         assert wins(run) == {"test_cached"}
 
 
 @pytest.mark.slow
-def test_swapping_is_quicker(shelf, interpreter, sandbox, tmp_path):
+@pytest.mark.timing
+def test_running_hot_is_quicker(shelf, interpreter, sandbox, tmp_path):
     many = "".join(
         dedent(f"""
         def test_more_{n}():
@@ -262,39 +263,65 @@ def test_swapping_is_quicker(shelf, interpreter, sandbox, tmp_path):
     )
     (tmp_path / "test_shelf.py").write_text(TESTS + many)
     chosen = ["test_shelf.py::test_cached"]
-    base = held(*chosen)
+    program = preforked(*chosen)
     times: dict[bool, list[float]] = {True: [], False: []}
     with Worker(shelf, interpreter, sandbox) as worker:
         for _ in range(9):
-            for swapped in (True, False):
+            for hot in (True, False):
                 started = time.perf_counter()
-                worker.run(BASE, chosen, base=base if swapped else None)
-                times[swapped].append(time.perf_counter() - started)
+                worker.run(BASE, chosen, hot=program if hot else None)
+                times[hot].append(time.perf_counter() - started)
     assert statistics.median(times[True]) < 0.7 * statistics.median(times[False])
 
 
-def test_cancel_ends_a_swapped_candidate(worker):
+@pytest.mark.timing
+def test_cancel_ends_a_hot_candidate(worker):
     chosen = ["test_shelf.py::test_table"]
-    base = held(*chosen)
-    assert worker.run(BASE, chosen, base=base).swapped
+    program = preforked(*chosen)
+    assert worker.run(BASE, chosen, hot=program).hot
     hanging = BASE.replace(b"return sum(TABLE)", b"import time; time.sleep(60)")
     limits = Limits(wall_seconds=60, test_seconds=60)
     threading.Timer(0.5, worker.cancel).start()
     started = time.monotonic()
-    run = worker.run(hanging, chosen, base=base, limits=limits)
+    run = worker.run(hanging, chosen, hot=program, limits=limits)
     assert run.status == "cancelled"
     assert time.monotonic() - started < 5
-    assert worker.run(BASE, chosen, base=base).swapped
+    assert worker.run(BASE, chosen, hot=program).hot
 
 
-def test_no_process_of_a_swapped_candidate_survives(worker):
+def test_no_process_of_a_hot_candidate_survives(worker):
     chosen = ["test_shelf.py::test_table"]
-    base = held(*chosen)
-    assert worker.run(BASE, chosen, base=base).swapped
+    program = preforked(*chosen)
+    assert worker.run(BASE, chosen, hot=program).hot
     mark = f"coe-survivor-{os.getpid()}"
     loop = f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 600; echo {mark}'], start_new_session=True)"
-    run = worker.run(BASE.replace(b"return sum(TABLE)", loop.encode()), chosen, base=base)
-    assert run.swapped
+    run = worker.run(BASE.replace(b"return sum(TABLE)", loop.encode()), chosen, hot=program)
+    assert run.hot
     assert run.failures
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not [command for command in commands if mark.encode() in command]
+
+
+def test_a_candidate_that_stops_the_prefork_server_is_run_the_ordinary_way(worker):
+    """The worker waited for it without a clock of its own: the run was lost, its process as well."""
+    chosen = ["test_shelf.py::test_cached", "test_shelf.py::test_table"]
+    program = preforked(*chosen)
+    assert worker.run(BASE, chosen, hot=program).hot
+    stops = b"import signal; os.kill(os.getppid(), signal.SIGSTOP); return 6"
+    limits = Limits(wall_seconds=2, test_seconds=1)
+    run = worker.run(BASE.replace(b"return sum(TABLE)", stops), chosen, limits=limits, hot=program)
+    assert (run.status, run.hot, wins(run)) == ("completed", False, {"test_table"})
+    assert worker.run(BASE, chosen, hot=program).hot
+
+
+def test_a_program_that_never_comes_to_be_preforked_costs_no_run(
+    shelf, interpreter, sandbox, tmp_path
+):
+    """Each candidate was given up as one that takes too long."""
+    hang = "import sys, time\nif sys.gettrace(): time.sleep(60)\n"
+    (tmp_path / "test_shelf.py").write_text(hang + TESTS)
+    chosen = ["test_shelf.py::test_cached"]
+    with Worker(shelf, interpreter, sandbox, Limits(wall_seconds=2)) as worker:
+        for _ in range(2):
+            run = worker.run(BASE, chosen, hot=preforked(*chosen))
+            assert (run.status, run.hot, len(run.failures)) == ("completed", False, 1)

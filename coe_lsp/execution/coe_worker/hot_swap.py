@@ -18,10 +18,10 @@ from coe_worker.candidate import is_file, remember_lines
 
 Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
 
-_KINDS = 0x20 | 0x80 | 0x200  # generator, coroutine, asynchronous generator
+_KIND_FLAGS = 0x20 | 0x80 | 0x200  # generator, coroutine, asynchronous generator
 
 
-class Swap:
+class HotSwap:
     """The functions of one imported module, by the place of their definition."""
 
     def __init__(self, path: str, source: bytes, ran: Iterable[int]) -> None:
@@ -110,5 +110,5 @@ def _outermost(code: CodeType) -> Iterator[CodeType]:
 
 def _fits(function: FunctionType, code: CodeType) -> bool:
     old = function.__code__
-    same_kind = old.co_flags & _KINDS == code.co_flags & _KINDS
+    same_kind = old.co_flags & _KIND_FLAGS == code.co_flags & _KIND_FLAGS
     return same_kind and old.co_freevars == code.co_freevars
