@@ -2,7 +2,7 @@
 
 Layers are read in order: the command line, or what the editor says and `initializationOptions`;
 then `[tool.coe]` of the project's `pyproject.toml`. A wrong value is reported and the next layer's
-is taken. The same table makes the README's and is compared with VS Code's `package.json` by a test.
+is taken. The same table makes docs/editors.md's and is compared with VS Code's `package.json` by a test.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The result of a repair, and its JSON form (schema 1, stable).
 
-`Outcome.to_json` is the one place that knows the schema; the README documents it, and it must only
+`Outcome.to_json` is the one place that knows the schema; docs/json.md documents it, and it must only
 ever grow.
 """
 
