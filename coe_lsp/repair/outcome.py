@@ -1,7 +1,7 @@
 """The result of a repair, and its JSON form (schema 1, stable).
 
-`Outcome.to_json` is the one place that knows the schema; docs/json.md documents it, and it must only
-ever grow.
+`Outcome.to_json` is the one place that knows the schema; docs/json.md documents it, and it must
+only ever grow.
 """
 
 from __future__ import annotations
