@@ -126,9 +126,9 @@ def plot_results(results: dict[str, dict[str, Any]], folder: Path) -> list[Path]
 
 
 def write_report(results: Sequence[Path], folder: Path, logs: Sequence[Path] = ()) -> list[Path]:
-    """`table.md` (with comparisons) and the plots of some evaluations, learning curves of `metrics.jsonl` files.
+    """`table.md` and plots of some evaluations, learning curves of `metrics.jsonl` files.
 
-    ReportError if a file cannot be used.
+    The table is followed by comparisons. ReportError if a file cannot be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
     made: list[Path] = []
