@@ -10,25 +10,27 @@ from collections.abc import Mapping, Sequence
 from attrs import evolve, frozen
 
 from coe_lsp.execution.localization import localize
-from coe_lsp.execution.runner import WHOLE_SUITE, SuiteRunner
+from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.suite import Limits, Run, TestResult
+from coe_lsp.repair.acceptance import Acceptance, passes
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.forgery import machinery_in
+from coe_lsp.repair.patch import BlockEdit, Patch
 from coe_lsp.repair.target.baseline import Baseline
 from coe_lsp.repair.target.source import Function
 
 # A candidate may be this many times slower than the original before it counts as hanging.
-_SLOWER = 5.0
-# What a test counts for that hangs as it is, in seconds.
-_UNKNOWN = 0.02
+_SLOWDOWN = 5.0
+# Seconds that a test counts for which hangs as it is.
+_SECONDS_OF_HANGING = 0.02
 # How many failing tests a hot verdict begins with.
-_QUICK = 6
+_FIRST_TESTS = 6
 # What even the fastest test gets, in seconds of wall time and of processor time.
-_PATIENCE = 0.5
-_CPU_PATIENCE = 0.1
-# A busy machine may stand still: how much more time a run gets then, and how often in vain.
-_STALLED = 6.0
-_DOUBTS = 3
+_LEAST_WALL_SECONDS = 0.5
+_LEAST_CPU_SECONDS = 0.1
+# Runs that were late get this many times the time once more; so many of them may be late in vain.
+_MORE_TIME = 6.0
+_RETRIES = 3
 
 
 @frozen
@@ -69,7 +71,7 @@ def verdict(
         failure = TestResult("all tests", "error", detail)
         return Verdict((), frozenset(), len(tests), (failure,), cancelled)
     known = {result.id: result for result in results}
-    passing = frozenset(test for test in tests if _passes(test, known))
+    passing = frozenset(test for test in tests if passes(test, known))
     failures = tuple(result for result in results if result.failing)
     return Verdict(tuple(results), passing, len(tests), failures, cancelled)
 
@@ -83,22 +85,28 @@ class Verifier:
         baseline: Baseline,
         function: Function,
         deadline: Deadline | None = None,
+        acceptance: Acceptance | None = None,
     ) -> None:
-        """Past the `deadline` verdicts are `cancelled`."""
+        """Past the `deadline` verdicts are `cancelled`.
+
+        `acceptance` says what a repair must do beyond passing the function's own tests; by default
+        break no other test of the file.
+        """
         self.function = function
         self._deadline = deadline or Deadline()
         self.target_tests = baseline.target_tests(function)
         self.covering_tests = baseline.covering_tests(function)
+        self.acceptance = acceptance or Acceptance.of(baseline, self.target_tests)
         self._runner = runner
         self._baseline = baseline
         results = baseline.results
         known = [results[test] for test in self.tests if test in results]
         # How long a test takes that hangs now, nobody knows; what passes seldom takes seconds.
-        times = [_UNKNOWN if r.outcome == "timeout" else r.seconds for r in known]
+        times = [_SECONDS_OF_HANGING if r.outcome == "timeout" else r.seconds for r in known]
         self._limits = limits_for(runner.limits, times, overhead=baseline.overhead)
-        self._quick = quickest(self.target_tests, results)
+        self._first_tests = spread_of_quickest(self.target_tests, results)
         self._preforked = baseline.source.encode(baseline.source.lines), self.tests
-        self._doubts = _DOUBTS
+        self._retries = _RETRIES
 
     @property
     def tests(self) -> tuple[str, ...]:
@@ -120,17 +128,17 @@ class Verifier:
         all, and the verdict is hot, as it is if some are won. A repair is always judged in full.
         """
         try:
-            data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
+            data = self._bytes(lines)
         except UnicodeEncodeError as error:
             detail = f"the file's encoding cannot hold {error.object[error.start]!r}"
             return verdict([], self.tests, detail=detail)
         if named := machinery_in(lines, self._baseline.source.lines):
             return verdict([], self.tests, detail=f"code under test may not use {named}")
         if hot:
-            found = self._run(data, self._quick, late=late, hot=True)
+            found = self._run(data, self._first_tests, late=late, hot=True)
             if not found.passed or found.cancelled:
                 return evolve(found, passing=frozenset(self.covering_tests), total=len(self.tests))
-            if len(self.tests) > len(self._quick):
+            if len(self.tests) > len(self._first_tests):
                 found = self._run(data, self.tests, late=late, hot=True)
             if not found.solved:
                 return found
@@ -154,10 +162,10 @@ class Verifier:
         limits = _within(self._limits, self._left(late))
         preforked = self._preforked if hot else None
         run = self._runner.run(data, tests, limits=limits, hot=preforked)
-        if _late(run) and (passed or not _hung(run)) and self._doubts:
+        if _late(run) and (passed or not _hung(run)) and self._retries:
             limits = _within(_more(self._limits, self._runner.limits), self._left(late))
             run = self._runner.run(data, tests, limits=limits, hot=preforked)
-            self._doubts -= _late(run)
+            self._retries -= _late(run)
         over = run.status == "timeout" and limits.wall_seconds < self._limits.wall_seconds
         status = "cancelled" if over else run.status
         found = verdict(run.results, tests, detail=run.detail, status=status)
@@ -168,51 +176,39 @@ class Verifier:
 
     def suspiciousness(self, lines: Sequence[str]) -> dict[int, float]:
         """How suspect the lines of a candidate are (1-based, of `lines`), by running it traced."""
-        data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
-        run = self._runner.run(data, self.tests, coverage=True, limits=self._limits)
+        run = self._runner.run(self._bytes(lines), self.tests, coverage=True, limits=self._limits)
         first = self.function.first
         scores = localize(run.results, run.lines).lines
         return {n - first + 1: s for n, s in scores.items() if first <= n < first + len(lines)}
 
     def breaks(self, lines: Sequence[str]) -> tuple[str, ...]:
-        """Tests that passed before or are to be won, and fail among all: none in a good patch.
+        """The tests for which a candidate is no repair after all: none for a repair.
 
         May take as long as the user allows the file's tests, past any deadline.
         """
-        data = self._baseline.source.encode(self._baseline.source.replace(self.function, lines))
-        results = self._baseline.results
-        passed = {test for test, result in results.items() if result.outcome == "passed"}
-        wanted = tuple(test for test in results if test in passed or test in self.target_tests)
-        # Others that hang, or are too many to be run, would take the time of those that count.
-        slow = any(result.outcome == "timeout" for result in results.values())
-        slow = slow or bool(self._baseline.missing)
-        run = self._runner.run(data, wanted if slow else None)
-        known = {result.id: result for result in run.results}
-        return tuple(test for test in wanted if not _passes(test, known))
+        return self.acceptance.unmet(self._runner.run(self._bytes(lines), self.acceptance.select))
+
+    def patch(self, file: str, lines: Sequence[str]) -> Patch:
+        """The function's change as a patch of `file`."""
+        return Patch((BlockEdit(file, self.function, tuple(lines)),))
+
+    def _bytes(self, lines: Sequence[str]) -> bytes:
+        source = self._baseline.source
+        return source.encode(source.replace(self.function, lines))
 
 
-def quickest(target_tests: Sequence[str], results: Mapping[str, TestResult]) -> tuple[str, ...]:
+def spread_of_quickest(
+    target_tests: Sequence[str], results: Mapping[str, TestResult]
+) -> tuple[str, ...]:
     """A few of the failing tests: of the quicker half some that lie apart, in their order."""
     seconds = {test: results[test].seconds for test in target_tests if test in results}
     half = sorted(target_tests, key=lambda test: seconds.get(test, 0.0))[
-        : max(_QUICK, len(target_tests) // 2)
+        : max(_FIRST_TESTS, len(target_tests) // 2)
     ]
     inside = [test for test in target_tests if test in half]
-    if len(inside) <= _QUICK:
+    if len(inside) <= _FIRST_TESTS:
         return tuple(inside)
-    return tuple(inside[n * len(inside) // _QUICK] for n in range(_QUICK))
-
-
-def _passes(test: str, known: Mapping[str, TestResult]) -> bool:
-    """Whether a test passed; what could not even be collected passes if all that is in it does."""
-    if test in known:
-        return known[test].outcome == "passed"  # to skip is not to pass
-    inside = [
-        result
-        for name, result in known.items()
-        if test in WHOLE_SUITE or name.startswith(test + "::")
-    ]
-    return bool(inside) and not any(result.failing for result in inside)
+    return tuple(inside[n * len(inside) // _FIRST_TESTS] for n in range(_FIRST_TESTS))
 
 
 def _hung(run: Run) -> bool:
@@ -233,7 +229,7 @@ def _more(limits: Limits, most: Limits) -> Limits:
         limits,
         test_seconds=most.test_seconds,
         cpu_seconds=most.test_seconds,
-        wall_seconds=min(most.wall_seconds, _STALLED * limits.wall_seconds),
+        wall_seconds=min(most.wall_seconds, _MORE_TIME * limits.wall_seconds),
     )
 
 
@@ -244,11 +240,13 @@ def limits_for(limits: Limits, seconds: Sequence[float], *, overhead: float = 0.
     after the first test that hangs no other is run. Processor time bounds what a test computes,
     more generous wall time what it waits for.
     """
-    slowest = _SLOWER * max(seconds, default=0.0)
+    slowest = _SLOWDOWN * max(seconds, default=0.0)
     return evolve(
         limits,
-        test_seconds=min(limits.test_seconds, _PATIENCE + slowest),
-        cpu_seconds=min(limits.test_seconds, _CPU_PATIENCE + slowest),
-        wall_seconds=min(limits.wall_seconds, 3 * _PATIENCE + _SLOWER * (overhead + sum(seconds))),
+        test_seconds=min(limits.test_seconds, _LEAST_WALL_SECONDS + slowest),
+        cpu_seconds=min(limits.test_seconds, _LEAST_CPU_SECONDS + slowest),
+        wall_seconds=min(
+            limits.wall_seconds, 3 * _LEAST_WALL_SECONDS + _SLOWDOWN * (overhead + sum(seconds))
+        ),
         timeouts=1,
     )

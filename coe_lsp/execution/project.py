@@ -1,0 +1,73 @@
+"""Opens a project for the tests of one of its files: interpreter, suites, sandbox and limits.
+
+The one place where these four are put together, for repairs, checks, `coe-lsp tests` and training.
+It starts no test process; `Project.start_runner` does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from attrs import frozen
+
+from coe_lsp.execution.discovery import find_root, suites_for
+from coe_lsp.execution.interpreter import Interpreter, find_interpreter
+from coe_lsp.execution.runner import SuiteRunner
+from coe_lsp.execution.sandbox import Sandbox, find_sandbox
+from coe_lsp.execution.suite import Limits, Suite
+
+# What all tests of a file may take together, as a multiple of what one may take.
+_TESTS_IN_A_RUN = 12
+
+
+@frozen
+class ProjectOptions:
+    """How a project's tests are to be run.
+
+    `tests` names them (none: those that are found), `python` the interpreter (None: found).
+    `test_seconds` is what one test may take. `env` and `show` are what the sandbox lets in (see
+    `find_sandbox`).
+    """
+
+    tests: tuple[str, ...] = ()
+    python: str | None = None
+    sandbox: Literal["auto", "off"] = "auto"
+    env: tuple[str, ...] = ()
+    show: tuple[str, ...] = ()
+    test_seconds: float = 5.0
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds on the tests as they are: one of them, and all of the file's together."""
+        seconds = self.test_seconds
+        return Limits(test_seconds=seconds, wall_seconds=_TESTS_IN_A_RUN * seconds)
+
+
+@frozen
+class Project:
+    """A file's project, opened for its tests. Equal if the same tests would run the same way."""
+
+    root: Path
+    path: Path
+    interpreter: Interpreter
+    sandbox: Sandbox
+    suites: tuple[Suite, ...]
+    limits: Limits
+
+    @classmethod
+    def open(cls, path: Path, options: ProjectOptions) -> Project:
+        """Find all that the tests of the file at `path` need.
+
+        Raises CoeError for whatever the user has to put right first: no tests, no interpreter with
+        pytest, no sandbox.
+        """
+        root = find_root(path)
+        sandbox = find_sandbox(options.sandbox, options.env, options.show)
+        interpreter = find_interpreter(root, options.python, sandbox)
+        suites = tuple(suites_for(path, root, interpreter, options.tests))
+        return cls(root, path, interpreter, sandbox, suites, options.limits)
+
+    def start_runner(self) -> SuiteRunner:
+        """The test processes of the suites; the caller closes them."""
+        return SuiteRunner(self.suites, self.interpreter, self.sandbox, self.limits)
