@@ -2,7 +2,8 @@
 
 Layers are read in order: the command line, or what the editor says and `initializationOptions`;
 then `[tool.coe]` of the project's `pyproject.toml`. A wrong value is reported and the next layer's
-is taken. The same table makes the README's and is compared with VS Code's `package.json` by a test.
+is taken. The same table makes the one in docs/editors.md, and a test compares it with VS Code's
+`package.json`.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class PatchPreview:
 
 @frozen
 class Status:
-    """What the server is at, for a status item; see editors/README.md."""
+    """What the server is at, for a status item; see docs/editors.md."""
 
     state: State
     message: str

@@ -1,38 +1,40 @@
-"""How many bugs are repaired, how fast, and what each piece earns.
+"""How many bugs are repaired, how fast, and what each part earns.
 
-    python tests/benchmarks/bench_repair.py TASKS.jsonl [...] --arms mutations,all --out DIR
+    python tests/benchmarks/bench_repair.py TASKS.jsonl [...] --arms mutations,all --out FILE.jsonl
 
 Each task is repaired as a user would: a file, its tests as statements, nothing else known. The word
 `demo` in place of a file stands for the bugs of the demo project. Arms are run one after the other
 for each task, so that a busy machine is busy for all of them. `--visible 0.33` shows the repair only
-the first third of the tests and reports how many repairs pass the others, too. Results are written
-after each task (the patches themselves in `patches.jsonl`, which stays out of the repository), and a
-second call goes on where the first one ended. The arm `afternoon` is the loop
-that one would write in an afternoon (`afternoon.py`); `first` is the median time after which the
-first repair had passed, before the grace in which a better one is looked for; `busy` is the share of the
-time, from when the model is asked first until the end, in which llama.cpp computes; `all tests` counts
-the repairs that pass the hidden ones too, `of three` those of which one of up to three shown does. The
-model is in memory from the start, as in an editor's second repair, but has read nothing of the task.
-With matplotlib a plot is drawn for each source of tasks.
+the first third of the tests; whether a repair passes the others, too, is in its row.
+
+Results are written after each task, in the form that `result_files.py` describes; a second call with
+the same settings goes on where the first one ended. `report.py` makes the tables of a file in
+`results/`. The commands of the repairs go into `FILE.patches.jsonl`, which stays out of the
+repository. The arm `naive` is the loop of `naive.py`. The model is in memory from the start, as in an
+editor's second repair, but has read nothing of the task.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import hashlib
 import json
 import math
+import os
+import platform
 import random
 import shutil
-import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from contextlib import nullcontext
 from pathlib import Path
 
-import afternoon
+import naive
 from attrs import evolve
+from report import search_table
+from result_files import ResultFile, read_results, write_results
 
 import coe_lsp
 from coe_lsp.cli.progress import BarProgress
@@ -42,6 +44,7 @@ from coe_lsp.execution.project import ProjectOptions
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.execution.worker import Worker
+from coe_lsp.models.adapters import resolve_adapter
 from coe_lsp.models.download import ensure
 from coe_lsp.models.registry import resolve
 from coe_lsp.repair.outcome import Outcome
@@ -58,14 +61,14 @@ ARMS = {
         samples=1, mutations=False, rescoring=False, best_first=False, branch_points=False
     ),
     "search": SearchSettings(mutations=False, rescoring=False),
-    "no opinions": SearchSettings(rescoring=False),
-    "no places": SearchSettings(branch_points=False),
+    "no rescoring": SearchSettings(rescoring=False),
+    "no branch points": SearchSettings(branch_points=False),
     "no best-first": SearchSettings(best_first=False),
     "no deduplication": SearchSettings(deduplicate=False),
     "no suspiciousness": SearchSettings(suspiciousness=False),
-    "afternoon": ALL,  # with a model of its own
+    "naive": ALL,  # with a model of its own
 }
-WITHOUT_MODEL = {"mutations", "afternoon"}
+WITHOUT_MODEL = {"mutations", "naive"}
 
 
 class Timed:
@@ -156,7 +159,7 @@ def programs(outcome):
         yield source.encode(source.lines)
 
 
-def by_afternoon(task, llama, budget, visible, folder):
+def by_naive_loop(task, llama, budget, visible, folder):
     """The same with the yardstick."""
     path, function, statements = prepare(task, visible, folder)
     if statements:
@@ -166,7 +169,7 @@ def by_afternoon(task, llama, budget, visible, folder):
         cwd, names = folder, [tests.name]
     else:
         cwd, names = folder / "project", [f"tests/test_{path.name}"]
-    solved, tested, seconds = afternoon.repair(llama, path, function, names, cwd, budget)
+    solved, tested, seconds = naive.repair(llama, path, function, names, cwd, budget)
     hidden = passes(path.read_bytes(), task, folder, path) if solved and statements else None
     return {
         "status": "repaired" if solved else "failed",
@@ -184,37 +187,64 @@ def passes(program, task, folder, path):
     return run.passed == len(task["tests"])
 
 
+def describe(options):
+    """The first line of the result file: with what, how and where it is measured."""
+    model = resolve(options.model)
+    adapter = resolve_adapter(options.adapter, model.base_key)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return {
+        "tasks": [Path(name).stem for name in options.tasks],
+        "count": options.count,
+        "seed": options.seed,
+        "budget": options.budget,
+        "visible": options.visible,
+        "model": model.name,
+        "adapter_sha256": hashlib.sha256(adapter.read_bytes()).hexdigest() if adapter else None,
+        "commit": commit.stdout.strip(),
+        "machine": options.machine,
+    }
+
+
+def open_results(options):
+    """The rows that the result file has already; the file is begun where there is none."""
+    about = describe(options)
+    if not options.out.exists():
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        write_results(options.out, ResultFile(about, []))
+    kept = read_results(options.out)
+    changed = [key for key in about if kept.about.get(key) != about[key]]
+    if changed:
+        sys.exit(
+            f"{options.out} was measured with another {', '.join(changed)}: name another file."
+        )
+    return kept.rows
+
+
 def run(options):
     tasks = load(options.tasks, options.count, options.seed)
-    options.out.mkdir(parents=True, exist_ok=True)
-    rows_file = options.out / "rows.jsonl"
-    rows = []
-    if rows_file.exists():
-        rows = [json.loads(line) for line in rows_file.read_text().splitlines()]
-    done = {(row["task"], row["arm"]) for row in rows}
+    done = {(row["task"], row["arm"]) for row in open_results(options)}
     arms = options.arms.split(",")
     needs_model = any(arm not in WITHOUT_MODEL for arm in arms)
     model = None
     if needs_model:
         model = LoadedModel(ModelOptions(options.model, options.adapter), BarProgress())
     llama = None
-    if "afternoon" in arms:
-        llama = afternoon.open_model(ensure(resolve(options.model), progress=BarProgress()))
+    if "naive" in arms:
+        llama = naive.open_model(ensure(resolve(options.model), progress=BarProgress()))
     try:
         for task in tasks:
             for arm in arms:
                 if (task["task_id"], arm) not in done:
                     row = measure(task, arm, model, llama, options)
                     patches = row.pop("commands", [])
-                    rows.append(row)
-                    append(rows_file, row)
+                    append(options.out, row)
                     if patches:
-                        append(options.out / "patches.jsonl", [task["task_id"], arm, patches])
+                        repairs = options.out.with_suffix(".patches.jsonl")
+                        append(repairs, [task["task_id"], arm, patches])
                     print(json.dumps(row), flush=True)
     finally:
         if model is not None:
             model.close()
-    return rows, arms
 
 
 def append(path, row):
@@ -226,9 +256,9 @@ def measure(task, arm, model, llama, options):
     search = ARMS[arm]
     if model is not None:  # else an arm would find its prompt read by the one before
         model._opening.truncate(0)
-    if arm == "afternoon":
+    if arm == "naive":
         with tempfile.TemporaryDirectory(prefix="coe-runner-") as folder:
-            row = by_afternoon(task, llama, options.budget, options.visible, Path(folder))
+            row = by_naive_loop(task, llama, options.budget, options.visible, Path(folder))
         return {"task": task["task_id"], "arm": arm, **row}
     policy = model.policy() if model and arm not in WITHOUT_MODEL else nullcontext()
     with tempfile.TemporaryDirectory(prefix="coe-runner-") as folder, policy as loaded:
@@ -257,87 +287,6 @@ def measure(task, arm, model, llama, options):
     }
 
 
-def source_of(row):
-    return row["task"].partition("/")[0]
-
-
-def figures(rows, budget):
-    """What the rows of one arm on one source of tasks come to."""
-    fixed = [row for row in rows if row["status"] == "repaired"]
-    hidden = [row["hidden"] for row in fixed if row["hidden"] is not None]
-    shown = [row["hidden_any"] for row in fixed if row.get("hidden_any") is not None]
-    firsts = [row["first"] for row in fixed if row.get("first")]
-    asked = sum(row.get("asked_seconds", 0.0) for row in rows)
-    return {
-        "tasks": len(rows),
-        "in 10 s": sum(row["seconds"] <= 10 for row in fixed),
-        f"in {budget:g} s": len(fixed),
-        "median s": round(statistics.median(row["seconds"] for row in fixed), 1) if fixed else None,
-        "first": round(statistics.median(firsts), 1) if firsts else None,
-        "programs a second": float(
-            f"{sum(row['tested'] for row in rows) / sum(row['seconds'] for row in rows):.2g}"
-        ),
-        "busy": f"{sum(row['model_seconds'] for row in rows) / asked:.0%}" if asked else None,
-        "all tests": f"{sum(hidden)}/{len(hidden)}" if hidden else None,
-        "of three": f"{sum(shown)}/{len(shown)}" if shown else None,
-    }
-
-
-def summary(rows, arms, budget):
-    """For each source of tasks: figures by arm, and the tasks that only some arms repair."""
-    found = {}
-    for source in dict.fromkeys(map(source_of, rows)):
-        mine = [row for row in rows if source_of(row) == source]
-        # Already passing with the visible tests: nothing to repair.
-        mine = [row for row in mine if row["status"] != "already_passing"]
-        by_arm = {arm: [row for row in mine if row["arm"] == arm] for arm in arms}
-        by_arm = {arm: some for arm, some in by_arm.items() if some}
-        fixed = {
-            arm: {row["task"] for row in some if row["status"] == "repaired"}
-            for arm, some in by_arm.items()
-        }
-        found[source] = {"arms": {arm: figures(some, budget) for arm, some in by_arm.items()}}
-        if {"all", "mutations"} <= fixed.keys():
-            found[source]["only with the model"] = sorted(fixed["all"] - fixed["mutations"])
-            found[source]["only without"] = sorted(fixed["mutations"] - fixed["all"])
-    return found
-
-
-def table(found):
-    lines = []
-    for source, part in found.items():
-        heads = list(next(iter(part["arms"].values()), {}))
-        lines += [f"| {source} | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|"]
-        for arm, values in part["arms"].items():
-            cells = ["-" if values[head] is None else str(values[head]) for head in heads]
-            lines.append(f"| {arm} | {' | '.join(cells)} |")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def plot(rows, arms, budget, path):
-    """Share of the tasks repaired against seconds, a line for each arm."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
-    for arm in arms:
-        mine = [row for row in rows if row["arm"] == arm]
-        if not mine:
-            continue
-        times = sorted(row["seconds"] for row in mine if row["status"] == "repaired")
-        shares = [(n + 1) / len(mine) for n in range(len(times))]
-        end = shares[-1] if shares else 0.0
-        axes.step([0, *times, budget], [0, *shares, end], where="post", label=arm)
-    axes.set(xlabel="seconds", ylabel="share of the tasks repaired", xlim=(0, budget), ylim=(0, 1))
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tasks", nargs="+")
@@ -348,17 +297,15 @@ def main():
     parser.add_argument("--visible", type=float, default=1.0)
     parser.add_argument("--count", type=int, help="a fixed sample of each file")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="a result file (.jsonl)")
+    parser.add_argument(
+        "--machine",
+        default=f"{os.cpu_count()} cores, {platform.machine()}",
+        help="what it runs on, in words (%(default)s)",
+    )
     options = parser.parse_args()
-    rows, arms = run(options)
-    found = summary(rows, arms, options.budget)
-    (options.out / "summary.json").write_text(json.dumps(found, indent=1) + "\n")
-    (options.out / "summary.md").write_text(table(found))
-    print(table(found))
-    if importlib.util.find_spec("matplotlib"):
-        for source in found:
-            mine = [row for row in rows if source_of(row) == source]
-            plot(mine, arms, options.budget, options.out / f"{source}.png")
+    run(options)
+    print(search_table([options.out]))
 
 
 if __name__ == "__main__":

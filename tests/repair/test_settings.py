@@ -1,4 +1,4 @@
-"""Settings: layers, wrong values, and one table for the README, VS Code and the server."""
+"""Settings: layers, wrong values, and one table for docs, VS Code and the server."""
 
 import json
 from pathlib import Path
@@ -62,8 +62,8 @@ def test_there_are_few_and_all_are_described():
         assert value is None or rule.fits(value)
 
 
-def test_the_readme_has_this_table():
-    text = (ROOT / "README.md").read_text()
+def test_the_documentation_has_this_table():
+    text = (ROOT / "docs/editors.md").read_text()
     _, _, rest = text.partition("<!-- settings: made by coe_lsp.settings.table() -->\n")
     assert rest.partition("<!-- end of settings -->")[0] == table()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import matplotlib.pyplot as plt
 
 from coe_lsp.errors import CoeError
 from coe_lsp.files import replace_file
+from training.evaluation.comparison import compare, format_p
 
 _LEARNING = (
     "loss",
@@ -36,7 +38,8 @@ def read_results(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
     for path in paths:
         try:
             data = json.loads(path.read_text())
-            found[path.stem] = {"config": data["config"], **data["summary"]}
+            greedy = {row["task_id"]: float(row["greedy"]["hidden"]) for row in data["results"]}
+            found[path.stem] = {"config": data["config"], "greedy": greedy, **data["summary"]}
         except (OSError, ValueError, KeyError) as error:
             raise ReportError(f"{path} is not a finished evaluation: {error!r}.") from error
     return found
@@ -75,6 +78,23 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
+def compare_results(results: dict[str, dict[str, Any]]) -> str:
+    """A Markdown table of every two evaluations that share tasks; empty if there are none.
+
+    Counts the tasks that only one of the two solves greedily; p by an exact sign test.
+    """
+    rows: list[str] = []
+    for first, second in itertools.combinations(results, 2):
+        pair = compare(results[first]["greedy"], results[second]["greedy"])
+        if pair.tasks:
+            rows.append(
+                f"| {first} | {second} | {pair.tasks} | {pair.more} | {pair.fewer} | "
+                f"{format_p(pair.p_value)} |\n"
+            )
+    head = "| first | second | tasks of both | only the first | only the second | p |\n"
+    return head + "| --- " * 6 + "|\n" + "".join(rows) if rows else ""
+
+
 def _percent(interval: dict[str, float] | None) -> str:
     if interval is None:
         return ""
@@ -106,16 +126,17 @@ def plot_results(results: dict[str, dict[str, Any]], folder: Path) -> list[Path]
 
 
 def write_report(results: Sequence[Path], folder: Path, logs: Sequence[Path] = ()) -> list[Path]:
-    """`table.md` and the plots of some evaluations, learning curves of `metrics.jsonl` files.
+    """`table.md` and plots of some evaluations, learning curves of `metrics.jsonl` files.
 
-    ReportError if a file cannot be used.
+    The table is followed by comparisons. ReportError if a file cannot be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
     made: list[Path] = []
     if results:
         found = read_results(results)
         made.append(folder / "table.md")
-        replace_file(made[0], table(found).encode())
+        text = "\n".join(filter(None, (table(found), compare_results(found))))
+        replace_file(made[0], text.encode())
         made += plot_results(found, folder)
     return made + [plot_learning(log, folder / f"learning-{log.parent.name}.png") for log in logs]
 

@@ -1,4 +1,4 @@
-// What the server adds to the protocol; editors/README.md has the words.
+// What the server adds to the protocol; docs/editors.md has the words.
 
 export interface Patch {
   label: string;

@@ -1,0 +1,27 @@
+"""The usual loop of a developer: lint, format, types, documents, and the quick tests.
+
+    python tests/check.py [PYTEST ARGUMENTS]
+
+Without arguments the tests are those of the pure parts, which need neither sandbox nor weights. Stops
+at the first step that fails, with its exit status. `.ci/run` has everything that must hold.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+QUICK = ("tests/chain", "tests/mutations", "tests/test_docs.py", "tests/repair/test_settings.py")
+STEPS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "."),
+    ("pyright",),
+    (sys.executable, "tests/benchmarks/report.py", "--check"),
+    (sys.executable, "-m", "pytest", "-q", *(sys.argv[1:] or QUICK)),
+)
+
+if __name__ == "__main__":
+    for step in STEPS:
+        print("$", *step, flush=True)
+        done = subprocess.run(step, cwd=Path(__file__).parents[1])
+        if done.returncode:
+            sys.exit(done.returncode)
