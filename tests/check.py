@@ -12,16 +12,16 @@ from pathlib import Path
 
 QUICK = ("tests/chain", "tests/mutations", "tests/test_docs.py", "tests/repair/test_settings.py")
 STEPS = (
-    ("ruff", "check", "."),
-    ("ruff", "format", "."),
-    ("pyright",),
-    (sys.executable, "tests/benchmarks/report.py", "--check"),
-    (sys.executable, "-m", "pytest", "-q", *(sys.argv[1:] or QUICK)),
+    ("-m", "ruff", "check", "."),
+    ("-m", "ruff", "format", "."),
+    ("-m", "pyright"),
+    ("tests/benchmarks/report.py", "--check"),
+    ("-m", "pytest", "-q", *(sys.argv[1:] or QUICK)),
 )
 
 if __name__ == "__main__":
     for step in STEPS:
-        print("$", *step, flush=True)
-        done = subprocess.run(step, cwd=Path(__file__).parents[1])
+        print("$ python", *step, flush=True)
+        done = subprocess.run((sys.executable, *step), cwd=Path(__file__).parents[1])
         if done.returncode:
             sys.exit(done.returncode)
