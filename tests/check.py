@@ -6,15 +6,18 @@ Without arguments the tests are those of the pure parts, which need neither sand
 at the first step that fails, with its exit status. `.ci/run` has everything that must hold.
 """
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
+# The types of training/ need the extra `train`.
+TYPED = ("coe_lsp",) if importlib.util.find_spec("torch") is None else ()
 QUICK = ("tests/chain", "tests/mutations", "tests/test_docs.py", "tests/repair/test_settings.py")
 STEPS = (
     ("-m", "ruff", "check", "."),
     ("-m", "ruff", "format", "."),
-    ("-m", "pyright"),
+    ("-m", "pyright", *TYPED),
     ("tests/benchmarks/report.py", "--check"),
     ("-m", "pytest", "-q", *(sys.argv[1:] or QUICK)),
 )
