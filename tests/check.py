@@ -17,7 +17,7 @@ QUICK = ("tests/chain", "tests/mutations", "tests/test_docs.py", "tests/repair/t
 STEPS = (
     ("-m", "ruff", "check", "."),
     ("-m", "ruff", "format", "."),
-    ("-m", "pyright", *TYPED),
+    ("-m", "pyright", "--pythonpath", sys.executable, *TYPED),
     ("tests/benchmarks/report.py", "--check"),
     ("-m", "pytest", "-q", *(sys.argv[1:] or QUICK)),
 )
