@@ -150,7 +150,7 @@ class Context:
             why = last_error("was it trained for another model?").removeprefix(
                 "failed to apply lora adapter: "
             )
-            raise EngineError(f"The adapter {path} does not fit the model {self.name}: {why}.")
+            raise EngineError(f"The adapter {path} cannot be used with {self.name}: {why}.")
         adapters = (lib.llama_adapter_lora_p_ctypes * 1)(adapter)
         scales = (ctypes.c_float * 1)(1.0)
         if lib.llama_set_adapters_lora(self.handle, adapters, 1, scales) != 0:
