@@ -7,8 +7,9 @@ It is not the sandbox: isolation is put around this process by `coe_lsp.executio
 
     zygote  imports pytest and the project's dependencies once, forks a child for each candidate,
             watches it and ends all its processes
+    prefork has one program imported and its tests collected, and forks hot candidates from there
     child   loads the candidate text in place of the file, runs the tests, reports each result
 
-The worker's life: read one `open` frame (the suite and where to park), answer `ready` or `stale`,
-then answer `run` frames until the pipe closes. A `cancel` frame ends the run in progress.
+The worker's life: read an `Opening` (the suite and where to park), answer `Ready` or `Stale`, then
+answer requests until the pipe closes. `messages` has all that is said, between whom.
 """
