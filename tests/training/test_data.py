@@ -17,7 +17,7 @@ from training.demonstrations.line_noise import Donors, corrupt
 from training.demonstrations.mistakes import mistakes
 from training.demonstrations.traces import Recipe, commands_between, demonstrations
 from training.files import cut_back
-from training.tasks.environment import Judge, open_all
+from training.tasks.environment import TaskEnvironment, open_environments
 from training.tasks.harvest import harvest_package, harvest_project
 from training.tasks.records import Record, RecordError, read_records, write_records
 from training.tasks.tasks import TaskError, clean, load_tasks, save_tasks
@@ -65,29 +65,31 @@ def test_mistakes_of_many_kinds_are_single_and_different():
     assert mistakes("def f(:\n", Random(1), 5) == []
 
 
-def test_judging_tells_what_serving_tells(task, sandbox):
+def test_an_environment_tells_what_serving_tells(task, sandbox):
     broken = task.reference.replace(">", ">=").split("\n")
-    with Judge(task, sandbox) as judge:
-        assert judge.calibrate()
-        found = judge.judge(broken)
+    with TaskEnvironment(task, sandbox) as environment:
+        assert environment.calibrate()
+        found = environment.evaluate(broken)
         assert (found.passed, found.total) == (1, 2)
-        assert judge.feedback(found, broken) == (
+        assert environment.feedback(found, broken) == (
             "1 of 2 tests fail\nassert 1: assert 2 == 1\n+  where 2 = above([1, 2, 3], 2)"
         )
-        assert judge.describe(found).tests == ()
-        assert judge.describe(found).context == "import math"
-    with Judge(task, sandbox, as_pytest=True) as judge:
-        found = judge.judge(broken)
-        assert judge.feedback(found, broken) == (
+        assert environment.describe(found).tests == ()
+        assert environment.describe(found).context == "import math"
+    with TaskEnvironment(task, sandbox, as_pytest=True) as environment:
+        found = environment.evaluate(broken)
+        assert environment.feedback(found, broken) == (
             "1 of 2 tests fail\ntest_above: assert 2 == 1\n+  where 2 = above([1, 2, 3], 2)"
         )
-        assert judge.describe(found).tests == (
+        assert environment.describe(found).tests == (
             "def test_above():\n    assert above([1, 2, 3], 2) == 1",
         )
         crash = ["def above(values, limit):", "    return undefined"]
-        assert "(line 2): NameError" in judge.feedback(judge.judge(crash), crash)
+        assert "(line 2): NameError" in environment.feedback(environment.evaluate(crash), crash)
         vague = ["def above(values, limit):", "    return object()"]
-        assert "where <object object> = above(" in judge.feedback(judge.judge(vague), vague)
+        assert "where <object object> = above(" in environment.feedback(
+            environment.evaluate(vague), vague
+        )
 
 
 @pytest.mark.parametrize("pytest_share", [0.0, 1.0])
@@ -99,16 +101,16 @@ def test_demonstrations_end_in_success_and_say_the_truth(task, sandbox, pytest_s
     assert len({record.episode.start.lines for record in made}) == 12
     assert any(record.masked for record in made)
     assert any(len(record.episode.turns) > 1 for record in made)
-    with Judge(task, sandbox, as_pytest=bool(pytest_share)) as judge:
+    with TaskEnvironment(task, sandbox, as_pytest=bool(pytest_share)) as environment:
         for record in made:
             episode = record.episode
             assert episode.solved and episode.start.feedback
             assert record.distance > 0
             for turn in episode.turns:
-                found = judge.judge(turn.pad.lines)
+                found = environment.evaluate(turn.pad.lines)
                 assert turn.passed == found.solved
                 if "ran too long" not in turn.pad.feedback:
-                    assert turn.pad.feedback == judge.feedback(found, turn.pad.lines)
+                    assert turn.pad.feedback == environment.feedback(found, turn.pad.lines)
                 assert turn.error is None
             assert Record.loads(record.dumps()) == record
 
@@ -262,10 +264,10 @@ def test_harvest_of_an_installed_package(interpreter, sandbox):
     names = {task.entry_point for task in found.tasks}
     assert {"camelize", "dasherize", "ordinal", "tableize"} <= names
     ordinal = next(task for task in found.tasks if task.entry_point == "ordinal")
-    with Judge(ordinal, sandbox) as judge:
-        assert judge.calibrate()
+    with TaskEnvironment(ordinal, sandbox) as environment:
+        assert environment.calibrate()
         lines = [line.replace("% 100", "% 10") for line in ordinal.reference.split("\n")]
-        assert not judge.judge(lines).solved
+        assert not environment.evaluate(lines).solved
     with pytest.raises(TaskError, match="no package"):
         harvest_package("no_such_package_here", interpreter, sandbox, max_lines=40)
 
@@ -282,11 +284,11 @@ def test_what_was_edited_after_the_harvest_is_left_out(clamp_project, write, int
     assert [task.entry_point for task in tasks] == ["first", "second"]
     write("rest.py", "def second(x):\n    return x + 2\n")
     with ExitStack() as stack:
-        (judge,) = open_all(tasks, sandbox, stack)
-        assert judge.task == tasks[0] and judge.calibrate()
+        (environment,) = open_environments(tasks, sandbox, stack)
+        assert environment.task == tasks[0] and environment.calibrate()
     write("more.py", "def first(\n")
     with ExitStack() as stack:
-        assert open_all(tasks, sandbox, stack) == []
+        assert open_environments(tasks, sandbox, stack) == []
 
 
 def test_tests_that_pytest_would_read_otherwise_are_plain_statements(task, sandbox):

@@ -39,7 +39,7 @@ from training.sampling.hf_generate import continuations
 from training.sampling.rollouts import Chain, Start, Tester, TransformersGenerator, roll_out
 from training.sampling.whole_programs import Answer, Question, TransformersWriter
 from training.sft import SftConfig, train_sft, validate
-from training.tasks.environment import Judge
+from training.tasks.environment import TaskEnvironment
 from training.tasks.records import Record
 
 ROOT = Path(__file__).parents[2]
@@ -442,9 +442,9 @@ train_sft(model, examples, examples[:6], CONFIG, Path({str(tmp_path / "both")!r}
 
 @contextmanager
 def started(task, sandbox, programs):
-    with Judge(task, sandbox) as judge:
-        judge.calibrate()
-        yield [Start(judge, program) for program in programs]
+    with TaskEnvironment(task, sandbox) as environment:
+        environment.calibrate()
+        yield [Start(environment, program) for program in programs]
 
 
 def test_chains_advance_as_many_together_as_the_generator_does_best(task, sandbox):

@@ -24,7 +24,7 @@ from coe_lsp.repair.target.source import SourceError
 from coe_lsp.repair.verify import Verdict
 from training.demonstrations.line_noise import Donors, corrupt, undo_line
 from training.demonstrations.mistakes import mistakes
-from training.tasks.environment import Judge
+from training.tasks.environment import TaskEnvironment
 from training.tasks.records import Record
 from training.tasks.tasks import Task, TaskError
 
@@ -66,11 +66,11 @@ def demonstrations(
     setup = task.setup
     if task.place is None:
         task = vary(task, recipe, random)
-    judge = _calibrated(task, sandbox, as_pytest=random.random() < recipe.pytest)
-    if judge is None:
+    environment = _calibrated(task, sandbox, as_pytest=random.random() < recipe.pytest)
+    if environment is None:
         return
-    with judge:
-        maker = _Maker(task, judge, donors, recipe, random, setup)
+    with environment:
+        maker = _Maker(task, environment, donors, recipe, random, setup)
         seen: set[tuple[str, ...]] = set()
         for _ in range(_PER_START * recipe.per_task):
             if len(seen) >= recipe.per_task:
@@ -81,19 +81,19 @@ def demonstrations(
                 yield record
 
 
-def _calibrated(task: Task, sandbox: Sandbox, *, as_pytest: bool) -> Judge | None:
-    """A judge whose tests the reference passes: as plain statements if it fails as a pytest file.
+def _calibrated(task: Task, sandbox: Sandbox, *, as_pytest: bool) -> TaskEnvironment | None:
+    """An environment whose tests the reference passes; None if it passes none.
 
-    There lines are indented and names with an underscore are not imported.
+    With plain statements if it fails as a pytest file: there lines are indented and names with an underscore are not imported.
     """
     for variant in (True, False) if as_pytest else (False,):
         try:
-            judge = Judge(task, sandbox, as_pytest=variant)
+            environment = TaskEnvironment(task, sandbox, as_pytest=variant)
         except (TaskError, SourceError):  # the project was changed since it was harvested
             return None
-        if judge.calibrate():
-            return judge
-        judge.close()
+        if environment.calibrate():
+            return environment
+        environment.close()
     return None
 
 
@@ -101,7 +101,7 @@ class _Maker:
     def __init__(
         self,
         task: Task,
-        judge: Judge,
+        environment: TaskEnvironment,
         donors: Donors,
         recipe: Recipe,
         random: Random,
@@ -110,7 +110,7 @@ class _Maker:
         """`setup` is the task's as it came."""
         self._task = task
         self._setup = setup
-        self._judge = judge
+        self._environment = environment
         self._donors = donors
         self._recipe = recipe
         self._random = random
@@ -156,13 +156,15 @@ class _Maker:
         """The episode of these commands, if it ends with all tests passing."""
         before = self._verdict(start)
         told = self._random.random() < self._recipe.told
-        description = self._judge.describe(before, instructions=self._task.prompt if told else "")
-        pad = Scratchpad(start, self._judge.feedback(before, start))
+        description = self._environment.describe(
+            before, instructions=self._task.prompt if told else ""
+        )
+        pad = Scratchpad(start, self._environment.feedback(before, start))
         episode = Episode(description, pad)
         for command in commands:
             attempt = episode.attempt(render(command))
             after = self._verdict(attempt.pad.lines)
-            feedback = self._judge.feedback(after, attempt.pad.lines)
+            feedback = self._environment.feedback(after, attempt.pad.lines)
             episode = episode.extend(attempt, feedback, after.solved)
             if episode.done:
                 break
@@ -170,7 +172,7 @@ class _Maker:
 
     def _verdict(self, lines: tuple[str, ...]) -> Verdict:
         if lines not in self._known:
-            self._known[lines] = self._judge.judge(lines)
+            self._known[lines] = self._environment.evaluate(lines)
         return self._known[lines]
 
     def _corrupted(

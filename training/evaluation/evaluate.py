@@ -37,7 +37,7 @@ from training.files import write_lines
 from training.sampling.direct_prompt import DirectPrompt, extract
 from training.sampling.rollouts import Chain, LlamaGenerator, Start, Tester, roll_out
 from training.sampling.whole_programs import LlamaWriter, Question
-from training.tasks.environment import Judge
+from training.tasks.environment import TaskEnvironment
 from training.tasks.tasks import Task, TaskError
 
 PolicyName = Literal["coe", "base", "direct", "s1k"]
@@ -170,8 +170,8 @@ def check_references(tasks: Sequence[Task], sandbox: Sandbox, threads: int) -> N
     """EvaluationError if a reference, where there is one, fails its tests: none could be solved."""
 
     def passes(task: Task) -> bool:
-        with Judge(task, sandbox) as judge:
-            return judge.calibrate()
+        with TaskEnvironment(task, sandbox) as environment:
+            return environment.calibrate()
 
     known = [task for task in tasks if task.reference]
     with ThreadPoolExecutor(threads) as pool:
@@ -293,19 +293,21 @@ class _Runner:
         began = time.monotonic()
         with ExitStack() as stack:
             shown = [evolve(task, tests=task.tests[: config.visible or None]) for task in tasks]
-            judges = [stack.enter_context(Judge(task, self._sandbox)) for task in shown]
+            environments = [
+                stack.enter_context(TaskEnvironment(task, self._sandbox)) for task in shown
+            ]
             full = [
-                stack.enter_context(Judge(task, self._sandbox))
+                stack.enter_context(TaskEnvironment(task, self._sandbox))
                 if task.tests != visible.tests
-                else judge
-                for task, visible, judge in zip(tasks, shown, judges, strict=True)
+                else environment
+                for task, visible, environment in zip(tasks, shown, environments, strict=True)
             ]
             starts = [
-                Start(judge, task.start.strip("\n"), task.prompt if config.told else "")
-                for judge, task in zip(judges, tasks, strict=True)
+                Start(environment, task.start.strip("\n"), task.prompt if config.told else "")
+                for environment, task in zip(environments, tasks, strict=True)
             ]
-            for judge in {*judges, *full}:
-                judge.calibrate()
+            for environment in {*environments, *full}:
+                environment.calibrate()
             run = self._chains if config.policy in ("coe", "base") else self._answers
             greedy = run(starts, 1, 0.0)
             drawn = run(starts, config.samples, config.temperature) if config.samples else None
@@ -364,12 +366,12 @@ class _Runner:
             )
             for answer in answers:
                 program = extract(answer.text)
-                solved = start.judge.judge(program.split("\n")).solved
+                solved = start.environment.evaluate(program.split("\n")).solved
                 programs.append(_Answer(program, solved, answer.tokens))
             found.append(programs)
         return found
 
-    def _sample(self, one: Chain | _Answer, full: Judge) -> Sample:
+    def _sample(self, one: Chain | _Answer, full: TaskEnvironment) -> Sample:
         if isinstance(one, _Answer):
             program, solved = one.program, one.solved
             turns, tokens, malformed, commands = 1, one.tokens, 0, ()
@@ -379,7 +381,7 @@ class _Runner:
             commands = tuple(turn.command_text for turn in episode.turns)
             turns, malformed = len(commands), sum(t.error is not None for t in episode.turns)
             tokens = sum(len(written.tokens) for written in one.written)
-        hidden = solved and full.judge(program.split("\n")).solved
+        hidden = solved and full.evaluate(program.split("\n")).solved
         return Sample(solved, hidden, turns, tokens, malformed, commands)
 
 

@@ -31,7 +31,7 @@ from training.pipeline.workspace import (
     transformers_generator,
 )
 from training.sampling.rollouts import Generator, Start, starts_at_once, starts_of
-from training.tasks.environment import open_all
+from training.tasks.environment import open_environments
 from training.tasks.harvest import harvest_package, harvest_project
 from training.tasks.records import Record, faulty_task, read_records
 from training.tasks.tasks import Task, TaskError, clean, load_tasks, save_tasks
@@ -309,13 +309,13 @@ def rlvr(run: Run) -> bool:
         )
         sandbox = run.sandbox
         with ExitStack() as stack:
-            judges = open_all(chosen, sandbox, stack)
-            if not judges:
+            environments = open_environments(chosen, sandbox, stack)
+            if not environments:
                 raise TaskError(
                     "All functions of this step have changed since they were harvested: undo that, "
                     "or begin anew with another `out`."
                 )
-            yield starts_of(judges, config.demonstrations.told, config.processes)
+            yield starts_of(environments, config.demonstrations.told, config.processes)
 
     @contextmanager
     def generator_for(current: PolicyModel, step: int) -> Iterator[Generator]:

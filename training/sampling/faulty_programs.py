@@ -23,7 +23,7 @@ from coe_lsp.execution.sandbox import Sandbox
 from training.sampling.direct_prompt import DirectPrompt, extract
 from training.sampling.rollouts import Generator, Tester, roll_out, starts_of
 from training.sampling.whole_programs import Question, Writer
-from training.tasks.environment import open_all
+from training.tasks.environment import open_environments
 from training.tasks.tasks import Task
 
 _ANSWER_TOKENS = 384
@@ -74,16 +74,18 @@ def left_by_chains(
 ) -> Iterator[Task]:
     """Last states of chains that failed; `tasks` have the programs to start from as `code`."""
     with ExitStack() as stack:
-        judges = open_all(tasks, sandbox, stack)
+        environments = open_environments(tasks, sandbox, stack)
         groups = roll_out(
             generator,
-            starts_of(judges, told, threads),
+            starts_of(environments, told, threads),
             each=each,
             max_turns=max_turns,
             tester=Tester(threads),
         )
     states = [[c.episode.pad.text for c in chains if not c.episode.solved] for chains in groups]
-    yield from _all_faulty([judge.task for judge in judges], states, sandbox, threads)
+    yield from _all_faulty(
+        [environment.task for environment in environments], states, sandbox, threads
+    )
 
 
 def _all_faulty(
@@ -102,8 +104,9 @@ def _faulty(task: Task, programs: Sequence[str], sandbox: Sandbox) -> list[Task]
     with ExitStack() as stack:
         return [
             evolve(task, task_id=f"{task.task_id}#{number}", code=program)
-            for judge in open_all([task], sandbox, stack)
-            if judge.calibrate()  # with tests that the reference fails, anything would be faulty
+            for environment in open_environments([task], sandbox, stack)
+            # With tests that the reference fails, anything would be faulty.
+            if environment.calibrate()
             for number, program in enumerate(different)
-            if program != task.start and not judge.judge(program.split("\n")).solved
+            if program != task.start and not environment.evaluate(program.split("\n")).solved
         ]

@@ -1,4 +1,4 @@
-"""Rollouts: chains of edits by a model, each state judged by the task's tests.
+"""Rollouts: chains of edits by a model, each state tested by the task's tests.
 
 One generator interface, two ways to generate: llama.cpp on the CPU (the serving engine, with the
 adapter as it is now), and transformers on a GPU or without a GGUF (a copy of the model under
@@ -23,7 +23,7 @@ from coe_lsp.repair.verify import Verdict
 from training.model.base import Tokenizer
 from training.model.encode import Written
 from training.sampling.hf_generate import continuations
-from training.tasks.environment import Judge
+from training.tasks.environment import TaskEnvironment
 
 if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
     from coe_lsp.repair.policy.llama import LlamaPolicy
@@ -163,36 +163,36 @@ def starts_at_once(texts: int, each: int) -> int:
 
 @define
 class Start:
-    """A program to repair: its task's judge and its text."""
+    """A program to repair: its task's environment and its text."""
 
-    judge: Judge
+    environment: TaskEnvironment
     program: str
     instructions: str = ""
 
     def episode(self, max_turns: int) -> Episode:
         """The episode before its first turn."""
         lines = tuple(self.program.split("\n"))
-        before = self.judge.judge(lines)
-        task = self.judge.describe(before, instructions=self.instructions)
-        pad = Scratchpad(lines, self.judge.feedback(before, lines))
+        before = self.environment.evaluate(lines)
+        task = self.environment.describe(before, instructions=self.instructions)
+        pad = Scratchpad(lines, self.environment.feedback(before, lines))
         return Episode(task, pad, max_turns=max_turns)
 
 
-def start_of(judge: Judge, told: float) -> Start:
-    """The faulty program of a judge's task, with limits from its reference.
+def start_of(environment: TaskEnvironment, told: float) -> Start:
+    """The faulty program of an environment's task, with limits from its reference.
 
     `told`: the share of tasks that are given in words as well; the same ones each time.
     """
-    judge.calibrate()
-    task = judge.task
+    environment.calibrate()
+    task = environment.task
     words = task.prompt if Random(task.task_id).random() < told else ""
-    return Start(judge, task.start.strip("\n"), words)
+    return Start(environment, task.start.strip("\n"), words)
 
 
-def starts_of(judges: Sequence[Judge], told: float, threads: int) -> list[Start]:
+def starts_of(environments: Sequence[TaskEnvironment], told: float, threads: int) -> list[Start]:
     """`start_of` for several, side by side."""
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda judge: start_of(judge, told), judges))
+        return list(pool.map(lambda environment: start_of(environment, told), environments))
 
 
 @frozen
@@ -205,7 +205,7 @@ class Chain:
 
 @define
 class Tester:
-    """Judges attempts in parallel, each state of a task once; `seconds` says how long it took."""
+    """Tests attempts in parallel, each state of a task once; `seconds` says how long it took."""
 
     __test__ = False  # pytest
 
@@ -213,27 +213,27 @@ class Tester:
     seconds: float = 0.0
     _known: dict[tuple[int, tuple[str, ...]], Verdict] = field(factory=dict)  # type: ignore[type-arg]
 
-    def extend(self, attempts: Sequence[tuple[Judge, Episode, Attempt]]) -> list[Episode]:
-        """The episodes one turn on. Attempts of one judge run one after the other."""
-        by_judge: dict[int, list[int]] = {}
-        for index, (judge, _, _) in enumerate(attempts):
-            by_judge.setdefault(id(judge), []).append(index)
+    def extend(self, attempts: Sequence[tuple[TaskEnvironment, Episode, Attempt]]) -> list[Episode]:
+        """The episodes one turn on. Attempts of one environment run one after the other."""
+        by_environment: dict[int, list[int]] = {}
+        for index, (environment, _, _) in enumerate(attempts):
+            by_environment.setdefault(id(environment), []).append(index)
         extended: dict[int, Episode] = {}
 
         def work(indices: list[int]) -> None:
             for index in indices:
-                judge, episode, attempt = attempts[index]
+                environment, episode, attempt = attempts[index]
                 lines = attempt.pad.lines
-                key = id(judge), lines
+                key = id(environment), lines
                 if key not in self._known:
-                    self._known[key] = judge.judge(lines)
+                    self._known[key] = environment.evaluate(lines)
                 found = self._known[key]
-                feedback = judge.feedback(found, lines)
+                feedback = environment.feedback(found, lines)
                 extended[index] = episode.extend(attempt, feedback, found.solved)
 
         began = time.monotonic()
         with ThreadPoolExecutor(self.threads) as pool:
-            list(pool.map(work, by_judge.values()))
+            list(pool.map(work, by_environment.values()))
         self.seconds += time.monotonic() - began
         return [extended[index] for index in range(len(attempts))]
 
@@ -255,14 +255,16 @@ def roll_out(
     for first in range(0, len(starts), together):
         numbers = range(first, min(first + together, len(starts)))
         episodes = {n * each + copy: openings[n] for n in numbers for copy in range(each)}
-        chains |= _advance(generator, episodes, lambda chain: starts[chain // each].judge, tester)
+        chains |= _advance(
+            generator, episodes, lambda chain: starts[chain // each].environment, tester
+        )
     return [[chains[n * each + copy] for copy in range(each)] for n in range(len(starts))]
 
 
 def _advance(
     generator: Generator,
     episodes: dict[int, Episode],
-    judge_of: Callable[[int], Judge],
+    environment_of: Callable[[int], TaskEnvironment],
     tester: Tester,
 ) -> dict[int, Chain]:
     """All chains to their ends."""
@@ -284,7 +286,7 @@ def _advance(
                     commands[chain] = command
                     del back[chain]
         attempts = [
-            (judge_of(chain), living[chain], living[chain].attempt(command.text))
+            (environment_of(chain), living[chain], living[chain].attempt(command.text))
             for chain, command in commands.items()
         ]
         for chain, episode in zip(commands, tester.extend(attempts), strict=True):
