@@ -138,7 +138,7 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
     from coe_lsp.engine.engine import Engine
     from training.files import in_pieces, write_lines
     from training.model.base import BaseError, find_base
-    from training.sampling.faulty_programs import Written, written_by_model
+    from training.sampling.faulty_programs import ProgramSampling, write_faulty_programs
     from training.sampling.whole_programs import LlamaWriter
     from training.tasks.tasks import load_tasks
 
@@ -147,20 +147,20 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
         raise BaseError("Programs are written by the model as it is served: name a GGUF.")
     tasks = load_tasks(options.tasks)
     Random(options.seed).shuffle(tasks)
-    written = Written(options.each, seed=options.seed)
+    sampling = ProgramSampling(options.each, seed=options.seed)
     sandbox = find_sandbox(options.sandbox)
     # What a kill leaves is found again by what was asked for.
     file = path.stat()
-    asked = repr((path, file.st_size, file.st_mtime_ns, written, options.keep, tasks)).encode()
+    asked = repr((path, file.st_size, file.st_mtime_ns, sampling, options.keep, tasks)).encode()
     pieces = options.out.with_name(f"{options.out.name}.{hashlib.sha256(asked).hexdigest()[:12]}")
     with (
         bars(console) as bar,
-        Engine(path, context_tokens=8192, max_sequences=written.each + 2) as engine,
+        Engine(path, context_tokens=8192, max_sequences=sampling.each + 2) as engine,
     ):
         writer, line = LlamaWriter(engine), bar("faulty")
 
         def wrong(some: Sequence[Task]) -> Iterator[str]:
-            made = written_by_model(some, writer, written, sandbox, threads=1)
+            made = write_faulty_programs(some, writer, sampling, sandbox, threads=1)
             return (task.dumps() for task in islice(made, options.keep))
 
         lines = in_pieces(

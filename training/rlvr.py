@@ -26,10 +26,10 @@ from training.files import cut_back
 from training.model.base import Tokenizer
 from training.model.checkpoint import load_adapter, resume, save_adapter, save_checkpoint
 from training.model.encode import NO_LABEL, encode
-from training.model.packing import Rollout, in_parts, pack
+from training.model.packing import TokenizedRollout, make_packed_batches, pack
 from training.model.policy_model import PolicyModel
-from training.rewards import advantages, random_rewards, rewards
-from training.sampling.rollouts import Chain, Generator, Start, Tester, roll_out
+from training.rewards import compute_advantages, compute_rewards, draw_random_rewards
+from training.sampling.rollouts import Generator, Rollout, Start, Tester, roll_out
 from training.tasks.records import Record
 
 GeneratorFor = Callable[[PolicyModel, int], AbstractContextManager[Generator]]
@@ -55,29 +55,29 @@ class RlvrConfig:
     max_norm: float = field(default=1.0, validator=gt(0))
 
 
-def to_rollouts(
-    group: Sequence[Chain],
+def tokenize_rollouts(
+    group: Sequence[Rollout],
     scores: Sequence[Sequence[float]],
     tokenizer: Tokenizer,
     builder: PromptBuilder,
     max_tokens: int,
-) -> list[Rollout]:
+) -> list[TokenizedRollout]:
     """Tokens and advantages of a group; chains without turns or too long are left out."""
-    made: list[Rollout] = []
-    for chain, by_turn in zip(group, advantages(scores), strict=True):
-        example = encode(Record("", chain.episode), tokenizer, builder, chain.written)
+    made: list[TokenizedRollout] = []
+    for chain, by_turn in zip(group, compute_advantages(scores), strict=True):
+        example = encode(Record("", chain.episode), tokenizer, builder, chain.commands)
         if not by_turn or len(example.ids) > max_tokens or not any(by_turn):
             continue
         # A turn in which the model wrote nothing before a line's end has no labels.
-        values = [v for v, w in zip(by_turn, chain.written, strict=True) if w.tokens or w.ended]
-        weights: list[float] = []
+        values = [v for v, w in zip(by_turn, chain.commands, strict=True) if w.tokens or w.ended]
+        advantages: list[float] = []
         turn, inside = -1, False
         for label in example.labels:
             if label != NO_LABEL and not inside:
                 turn += 1
             inside = label != NO_LABEL
-            weights.append(values[turn] if inside else 0.0)
-        made.append(Rollout(example, tuple(weights)))
+            advantages.append(values[turn] if inside else 0.0)
+        made.append(TokenizedRollout(example, tuple(advantages)))
     return made
 
 
@@ -85,14 +85,14 @@ def policy_loss(
     new: torch.Tensor,
     old: torch.Tensor,
     reference: torch.Tensor,
-    weights: torch.Tensor,
+    advantages: torch.Tensor,
     *,
     clip: float,
     kl: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss and KL of each token, from log-probabilities and advantages of the same shape."""
     ratio = (new - old).exp()
-    gain = torch.minimum(ratio * weights, ratio.clamp(1 - clip, 1 + clip) * weights)
+    gain = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
     apart = (reference - new).exp() - (reference - new) - 1
     return kl * apart - gain, apart.detach()
 
@@ -166,11 +166,14 @@ def train_rlvr(
         sampled = time.monotonic()
         coin = Random(f"{seed}/{step}")
         scores = [
-            [random_rewards(c.episode, coin) if random_arm else rewards(c.episode) for c in group]
+            [
+                draw_random_rewards(c.episode, coin) if random_arm else compute_rewards(c.episode)
+                for c in group
+            ]
             for group in groups
         ]
         learned = [
-            to_rollouts(group, score, tokenizer, builder, config.max_tokens)
+            tokenize_rollouts(group, score, tokenizer, builder, config.max_tokens)
             for group, score in zip(groups, scores, strict=True)
         ]
         rate = min(1.0, (step + 1) / max(1, config.warmup)) * (1 - step / config.steps)
@@ -182,7 +185,7 @@ def train_rlvr(
         entry |= _describe([chain.episode for group in groups for chain in group])
         entry |= {
             "step": step,
-            "sampled_tokens": sum(len(w.tokens) for g in groups for c in g for w in c.written),
+            "sampled_tokens": sum(len(w.tokens) for g in groups for c in g for w in c.commands),
             "sampling_seconds": sampled - began - tester.seconds,
             "testing_seconds": tester.seconds,
             "training_seconds": done - sampled,
@@ -202,7 +205,7 @@ def train_rlvr(
 
 def update(
     model: PolicyModel,
-    groups: Sequence[Sequence[Rollout]],
+    groups: Sequence[Sequence[TokenizedRollout]],
     optimizer: torch.optim.Optimizer,
     config: RlvrConfig,
 ) -> dict[str, float]:
@@ -213,22 +216,22 @@ def update(
         return {"loss": 0.0, "kl": 0.0, "entropy": 0.0, "learned_tokens": 0}
     device = next(model.parameters()).device
     inputs = []
-    for part in in_parts(rows, config.micro_tokens):
+    for part in make_packed_batches(rows, config.micro_tokens):
         given = [t.to(device) for t in (part.ids, part.mask, part.labels, part.positions)]
         with torch.no_grad():
             # In the first update the policy is the one that sampled, but for rounding.
             old = model(*given)[0] if config.updates > 1 else None
             with adapter_of_reference(model):
                 reference = model(*given)[0]
-        inputs.append((given, part.weights.to(device), old, reference))
+        inputs.append((given, part.advantages.to(device), old, reference))
     total: dict[str, float] = {}
     for _ in range(config.updates):
         total = {"loss": 0.0, "kl": 0.0, "entropy": 0.0, "learned_tokens": count}
-        for given, weights, old, reference in inputs:
+        for given, advantages, old, reference in inputs:
             new, entropy, _ = model(*given)
             before = new.detach() if old is None else old
             loss, apart = policy_loss(
-                new, before, reference, weights, clip=config.clip, kl=config.kl
+                new, before, reference, advantages, clip=config.clip, kl=config.kl
             )
             (loss.sum() / count).backward()
             total["loss"] += float(loss.detach().sum()) / count

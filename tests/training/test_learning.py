@@ -19,24 +19,32 @@ from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.engine.sampling import Sampling
 from training.model.base import find_base
 from training.model.checkpoint import CheckpointError, checkpoints, load_adapter, save_adapter
-from training.model.encode import NO_LABEL, Written, batches, collate, encode
-from training.model.packing import Rollout, in_parts, pack
+from training.model.encode import NO_LABEL, SampledCommand, batches, collate, encode
+from training.model.packing import TokenizedRollout, make_packed_batches, pack
 from training.model.policy_model import Lora, PolicyModel, TrainingError
 from training.pipeline.config import ModelConfig, RunConfig
 from training.pipeline.workspace import Run, served
-from training.rewards import advantages, random_rewards, returns, rewards
+from training.rewards import (
+    compute_advantages,
+    compute_returns,
+    compute_rewards,
+    draw_random_rewards,
+)
 from training.rlvr import (
     RlvrConfig,
     add_reference,
     policy_loss,
-    to_rollouts,
+    tokenize_rollouts,
     train_rlvr,
     update,
 )
-from training.sampling.faulty_programs import Written as ToWrite
-from training.sampling.faulty_programs import left_by_chains, written_by_model
+from training.sampling.faulty_programs import (
+    ProgramSampling,
+    collect_failed_states,
+    write_faulty_programs,
+)
 from training.sampling.hf_generate import continuations
-from training.sampling.rollouts import Chain, Start, Tester, TransformersGenerator, roll_out
+from training.sampling.rollouts import Rollout, Start, Tester, TransformersGenerator, roll_out
 from training.sampling.whole_programs import Answer, Question, TransformersWriter
 from training.sft import SftConfig, train_sft, validate
 from training.tasks.environment import TaskEnvironment
@@ -130,32 +138,32 @@ def ended(*outcomes, max_turns=10):
 
 
 def test_rewards():
-    assert rewards(ended("s")) == [1.0]
-    assert rewards(ended(".", "m", "s")) == [0.0, -0.5, 1.0]
-    assert rewards(ended(".", "e")) == [0.0, 0.0]
-    assert rewards(ended(".", ".", max_turns=2)) == [0.0, -0.5]  # never exited
-    assert rewards(ended(".", "m", max_turns=2)) == [0.0, -0.5]  # not punished twice
-    assert rewards(ended(".", "s", max_turns=2)) == [0.0, 1.0]
-    assert rewards(ended(".", ".")) == [0.0, -0.5]  # cut off, for want of context
-    assert random_rewards(ended(), Random(0)) == []
-    coin = {tuple(random_rewards(ended(".", "."), Random(n))) for n in range(20)}
+    assert compute_rewards(ended("s")) == [1.0]
+    assert compute_rewards(ended(".", "m", "s")) == [0.0, -0.5, 1.0]
+    assert compute_rewards(ended(".", "e")) == [0.0, 0.0]
+    assert compute_rewards(ended(".", ".", max_turns=2)) == [0.0, -0.5]  # never exited
+    assert compute_rewards(ended(".", "m", max_turns=2)) == [0.0, -0.5]  # not punished twice
+    assert compute_rewards(ended(".", "s", max_turns=2)) == [0.0, 1.0]
+    assert compute_rewards(ended(".", ".")) == [0.0, -0.5]  # cut off, for want of context
+    assert draw_random_rewards(ended(), Random(0)) == []
+    coin = {tuple(draw_random_rewards(ended(".", "."), Random(n))) for n in range(20)}
     assert coin == {(0.0, 0.0), (0.0, 1.0)}
 
 
 def test_advantages_by_turn():
-    assert returns([0.0, -0.5, 1.0]) == [0.5, 0.5, 1.0]
+    assert compute_returns([0.0, -0.5, 1.0]) == [0.5, 0.5, 1.0]
     # Turn 1: returns 1, 1, -0.5, 0 (mean 0.375, deviation 0.649519).
     # Turn 2: returns 1 and -0.5 of those alive (mean 0.25, deviation 0.75).
     # Turn 3: one is alive, so it is compared with all at turn 1.
     group = [[0.0, 0.0, 1.0], [1.0], [0.0, -0.5], [0.0]]
-    made = advantages(group)
+    made = compute_advantages(group)
     first = [(value - 0.375) / 0.649619 for value in (1, 1, -0.5, 0)]
     assert [rollout[0] for rollout in made] == pytest.approx(first, abs=1e-3)
     assert made[0][1] == pytest.approx(1.0, abs=1e-3)
     assert made[2][1] == pytest.approx(-1.0, abs=1e-3)
     assert made[0][2] == pytest.approx((1 - 0.375) / 0.649619, abs=1e-3)
-    assert advantages([[0.0], [0.0]]) == [[0.0], [0.0]]
-    assert advantages([[], [1.0]]) == [[], [0.0]]
+    assert compute_advantages([[0.0], [0.0]]) == [[0.0], [0.0]]
+    assert compute_advantages([[], [1.0]]) == [[], [0.0]]
 
 
 def test_each_command_gets_the_advantage_of_its_turn(tiny_tokenizer):
@@ -163,23 +171,23 @@ def test_each_command_gets_the_advantage_of_its_turn(tiny_tokenizer):
 
     def sampled(episode):
         texts = [turn.command_text for turn in episode.turns]
-        return Chain(
+        return Rollout(
             episode,
-            tuple(Written(t, tuple(tiny_tokenizer.encode(Segment(t))), True) for t in texts),
+            tuple(SampledCommand(t, tuple(tiny_tokenizer.encode(Segment(t))), True) for t in texts),
         )
 
     group = [sampled(two_turns()), sampled(ended("m", "e"))]
     scores = [[0.0, 1.0], [-0.5, 0.0]]
-    made = to_rollouts(group, scores, tiny_tokenizer, builder, 2048)
-    by_turn = advantages(scores)
+    made = tokenize_rollouts(group, scores, tiny_tokenizer, builder, 2048)
+    by_turn = compute_advantages(scores)
     for rollout, wanted in zip(made, by_turn, strict=True):
         seen = []
-        for weight, label in zip(rollout.weights, rollout.example.labels, strict=True):
+        for weight, label in zip(rollout.advantages, rollout.example.labels, strict=True):
             assert label != NO_LABEL or weight == 0.0
             if label != NO_LABEL and (not seen or seen[-1] != weight):
                 seen.append(weight)
         assert seen == pytest.approx(wanted)
-    assert to_rollouts(group, [[0.0, 0.0], [0.0, 0.0]], tiny_tokenizer, builder, 2048) == []
+    assert tokenize_rollouts(group, [[0.0, 0.0], [0.0, 0.0]], tiny_tokenizer, builder, 2048) == []
 
 
 def test_the_tokens_learned_are_those_that_were_sampled(tiny_tokenizer):
@@ -189,22 +197,22 @@ def test_the_tokens_learned_are_those_that_were_sampled(tiny_tokenizer):
     assert letters != tiny_tokenizer.encode(Segment("### DELL 2"))
     (end,) = tiny_tokenizer.encode(builder.command_end)
     episode = ended("m", "m", "s")
-    written = [
-        Written("nonsense", tuple(letters), False),
-        Written("", (), False),
-        Written("x", tuple(letters[:1]), True),
+    sampled = [
+        SampledCommand("nonsense", tuple(letters), False),
+        SampledCommand("", (), False),
+        SampledCommand("x", tuple(letters[:1]), True),
     ]
-    example = encode(Record("", episode), tiny_tokenizer, builder, written)
+    example = encode(Record("", episode), tiny_tokenizer, builder, sampled)
     learned = [label for label in example.labels if label != NO_LABEL]
     assert learned == [*letters, letters[0], end]
     assert example.ids.count(end) >= 3  # the context has them all
     scores = [[-0.25, -0.5, 1.0], [0.0, 0.0, 0.0]]
-    other = Chain(ended(".", ".", "e"), (Written("x", (5,), True),) * 3)
-    made = to_rollouts(
-        [Chain(episode, tuple(written)), other], scores, tiny_tokenizer, builder, 999
+    other = Rollout(ended(".", ".", "e"), (SampledCommand("x", (5,), True),) * 3)
+    made = tokenize_rollouts(
+        [Rollout(episode, tuple(sampled)), other], scores, tiny_tokenizer, builder, 999
     )
-    by_turn = advantages(scores)[0]
-    weights = [weight for weight in made[0].weights if weight]
+    by_turn = compute_advantages(scores)[0]
+    weights = [weight for weight in made[0].advantages if weight]
     assert weights == pytest.approx([by_turn[0]] * len(letters) + [by_turn[2]] * 2)
 
 
@@ -215,7 +223,7 @@ def test_a_row_of_chains_gives_what_the_chains_give(tiny_model, tiny_tokenizer):
     def rollouts(*episodes):
         examples = [encode(Record("", e), tiny_tokenizer, builder) for e in episodes]
         return [
-            Rollout(e, tuple((n - 0.5) * (x != NO_LABEL) for x in e.labels))
+            TokenizedRollout(e, tuple((n - 0.5) * (x != NO_LABEL) for x in e.labels))
             for n, e in enumerate(examples)
         ]
 
@@ -231,11 +239,11 @@ def test_a_row_of_chains_gives_what_the_chains_give(tiny_model, tiny_tokenizer):
 
     def learn(rows, tokens):
         """Log-probabilities by advantage, and the gradient."""
-        found, parts = {}, list(in_parts(rows, tokens))
+        found, parts = {}, list(make_packed_batches(rows, tokens))
         for part in parts:
             logprobs, _, _ = tiny_model(part.ids, part.mask, part.labels, part.positions)
-            (logprobs * part.weights).sum().backward()
-            for logprob, weight in zip(logprobs.tolist(), part.weights.tolist(), strict=True):
+            (logprobs * part.advantages).sum().backward()
+            for logprob, weight in zip(logprobs.tolist(), part.advantages.tolist(), strict=True):
                 found.setdefault(weight, []).append(logprob)
         gradient = torch.cat([p.grad.flatten() for p in tiny_model.trainable().values()])
         tiny_model.zero_grad()
@@ -243,8 +251,8 @@ def test_a_row_of_chains_gives_what_the_chains_give(tiny_model, tiny_tokenizer):
 
     rows = [row for group in groups for row in pack(group, 4096)]
     assert len(rows) == 2
-    opening = next(n for n, weight in enumerate(chains[0].weights) if weight) - 1
-    assert rows[0].owners.count(0) == opening > 20
+    opening = next(n for n, weight in enumerate(chains[0].advantages) if weight) - 1
+    assert rows[0].segment_ids.count(0) == opening > 20
     apart = sum(len(rollout.example.ids) for rollout in groups[0])
     assert len(rows[0].ids) == apart - 2 * opening
     together, gradient, parts = learn(rows, 4096)
@@ -253,7 +261,7 @@ def test_a_row_of_chains_gives_what_the_chains_give(tiny_model, tiny_tokenizer):
     plain = {}
     for rollout in chains:
         logprobs, _, _ = tiny_model.score(collate([rollout.example]))
-        weight = next(w for w in rollout.weights if w)
+        weight = next(w for w in rollout.advantages if w)
         (logprobs * weight).sum().backward()
         plain.setdefault(weight, []).extend(logprobs.tolist())
     wanted = torch.cat([p.grad.flatten() for p in tiny_model.trainable().values()])
@@ -303,7 +311,10 @@ def test_further_updates_are_held_to_the_policy_that_sampled(tiny_model, tiny_to
                 names[name].copy_(weight)
         config = RlvrConfig(updates=updates, clip=clip, kl=0.0)
         entry = update(
-            tiny_model, [[Rollout(example, weights)]], torch.optim.SGD(names.values(), 0.01), config
+            tiny_model,
+            [[TokenizedRollout(example, weights)]],
+            torch.optim.SGD(names.values(), 0.01),
+            config,
         )
         assert entry["learned_tokens"] == example.learned
         return torch.cat([weight.detach().flatten() for weight in names.values()])
@@ -418,7 +429,7 @@ from pathlib import Path
 from test_learning import CONFIG, toy_records
 from training.model.base import find_base, load_model, load_tokenizer
 from training.model.encode import encode
-from training.model.packing import Rollout, in_parts, pack
+from training.model.packing import TokenizedRollout, make_packed_batches, pack
 from training.model.policy_model import Lora, PolicyModel
 from training.sft import train_sft
 
@@ -460,7 +471,10 @@ def test_chains_advance_as_many_together_as_the_generator_does_best(task, sandbo
             assert not redraw
             self.seen.append(sorted(episodes))
             first = {n: not episodes[n].turns for n in episodes}
-            return {n: Written("### DELL 1" if first[n] else "### EXIT", (n,), True) for n in first}
+            return {
+                n: SampledCommand("### DELL 1" if first[n] else "### EXIT", (n,), True)
+                for n in first
+            }
 
         def forget(self, chain):
             self.seen[-1].append(-chain)
@@ -471,7 +485,7 @@ def test_chains_advance_as_many_together_as_the_generator_does_best(task, sandbo
         groups = roll_out(generator, starts, each=2, max_turns=3, tester=Tester(2))
     assert generator.seen == [[0, 1, 2, 3], [0, 1, 2, 3, 0, -1, -2, -3], [4, 5], [4, 5, -4, -5]]
     for number, group in enumerate(groups):
-        assert [chain.written[0].tokens for chain in group] == [(2 * number,), (2 * number + 1,)]
+        assert [chain.commands[0].tokens for chain in group] == [(2 * number,), (2 * number + 1,)]
         assert all(chain.episode.start.lines[-1] == f"# {number}" for chain in group)
         assert all(chain.episode.exited for chain in group)
 
@@ -485,7 +499,7 @@ def test_edits_that_lead_back_are_drawn_again_a_few_times(task, sandbox):
             self.calls += 1
             same = "### REPL 1 >>>" + task.reference.split("\n")[0]
             said = {0: [same, "### DELL 99", "### DELL 1"], 1: [same] * 7}
-            return {n: Written(said[n][redraw], (redraw,), True) for n in episodes}
+            return {n: SampledCommand(said[n][redraw], (redraw,), True) for n in episodes}
 
         def forget(self, chain):
             pass
@@ -494,7 +508,7 @@ def test_edits_that_lead_back_are_drawn_again_a_few_times(task, sandbox):
     with started(task, sandbox, [task.reference + "\nassert False"]) as starts:
         (group,) = roll_out(generator, starts, each=2, max_turns=1, tester=Tester(1))
     assert [chain.episode.turns[0].command_text[:8] for chain in group] == ["### DELL", "### REPL"]
-    assert [chain.written[0].tokens for chain in group] == [(2,), (0,)]
+    assert [chain.commands[0].tokens for chain in group] == [(2,), (0,)]
     assert generator.calls == 7
 
 
@@ -679,7 +693,7 @@ def test_faulty_programs_are_written_for_several_tasks_at_once(task, sandbox):
 
     tasks = [evolve(task, task_id=f"toy/{n}") for n in range(3)]
     writer = Wrong()
-    made = list(written_by_model(tasks, writer, ToWrite(2), sandbox, threads=2))
+    made = list(write_faulty_programs(tasks, writer, ProgramSampling(2), sandbox, threads=2))
     assert [t.task_id for t in made] == ["toy/0#0", "toy/1#0", "toy/2#0"]
     assert len({t.code for t in made}) == 3 and writer.asked == 1
 
@@ -696,7 +710,7 @@ def test_states_of_failed_chains_become_starts(task, sandbox):
                 n: "### REPL 4 >>>        if value > limit:" if "<" in text[3] else f"### DELL {n}"
                 for n, text in lines.items()
             }
-            return {n: Written(text, (1,), True) for n, text in texts.items()}
+            return {n: SampledCommand(text, (1,), True) for n, text in texts.items()}
 
         def forget(self, chain):
             pass
@@ -704,7 +718,7 @@ def test_states_of_failed_chains_become_starts(task, sandbox):
     wrong = task.reference.replace(">", "<"), task.reference.replace("+= 1", "+= 2")
     tasks = [evolve(task, task_id=f"toy/{n}", code=code) for n, code in enumerate(wrong)]
     options = {"each": 2, "max_turns": 1, "told": 0.0, "sandbox": sandbox, "threads": 2}
-    made = list(left_by_chains(tasks, Fixed(), **options))
+    made = list(collect_failed_states(tasks, Fixed(), **options))
     left = [wrong[1].split("\n"), wrong[1].split("\n")]
     del left[0][1], left[1][2]
     assert [t.task_id for t in made] == ["toy/1#0", "toy/1#1"]

@@ -84,7 +84,8 @@ def demonstrations(
 def _calibrated(task: Task, sandbox: Sandbox, *, as_pytest: bool) -> TaskEnvironment | None:
     """An environment whose tests the reference passes; None if it passes none.
 
-    With plain statements if it fails as a pytest file: there lines are indented and names with an underscore are not imported.
+    With plain statements if it fails as a pytest file, where lines are indented and names with an
+    underscore are not imported.
     """
     for variant in (True, False) if as_pytest else (False,):
         try:

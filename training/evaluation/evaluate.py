@@ -35,7 +35,7 @@ from coe_lsp.repair.policy.llama import LlamaPolicy
 from training.evaluation.metrics import bootstrap, pass_at_k
 from training.files import write_lines
 from training.sampling.direct_prompt import DirectPrompt, extract
-from training.sampling.rollouts import Chain, LlamaGenerator, Start, Tester, roll_out
+from training.sampling.rollouts import LlamaGenerator, Rollout, Start, Tester, roll_out
 from training.sampling.whole_programs import LlamaWriter, Question
 from training.tasks.environment import TaskEnvironment
 from training.tasks.tasks import Task, TaskError
@@ -324,7 +324,7 @@ class _Runner:
 
     def _chains(
         self, starts: Sequence[Start], each: int, temperature: float
-    ) -> list[list[Chain | _Answer]]:
+    ) -> list[list[Rollout | _Answer]]:
         config = self._config
         sampling = Sampling(temperature=temperature, top_k=0, top_p=1.0, max_tokens=_COMMAND_TOKENS)
         policy = LlamaPolicy(
@@ -347,10 +347,10 @@ class _Runner:
 
     def _answers(
         self, starts: Sequence[Start], each: int, temperature: float
-    ) -> list[list[Chain | _Answer]]:
+    ) -> list[list[Rollout | _Answer]]:
         config = self._config
         prompt = DirectPrompt(config.shots, think=config.policy == "s1k")
-        found: list[list[Chain | _Answer]] = []
+        found: list[list[Rollout | _Answer]] = []
         for number, start in enumerate(starts):
             episode = start.episode(1)
             segments = prompt.segments(self._writer.format, episode.task, episode.start)
@@ -360,7 +360,7 @@ class _Runner:
                 top_p=1.0,
                 max_tokens=config.answer_tokens,
             )
-            programs: list[Chain | _Answer] = []
+            programs: list[Rollout | _Answer] = []
             (answers,) = self._writer.answers(
                 [Question(tuple(segments), config.seed + number)], each, drawing
             )
@@ -371,7 +371,7 @@ class _Runner:
             found.append(programs)
         return found
 
-    def _sample(self, one: Chain | _Answer, full: TaskEnvironment) -> Sample:
+    def _sample(self, one: Rollout | _Answer, full: TaskEnvironment) -> Sample:
         if isinstance(one, _Answer):
             program, solved = one.program, one.solved
             turns, tokens, malformed, commands = 1, one.tokens, 0, ()
@@ -380,7 +380,7 @@ class _Runner:
             program, solved = episode.pad.text, episode.solved
             commands = tuple(turn.command_text for turn in episode.turns)
             turns, malformed = len(commands), sum(t.error is not None for t in episode.turns)
-            tokens = sum(len(written.tokens) for written in one.written)
+            tokens = sum(len(written.tokens) for written in one.commands)
         hidden = solved and full.evaluate(program.split("\n")).solved
         return Sample(solved, hidden, turns, tokens, malformed, commands)
 

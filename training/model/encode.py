@@ -45,7 +45,7 @@ class Batch:
 
 
 @frozen
-class Written:
+class SampledCommand:
     """A command as a model sampled it: its very tokens, and whether it ended its turn itself."""
 
     text: str
@@ -57,11 +57,11 @@ def encode(
     record: Record,
     tokenizer: Tokenizer,
     builder: PromptBuilder,
-    written: Sequence[Written] | None = None,
+    sampled: Sequence[SampledCommand] | None = None,
 ) -> Example:
     """Tokens and labels of a record's whole context.
 
-    `written`, by turn, gives the tokens that were sampled, which text alone does not tell: the same
+    `sampled`, by turn, gives the tokens that were sampled, which text alone does not tell: the same
     text has several spellings in tokens, and a command that was cut off has no end of its own.
     """
     ids, labels = list(tokenizer.bos), [NO_LABEL] * len(tokenizer.bos)
@@ -69,11 +69,11 @@ def encode(
     for segment, by_model in episode_segments(builder, record.episode):
         tokens = tokenizer.encode(segment)
         learned = by_model and turn not in record.masked
-        if by_model and written is not None:
+        if by_model and sampled is not None:
             if parts == 0:
-                tokens = list(written[turn].tokens)
+                tokens = list(sampled[turn].tokens)
             else:
-                learned = learned and written[turn].ended
+                learned = learned and sampled[turn].ended
         ids += tokens
         labels += tokens if learned else [NO_LABEL] * len(tokens)
         if by_model:  # a command and its end make a turn

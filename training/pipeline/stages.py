@@ -238,23 +238,23 @@ def starts(run: Run) -> bool:
 
 def _written(run: Run, chosen: Sequence[Task]) -> list[str] | None:
     """What the base model writes and gets wrong; tasks of a project have no words to write from."""
-    from training.sampling.faulty_programs import Written, written_by_model
+    from training.sampling.faulty_programs import ProgramSampling, write_faulty_programs
 
     plain = [task for task in chosen if task.place is None]
     if not plain:
         return []
-    written = Written(run.config.starts.written, seed=run.config.seed)
-    with base_writer(run, written.each) as writer:
+    sampling = ProgramSampling(run.config.starts.written, seed=run.config.seed)
+    with base_writer(run, sampling.each) as writer:
         return in_pieces(
             plain,
             run.file("starts.written"),
             lambda some: (
                 task.dumps()
-                for task in written_by_model(
-                    some, writer, written, run.sandbox, threads=run.config.processes
+                for task in write_faulty_programs(
+                    some, writer, sampling, run.sandbox, threads=run.config.processes
                 )
             ),
-            size=_together(run, writer, written.each),
+            size=_together(run, writer, sampling.each),
             deadline=run.deadline,
             progress=lambda done, total: run.report("written by the base model", done, total),
         )
@@ -262,7 +262,7 @@ def _written(run: Run, chosen: Sequence[Task]) -> list[str] | None:
 
 def _left(run: Run, chosen: Sequence[Task]) -> list[str] | None:
     """What the SFT model's chains end in at a high temperature."""
-    from training.sampling.faulty_programs import left_by_chains
+    from training.sampling.faulty_programs import collect_failed_states
 
     config = run.config.starts
     corrupted = {r.task_id: r for r in read_records(run.file("demonstrations.jsonl"))}
@@ -275,7 +275,7 @@ def _left(run: Run, chosen: Sequence[Task]) -> list[str] | None:
             run.file("starts.left"),
             lambda some: (
                 task.dumps()
-                for task in left_by_chains(
+                for task in collect_failed_states(
                     some,
                     generator,
                     each=config.written,

@@ -31,7 +31,7 @@ _LONGER = 3
 
 
 @frozen
-class Written:
+class ProgramSampling:
     """How many programs a task gets, and how they are drawn."""
 
     each: int = 4
@@ -40,29 +40,29 @@ class Written:
     seed: int = 0
 
 
-def written_by_model(
+def write_faulty_programs(
     tasks: Sequence[Task],
     writer: Writer,
-    written: Written,
+    sampling: ProgramSampling,
     sandbox: Sandbox,
     *,
     threads: int,
 ) -> Iterator[Task]:
     """Faulty programs that the model writes from the tasks' words and tests, all at once."""
-    prompt = DirectPrompt(written.shots, write=True)
+    prompt = DirectPrompt(sampling.shots, write=True)
     questions: list[Question] = []
     for task in tasks:
         described = TaskDescription(task.prompt, "", task.tests[:3])
-        seed = Random(f"{written.seed}/{task.task_id}").getrandbits(31)
+        seed = Random(f"{sampling.seed}/{task.task_id}").getrandbits(31)
         question = prompt.segments(writer.format, described, Scratchpad(()))
         questions.append(Question(tuple(question), seed))
-    drawing = Sampling(temperature=written.temperature, max_tokens=_ANSWER_TOKENS)
-    found = writer.answers(questions, written.each, drawing)
+    drawing = Sampling(temperature=sampling.temperature, max_tokens=_ANSWER_TOKENS)
+    found = writer.answers(questions, sampling.each, drawing)
     programs = [[extract(answer.text) for answer in some] for some in found]
     yield from _all_faulty(tasks, programs, sandbox, threads)
 
 
-def left_by_chains(
+def collect_failed_states(
     tasks: Sequence[Task],
     generator: Generator,
     *,

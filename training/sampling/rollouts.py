@@ -21,7 +21,7 @@ from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.repair.policy.protocol import REDRAW_TEMPERATURE
 from coe_lsp.repair.verify import Verdict
 from training.model.base import Tokenizer
-from training.model.encode import Written
+from training.model.encode import SampledCommand
 from training.sampling.hf_generate import continuations
 from training.tasks.environment import TaskEnvironment
 
@@ -46,7 +46,9 @@ class Generator(Protocol):
         """See the class."""
         ...
 
-    def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
+    def commands(
+        self, episodes: Mapping[int, Episode], *, redraw: int = 0
+    ) -> dict[int, SampledCommand]:
         """Commands by chain.
 
         `redraw`: for which time others are wanted in the same states, 1, 2 and so on, each time of
@@ -69,10 +71,12 @@ class LlamaGenerator:
     policy: LlamaPolicy
     at_once: int = LLAMA_AT_ONCE
 
-    def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
+    def commands(
+        self, episodes: Mapping[int, Episode], *, redraw: int = 0
+    ) -> dict[int, SampledCommand]:
         """See `Generator.commands`."""
         proposals = self.policy.propose(episodes, redraw=redraw)
-        return {p.number: Written(p.text, p.tokens, p.ended) for p in proposals}
+        return {p.number: SampledCommand(p.text, p.tokens, p.ended) for p in proposals}
 
     def forget(self, chain: int) -> None:
         """See `Generator.forget`."""
@@ -95,9 +99,11 @@ class TransformersGenerator:
     max_tokens: int = 2048
     command_tokens: int = 96
     at_once: int = 8
-    _drawn_again: dict[int, list[Written]] = field(factory=dict, init=False)  # type: ignore[type-arg]
+    _drawn_again: dict[int, list[SampledCommand]] = field(factory=dict, init=False)  # type: ignore[type-arg]
 
-    def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
+    def commands(
+        self, episodes: Mapping[int, Episode], *, redraw: int = 0
+    ) -> dict[int, SampledCommand]:
         """See `Generator.commands`."""
         if redraw == 1:
             self._drawn_again = self._draw(episodes, _REDRAWS, again=True)
@@ -108,7 +114,7 @@ class TransformersGenerator:
 
     def _draw(
         self, episodes: Mapping[int, Episode], each: int, *, again: bool
-    ) -> dict[int, list[Written]]:
+    ) -> dict[int, list[SampledCommand]]:
         """`each` commands for every chain that fits."""
         contexts: dict[int, list[int]] = {}
         for chain, episode in episodes.items():
@@ -123,7 +129,7 @@ class TransformersGenerator:
         (end,) = self.tokenizer.encode(self.builder.command_end)[:1]
         hot = max(self.temperature, REDRAW_TEMPERATURE)
         chains, together = list(contexts), starts_at_once(self.at_once, each)
-        commands: list[Written] = []
+        commands: list[SampledCommand] = []
         for first in range(0, len(chains), together):
             some = chains[first : first + together]
             written = continuations(
@@ -137,7 +143,7 @@ class TransformersGenerator:
             commands += [self._command(row, end) for row in written]
         return {chain: commands[n * each : (n + 1) * each] for n, chain in enumerate(chains)}
 
-    def _command(self, row: list[int], end: int) -> Written:
+    def _command(self, row: list[int], end: int) -> SampledCommand:
         """The row up to the end of the turn or, like the serving engine, of the line."""
         ended = end in row
         tokens = row[: row.index(end)] if ended else row
@@ -149,7 +155,7 @@ class TransformersGenerator:
             # A merged token such as ")\n": what is before the line end counts.
             rest = text[len(self.tokenizer.decode(tokens)) :]
             tokens = [*tokens, *self.tokenizer.encode(Segment(rest))]
-        return Written(text, tuple(tokens), ended)
+        return SampledCommand(text, tuple(tokens), ended)
 
     def forget(self, chain: int) -> None:
         """See `Generator.forget`."""
@@ -196,11 +202,11 @@ def starts_of(environments: Sequence[TaskEnvironment], told: float, threads: int
 
 
 @frozen
-class Chain:
+class Rollout:
     """An episode that a model made, with its commands as they were sampled."""
 
     episode: Episode
-    written: tuple[Written, ...] = ()
+    commands: tuple[SampledCommand, ...] = ()
 
 
 @define
@@ -240,7 +246,7 @@ class Tester:
 
 def roll_out(
     generator: Generator, starts: Sequence[Start], *, each: int, max_turns: int, tester: Tester
-) -> list[list[Chain]]:
+) -> list[list[Rollout]]:
     """`each` chains of every start, ended or out of context.
 
     Those of as many starts advance together as the generator does best at once. An edit that leads
@@ -251,7 +257,7 @@ def roll_out(
     with ThreadPoolExecutor(tester.threads) as pool:
         openings = list(pool.map(lambda start: start.episode(max_turns), starts))
     together = starts_at_once(generator.at_once, each)
-    chains: dict[int, Chain] = {}
+    chains: dict[int, Rollout] = {}
     for first in range(0, len(starts), together):
         numbers = range(first, min(first + together, len(starts)))
         episodes = {n * each + copy: openings[n] for n in numbers for copy in range(each)}
@@ -266,10 +272,10 @@ def _advance(
     episodes: dict[int, Episode],
     environment_of: Callable[[int], TaskEnvironment],
     tester: Tester,
-) -> dict[int, Chain]:
+) -> dict[int, Rollout]:
     """All chains to their ends."""
     living = dict(episodes)
-    written: dict[int, list[Written]] = {chain: [] for chain in episodes}
+    written: dict[int, list[SampledCommand]] = {chain: [] for chain in episodes}
     while living:
         commands = generator.commands(living)
         back = {
@@ -298,4 +304,4 @@ def _advance(
                 del living[chain]
             else:
                 living[chain] = episodes[chain]
-    return {chain: Chain(episode, tuple(written[chain])) for chain, episode in episodes.items()}
+    return {chain: Rollout(episode, tuple(written[chain])) for chain, episode in episodes.items()}

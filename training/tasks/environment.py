@@ -155,7 +155,7 @@ class TaskEnvironment:
 def open_environments(
     tasks: Sequence[Task], sandbox: Sandbox, stack: ExitStack
 ) -> list[TaskEnvironment]:
-    """Environments, closed by `stack`, of those tasks whose functions are still as they were harvested.
+    """Environments, closed by `stack`, of tasks whose functions are still as they were harvested.
 
     A project goes on being edited while it is trained on: what was changed is left out.
     """
