@@ -223,7 +223,7 @@ def _s1k(options: argparse.Namespace, console: Console) -> int:
     from training.evaluation.s1k import encode_traces, load_traces
     from training.model.base import find_base, load_tokenizer
     from training.model.export import check_base, export_adapter
-    from training.pipeline.workspace import Run, fine_tune
+    from training.pipeline.workspace import TrainingRun, fine_tune
 
     config = attrs.evolve(_config(options.config), out=str(options.out))
     # A baseline beside chains of edits does not begin with an adapter for them.
@@ -233,7 +233,7 @@ def _s1k(options: argparse.Namespace, console: Console) -> int:
     rows = load_traces(options.traces)
     examples = encode_traces(rows, load_tokenizer(source), max_tokens=config.max_tokens)
     with bars(console) as bar:
-        run = Run(config, bar("s1k"), time.monotonic() + 60 * options.minutes)
+        run = TrainingRun(config, bar("s1k"), time.monotonic() + 60 * options.minutes)
         if not fine_tune(run, "sft", examples, [], None):
             console.print("Stopped; run the same command again to go on.")
             return 1

@@ -29,7 +29,7 @@ from training.model.encode import NO_LABEL, encode
 from training.model.packing import TokenizedRollout, make_packed_batches, pack
 from training.model.policy_model import PolicyModel
 from training.rewards import compute_advantages, compute_rewards, draw_random_rewards
-from training.sampling.rollouts import Generator, Rollout, Start, Tester, roll_out
+from training.sampling.rollouts import AttemptTester, Generator, Rollout, Start, roll_out
 from training.tasks.records import Record
 
 GeneratorFor = Callable[[PolicyModel, int], AbstractContextManager[Generator]]
@@ -158,7 +158,7 @@ def train_rlvr(
     end = time.monotonic() + 60 * minutes
     while step < config.steps:
         began = time.monotonic()
-        tester = Tester(threads)
+        tester = AttemptTester(threads)
         with starts_for(step) as starts, generator_for(model, step) as generator:
             groups = roll_out(
                 generator, starts, each=config.group, max_turns=config.max_turns, tester=tester

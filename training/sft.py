@@ -21,7 +21,7 @@ from attrs.validators import ge, gt
 
 from training.files import cut_back
 from training.model.checkpoint import load_adapter, resume, save_adapter, save_checkpoint
-from training.model.encode import Example, batches, collate
+from training.model.encode import TokenizedExample, batches, collate
 from training.model.policy_model import PolicyModel
 
 
@@ -43,7 +43,7 @@ class SftConfig:
 
 
 @define
-class Progress:
+class SftProgress:
     """What a run reports after each step."""
 
     step: int
@@ -55,15 +55,15 @@ class Progress:
 
 def train_sft(
     model: PolicyModel,
-    train: Sequence[Example],
-    validation: Sequence[Example],
+    train: Sequence[TokenizedExample],
+    validation: Sequence[TokenizedExample],
     config: SftConfig,
     folder: Path,
     *,
     seed: int,
     minutes: float = float("inf"),
     init: Path | None = None,
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: Callable[[SftProgress], None] = lambda _: None,
     cpu: bool = False,
 ) -> bool:
     """Train; True when done, False when the time was up first. The adapter is in `folder/adapter`.
@@ -123,7 +123,7 @@ def train_sft(
         tokens = sum(len(example.ids) for example in batch)
         entry = {"step": step, "loss": loss, "tokens": tokens, "seconds": seconds, **found_now}
         log.write(entry)
-        progress(Progress(step, plan.steps, loss, tokens / seconds, found_now))
+        progress(SftProgress(step, plan.steps, loss, tokens / seconds, found_now))
         late = torch.tensor(float(time.monotonic() > end), device=accelerator.device)
         over = bool(_summed(accelerator, late) > 0)
         if over and step < plan.steps:
@@ -139,7 +139,10 @@ def train_sft(
 
 @torch.no_grad()
 def validate(
-    model: PolicyModel, examples: Sequence[Example], micro_tokens: int, device: torch.device
+    model: PolicyModel,
+    examples: Sequence[TokenizedExample],
+    micro_tokens: int,
+    device: torch.device,
 ) -> dict[str, float]:
     """Mean loss a token, and the share of commands that greedy decoding would get whole.
 
@@ -169,7 +172,7 @@ def _summed(accelerator: Accelerator, value: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def _runs(example: Example) -> list[int]:
+def _runs(example: TokenizedExample) -> list[int]:
     """Lengths of the stretches of labels."""
     lengths: list[int] = []
     inside = False
@@ -180,8 +183,8 @@ def _runs(example: Example) -> list[int]:
     return lengths
 
 
-def _parts(examples: Sequence[Example], tokens: int) -> list[list[Example]]:
-    parts: list[list[Example]] = [[]]
+def _parts(examples: Sequence[TokenizedExample], tokens: int) -> list[list[TokenizedExample]]:
+    parts: list[list[TokenizedExample]] = [[]]
     for example in examples:
         longest = max([len(example.ids), *(len(other.ids) for other in parts[-1])])
         if parts[-1] and longest * (len(parts[-1]) + 1) > tokens:
@@ -199,18 +202,18 @@ class _Plan:
     """Which batch belongs to which step, and the learning rate's course."""
 
     def __init__(
-        self, examples: Sequence[Example], config: SftConfig, seed: int, processes: int
+        self, examples: Sequence[TokenizedExample], config: SftConfig, seed: int, processes: int
     ) -> None:
         self._examples = examples
         self._config = config
         self._seed = seed
         self._processes = processes
         self._epoch = -1
-        self._batches: list[list[Example]] = []
+        self._batches: list[list[TokenizedExample]] = []
         self._epoch_steps = len(self._of(0))
         self.steps = max(1, round(self._epoch_steps * config.epochs)) if config.epochs else 0
 
-    def _of(self, epoch: int) -> list[list[Example]]:
+    def _of(self, epoch: int) -> list[list[TokenizedExample]]:
         if epoch != self._epoch:
             found = batches(self._examples, self._config.batch_tokens, f"{self._seed}/{epoch}")
             # Every process needs something to do in every step.
@@ -218,7 +221,7 @@ class _Plan:
             self._epoch = epoch
         return self._batches
 
-    def batch(self, step: int) -> list[Example]:
+    def batch(self, step: int) -> list[TokenizedExample]:
         # Epochs differ in the number of batches by a few; short ones wrap around.
         found = self._of(step // self._epoch_steps)
         return found[step % self._epoch_steps % len(found)]

@@ -23,7 +23,7 @@ from training.model.encode import NO_LABEL, SampledCommand, batches, collate, en
 from training.model.packing import TokenizedRollout, make_packed_batches, pack
 from training.model.policy_model import Lora, PolicyModel, TrainingError
 from training.pipeline.config import ModelConfig, RunConfig
-from training.pipeline.workspace import Run, served
+from training.pipeline.workspace import TrainingRun, served
 from training.rewards import (
     compute_advantages,
     compute_returns,
@@ -44,7 +44,13 @@ from training.sampling.faulty_programs import (
     write_faulty_programs,
 )
 from training.sampling.hf_generate import continuations
-from training.sampling.rollouts import Rollout, Start, Tester, TransformersGenerator, roll_out
+from training.sampling.rollouts import (
+    AttemptTester,
+    Rollout,
+    Start,
+    TransformersGenerator,
+    roll_out,
+)
 from training.sampling.whole_programs import Answer, Question, TransformersWriter
 from training.sft import SftConfig, train_sft, validate
 from training.tasks.environment import TaskEnvironment
@@ -482,7 +488,7 @@ def test_chains_advance_as_many_together_as_the_generator_does_best(task, sandbo
     programs = [f"{task.reference}\n# {n}" for n in range(3)]
     generator = Scripted()
     with started(task, sandbox, programs) as starts:
-        groups = roll_out(generator, starts, each=2, max_turns=3, tester=Tester(2))
+        groups = roll_out(generator, starts, each=2, max_turns=3, tester=AttemptTester(2))
     assert generator.seen == [[0, 1, 2, 3], [0, 1, 2, 3, 0, -1, -2, -3], [4, 5], [4, 5, -4, -5]]
     for number, group in enumerate(groups):
         assert [chain.commands[0].tokens for chain in group] == [(2 * number,), (2 * number + 1,)]
@@ -506,7 +512,7 @@ def test_edits_that_lead_back_are_drawn_again_a_few_times(task, sandbox):
 
     generator = Stubborn()
     with started(task, sandbox, [task.reference + "\nassert False"]) as starts:
-        (group,) = roll_out(generator, starts, each=2, max_turns=1, tester=Tester(1))
+        (group,) = roll_out(generator, starts, each=2, max_turns=1, tester=AttemptTester(1))
     assert [chain.episode.turns[0].command_text[:8] for chain in group] == ["### DELL", "### REPL"]
     assert [chain.commands[0].tokens for chain in group] == [(2,), (0,)]
     assert generator.calls == 7
@@ -523,7 +529,7 @@ def test_rollouts_come_from_the_merged_model_where_that_is_served(
     episode = Episode(TaskDescription(), Scratchpad(("a", "b"), "1 of 1 tests fail"))
     left = tmp_path / "sft" / "merged.gguf.0a.part"  # by a run that was killed
     left.write_bytes(b"GGUF")
-    with served(Run(config, print), tmp_path / "sft" / "adapter", 2) as generator:
+    with served(TrainingRun(config, print), tmp_path / "sft" / "adapter", 2) as generator:
         assert whole.exists()
         assert not left.exists()
         (written,) = generator.commands({7: episode}).values()
@@ -556,7 +562,7 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
 
     def solve_rate():
         with started(simple, sandbox, programs) as starts:
-            groups = roll_out(generator(-1), starts, each=32, max_turns=1, tester=Tester(1))
+            groups = roll_out(generator(-1), starts, each=32, max_turns=1, tester=AttemptTester(1))
         return sum(chain.episode.solved for group in groups for chain in group) / 32
 
     @contextmanager

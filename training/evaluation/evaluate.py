@@ -35,7 +35,7 @@ from coe_lsp.repair.policy.llama import LlamaPolicy
 from training.evaluation.metrics import bootstrap, pass_at_k
 from training.files import write_lines
 from training.sampling.direct_prompt import DirectPrompt, extract
-from training.sampling.rollouts import LlamaGenerator, Rollout, Start, Tester, roll_out
+from training.sampling.rollouts import AttemptTester, LlamaGenerator, Rollout, Start, roll_out
 from training.sampling.whole_programs import LlamaWriter, Question
 from training.tasks.environment import TaskEnvironment
 from training.tasks.tasks import Task, TaskError
@@ -340,7 +340,7 @@ class _Runner:
             starts,
             each=each,
             max_turns=config.max_turns,
-            tester=Tester(config.threads),
+            tester=AttemptTester(config.threads),
         )
         policy.close()
         return [list(group) for group in groups]

@@ -23,7 +23,7 @@ _GROUP = 32
 
 
 @frozen
-class Example:
+class TokenizedExample:
     """One episode as tokens; `labels[i]` is the token at i if the model wrote it."""
 
     ids: tuple[int, ...]
@@ -36,7 +36,7 @@ class Example:
 
 
 @frozen
-class Batch:
+class PaddedBatch:
     """Padded tensors of shape (batch, tokens)."""
 
     ids: torch.Tensor
@@ -58,7 +58,7 @@ def encode(
     tokenizer: Tokenizer,
     builder: PromptBuilder,
     sampled: Sequence[SampledCommand] | None = None,
-) -> Example:
+) -> TokenizedExample:
     """Tokens and labels of a record's whole context.
 
     `sampled`, by turn, gives the tokens that were sampled, which text alone does not tell: the same
@@ -79,19 +79,21 @@ def encode(
         if by_model:  # a command and its end make a turn
             parts += 1
             turn, parts = (turn + 1, 0) if parts == 2 else (turn, parts)
-    return Example(tuple(ids), tuple(labels))
+    return TokenizedExample(tuple(ids), tuple(labels))
 
 
 def encode_all(
     records: Iterable[Record], tokenizer: Tokenizer, builder: PromptBuilder, *, max_tokens: int
-) -> tuple[list[Example], int]:
+) -> tuple[list[TokenizedExample], int]:
     """Examples that fit, and how many did not."""
     examples = [encode(record, tokenizer, builder) for record in records]
     kept = [example for example in examples if len(example.ids) <= max_tokens]
     return kept, len(examples) - len(kept)
 
 
-def batches(examples: Sequence[Example], tokens: int, seed: str) -> Iterator[list[Example]]:
+def batches(
+    examples: Sequence[TokenizedExample], tokens: int, seed: str
+) -> Iterator[list[TokenizedExample]]:
     """One epoch in batches of about equal length, at most `tokens` with padding each.
 
     Shuffled, then sorted within stretches of several batches; the batches come in random order.
@@ -101,7 +103,7 @@ def batches(examples: Sequence[Example], tokens: int, seed: str) -> Iterator[lis
     random.shuffle(order)
     mean = max(1, sum(len(example.ids) for example in order) // max(1, len(order)))
     stretch = max(1, _GROUP * tokens // mean)
-    made: list[list[Example]] = []
+    made: list[list[TokenizedExample]] = []
     for start in range(0, len(order), stretch):
         part = sorted(order[start : start + stretch], key=lambda example: len(example.ids))
         made += _cut(part, tokens)
@@ -109,8 +111,8 @@ def batches(examples: Sequence[Example], tokens: int, seed: str) -> Iterator[lis
     yield from made
 
 
-def _cut(examples: Sequence[Example], tokens: int) -> Iterator[list[Example]]:
-    batch: list[Example] = []
+def _cut(examples: Sequence[TokenizedExample], tokens: int) -> Iterator[list[TokenizedExample]]:
+    batch: list[TokenizedExample] = []
     for example in examples:  # in order of length, so the newest is the longest
         if batch and len(example.ids) * (len(batch) + 1) > tokens:
             yield batch
@@ -120,13 +122,13 @@ def _cut(examples: Sequence[Example], tokens: int) -> Iterator[list[Example]]:
         yield batch
 
 
-def collate(examples: Sequence[Example]) -> Batch:
+def collate(examples: Sequence[TokenizedExample]) -> PaddedBatch:
     """Tensors of a batch, padded on the right."""
 
     def padded(rows: Iterable[Sequence[int]], fill: int = 0) -> torch.Tensor:
         return pad_sequence([torch.tensor(row) for row in rows], True, fill)
 
-    return Batch(
+    return PaddedBatch(
         padded(example.ids for example in examples),
         padded([1] * len(example.ids) for example in examples),
         padded((example.labels for example in examples), NO_LABEL),

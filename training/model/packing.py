@@ -15,7 +15,7 @@ import torch
 from attrs import frozen
 from torch.nn.utils.rnn import pad_sequence
 
-from training.model.encode import NO_LABEL, Example
+from training.model.encode import NO_LABEL, TokenizedExample
 
 _OPENING, _PADDING = 0, -1
 
@@ -24,7 +24,7 @@ _OPENING, _PADDING = 0, -1
 class TokenizedRollout:
     """A finished episode as tokens, with the advantage of each token (0 without a label)."""
 
-    example: Example
+    example: TokenizedExample
     advantages: tuple[float, ...]
 
 
@@ -77,7 +77,7 @@ def pack(group: Sequence[TokenizedRollout], tokens: int) -> Iterator[PackedRow]:
     yield _row(some, shared)
 
 
-def _first_label(example: Example) -> int:
+def _first_label(example: TokenizedExample) -> int:
     labels = enumerate(example.labels)
     return next((n for n, label in labels if label != NO_LABEL), len(example.labels))
 

@@ -18,7 +18,7 @@ from peft.helpers import disable_input_dtype_casting
 from torch.nn import functional
 
 from coe_lsp.errors import CoeError
-from training.model.encode import NO_LABEL, Batch
+from training.model.encode import NO_LABEL, PaddedBatch
 
 
 class TrainingError(CoeError):
@@ -101,7 +101,7 @@ class PolicyModel(torch.nn.Module):
         """
         return deepcopy(self.peft).merge_and_unload(adapter_names=["default"])
 
-    def score(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def score(self, batch: PaddedBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """`forward` on a batch."""
         return self(batch.ids, batch.mask, batch.labels)
 

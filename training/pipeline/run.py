@@ -25,7 +25,7 @@ from coe_lsp.files import replace_file
 from training.pipeline import stages
 from training.pipeline.config import RunConfig
 from training.pipeline.progress import bars
-from training.pipeline.workspace import Run, find_stronger, starting_adapter
+from training.pipeline.workspace import TrainingRun, find_stronger, starting_adapter
 from training.tasks.tasks import load_tasks
 
 _BYTES_FREE = 2 << 30
@@ -53,7 +53,7 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
                 continue
             line = bar(name)
             started = time.monotonic()
-            finished = stage(Run(config, line, deadline))
+            finished = stage(TrainingRun(config, line, deadline))
             state.spend(name, time.monotonic() - started)
             if not finished:
                 console.print(f"Stopped in stage {name}; run the same command again to go on.")
@@ -78,7 +78,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _help(config: RunConfig, deadline: float) -> bool:
     """What the other processes of `accelerate launch` do: wait for data, then share the tuning."""
-    run = Run(config, lambda text, done, total: None, deadline)
+    run = TrainingRun(config, lambda text, done, total: None, deadline)
 
     def finished(stage: str) -> bool:
         state = run.file("state.json")
@@ -95,8 +95,8 @@ def _help(config: RunConfig, deadline: float) -> bool:
     return True
 
 
-def _plan(config: RunConfig) -> list[tuple[str, Callable[[Run], bool]]]:
-    plan: list[tuple[str, Callable[[Run], bool]]] = [
+def _plan(config: RunConfig) -> list[tuple[str, Callable[[TrainingRun], bool]]]:
+    plan: list[tuple[str, Callable[[TrainingRun], bool]]] = [
         ("tasks", stages.tasks),
         ("demonstrations", stages.demonstrations),
         ("sft", stages.sft),

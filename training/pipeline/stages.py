@@ -1,6 +1,7 @@
 """The stages of a run: each one function, resumable, from files to files below the run's folder.
 
-`Run` knows the folder's layout; `training.pipeline.run` decides what comes next and shows progress.
+`TrainingRun` knows the folder's layout; `training.pipeline.run` decides what comes next and shows
+progress.
 A stage returns False when its time was up, and goes on from there at the next call.
 """
 
@@ -20,7 +21,7 @@ from coe_lsp.files import replace_file
 from training.demonstrations.generate import generate
 from training.files import in_pieces, write_lines
 from training.pipeline.workspace import (
-    Run,
+    TrainingRun,
     base_writer,
     fine_tune,
     policy_model,
@@ -37,16 +38,15 @@ from training.tasks.records import Record, faulty_task, read_records
 from training.tasks.tasks import Task, TaskError, clean, load_tasks, save_tasks
 
 if TYPE_CHECKING:
-    from training.model.encode import Example
+    from training.model.encode import TokenizedExample
     from training.model.policy_model import PolicyModel
     from training.sampling.whole_programs import Writer
 
-Report = Callable[[str, float, float], None]
 _VALIDATED = 200
 _A_PROCESS = 4
 
 
-def tasks(run: Run) -> bool:
+def tasks(run: TrainingRun) -> bool:
     """Load, harvest and clean the tasks."""
     config = run.config.tasks
     found: list[Task] = []
@@ -87,7 +87,7 @@ def tasks(run: Run) -> bool:
     return True
 
 
-def demonstrations(run: Run) -> bool:
+def demonstrations(run: TrainingRun) -> bool:
     """Make demonstrations of all tasks."""
     found = generate(
         load_tasks(str(run.file("tasks.jsonl"))),
@@ -109,13 +109,13 @@ def demonstrations(run: Run) -> bool:
     return True
 
 
-def sft(run: Run) -> bool:
+def sft(run: TrainingRun) -> bool:
     """Supervised fine-tuning on the demonstrations."""
     records = list(read_records(run.file("demonstrations.jsonl")))
     return fine_tune(run, "sft", *_split(run, records, "sft"), None)
 
 
-def rejection(run: Run) -> bool:
+def rejection(run: TrainingRun) -> bool:
     """Roll a model out on faulty programs, and tune on what succeeded, old data mixed in.
 
     The model is the SFT model, or a stronger one that the configuration names.
@@ -165,12 +165,14 @@ def rejection(run: Run) -> bool:
     return fine_tune(run, "rejection", *examples, sft_adapter, epochs=config.rejection.epochs)
 
 
-def _together(run: Run, writes: Writer | Generator, each: int) -> int:
+def _together(run: TrainingRun, writes: Writer | Generator, each: int) -> int:
     """How many programs, each with a worker and `each` texts, make a piece."""
     return min(starts_at_once(writes.at_once, each), _A_PROCESS * run.config.processes)
 
 
-def _split(run: Run, records: Sequence[Record], stage: str) -> tuple[list[Example], list[Example]]:
+def _split(
+    run: TrainingRun, records: Sequence[Record], stage: str
+) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
     """Examples for training and validation; no task is in both, in this stage or in another.
 
     What was too long, and how many tokens there are, is left in the stage's `examples.json`.
@@ -212,7 +214,7 @@ def _split(run: Run, records: Sequence[Record], stage: str) -> tuple[list[Exampl
     return train, validation[:_VALIDATED]
 
 
-def starts(run: Run) -> bool:
+def starts(run: TrainingRun) -> bool:
     """Faulty programs for RLVR: corrupted ones, and what the base and the SFT model got wrong."""
     config = run.config.starts
     chosen = load_tasks(str(run.file("tasks.jsonl")))[: config.tasks]
@@ -236,7 +238,7 @@ def starts(run: Run) -> bool:
     return True
 
 
-def _written(run: Run, chosen: Sequence[Task]) -> list[str] | None:
+def _written(run: TrainingRun, chosen: Sequence[Task]) -> list[str] | None:
     """What the base model writes and gets wrong; tasks of a project have no words to write from."""
     from training.sampling.faulty_programs import ProgramSampling, write_faulty_programs
 
@@ -260,7 +262,7 @@ def _written(run: Run, chosen: Sequence[Task]) -> list[str] | None:
         )
 
 
-def _left(run: Run, chosen: Sequence[Task]) -> list[str] | None:
+def _left(run: TrainingRun, chosen: Sequence[Task]) -> list[str] | None:
     """What the SFT model's chains end in at a high temperature."""
     from training.sampling.faulty_programs import collect_failed_states
 
@@ -291,7 +293,7 @@ def _left(run: Run, chosen: Sequence[Task]) -> list[str] | None:
         )
 
 
-def rlvr(run: Run) -> bool:
+def rlvr(run: TrainingRun) -> bool:
     """Reinforcement learning from the latest adapter."""
     from training.model.checkpoint import save_adapter
     from training.rlvr import train_rlvr
@@ -352,7 +354,7 @@ def rlvr(run: Run) -> bool:
     )
 
 
-def export(run: Run) -> bool:
+def export(run: TrainingRun) -> bool:
     """The latest adapter as GGUF, named so that the server finds it."""
     from training.model.base import find_base
     from training.model.export import export_adapter
@@ -363,7 +365,7 @@ def export(run: Run) -> bool:
     return True
 
 
-def evaluation(run: Run) -> bool:
+def evaluation(run: TrainingRun) -> bool:
     """Measure the adapter and what it is compared with."""
     from training.evaluation.evaluate import EvaluationConfig, evaluate
     from training.evaluation.report import write_report

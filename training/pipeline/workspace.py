@@ -23,7 +23,7 @@ from training.sampling.rollouts import (
 
 if TYPE_CHECKING:
     from training.model.base import Tokenizer
-    from training.model.encode import Example
+    from training.model.encode import TokenizedExample
     from training.model.policy_model import PolicyModel
     from training.sampling.whole_programs import Writer
 
@@ -32,7 +32,7 @@ _ROWS_ON_A_GPU, _ROWS_ON_A_CPU = 256, 8
 
 
 @frozen
-class Run:
+class TrainingRun:
     """A run's settings and files. `deadline` is a time of `time.monotonic`."""
 
     config: RunConfig
@@ -65,7 +65,7 @@ class Run:
         return next((path for path in made if path.is_dir()), made[-1])
 
 
-def policy_model(run: Run) -> tuple[PolicyModel, Tokenizer]:
+def policy_model(run: TrainingRun) -> tuple[PolicyModel, Tokenizer]:
     """The base with a new adapter, and its tokenizer."""
     import torch
 
@@ -106,10 +106,10 @@ def starting_adapter(config: ModelConfig) -> tuple[Path, Path] | None:
 
 
 def fine_tune(
-    run: Run,
+    run: TrainingRun,
     name: str,
-    train: Sequence[Example],
-    validation: Sequence[Example],
+    train: Sequence[TokenizedExample],
+    validation: Sequence[TokenizedExample],
     init: Path | None,
     *,
     epochs: float | None = None,
@@ -118,7 +118,7 @@ def fine_tune(
 
     `epochs` in place of those of the settings.
     """
-    from training.sft import Progress, train_sft
+    from training.sft import SftProgress, train_sft
 
     model, _ = policy_model(run)
     if init is None and (adapter := starting_adapter(run.config.model)) is not None:
@@ -129,7 +129,7 @@ def fine_tune(
 
     config = run.config.sft if epochs is None else evolve(run.config.sft, epochs=epochs)
 
-    def show(state: Progress) -> None:
+    def show(state: SftProgress) -> None:
         text = f"loss {state.loss:.3f}, {state.tokens_per_second:.0f} tokens/s"
         if state.validation:
             text += f", commands right {state.validation['command_accuracy']:.0%}"
@@ -161,7 +161,7 @@ def serves(config: ModelConfig) -> bool:
 
 @contextmanager
 def rolling_out(
-    run: Run, adapter: Path, each: int, *, temperature: float = 1.0
+    run: TrainingRun, adapter: Path, each: int, *, temperature: float = 1.0
 ) -> Iterator[Generator]:
     """The base with an adapter of a stage, as what writes commands, `each` chains a program.
 
@@ -181,7 +181,12 @@ def rolling_out(
 
 @contextmanager
 def transformers_generator(
-    run: Run, model: PolicyModel, tokenizer: Tokenizer, *, temperature: float = 1.0, seed: int = 0
+    run: TrainingRun,
+    model: PolicyModel,
+    tokenizer: Tokenizer,
+    *,
+    temperature: float = 1.0,
+    seed: int = 0,
 ) -> Iterator[Generator]:
     """The model as it is now, in a copy of its own; its memory is free again afterwards."""
     copy = model.merged()
@@ -214,7 +219,7 @@ def _free(model: Any) -> None:
 
 @contextmanager
 def served(
-    run: Run,
+    run: TrainingRun,
     adapter: Path,
     each: int,
     *,
@@ -268,7 +273,7 @@ def find_stronger(name: str) -> Path:
 
 
 @contextmanager
-def stronger(run: Run, name: str, each: int) -> Iterator[Generator]:
+def stronger(run: TrainingRun, name: str, each: int) -> Iterator[Generator]:
     """Another model, untrained, with the commands explained to it, in the serving engine."""
     with _engine_generator(
         run, find_stronger(name), None, each, instructed=True, constrained=True
@@ -278,7 +283,7 @@ def stronger(run: Run, name: str, each: int) -> Iterator[Generator]:
 
 @contextmanager
 def _engine_generator(
-    run: Run,
+    run: TrainingRun,
     path: Path,
     adapter: Path | None,
     each: int,
@@ -308,7 +313,7 @@ def _engine_generator(
 
 
 @contextmanager
-def base_writer(run: Run, each: int) -> Iterator[Writer]:
+def base_writer(run: TrainingRun, each: int) -> Iterator[Writer]:
     """The base without an adapter, to write `each` whole answers at once."""
     from training.model.base import find_base
     from training.sampling.whole_programs import LlamaWriter, TransformersWriter
@@ -326,7 +331,7 @@ def base_writer(run: Run, each: int) -> Iterator[Writer]:
 
 
 @contextmanager
-def _on_device(run: Run) -> Iterator[tuple[PolicyModel, Tokenizer]]:
+def _on_device(run: TrainingRun) -> Iterator[tuple[PolicyModel, Tokenizer]]:
     """A model to sample from; its memory is free again afterwards."""
     import torch
 

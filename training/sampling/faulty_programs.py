@@ -21,7 +21,7 @@ from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.engine.sampling import Sampling
 from coe_lsp.execution.sandbox import Sandbox
 from training.sampling.direct_prompt import DirectPrompt, extract
-from training.sampling.rollouts import Generator, Tester, roll_out, starts_of
+from training.sampling.rollouts import AttemptTester, Generator, roll_out, starts_of
 from training.sampling.whole_programs import Question, Writer
 from training.tasks.environment import open_environments
 from training.tasks.tasks import Task
@@ -80,7 +80,7 @@ def collect_failed_states(
             starts_of(environments, told, threads),
             each=each,
             max_turns=max_turns,
-            tester=Tester(threads),
+            tester=AttemptTester(threads),
         )
     states = [[c.episode.pad.text for c in chains if not c.episode.solved] for chains in groups]
     yield from _all_faulty(

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from rapidfuzz.distance import Levenshtein
 
 from coe_lsp.execution.sandbox import Sandbox
-from training.sampling.rollouts import Generator, Tester, roll_out, starts_of
+from training.sampling.rollouts import AttemptTester, Generator, roll_out, starts_of
 from training.tasks.environment import open_environments
 from training.tasks.records import Record
 from training.tasks.tasks import Task
@@ -38,7 +38,7 @@ def successes(
     with ExitStack() as stack:
         environments = open_environments(tasks, sandbox, stack)
         starts = starts_of(environments, told, threads)
-        tester = Tester(threads)
+        tester = AttemptTester(threads)
         groups = roll_out(generator, starts, each=each, max_turns=max_turns, tester=tester)
     for environment, chains in zip(environments, groups, strict=True):
         episodes = [chain.episode for chain in chains if chain.episode.solved]

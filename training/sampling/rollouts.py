@@ -210,10 +210,8 @@ class Rollout:
 
 
 @define
-class Tester:
+class AttemptTester:
     """Tests attempts in parallel, each state of a task once; `seconds` says how long it took."""
-
-    __test__ = False  # pytest
 
     threads: int
     seconds: float = 0.0
@@ -245,7 +243,12 @@ class Tester:
 
 
 def roll_out(
-    generator: Generator, starts: Sequence[Start], *, each: int, max_turns: int, tester: Tester
+    generator: Generator,
+    starts: Sequence[Start],
+    *,
+    each: int,
+    max_turns: int,
+    tester: AttemptTester,
 ) -> list[list[Rollout]]:
     """`each` chains of every start, ended or out of context.
 
@@ -271,7 +274,7 @@ def _advance(
     generator: Generator,
     episodes: dict[int, Episode],
     environment_of: Callable[[int], TaskEnvironment],
-    tester: Tester,
+    tester: AttemptTester,
 ) -> dict[int, Rollout]:
     """All chains to their ends."""
     living = dict(episodes)
