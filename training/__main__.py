@@ -25,8 +25,8 @@ from coe_lsp.errors import CoeError
 from coe_lsp.escaping import printable
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
-from training.cli import CONFIGS, parser
-from training.pipeline.progress import bars
+from training.cli import CONFIGS, build_parser
+from training.pipeline.progress import show_bars
 
 if TYPE_CHECKING:
     from training.pipeline.config import RunConfig
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     limit_spinning(TRAINING)  # PyTorch is not imported yet
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
-        options = parser().parse_args(arguments)
+        options = build_parser().parse_args(arguments)
         return _COMMANDS[options.command](options, console)
     except CoeError as error:
         print(f"training: {printable(str(error))}", file=sys.stderr)
@@ -136,7 +136,7 @@ def _sample(options: argparse.Namespace, console: Console) -> int:
 
 def _faulty(options: argparse.Namespace, console: Console) -> int:
     from coe_lsp.engine.engine import Engine
-    from training.files import in_pieces, write_lines
+    from training.files import make_shards, write_lines
     from training.model.base import BaseError, find_base
     from training.sampling.faulty_programs import ProgramSampling, write_faulty_programs
     from training.sampling.whole_programs import LlamaWriter
@@ -154,7 +154,7 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
     asked = repr((path, file.st_size, file.st_mtime_ns, sampling, options.keep, tasks)).encode()
     pieces = options.out.with_name(f"{options.out.name}.{hashlib.sha256(asked).hexdigest()[:12]}")
     with (
-        bars(console) as bar,
+        show_bars(console) as bar,
         Engine(path, context_tokens=8192, max_sequences=sampling.each + 2) as engine,
     ):
         writer, line = LlamaWriter(engine), bar("faulty")
@@ -163,7 +163,7 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
             made = write_faulty_programs(some, writer, sampling, sandbox, threads=1)
             return (task.dumps() for task in islice(made, options.keep))
 
-        lines = in_pieces(
+        lines = make_shards(
             tasks,
             pieces,
             wrong,
@@ -201,7 +201,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
         constrained=not options.free,
         seed=options.seed,
     )
-    with bars(console) as bar:
+    with show_bars(console) as bar:
         line = bar("evaluation")
         result = evaluate(
             tasks,
@@ -232,7 +232,7 @@ def _s1k(options: argparse.Namespace, console: Console) -> int:
     check_base(source.files)
     rows = load_traces(options.traces)
     examples = encode_traces(rows, load_tokenizer(source), max_tokens=config.max_tokens)
-    with bars(console) as bar:
+    with show_bars(console) as bar:
         run = TrainingRun(config, bar("s1k"), time.monotonic() + 60 * options.minutes)
         if not fine_tune(run, "sft", examples, [], None):
             console.print("Stopped; run the same command again to go on.")

@@ -30,7 +30,7 @@ def cut_back(log: Path, step: int) -> None:
     write_lines(log, [x for x in lines if x.endswith("}") and json.loads(x)["step"] <= step])
 
 
-def in_pieces(
+def make_shards(
     items: Sequence[T],
     folder: Path,
     make: Callable[[Sequence[T]], Iterable[str]],

@@ -110,7 +110,7 @@ def add_reference(model: PolicyModel) -> None:
 
 
 @contextmanager
-def adapter_of_reference(model: PolicyModel) -> Iterator[None]:
+def use_reference_adapter(model: PolicyModel) -> Iterator[None]:
     """Inside, the model is the one that RL started from."""
     model.peft.set_adapter("reference", inference_mode=True)
     try:
@@ -221,7 +221,7 @@ def update(
         with torch.no_grad():
             # In the first update the policy is the one that sampled, but for rounding.
             old = model(*given)[0] if config.updates > 1 else None
-            with adapter_of_reference(model):
+            with use_reference_adapter(model):
                 reference = model(*given)[0]
         inputs.append((given, part.advantages.to(device), old, reference))
     total: dict[str, float] = {}

@@ -21,7 +21,7 @@ from attrs.validators import ge, gt
 
 from training.files import cut_back
 from training.model.checkpoint import load_adapter, resume, save_adapter, save_checkpoint
-from training.model.encode import TokenizedExample, batches, collate
+from training.model.encode import TokenizedExample, collate, make_batches
 from training.model.policy_model import PolicyModel
 
 
@@ -215,7 +215,7 @@ class _Plan:
 
     def _of(self, epoch: int) -> list[list[TokenizedExample]]:
         if epoch != self._epoch:
-            found = batches(self._examples, self._config.batch_tokens, f"{self._seed}/{epoch}")
+            found = make_batches(self._examples, self._config.batch_tokens, f"{self._seed}/{epoch}")
             # Every process needs something to do in every step.
             self._batches = [batch for batch in found if len(batch) >= self._processes]
             self._epoch = epoch

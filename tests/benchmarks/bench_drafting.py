@@ -23,7 +23,7 @@ from coe_lsp.models.download import ensure
 from coe_lsp.models.registry import resolve
 from coe_lsp.repair.policy.llama import LlamaPolicy
 from coe_lsp.repair.policy.protocol import Ask
-from training.sampling.rollouts import start_of
+from training.sampling.rollouts import make_start
 from training.tasks.environment import TaskEnvironment
 from training.tasks.tasks import load_tasks
 
@@ -105,7 +105,7 @@ def main():
         builder = PromptBuilder(detect_format(engine.chat_template), instructed=adapter is None)
         for task in load_tasks(options.tasks)[: options.count]:
             with TaskEnvironment(task, sandbox) as environment:
-                episode = start_of(environment, 0.0).episode(1)
+                episode = make_start(environment, 0.0).episode(1)
             lines = [n for n, line in enumerate(episode.pad.lines, 1) if line.strip()]
             policy = LlamaPolicy(engine, builder)
             end = engine.tokenize([builder.command_end], add_bos=False)[:1]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from coe_lsp.chain.scratchpad import Scratchpad
 from training.__main__ import main
-from training.demonstrations.generate import generate
+from training.demonstrations.generate import generate_demonstrations
 from training.demonstrations.line_noise import Donors, corrupt
-from training.demonstrations.mistakes import mistakes
-from training.demonstrations.traces import Recipe, commands_between, demonstrations
+from training.demonstrations.mistakes import make_mistakes
+from training.demonstrations.traces import Recipe, commands_between, make_demonstrations
 from training.files import cut_back
 from training.tasks.environment import TaskEnvironment, open_environments
 from training.tasks.harvest import harvest_package, harvest_project
@@ -53,7 +53,7 @@ def test_every_corruption_is_undone_by_its_command(lines, words, random):
 
 
 def test_mistakes_of_many_kinds_are_single_and_different():
-    found = mistakes(PROGRAM, Random(1), 500)
+    found = make_mistakes(PROGRAM, Random(1), 500)
     assert len({mistake.text for mistake in found}) == len(found) > 50
     kinds = {mistake.kind for mistake in found}
     assert kinds >= {
@@ -61,8 +61,8 @@ def test_mistakes_of_many_kinds_are_single_and_different():
         "constant", "missing return", "negated condition", "slice", "missing base case",
         "missing call", "missing line", "missing argument", "swapped arguments", "assignment",
     }  # fmt: skip
-    assert mistakes(PROGRAM, Random(1), 500) == found
-    assert mistakes("def f(:\n", Random(1), 5) == []
+    assert make_mistakes(PROGRAM, Random(1), 500) == found
+    assert make_mistakes("def f(:\n", Random(1), 5) == []
 
 
 def test_an_environment_tells_what_serving_tells(task, sandbox):
@@ -96,7 +96,7 @@ def test_an_environment_tells_what_serving_tells(task, sandbox):
 def test_demonstrations_end_in_success_and_say_the_truth(task, sandbox, pytest_share):
     recipe = Recipe(per_task=12, pytest=pytest_share, detour=0.4, bare=0.0)
     donors = Donors.of([PROGRAM])
-    made = list(demonstrations(task, donors, recipe, Random(3), sandbox))
+    made = list(make_demonstrations(task, donors, recipe, Random(3), sandbox))
     assert len(made) == 12
     assert len({record.episode.start.lines for record in made}) == 12
     assert any(record.masked for record in made)
@@ -117,7 +117,9 @@ def test_demonstrations_end_in_success_and_say_the_truth(task, sandbox, pytest_s
 
 def test_a_reference_that_fails_gives_no_demonstrations(task, sandbox):
     wrong = evolve(task, reference="def above(values, limit):\n    return 7")
-    assert list(demonstrations(wrong, Donors.of([PROGRAM]), Recipe(), Random(0), sandbox)) == []
+    assert (
+        list(make_demonstrations(wrong, Donors.of([PROGRAM]), Recipe(), Random(0), sandbox)) == []
+    )
 
 
 def test_generation_is_seeded_and_resumes_where_it_was_killed(task, sandbox, tmp_path):
@@ -126,7 +128,9 @@ def test_generation_is_seeded_and_resumes_where_it_was_killed(task, sandbox, tmp
 
     def make(name, **options):
         path = tmp_path / name
-        found = generate(tasks, recipe, path, seed=5, processes=2, sandbox=sandbox, **options)
+        found = generate_demonstrations(
+            tasks, recipe, path, seed=5, processes=2, sandbox=sandbox, **options
+        )
         return path, found
 
     whole, statistics = make("whole.jsonl")
@@ -251,7 +255,9 @@ def test_harvest_of_a_project(clamp_project, write, interpreter, sandbox):
     assert found.dropped["reached by failing tests too"] == 1  # clamp has a bug
     assert found.dropped["no tests"] == 1
     (middle,) = found.tasks
-    made = list(demonstrations(middle, Donors.of([text]), Recipe(per_task=4), Random(0), sandbox))
+    made = list(
+        make_demonstrations(middle, Donors.of([text]), Recipe(per_task=4), Random(0), sandbox)
+    )
     assert made and all(record.episode.solved for record in made)
     (clamp_project / "tests" / "test_more.py").unlink()
     with pytest.raises(TaskError, match="tests that pass"):
@@ -295,7 +301,7 @@ def test_tests_that_pytest_would_read_otherwise_are_plain_statements(task, sandb
     """Indented, the text in three quotes would be another one."""
     text = evolve(task, tests=(*task.tests, 'assert len("""a\nb""") == above([1] * 3, 0)'))
     made = list(
-        demonstrations(text, Donors.of([PROGRAM]), Recipe(3, pytest=1.0), Random(0), sandbox)
+        make_demonstrations(text, Donors.of([PROGRAM]), Recipe(3, pytest=1.0), Random(0), sandbox)
     )
     assert made
     assert all("test_program" not in record.episode.start.feedback for record in made)

@@ -18,12 +18,12 @@ from coe_lsp.chain.prompt import Segment, TaskDescription, detect_format
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.engine.sampling import Sampling
 from training.model.base import find_base
-from training.model.checkpoint import CheckpointError, checkpoints, load_adapter, save_adapter
-from training.model.encode import NO_LABEL, SampledCommand, batches, collate, encode
+from training.model.checkpoint import CheckpointError, list_checkpoints, load_adapter, save_adapter
+from training.model.encode import NO_LABEL, SampledCommand, collate, encode, make_batches
 from training.model.packing import TokenizedRollout, make_packed_batches, pack
 from training.model.policy_model import Lora, PolicyModel, TrainingError
 from training.pipeline.config import ModelConfig, RunConfig
-from training.pipeline.workspace import TrainingRun, served
+from training.pipeline.workspace import TrainingRun, open_served_generator
 from training.rewards import (
     compute_advantages,
     compute_returns,
@@ -43,7 +43,7 @@ from training.sampling.faulty_programs import (
     collect_failed_states,
     write_faulty_programs,
 )
-from training.sampling.hf_generate import continuations
+from training.sampling.hf_generate import sample_continuations
 from training.sampling.rollouts import (
     AttemptTester,
     Rollout,
@@ -121,11 +121,11 @@ def test_tokens_are_those_of_the_serving_engine(tiny_tokenizer, tiny_gguf):
 def test_batches_hold_everything_once_and_fit(tiny_tokenizer):
     builder = tiny_tokenizer.builder(instructed=False)
     examples = [encode(record, tiny_tokenizer, builder) for record in toy_records(40)]
-    made = list(batches(examples, 300, "0/0"))
+    made = list(make_batches(examples, 300, "0/0"))
     assert sorted(e.ids for batch in made for e in batch) == sorted(e.ids for e in examples)
     assert all(max(len(e.ids) for e in batch) * len(batch) <= 300 for batch in made)
-    assert list(batches(examples, 300, "0/0")) == made
-    assert list(batches(examples, 300, "0/1")) != made
+    assert list(make_batches(examples, 300, "0/0")) == made
+    assert list(make_batches(examples, 300, "0/1")) != made
     batch = collate(made[0])
     assert batch.ids.shape == batch.mask.shape == batch.labels.shape
     assert int(batch.mask.sum()) == sum(len(e.ids) for e in made[0])
@@ -416,7 +416,7 @@ def test_sft_learns_and_resumes_to_the_same_numbers(tiny_gguf, tiny_model, toy, 
     assert [e["loss"] for e in parts] == pytest.approx([e["loss"] for e in whole], abs=1e-5)
     for name, value in tiny_model.adapter_state().items():
         assert torch.allclose(value, final[name], atol=1e-5), name
-    kept = checkpoints(tmp_path / "part")
+    kept = list_checkpoints(tmp_path / "part")
     assert len(kept) == 2
     assert all(f.stat().st_size < 16 << 20 for path in kept for f in path.rglob("*") if f.is_file())
     with pytest.raises(CheckpointError, match="no adapter"):
@@ -529,7 +529,9 @@ def test_rollouts_come_from_the_merged_model_where_that_is_served(
     episode = Episode(TaskDescription(), Scratchpad(("a", "b"), "1 of 1 tests fail"))
     left = tmp_path / "sft" / "merged.gguf.0a.part"  # by a run that was killed
     left.write_bytes(b"GGUF")
-    with served(TrainingRun(config, print), tmp_path / "sft" / "adapter", 2) as generator:
+    with open_served_generator(
+        TrainingRun(config, print), tmp_path / "sft" / "adapter", 2
+    ) as generator:
         assert whole.exists()
         assert not left.exists()
         (written,) = generator.commands({7: episode}).values()
@@ -557,7 +559,7 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
 
     def generator(seed):
         return TransformersGenerator(
-            tiny_model.merged(), tiny_tokenizer, builder, 1.0, seed=seed, command_tokens=16
+            tiny_model.copy_merged(), tiny_tokenizer, builder, 1.0, seed=seed, command_tokens=16
         )
 
     def solve_rate():
@@ -603,7 +605,7 @@ def test_a_context_that_is_there_several_times_is_read_once(tiny_base, tiny_toke
     texts = ["def f(x):\n    return x", "a", "for name in names:\n    print("]
     contexts = [tiny_tokenizer.encode(Segment(text)) for text in texts]
     options = {"ends": [0], "most": 6, "temperature": 0.0, "seed": 1}
-    alone = continuations(tiny_base, contexts, **options)
+    alone = sample_continuations(tiny_base, contexts, **options)
     read, forward = [], tiny_base.forward
 
     def counting(ids=None, **given):
@@ -611,12 +613,12 @@ def test_a_context_that_is_there_several_times_is_read_once(tiny_base, tiny_toke
         return forward(ids, **given) if ids is not None else forward(**given)
 
     monkeypatch.setattr(tiny_base, "forward", counting)
-    several = continuations(tiny_base, [*contexts, contexts[0], contexts[2]], **options)
+    several = sample_continuations(tiny_base, [*contexts, contexts[0], contexts[2]], **options)
     assert several == [*alone, alone[0], alone[2]]
     longest = max(map(len, contexts))
     # Three contexts but for their last tokens, then five rows a step.
     assert read[0] == 3 * (longest - 1) and set(read[1:]) == {5}
-    drawn = continuations(tiny_base, [contexts[0]] * 4, **options | {"temperature": 1.0})
+    drawn = sample_continuations(tiny_base, [contexts[0]] * 4, **options | {"temperature": 1.0})
     assert len({tuple(row) for row in drawn}) > 1
 
 
@@ -625,12 +627,12 @@ def test_what_may_be_drawn_again_is_one_batch(tiny_model, tiny_tokenizer, monkey
 
     def counted(model, contexts, **options):
         asked.append((len(contexts), options["temperature"], options["seed"]))
-        return continuations(model, contexts, **options)
+        return sample_continuations(model, contexts, **options)
 
-    monkeypatch.setattr("training.sampling.rollouts.continuations", counted)
+    monkeypatch.setattr("training.sampling.rollouts.sample_continuations", counted)
     builder = tiny_tokenizer.builder(instructed=False)
     generator = TransformersGenerator(
-        tiny_model.merged(), tiny_tokenizer, builder, 0.5, seed=3, command_tokens=8
+        tiny_model.copy_merged(), tiny_tokenizer, builder, 0.5, seed=3, command_tokens=8
     )
     episodes = {
         chain: Episode(TaskDescription(), Scratchpad((text,), "1 of 1 tests fail"))
@@ -655,7 +657,7 @@ def test_the_merged_copy_says_what_the_model_with_its_adapter_says(tiny_model, t
         for weight in tiny_model.trainable().values():
             weight.normal_(std=0.05)
     ids = torch.tensor([tiny_tokenizer.encode(Segment("def f(x):\n    return x"))])
-    merged = tiny_model.merged()
+    merged = tiny_model.copy_merged()
     assert not any("lora" in name for name, _ in merged.named_parameters())
     with torch.no_grad():
         base = tiny_model.peft.get_base_model()

@@ -17,10 +17,10 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from training.__main__ import main
-from training.files import in_pieces
+from training.files import make_shards
 from training.pipeline import stages
 from training.pipeline.config import ConfigError, read_config
-from training.pipeline.progress import bars
+from training.pipeline.progress import show_bars
 from training.tasks.tasks import Task, save_tasks
 
 ROOT = Path(__file__).parents[2]
@@ -111,8 +111,10 @@ def test_a_base_without_a_gguf_is_trained_by_transformers_alone(
 ):
     """All stages on a model of the hub; a stronger one writes what rejection sampling keeps."""
     asked = []
-    real = stages.stronger
-    monkeypatch.setattr(stages, "stronger", lambda *given: asked.append(given[1]) or real(*given))
+    real = stages.open_stronger_generator
+    monkeypatch.setattr(
+        stages, "open_stronger_generator", lambda *given: asked.append(given[1]) or real(*given)
+    )
     save_tasks(tmp_path / "tasks.jsonl", [task])
     path = settings(tmp_path / "x.toml", tmp_path, tiny_native, tmp_path / "out", top="")
     text = path.read_text().partition("[evaluation]")[0].replace("steps = 3", "steps = 1")
@@ -253,7 +255,7 @@ def test_time_left_is_counted_anew_for_each_piece_of_a_stage(monkeypatch):
     now = iter(range(0, 1000, 60))
     monkeypatch.setattr("training.pipeline.progress.time.monotonic", lambda: next(now))
     console = Console(file=io.StringIO(), width=80)
-    with bars(console) as bar:
+    with show_bars(console) as bar:
         line = bar("rejection")
         for done, total in ((10, 30), (20, 30), (1, 11), (2, 11)):
             line("x", done, total)
@@ -282,18 +284,18 @@ def test_pieces_are_made_once_and_whole(tmp_path):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        in_pieces(range(6), tmp_path / "p", make, size=2)
-    assert in_pieces(range(6), tmp_path / "p", make, size=2, deadline=0.0) is None
+        make_shards(range(6), tmp_path / "p", make, size=2)
+    assert make_shards(range(6), tmp_path / "p", make, size=2, deadline=0.0) is None
     seen = []
-    lines = in_pieces(
+    lines = make_shards(
         range(6), tmp_path / "p", make, size=2, progress=lambda *now: seen.append(now)
     )
     assert lines == list("012345")
     assert made == [0, 1, 2, 3, 2, 3, 4, 5]
     assert seen == [(2, 6), (4, 6), (6, 6)]
     # On another machine other sizes may be better: none is taken for one of another size.
-    assert in_pieces(range(6), tmp_path / "p", make, size=4) == list("012345")
-    assert in_pieces(range(6), tmp_path / "p", make, size=1) == list("012345")
+    assert make_shards(range(6), tmp_path / "p", make, size=4) == list("012345")
+    assert make_shards(range(6), tmp_path / "p", make, size=1) == list("012345")
 
 
 @pytest.mark.slow

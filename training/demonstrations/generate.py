@@ -24,7 +24,7 @@ from attrs import asdict, define, field, frozen
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.files import replace_file
 from training.demonstrations.line_noise import Donors
-from training.demonstrations.traces import Recipe, demonstrations
+from training.demonstrations.traces import Recipe, make_demonstrations
 from training.files import write_lines
 from training.tasks.records import Record, read_records
 from training.tasks.tasks import Task
@@ -79,7 +79,7 @@ class _Job:
     sandbox: Sandbox
 
 
-def generate(
+def generate_demonstrations(
     tasks: Sequence[Task],
     recipe: Recipe,
     path: Path,
@@ -135,7 +135,7 @@ def _end_with_parent() -> None:
 
 def _make(job: _Job) -> list[str]:
     random = Random(f"{job.seed}/{job.task.task_id}")
-    made = demonstrations(job.task, job.donors, job.recipe, random, job.sandbox)
+    made = make_demonstrations(job.task, job.donors, job.recipe, random, job.sandbox)
     return [record.dumps() for record in made]
 
 

@@ -23,7 +23,7 @@ from coe_lsp.parsing import parse
 from coe_lsp.repair.target.source import SourceError
 from coe_lsp.repair.verify import Verdict
 from training.demonstrations.line_noise import Donors, corrupt, undo_line
-from training.demonstrations.mistakes import mistakes
+from training.demonstrations.mistakes import make_mistakes
 from training.tasks.environment import TaskEnvironment
 from training.tasks.records import Record
 from training.tasks.tasks import Task, TaskError
@@ -56,7 +56,7 @@ class Recipe:
     max_turns: int = 8
 
 
-def demonstrations(
+def make_demonstrations(
     task: Task, donors: Donors, recipe: Recipe, random: Random, sandbox: Sandbox
 ) -> Iterator[Record]:
     """Up to `recipe.per_task` different verified traces of one task.
@@ -181,7 +181,7 @@ class _Maker:
     ) -> tuple[tuple[str, ...], str, list[Command]] | None:
         recipe, random = self._recipe, self._random
         if random.random() < recipe.people:
-            found = mistakes("\n".join(lines), random, 1)
+            found = make_mistakes("\n".join(lines), random, 1)
             if found:
                 new = tuple(found[0].text.split("\n"))
                 return new, found[0].kind, commands_between(new, lines, recipe.words, random)

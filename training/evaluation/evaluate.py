@@ -30,11 +30,11 @@ from coe_lsp.errors import CoeError
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.files import replace_file
 from coe_lsp.models.download import NoProgress
-from coe_lsp.models.merged import merged
+from coe_lsp.models.merged import ensure_merged
 from coe_lsp.repair.policy.llama import LlamaPolicy
 from training.evaluation.metrics import bootstrap, pass_at_k
 from training.files import write_lines
-from training.sampling.direct_prompt import DirectPrompt, extract
+from training.sampling.direct_prompt import DirectPrompt, extract_program
 from training.sampling.rollouts import AttemptTester, LlamaGenerator, Rollout, Start, roll_out
 from training.sampling.whole_programs import LlamaWriter, Question
 from training.tasks.environment import TaskEnvironment
@@ -140,7 +140,7 @@ def evaluate(
     group = max(1, config.chains // (config.samples + 1))
     weights, beside = model, adapter
     if merge and adapter is not None:
-        weights, beside = merged(model, adapter, NoProgress()), None
+        weights, beside = ensure_merged(model, adapter, NoProgress()), None
     # The chains or answers side by side, and what was read of their task.
     sequences = max(config.chains, config.samples) + 2
     with Engine(
@@ -365,7 +365,7 @@ class _Runner:
                 [Question(tuple(segments), config.seed + number)], each, drawing
             )
             for answer in answers:
-                program = extract(answer.text)
+                program = extract_program(answer.text)
                 solved = start.environment.evaluate(program.split("\n")).solved
                 programs.append(_Answer(program, solved, answer.tokens))
             found.append(programs)

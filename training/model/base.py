@@ -149,7 +149,7 @@ def load_tokenizer(source: BaseSource) -> Tokenizer:
     )
 
 
-def dtype_for(name: Literal["auto", "float32", "bfloat16"], *, gpu: bool) -> str:
+def choose_dtype(name: Literal["auto", "float32", "bfloat16"], *, gpu: bool) -> str:
     """The name of the weights' type; `auto` tries which one this processor multiplies faster."""
     if name != "auto":
         return name

@@ -54,18 +54,18 @@ def save_checkpoint(
     (part / "state.json").write_text(json.dumps({"step": step, **state}))
     shutil.rmtree(final, ignore_errors=True)
     part.replace(final)
-    for old in checkpoints(folder)[:-_KEPT]:
+    for old in list_checkpoints(folder)[:-_KEPT]:
         shutil.rmtree(old)
 
 
-def checkpoints(folder: Path) -> list[Path]:
+def list_checkpoints(folder: Path) -> list[Path]:
     """Checkpoints of a run, oldest first."""
     return sorted(folder.glob("step-*"), key=lambda path: int(path.name.rpartition("-")[2]))
 
 
 def resume(folder: Path, model: PolicyModel, optimizer: torch.optim.Optimizer) -> Resumed | None:
     """Load the newest checkpoint into model and optimizer; None if there is none."""
-    found = checkpoints(folder)
+    found = list_checkpoints(folder)
     if not found:
         return None
     load_adapter(found[-1] / "adapter", model)
@@ -101,7 +101,7 @@ def save_adapter(folder: Path, model: PolicyModel) -> None:
 
 def load_adapter(folder: Path, model: PolicyModel) -> None:
     """Load what `save_adapter` wrote. CheckpointError if it is not there or does not fit."""
-    state = adapter_weights(folder)
+    state = read_adapter(folder)
     try:
         model.load_adapter_state(state)
     except (RuntimeError, KeyError) as error:
@@ -110,7 +110,7 @@ def load_adapter(folder: Path, model: PolicyModel) -> None:
         ) from error
 
 
-def adapter_weights(folder: Path) -> dict[str, torch.Tensor]:
+def read_adapter(folder: Path) -> dict[str, torch.Tensor]:
     """An adapter's tensors in peft's names. CheckpointError if there are none."""
     state = _load(folder)
     if not state:

@@ -91,7 +91,7 @@ def encode_all(
     return kept, len(examples) - len(kept)
 
 
-def batches(
+def make_batches(
     examples: Sequence[TokenizedExample], tokens: int, seed: str
 ) -> Iterator[list[TokenizedExample]]:
     """One epoch in batches of about equal length, at most `tokens` with padding each.

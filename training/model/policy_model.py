@@ -93,7 +93,7 @@ class PolicyModel(torch.nn.Module):
         ):
             yield
 
-    def merged(self) -> Any:
+    def copy_merged(self) -> Any:
         """A copy of the base with the adapter merged into it, as large as the base.
 
         It samples faster than the model with the adapter beside. What the adapter adds is rounded

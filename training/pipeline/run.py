@@ -24,8 +24,8 @@ from coe_lsp.errors import CoeError
 from coe_lsp.files import replace_file
 from training.pipeline import stages
 from training.pipeline.config import RunConfig
-from training.pipeline.progress import bars
-from training.pipeline.workspace import TrainingRun, find_stronger, starting_adapter
+from training.pipeline.progress import show_bars
+from training.pipeline.workspace import TrainingRun, find_starting_adapter, find_stronger_model
 from training.tasks.tasks import load_tasks
 
 _BYTES_FREE = 2 << 30
@@ -45,7 +45,7 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
     if int(os.environ.get("RANK", "0")) > 0:
         return _help(config, deadline)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder), bars(console) as bar:
+    with _alone(folder), show_bars(console) as bar:
         check_machine(config, folder)
         state = _State(folder / "state.json", config)
         for name, stage in _plan(config):
@@ -84,9 +84,9 @@ def _help(config: RunConfig, deadline: float) -> bool:
         state = run.file("state.json")
         return state.exists() and stage in json.loads(state.read_text())["done"]
 
-    shared = [("sft", stages.sft, lambda: finished("demonstrations"))]
+    shared = [("sft", stages.run_sft, lambda: finished("demonstrations"))]
     if "rejection" in config.stages:
-        shared.append(("rejection", stages.rejection, run.file("rejection.jsonl").exists))
+        shared.append(("rejection", stages.run_rejection, run.file("rejection.jsonl").exists))
     for name, stage, ready in shared:
         while not ready() and time.monotonic() < deadline:
             time.sleep(1)
@@ -97,19 +97,19 @@ def _help(config: RunConfig, deadline: float) -> bool:
 
 def _plan(config: RunConfig) -> list[tuple[str, Callable[[TrainingRun], bool]]]:
     plan: list[tuple[str, Callable[[TrainingRun], bool]]] = [
-        ("tasks", stages.tasks),
-        ("demonstrations", stages.demonstrations),
-        ("sft", stages.sft),
+        ("tasks", stages.run_tasks),
+        ("demonstrations", stages.run_demonstrations),
+        ("sft", stages.run_sft),
     ]
     if config.stages:
-        plan.append(("starts", stages.starts))
+        plan.append(("starts", stages.run_starts))
     if "rejection" in config.stages:
-        plan.append(("rejection", stages.rejection))
+        plan.append(("rejection", stages.run_rejection))
     if "rlvr" in config.stages:
-        plan.append(("rlvr", stages.rlvr))
-    plan.append(("export", stages.export))
+        plan.append(("rlvr", stages.run_rlvr))
+    plan.append(("export", stages.run_export))
     if config.evaluation.files:
-        plan.append(("evaluation", stages.evaluation))
+        plan.append(("evaluation", stages.run_evaluation))
     return plan
 
 
@@ -173,9 +173,9 @@ def check_machine(config: RunConfig, folder: Path) -> None:
     if config.rejection.model is not None:
         if "rejection" not in config.stages:
             raise RunError("rejection.model is set, but stages has no rejection.")
-        find_stronger(config.rejection.model)
+        find_stronger_model(config.rejection.model)
     check_base(source.files)
-    starting_adapter(config.model)
+    find_starting_adapter(config.model)
     for name in config.evaluation.files:
         load_tasks(name)
     free = shutil.disk_usage(folder).free

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
@@ -18,23 +18,23 @@ from typing import TYPE_CHECKING
 
 from coe_lsp.execution.interpreter import find_interpreter, probe
 from coe_lsp.files import replace_file
-from training.demonstrations.generate import generate
-from training.files import in_pieces, write_lines
+from training.demonstrations.generate import generate_demonstrations
+from training.files import make_shards, write_lines
 from training.pipeline.workspace import (
     TrainingRun,
-    base_writer,
     fine_tune,
-    policy_model,
-    rolling_out,
-    served,
+    load_policy_model,
+    open_adapter_generator,
+    open_base_writer,
+    open_served_generator,
+    open_stronger_generator,
+    open_transformers_generator,
     serves,
-    stronger,
-    transformers_generator,
 )
-from training.sampling.rollouts import Generator, Start, starts_at_once, starts_of
+from training.sampling.rollouts import Generator, Start, count_together, make_starts
 from training.tasks.environment import open_environments
 from training.tasks.harvest import harvest_package, harvest_project
-from training.tasks.records import Record, faulty_task, read_records
+from training.tasks.records import Record, make_faulty_task, read_records
 from training.tasks.tasks import Task, TaskError, clean, load_tasks, save_tasks
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _VALIDATED = 200
 _A_PROCESS = 4
 
 
-def tasks(run: TrainingRun) -> bool:
+def run_tasks(run: TrainingRun) -> bool:
     """Load, harvest and clean the tasks."""
     config = run.config.tasks
     found: list[Task] = []
@@ -87,9 +87,9 @@ def tasks(run: TrainingRun) -> bool:
     return True
 
 
-def demonstrations(run: TrainingRun) -> bool:
+def run_demonstrations(run: TrainingRun) -> bool:
     """Make demonstrations of all tasks."""
-    found = generate(
+    found = generate_demonstrations(
         load_tasks(str(run.file("tasks.jsonl"))),
         run.config.demonstrations,
         run.file("demonstrations.jsonl"),
@@ -109,18 +109,18 @@ def demonstrations(run: TrainingRun) -> bool:
     return True
 
 
-def sft(run: TrainingRun) -> bool:
+def run_sft(run: TrainingRun) -> bool:
     """Supervised fine-tuning on the demonstrations."""
     records = list(read_records(run.file("demonstrations.jsonl")))
     return fine_tune(run, "sft", *_split(run, records, "sft"), None)
 
 
-def rejection(run: TrainingRun) -> bool:
+def run_rejection(run: TrainingRun) -> bool:
     """Roll a model out on faulty programs, and tune on what succeeded, old data mixed in.
 
     The model is the SFT model, or a stronger one that the configuration names.
     """
-    from training.sampling.rejection import successes
+    from training.sampling.rejection import sample_successes
 
     config, file = run.config, run.file("rejection.jsonl")
     if not file.exists():
@@ -128,17 +128,17 @@ def rejection(run: TrainingRun) -> bool:
         named = config.rejection.model
         each = config.rejection.each
         sampled = (
-            stronger(run, named, each)
+            open_stronger_generator(run, named, each)
             if named is not None
-            else rolling_out(run, run.file("sft") / "adapter", each)
+            else open_adapter_generator(run, run.file("sft") / "adapter", each)
         )
         with sampled as generator:
-            lines = in_pieces(
+            lines = make_shards(
                 programs,
                 run.file("rejection.pieces"),
                 lambda some: (
                     record.dumps()
-                    for record in successes(
+                    for record in sample_successes(
                         some,
                         generator,
                         each=config.rejection.each,
@@ -167,7 +167,7 @@ def rejection(run: TrainingRun) -> bool:
 
 def _together(run: TrainingRun, writes: Writer | Generator, each: int) -> int:
     """How many programs, each with a worker and `each` texts, make a piece."""
-    return min(starts_at_once(writes.at_once, each), _A_PROCESS * run.config.processes)
+    return min(count_together(writes.at_once, each), _A_PROCESS * run.config.processes)
 
 
 def _split(
@@ -214,7 +214,7 @@ def _split(
     return train, validation[:_VALIDATED]
 
 
-def starts(run: TrainingRun) -> bool:
+def run_starts(run: TrainingRun) -> bool:
     """Faulty programs for RLVR: corrupted ones, and what the base and the SFT model got wrong."""
     config = run.config.starts
     chosen = load_tasks(str(run.file("tasks.jsonl")))[: config.tasks]
@@ -223,7 +223,7 @@ def starts(run: TrainingRun) -> bool:
     for record in read_records(run.file("demonstrations.jsonl")):
         some = found.get(record.task_id)
         if some is not None and len(some) < config.corrupted:
-            some.append(faulty_task(record, by_id[record.task_id]))
+            some.append(make_faulty_task(record, by_id[record.task_id]))
     if config.written:
         for make in (_written, _left):
             lines = make(run, chosen)
@@ -246,8 +246,8 @@ def _written(run: TrainingRun, chosen: Sequence[Task]) -> list[str] | None:
     if not plain:
         return []
     sampling = ProgramSampling(run.config.starts.written, seed=run.config.seed)
-    with base_writer(run, sampling.each) as writer:
-        return in_pieces(
+    with open_base_writer(run, sampling.each) as writer:
+        return make_shards(
             plain,
             run.file("starts.written"),
             lambda some: (
@@ -268,11 +268,11 @@ def _left(run: TrainingRun, chosen: Sequence[Task]) -> list[str] | None:
 
     config = run.config.starts
     corrupted = {r.task_id: r for r in read_records(run.file("demonstrations.jsonl"))}
-    faulty = [faulty_task(corrupted[t.task_id], t) for t in chosen if t.task_id in corrupted]
-    with rolling_out(
+    faulty = [make_faulty_task(corrupted[t.task_id], t) for t in chosen if t.task_id in corrupted]
+    with open_adapter_generator(
         run, run.file("sft") / "adapter", config.written, temperature=config.temperature
     ) as generator:
-        return in_pieces(
+        return make_shards(
             faulty,
             run.file("starts.left"),
             lambda some: (
@@ -293,14 +293,14 @@ def _left(run: TrainingRun, chosen: Sequence[Task]) -> list[str] | None:
         )
 
 
-def rlvr(run: TrainingRun) -> bool:
+def run_rlvr(run: TrainingRun) -> bool:
     """Reinforcement learning from the latest adapter."""
     from training.model.checkpoint import save_adapter
     from training.rlvr import train_rlvr
 
     config = run.config
     programs = load_tasks(str(run.file("starts.jsonl")))
-    model, tokenizer = policy_model(run)
+    model, tokenizer = load_policy_model(run)
     made = [run.file(stage) / "adapter" for stage in ("rejection", "sft")]
     init = next(path for path in made if path.is_dir())
 
@@ -317,17 +317,17 @@ def rlvr(run: TrainingRun) -> bool:
                     "All functions of this step have changed since they were harvested: undo that, "
                     "or begin anew with another `out`."
                 )
-            yield starts_of(environments, config.demonstrations.told, config.processes)
+            yield make_starts(environments, config.demonstrations.told, config.processes)
 
     @contextmanager
     def generator_for(current: PolicyModel, step: int) -> Iterator[Generator]:
         if not serves(config.model):
-            with transformers_generator(run, current, tokenizer, seed=step) as generator:
+            with open_transformers_generator(run, current, tokenizer, seed=step) as generator:
                 yield generator
             return
         adapter = run.file("rlvr") / "current"
         save_adapter(adapter, current)
-        with served(run, adapter, config.rlvr.group, seed=step) as generator:
+        with open_served_generator(run, adapter, config.rlvr.group, seed=step) as generator:
             yield generator
 
     def show(entry: dict[str, float]) -> None:
@@ -354,7 +354,7 @@ def rlvr(run: TrainingRun) -> bool:
     )
 
 
-def export(run: TrainingRun) -> bool:
+def run_export(run: TrainingRun) -> bool:
     """The latest adapter as GGUF, named so that the server finds it."""
     from training.model.base import find_base
     from training.model.export import export_adapter
@@ -365,7 +365,7 @@ def export(run: TrainingRun) -> bool:
     return True
 
 
-def evaluation(run: TrainingRun) -> bool:
+def run_evaluation(run: TrainingRun) -> bool:
     """Measure the adapter and what it is compared with."""
     from training.evaluation.evaluate import EvaluationConfig, evaluate
     from training.evaluation.report import write_report

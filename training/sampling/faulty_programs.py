@@ -20,8 +20,8 @@ from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.engine.sampling import Sampling
 from coe_lsp.execution.sandbox import Sandbox
-from training.sampling.direct_prompt import DirectPrompt, extract
-from training.sampling.rollouts import AttemptTester, Generator, roll_out, starts_of
+from training.sampling.direct_prompt import DirectPrompt, extract_program
+from training.sampling.rollouts import AttemptTester, Generator, make_starts, roll_out
 from training.sampling.whole_programs import Question, Writer
 from training.tasks.environment import open_environments
 from training.tasks.tasks import Task
@@ -58,7 +58,7 @@ def write_faulty_programs(
         questions.append(Question(tuple(question), seed))
     drawing = Sampling(temperature=sampling.temperature, max_tokens=_ANSWER_TOKENS)
     found = writer.answers(questions, sampling.each, drawing)
-    programs = [[extract(answer.text) for answer in some] for some in found]
+    programs = [[extract_program(answer.text) for answer in some] for some in found]
     yield from _all_faulty(tasks, programs, sandbox, threads)
 
 
@@ -77,7 +77,7 @@ def collect_failed_states(
         environments = open_environments(tasks, sandbox, stack)
         groups = roll_out(
             generator,
-            starts_of(environments, told, threads),
+            make_starts(environments, told, threads),
             each=each,
             max_turns=max_turns,
             tester=AttemptTester(threads),

@@ -15,7 +15,7 @@ import torch
 from transformers import DynamicCache
 
 
-def continuations(
+def sample_continuations(
     model: Any,
     contexts: Sequence[Sequence[int]],
     *,
@@ -61,7 +61,7 @@ def continuations(
                 **named,
             )
             cache.batch_select_indices(rows)
-        written = model.generate(
+        written = model.generate_demonstrations(
             ids[rows],
             attention_mask=mask[rows],
             max_new_tokens=most,

@@ -13,13 +13,13 @@ from contextlib import ExitStack
 from rapidfuzz.distance import Levenshtein
 
 from coe_lsp.execution.sandbox import Sandbox
-from training.sampling.rollouts import AttemptTester, Generator, roll_out, starts_of
+from training.sampling.rollouts import AttemptTester, Generator, make_starts, roll_out
 from training.tasks.environment import open_environments
 from training.tasks.records import Record
 from training.tasks.tasks import Task
 
 
-def successes(
+def sample_successes(
     tasks: Sequence[Task],
     generator: Generator,
     *,
@@ -37,7 +37,7 @@ def successes(
     """
     with ExitStack() as stack:
         environments = open_environments(tasks, sandbox, stack)
-        starts = starts_of(environments, told, threads)
+        starts = make_starts(environments, told, threads)
         tester = AttemptTester(threads)
         groups = roll_out(generator, starts, each=each, max_turns=max_turns, tester=tester)
     for environment, chains in zip(environments, groups, strict=True):

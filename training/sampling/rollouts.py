@@ -22,7 +22,7 @@ from coe_lsp.repair.policy.protocol import REDRAW_TEMPERATURE
 from coe_lsp.repair.verify import Verdict
 from training.model.base import Tokenizer
 from training.model.encode import SampledCommand
-from training.sampling.hf_generate import continuations
+from training.sampling.hf_generate import sample_continuations
 from training.tasks.environment import TaskEnvironment
 
 if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
@@ -128,11 +128,11 @@ class TransformersGenerator:
             return {}
         (end,) = self.tokenizer.encode(self.builder.command_end)[:1]
         hot = max(self.temperature, REDRAW_TEMPERATURE)
-        chains, together = list(contexts), starts_at_once(self.at_once, each)
+        chains, together = list(contexts), count_together(self.at_once, each)
         commands: list[SampledCommand] = []
         for first in range(0, len(chains), together):
             some = chains[first : first + together]
-            written = continuations(
+            written = sample_continuations(
                 self.model,
                 [contexts[chain] for chain in some for _ in range(each)],
                 ends=[end],
@@ -162,7 +162,7 @@ class TransformersGenerator:
         self._drawn_again.pop(chain, None)
 
 
-def starts_at_once(texts: int, each: int) -> int:
+def count_together(texts: int, each: int) -> int:
     """How many programs with `each` texts for every one make so many texts; at least one."""
     return max(1, texts // each)
 
@@ -184,7 +184,7 @@ class Start:
         return Episode(task, pad, max_turns=max_turns)
 
 
-def start_of(environment: TaskEnvironment, told: float) -> Start:
+def make_start(environment: TaskEnvironment, told: float) -> Start:
     """The faulty program of an environment's task, with limits from its reference.
 
     `told`: the share of tasks that are given in words as well; the same ones each time.
@@ -195,10 +195,10 @@ def start_of(environment: TaskEnvironment, told: float) -> Start:
     return Start(environment, task.start.strip("\n"), words)
 
 
-def starts_of(environments: Sequence[TaskEnvironment], told: float, threads: int) -> list[Start]:
-    """`start_of` for several, side by side."""
+def make_starts(environments: Sequence[TaskEnvironment], told: float, threads: int) -> list[Start]:
+    """`make_start` for several, side by side."""
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda environment: start_of(environment, told), environments))
+        return list(pool.map(lambda environment: make_start(environment, told), environments))
 
 
 @frozen
@@ -259,7 +259,7 @@ def roll_out(
     """
     with ThreadPoolExecutor(tester.threads) as pool:
         openings = list(pool.map(lambda start: start.episode(max_turns), starts))
-    together = starts_at_once(generator.at_once, each)
+    together = count_together(generator.at_once, each)
     chains: dict[int, Rollout] = {}
     for first in range(0, len(starts), together):
         numbers = range(first, min(first + together, len(starts)))

@@ -79,7 +79,7 @@ class Record:
         )
 
 
-def faulty_task(record: Record, task: Task) -> Task:
+def make_faulty_task(record: Record, task: Task) -> Task:
     """The task that a record was made from, with its start as the program to repair."""
     setup = task.setup if record.setup is None else record.setup
     return evolve(task, code=record.episode.start.text, setup=setup)
