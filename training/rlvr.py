@@ -1,6 +1,6 @@
 """Reinforcement learning with verifiable rewards: the second stage (GRPO with per-turn advantages).
 
-A step takes some start programs, rolls each out `group` times, rewards every turn by the tests
+A step takes some start programs, rolls each out `num_generations` times, rewards every turn by the tests
 (`training.rewards`), and moves the adapter by the clipped policy gradient with a KL term to the
 adapter that SFT made (the estimator k3, as in GRPO). Own code rather than TRL's trainer: rewards by
 turn would need an override of a private method there, and rollouts come from the serving engine.
@@ -43,13 +43,13 @@ class RlvrConfig:
     learning_rate: float = field(default=1e-4, validator=gt(0))
     steps: int = field(default=100, validator=ge(0))
     starts: int = field(default=16, validator=gt(0))
-    group: int = field(default=4, validator=gt(0))
-    kl: float = field(default=0.01, validator=ge(0))
-    clip: float = field(default=0.2, validator=ge(0))
+    num_generations: int = field(default=4, validator=gt(0))
+    beta: float = field(default=0.01, validator=ge(0))
+    epsilon: float = field(default=0.2, validator=ge(0))
     max_turns: int = field(default=10, validator=gt(0))
     max_tokens: int = field(default=2048, validator=gt(0))
     micro_tokens: int = field(default=4096, validator=gt(0))
-    updates: int = field(default=1, validator=gt(0))
+    num_iterations: int = field(default=1, validator=gt(0))
     warmup: int = 5
     save_every: int = field(default=5, validator=gt(0))
     max_norm: float = field(default=1.0, validator=gt(0))
@@ -87,14 +87,14 @@ def policy_loss(
     reference: torch.Tensor,
     advantages: torch.Tensor,
     *,
-    clip: float,
-    kl: float,
+    epsilon: float,
+    beta: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss and KL of each token, from log-probabilities and advantages of the same shape."""
     ratio = (new - old).exp()
-    gain = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
+    gain = torch.minimum(ratio * advantages, ratio.clamp(1 - epsilon, 1 + epsilon) * advantages)
     apart = (reference - new).exp() - (reference - new) - 1
-    return kl * apart - gain, apart.detach()
+    return beta * apart - gain, apart.detach()
 
 
 def add_reference(model: PolicyModel) -> None:
@@ -161,7 +161,11 @@ def train_rlvr(
         tester = AttemptTester(threads)
         with starts_for(step) as starts, generator_for(model, step) as generator:
             groups = roll_out(
-                generator, starts, each=config.group, max_turns=config.max_turns, tester=tester
+                generator,
+                starts,
+                each=config.num_generations,
+                max_turns=config.max_turns,
+                tester=tester,
             )
         sampled = time.monotonic()
         coin = Random(f"{seed}/{step}")
@@ -209,7 +213,7 @@ def update(
     optimizer: torch.optim.Optimizer,
     config: RlvrConfig,
 ) -> dict[str, float]:
-    """`config.updates` optimizer steps on these groups' rollouts; means over their tokens."""
+    """`config.num_iterations` optimizer steps on these groups' rollouts; means over their tokens."""
     rows = [row for group in groups for row in pack(group, config.micro_tokens)]
     count = sum(rollout.example.learned for group in groups for rollout in group)
     if not count:
@@ -220,18 +224,18 @@ def update(
         given = [t.to(device) for t in (part.ids, part.mask, part.labels, part.positions)]
         with torch.no_grad():
             # In the first update the policy is the one that sampled, but for rounding.
-            old = model(*given)[0] if config.updates > 1 else None
+            old = model(*given)[0] if config.num_iterations > 1 else None
             with use_reference_adapter(model):
                 reference = model(*given)[0]
         inputs.append((given, part.advantages.to(device), old, reference))
     total: dict[str, float] = {}
-    for _ in range(config.updates):
+    for _ in range(config.num_iterations):
         total = {"loss": 0.0, "kl": 0.0, "entropy": 0.0, "learned_tokens": count}
         for given, advantages, old, reference in inputs:
             new, entropy, _ = model(*given)
             before = new.detach() if old is None else old
             loss, apart = policy_loss(
-                new, before, reference, advantages, clip=config.clip, kl=config.kl
+                new, before, reference, advantages, epsilon=config.epsilon, beta=config.beta
             )
             (loss.sum() / count).backward()
             total["loss"] += float(loss.detach().sum()) / count

@@ -1,8 +1,8 @@
 """Models with their adapters merged in, made once and kept in the cache folder.
 
 `ensure_merged` answers with a file for the pair, making it where it is missing; only the newest few
-are kept, since each is as large as a model. It decides nothing about which adapter is wanted, and knows
-the pair by the sums of both files: an adapter that was trained anew is another one.
+are kept, since each is as large as a model. It decides nothing about which adapter is wanted, and
+knows the pair by the sums of both files: an adapter that was trained anew is another one.
 
 The file's own sum is kept beside it and compared whenever the file is asked for: a second a GB, and
 what was read is in memory when it is loaded. A damaged file is made anew, and so is one without a

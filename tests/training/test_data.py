@@ -94,7 +94,7 @@ def test_an_environment_tells_what_serving_tells(task, sandbox):
 
 @pytest.mark.parametrize("pytest_share", [0.0, 1.0])
 def test_demonstrations_end_in_success_and_say_the_truth(task, sandbox, pytest_share):
-    recipe = Recipe(per_task=12, pytest=pytest_share, detour=0.4, bare=0.0)
+    recipe = Recipe(per_task=12, pytest=pytest_share, wrong_first_edit=0.4, without_docs=0.0)
     donors = Donors.of([PROGRAM])
     made = list(make_demonstrations(task, donors, recipe, Random(3), sandbox))
     assert len(made) == 12

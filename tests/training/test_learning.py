@@ -292,7 +292,7 @@ def test_policy_loss_by_hand():
     old = torch.tensor([-1.0, -1.5, -1.0])
     reference = torch.tensor([-1.0, -1.0, -2.5])
     weights = torch.tensor([2.0, 1.0, -1.0])
-    loss, kl = policy_loss(new, old, reference, weights, clip=0.2, kl=0.01)
+    loss, kl = policy_loss(new, old, reference, weights, epsilon=0.2, beta=0.01)
     # Ratios 1, e^0.5 (clipped to 1.2) and e^-1 (clipped to 0.8, and the worse of the two counts).
     assert kl.tolist() == pytest.approx([0.0, 0.0, math.exp(-0.5) + 0.5 - 1])
     assert loss.tolist() == pytest.approx([-2.0, -1.2, 0.8 + 0.01 * (math.exp(-0.5) - 0.5)])
@@ -311,11 +311,11 @@ def test_further_updates_are_held_to_the_policy_that_sampled(tiny_model, tiny_to
     names = tiny_model.trainable()
     before = {name: weight.detach().clone() for name, weight in names.items()}
 
-    def after(updates, clip):
+    def after(num_iterations, epsilon):
         with torch.no_grad():
             for name, weight in before.items():
                 names[name].copy_(weight)
-        config = RlvrConfig(updates=updates, clip=clip, kl=0.0)
+        config = RlvrConfig(num_iterations=num_iterations, epsilon=epsilon, beta=0.0)
         entry = update(
             tiny_model,
             [[TokenizedRollout(example, weights)]],
@@ -573,7 +573,13 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
 
     before = solve_rate()
     config = RlvrConfig(
-        learning_rate=4e-4, steps=8, starts=1, group=16, max_turns=1, warmup=1, save_every=4
+        learning_rate=4e-4,
+        steps=8,
+        starts=1,
+        num_generations=16,
+        max_turns=1,
+        warmup=1,
+        save_every=4,
     )
     done = train_rlvr(
         tiny_model,
@@ -725,7 +731,13 @@ def test_states_of_failed_chains_become_starts(task, sandbox):
 
     wrong = task.reference.replace(">", "<"), task.reference.replace("+= 1", "+= 2")
     tasks = [evolve(task, task_id=f"toy/{n}", code=code) for n, code in enumerate(wrong)]
-    options = {"each": 2, "max_turns": 1, "told": 0.0, "sandbox": sandbox, "threads": 2}
+    options = {
+        "each": 2,
+        "max_turns": 1,
+        "with_instructions": 0.0,
+        "sandbox": sandbox,
+        "threads": 2,
+    }
     made = list(collect_failed_states(tasks, Fixed(), **options))
     left = [wrong[1].split("\n"), wrong[1].split("\n")]
     del left[0][1], left[1][2]

@@ -42,6 +42,7 @@ def test_our_configurations_can_be_read(path):
         ('out = "x"\nstages = ["ppo"]', r"ppo.*stages"),
         ('out = "x"\n[tasks]\nfiles = "mbpp"', r"expected a list, got 'mbpp'.*config.tasks.files"),
         ('out = "x"\n[sft]\nbatch_tokens = 0', r"'batch_tokens' must be > 0: 0"),
+        ('out = "x"\n[rlvr]\ngroup = 4', r"extra fields.*group.*config.rlvr"),
         ('out = "x"\n[rlvr]\nsteps = -1', r"'steps' must be >= 0: -1"),
         ("seed = 1", "required field missing.*config.out"),
         ("out =", "is not TOML"),
@@ -94,7 +95,7 @@ each = 2
 keep = 1
 [rlvr]
 steps = 3
-group = 2
+num_generations = 2
 starts = 2
 max_turns = 2
 save_every = 1
@@ -227,6 +228,12 @@ def test_other_settings_in_the_same_folder_are_refused(bad_project, tiny_gguf, t
     state.write_text(json.dumps(kept))
     assert main(["run", "--config", str(path)]) == 2
     assert "other settings" not in capsys.readouterr().err
+    kept["config"]["rlvr"]["kl"] = 0.5  # as before its name was another one
+    state.write_text(json.dumps(kept))
+    assert main(["run", "--config", str(path)]) == 2
+    assert "other settings" in capsys.readouterr().err
+    del kept["config"]["rlvr"]["kl"]
+    state.write_text(json.dumps(kept))
     settings(path, bad_project, tiny_gguf, tmp_path / "out", epochs=2)
     assert main(["run", "--config", str(path)]) == 2
     assert "other settings (sft)" in capsys.readouterr().err

@@ -36,23 +36,23 @@ _HARMLESS = ("pass", "# checked by the tests", "unused = None", "assert True")
 class Recipe:
     """How demonstrations are made; shares are probabilities.
 
-    `depths`: weights of 1, 2, ... corruptions. `people`: share of corruptions that are people's
-    mistakes, the others are the paper's. `words`: share of changed lines undone by REPW. `pytest`:
-    share of tasks tested by pytest instead of plain statements. `detour`: share of traces that
-    begin with a bad edit, which is shown but not learned. `distract`: share with a harmless extra
-    line. `bare`: share of tasks without docstring and comments; `told`: share that get the task in
-    words.
+    `depths`: weights of 1, 2, ... corruptions. `human_mistakes`: share of corruptions that are
+    mistakes as people make them, the others are the paper's. `words`: share of changed lines undone
+    by REPW. `pytest`: share of tasks tested by pytest instead of plain statements.
+    `wrong_first_edit`: share of traces that begin with a bad edit, which is shown but not learned.
+    `idle_line`: share with a harmless extra line. `without_docs`: share of tasks without docstring
+    and comments; `with_instructions`: share that get the task in words.
     """
 
     per_task: int = 100
     depths: tuple[float, ...] = (0.4, 0.25, 0.15, 0.1, 0.1)
-    people: float = 0.5
+    human_mistakes: float = 0.5
     words: float = 0.2
     pytest: float = 0.3
-    detour: float = 0.1
-    distract: float = 0.05
-    bare: float = 0.6
-    told: float = 0.5
+    wrong_first_edit: float = 0.1
+    idle_line: float = 0.05
+    without_docs: float = 0.6
+    with_instructions: float = 0.5
     max_turns: int = 8
 
 
@@ -121,7 +121,7 @@ class _Maker:
     def trace(self) -> Record | None:
         """One trace, or None if this one came to nothing."""
         random, recipe = self._random, self._recipe
-        lines = self._distracted() if random.random() < recipe.distract else self._reference
+        lines = self._with_idle_line() if random.random() < recipe.idle_line else self._reference
         wanted = lines
         depth = random.choices(range(1, len(recipe.depths) + 1), recipe.depths)[0]
         commands: list[Command] = []
@@ -135,7 +135,7 @@ class _Maker:
             kinds.append(kind)
         masked: list[int] = []
         start = lines
-        if random.random() < recipe.detour:
+        if random.random() < recipe.wrong_first_edit:
             made = self._corrupted(lines)
             if made is None:
                 return None
@@ -156,7 +156,7 @@ class _Maker:
     def _replay(self, start: tuple[str, ...], commands: Sequence[Command]) -> Episode | None:
         """The episode of these commands, if it ends with all tests passing."""
         before = self._verdict(start)
-        told = self._random.random() < self._recipe.told
+        told = self._random.random() < self._recipe.with_instructions
         description = self._environment.describe(
             before, instructions=self._task.prompt if told else ""
         )
@@ -180,7 +180,7 @@ class _Maker:
         self, lines: tuple[str, ...]
     ) -> tuple[tuple[str, ...], str, list[Command]] | None:
         recipe, random = self._recipe, self._random
-        if random.random() < recipe.people:
+        if random.random() < recipe.human_mistakes:
             found = make_mistakes("\n".join(lines), random, 1)
             if found:
                 new = tuple(found[0].text.split("\n"))
@@ -188,7 +188,7 @@ class _Maker:
         made = corrupt(lines, self._donors, recipe.words, random)
         return (made.lines, made.kind, [made.undo]) if made.lines != lines else None
 
-    def _distracted(self) -> tuple[str, ...]:
+    def _with_idle_line(self) -> tuple[str, ...]:
         """The reference with a line that does no harm."""
         lines = self._reference
         place = self._random.randrange(1, len(lines) + 1)
@@ -220,7 +220,7 @@ def commands_between(
 def vary(task: Task, recipe: Recipe, random: Random) -> Task:
     """The task as a served model may meet it: with or without docstring, imports elsewhere."""
     task = evolve(task, reference=_tidy(task.reference))
-    if random.random() < recipe.bare:
+    if random.random() < recipe.without_docs:
         task = evolve(task, reference=_without_docs(task.reference))
     if random.random() < 0.5:
         task = _without_imports(task)

@@ -113,6 +113,9 @@ def _plan(config: RunConfig) -> list[tuple[str, Callable[[TrainingRun], bool]]]:
     return plan
 
 
+_OLD_SETTINGS = cattrs.Converter(forbid_extra_keys=True)
+
+
 class _State:
     """What is done, and how long it took in seconds."""
 
@@ -120,8 +123,9 @@ class _State:
         self._path = path
         if path.exists():
             self._data = json.loads(path.read_text())
-            try:  # a setting that there was not then has its default
-                old = cattrs.structure(self._data["config"], RunConfig)
+            # A setting that there was not then has its default; one that is gone is another one.
+            try:
+                old = _OLD_SETTINGS.structure(self._data["config"], RunConfig)
             except cattrs.BaseValidationError:
                 old = None
             names = [field.name for field in attrs.fields(RunConfig)]

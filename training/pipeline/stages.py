@@ -144,7 +144,7 @@ def run_rejection(run: TrainingRun) -> bool:
                         each=config.rejection.each,
                         keep=config.rejection.keep,
                         max_turns=config.rlvr.max_turns,
-                        told=config.demonstrations.told,
+                        with_instructions=config.demonstrations.with_instructions,
                         sandbox=run.sandbox,
                         threads=config.processes,
                     )
@@ -282,7 +282,7 @@ def _left(run: TrainingRun, chosen: Sequence[Task]) -> list[str] | None:
                     generator,
                     each=config.written,
                     max_turns=run.config.rlvr.max_turns,
-                    told=run.config.demonstrations.told,
+                    with_instructions=run.config.demonstrations.with_instructions,
                     sandbox=run.sandbox,
                     threads=run.config.processes,
                 )
@@ -317,7 +317,9 @@ def run_rlvr(run: TrainingRun) -> bool:
                     "All functions of this step have changed since they were harvested: undo that, "
                     "or begin anew with another `out`."
                 )
-            yield make_starts(environments, config.demonstrations.told, config.processes)
+            yield make_starts(
+                environments, config.demonstrations.with_instructions, config.processes
+            )
 
     @contextmanager
     def generator_for(current: PolicyModel, step: int) -> Iterator[Generator]:
@@ -327,7 +329,9 @@ def run_rlvr(run: TrainingRun) -> bool:
             return
         adapter = run.file("rlvr") / "current"
         save_adapter(adapter, current)
-        with open_served_generator(run, adapter, config.rlvr.group, seed=step) as generator:
+        with open_served_generator(
+            run, adapter, config.rlvr.num_generations, seed=step
+        ) as generator:
             yield generator
 
     def show(entry: dict[str, float]) -> None:

@@ -68,7 +68,7 @@ def collect_failed_states(
     *,
     each: int,
     max_turns: int,
-    told: float,
+    with_instructions: float,
     sandbox: Sandbox,
     threads: int,
 ) -> Iterator[Task]:
@@ -77,7 +77,7 @@ def collect_failed_states(
         environments = open_environments(tasks, sandbox, stack)
         groups = roll_out(
             generator,
-            make_starts(environments, told, threads),
+            make_starts(environments, with_instructions, threads),
             each=each,
             max_turns=max_turns,
             tester=AttemptTester(threads),

@@ -26,7 +26,7 @@ def sample_successes(
     each: int,
     keep: int,
     max_turns: int,
-    told: float,
+    with_instructions: float,
     sandbox: Sandbox,
     threads: int,
 ) -> Iterator[Record]:
@@ -37,7 +37,7 @@ def sample_successes(
     """
     with ExitStack() as stack:
         environments = open_environments(tasks, sandbox, stack)
-        starts = make_starts(environments, told, threads)
+        starts = make_starts(environments, with_instructions, threads)
         tester = AttemptTester(threads)
         groups = roll_out(generator, starts, each=each, max_turns=max_turns, tester=tester)
     for environment, chains in zip(environments, groups, strict=True):

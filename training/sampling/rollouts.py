@@ -184,21 +184,25 @@ class Start:
         return Episode(task, pad, max_turns=max_turns)
 
 
-def make_start(environment: TaskEnvironment, told: float) -> Start:
+def make_start(environment: TaskEnvironment, with_instructions: float) -> Start:
     """The faulty program of an environment's task, with limits from its reference.
 
-    `told`: the share of tasks that are given in words as well; the same ones each time.
+    `with_instructions`: the share of tasks that are given in words as well; the same ones each time.
     """
     environment.calibrate()
     task = environment.task
-    words = task.prompt if Random(task.task_id).random() < told else ""
+    words = task.prompt if Random(task.task_id).random() < with_instructions else ""
     return Start(environment, task.start.strip("\n"), words)
 
 
-def make_starts(environments: Sequence[TaskEnvironment], told: float, threads: int) -> list[Start]:
+def make_starts(
+    environments: Sequence[TaskEnvironment], with_instructions: float, threads: int
+) -> list[Start]:
     """`make_start` for several, side by side."""
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda environment: make_start(environment, told), environments))
+        return list(
+            pool.map(lambda environment: make_start(environment, with_instructions), environments)
+        )
 
 
 @frozen
