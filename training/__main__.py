@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import shutil
 import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -136,7 +135,7 @@ def _sample(options: argparse.Namespace, console: Console) -> int:
 
 def _faulty(options: argparse.Namespace, console: Console) -> int:
     from coe_lsp.engine.engine import Engine
-    from training.files import make_shards, write_lines
+    from training.files import resume_work, write_lines
     from training.model.base import BaseError, find_base
     from training.sampling.faulty_programs import ProgramSampling, write_faulty_programs
     from training.sampling.whole_programs import LlamaWriter
@@ -149,32 +148,31 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
     Random(options.seed).shuffle(tasks)
     sampling = ProgramSampling(options.each, seed=options.seed)
     sandbox = find_sandbox(options.sandbox)
-    # What a kill leaves is found again by what was asked for.
+    # What a kill leaves is used again if the same was asked for.
     file = path.stat()
     asked = repr((path, file.st_size, file.st_mtime_ns, sampling, options.keep, tasks)).encode()
-    pieces = options.out.with_name(f"{options.out.name}.{hashlib.sha256(asked).hexdigest()[:12]}")
+    part = options.out.with_name(f"{options.out.name}.part")
+    lines: list[str] = []
     with (
         show_bars(console) as bar,
         Engine(path, context_tokens=8192, max_sequences=sampling.each + 2) as engine,
     ):
         writer, line = LlamaWriter(engine), bar("faulty")
 
-        def wrong(some: Sequence[Task]) -> Iterator[str]:
-            made = write_faulty_programs(some, writer, sampling, sandbox, threads=1)
-            return (task.dumps() for task in islice(made, options.keep))
+        def write(left: Sequence[Task]) -> Generator[list[str], None, None]:
+            for task in left:
+                made = write_faulty_programs([task], writer, sampling, sandbox, threads=1)
+                yield [task.dumps() for task in islice(made, options.keep)]
 
-        lines = make_shards(
-            tasks,
-            pieces,
-            wrong,
-            size=1,
-            enough=options.count,
-            progress=lambda done, total: line("tasks written", done, total),
-        )
-    assert lines is not None  # there is no deadline
+        results = resume_work(part, hashlib.sha256(asked).hexdigest(), tasks, write)
+        for done, made in enumerate(results, 1):
+            lines += made
+            line("tasks written", done, len(tasks))
+            if len(lines) >= options.count:
+                break
     lines = lines[: options.count]
     write_lines(options.out, lines)
-    shutil.rmtree(pieces, ignore_errors=True)
+    part.unlink()
     console.print(f"{len(lines)} tasks in {options.out}")
     return 0
 

@@ -136,10 +136,10 @@ def test_generation_is_seeded_and_resumes_where_it_was_killed(task, sandbox, tmp
     whole, statistics = make("whole.jsonl")
     assert statistics.records == 9 and statistics.summary()["demonstrations"] == 9
     half, stopped = make("half.jsonl", deadline=0.0)
-    work = tmp_path / "half.jsonl.work"
-    assert stopped is None and work.read_text().count('{"end"') == 1
+    work = tmp_path / "half.jsonl.part"
+    assert stopped is None and work.read_text().count("\n") == 2  # settings, a task
     with work.open("a") as file:  # killed in the middle of a line
-        file.write('{"task_id": "toy/1", "ta')
+        file.write('{"records": ["{')
     _, resumed = make("half.jsonl")
     assert half.read_text() == whole.read_text()
     assert resumed.records == 9

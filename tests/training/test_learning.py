@@ -32,6 +32,7 @@ from training.rewards import (
 )
 from training.rlvr import (
     RlvrConfig,
+    SampledGroups,
     add_reference,
     policy_loss,
     tokenize_rollouts,
@@ -52,6 +53,7 @@ from training.sampling.rollouts import (
     roll_out,
 )
 from training.sampling.whole_programs import Answer, Question, TransformersWriter
+from training.session import Session
 from training.sft import SftConfig, train_sft, validate
 from training.tasks.environment import TaskEnvironment
 from training.tasks.records import Record
@@ -76,6 +78,10 @@ def toy_records(count):
     return records
 
 
+def score(model, batch):
+    return model(batch.ids, batch.mask, batch.labels)
+
+
 def two_turns():
     episode = Episode(TaskDescription(), Scratchpad(("a", "b"), "1 of 1 tests fail"))
     episode = episode.extend(episode.attempt("### DELL 2"), "1 of 1 tests fail", False)
@@ -88,7 +94,7 @@ def two_turns():
 @pytest.mark.parametrize("masked", [(), (0,), (1,)])
 def test_only_commands_and_their_ends_have_labels(tiny_tokenizer, masked):
     builder = tiny_tokenizer.builder(instructed=False)
-    example = encode(Record("x", two_turns(), masked), tiny_tokenizer, builder)
+    example = encode(two_turns(), tiny_tokenizer, builder, masked=masked)
     (end,) = tiny_tokenizer.encode(builder.command_end)
     learned = [label for label in example.labels if label != NO_LABEL]
     commands = ["### DELL 2", "### REPL 1 >>>c"]
@@ -120,7 +126,7 @@ def test_tokens_are_those_of_the_serving_engine(tiny_tokenizer, tiny_gguf):
 
 def test_batches_hold_everything_once_and_fit(tiny_tokenizer):
     builder = tiny_tokenizer.builder(instructed=False)
-    examples = [encode(record, tiny_tokenizer, builder) for record in toy_records(40)]
+    examples = [encode(record.episode, tiny_tokenizer, builder) for record in toy_records(40)]
     made = list(make_batches(examples, 300, "0/0"))
     assert sorted(e.ids for batch in made for e in batch) == sorted(e.ids for e in examples)
     assert all(max(len(e.ids) for e in batch) * len(batch) <= 300 for batch in made)
@@ -208,7 +214,7 @@ def test_the_tokens_learned_are_those_that_were_sampled(tiny_tokenizer):
         SampledCommand("", (), False),
         SampledCommand("x", tuple(letters[:1]), True),
     ]
-    example = encode(Record("", episode), tiny_tokenizer, builder, sampled)
+    example = encode(episode, tiny_tokenizer, builder, sampled=sampled)
     learned = [label for label in example.labels if label != NO_LABEL]
     assert learned == [*letters, letters[0], end]
     assert example.ids.count(end) >= 3  # the context has them all
@@ -227,7 +233,7 @@ def test_a_row_of_chains_gives_what_the_chains_give(tiny_model, tiny_tokenizer):
     builder = tiny_tokenizer.builder(instructed=False)
 
     def rollouts(*episodes):
-        examples = [encode(Record("", e), tiny_tokenizer, builder) for e in episodes]
+        examples = [encode(e, tiny_tokenizer, builder) for e in episodes]
         return [
             TokenizedRollout(e, tuple((n - 0.5) * (x != NO_LABEL) for x in e.labels))
             for n, e in enumerate(examples)
@@ -266,7 +272,7 @@ def test_a_row_of_chains_gives_what_the_chains_give(tiny_model, tiny_tokenizer):
 
     plain = {}
     for rollout in chains:
-        logprobs, _, _ = tiny_model.score(collate([rollout.example]))
+        logprobs, _, _ = score(tiny_model, collate([rollout.example]))
         weight = next(w for w in rollout.advantages if w)
         (logprobs * weight).sum().backward()
         plain.setdefault(weight, []).extend(logprobs.tolist())
@@ -302,9 +308,7 @@ def test_policy_loss_by_hand():
 
 def test_further_updates_are_held_to_the_policy_that_sampled(tiny_model, tiny_tokenizer):
     """With a clip of 0 a likelier good token gains nothing more; with more room it does."""
-    example = encode(
-        Record("", two_turns()), tiny_tokenizer, tiny_tokenizer.builder(instructed=False)
-    )
+    example = encode(two_turns(), tiny_tokenizer, tiny_tokenizer.builder(instructed=False))
     place = next(n for n, label in enumerate(example.labels) if label != NO_LABEL)
     weights = tuple(float(n == place) for n in range(len(example.ids)))
     add_reference(tiny_model)
@@ -349,18 +353,20 @@ CONFIG = SftConfig(
 @pytest.fixture
 def toy(tiny_tokenizer):
     builder = tiny_tokenizer.builder(instructed=False)
-    return [encode(record, tiny_tokenizer, builder) for record in toy_records(24)]
+    return [encode(record.episode, tiny_tokenizer, builder) for record in toy_records(24)]
 
 
 def train(model, examples, folder, **options):
-    done = train_sft(model, examples, examples[:6], CONFIG, folder, seed=1, cpu=True, **options)
+    done = train_sft(
+        model, examples, examples[:6], CONFIG, Session(folder, 1, device="cpu", **options)
+    )
     lines = (folder / "metrics.jsonl").read_text().split("\n")[:-1]
     return done, [json.loads(line) for line in lines]
 
 
 def test_no_epochs_leave_an_adapter_as_it_is(tiny_model, toy, tmp_path):
     before = {name: weight.clone() for name, weight in tiny_model.adapter_state().items()}
-    train_sft(tiny_model, toy, [], evolve(CONFIG, epochs=0), tmp_path, seed=1, cpu=True)
+    train_sft(tiny_model, toy, [], evolve(CONFIG, epochs=0), Session(tmp_path, 1, device="cpu"))
     for weight in tiny_model.trainable().values():
         weight.data.zero_()
     load_adapter(tmp_path / "adapter", tiny_model)
@@ -370,9 +376,7 @@ def test_no_epochs_leave_an_adapter_as_it_is(tiny_model, toy, tmp_path):
 
 def test_with_a_base_in_16_bits_the_adapter_computes_in_them_too(tiny_base, tiny_tokenizer):
     """And gets its gradients in 32."""
-    example = encode(
-        Record("x", two_turns()), tiny_tokenizer, tiny_tokenizer.builder(instructed=False)
-    )
+    example = encode(two_turns(), tiny_tokenizer, tiny_tokenizer.builder(instructed=False))
     batch = collate([example])
     torch.manual_seed(0)
     whole = PolicyModel(copy.deepcopy(tiny_base), Lora())
@@ -384,7 +388,7 @@ def test_with_a_base_in_16_bits_the_adapter_computes_in_them_too(tiny_base, tiny
             module.register_forward_hook(
                 lambda _m, given, out: seen.add((given[0].dtype, out.dtype))
             )
-    (right, _, _), (found, _, _) = whole.score(batch), half.score(batch)
+    (right, _, _), (found, _, _) = score(whole, batch), score(half, batch)
     assert seen == {(torch.bfloat16, torch.bfloat16)}
     torch.testing.assert_close(found, right, atol=0.1, rtol=0.02)
     found.sum().backward()
@@ -437,16 +441,17 @@ from training.model.base import find_base, load_model, load_tokenizer
 from training.model.encode import encode
 from training.model.packing import TokenizedRollout, make_packed_batches, pack
 from training.model.policy_model import Lora, PolicyModel
+from training.session import Session
 from training.sft import train_sft
 
 torch.set_num_threads(1)
 source = find_base({str(tiny_gguf)!r})
 tokenizer = load_tokenizer(source)
 builder = tokenizer.builder(instructed=False)
-examples = [encode(record, tokenizer, builder) for record in toy_records(24)]
+examples = [encode(record.episode, tokenizer, builder) for record in toy_records(24)]
 torch.manual_seed(0)
 model = PolicyModel(load_model(source, dtype=torch.float32), Lora())
-train_sft(model, examples, examples[:6], CONFIG, Path({str(tmp_path / "both")!r}), seed=1, cpu=True)
+train_sft(model, examples, examples[:6], CONFIG, Session(Path({str(tmp_path / "both")!r}), 1, device="cpu"))
 """
     )
     command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
@@ -546,9 +551,7 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
         toy,
         [],
         evolve(CONFIG, epochs=3.4),
-        tmp_path / "sft",
-        seed=1,
-        cpu=True,
+        Session(tmp_path / "sft", 1, device="cpu"),
     )
     simple = evolve(
         task, setup="", reference="def f(x):\n    y = x\n    return y", tests=("assert f(3) == 3",)
@@ -567,9 +570,10 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
             groups = roll_out(generator(-1), starts, each=32, max_turns=1, tester=AttemptTester(1))
         return sum(chain.episode.solved for group in groups for chain in group) / 32
 
-    @contextmanager
-    def generator_for(model, step):
-        yield generator(step)
+    def sample(model, step):
+        with started(simple, sandbox, programs) as starts:
+            options = {"each": 16, "max_turns": 1, "tester": AttemptTester(2)}
+            return SampledGroups(roll_out(generator(step), starts, **options))
 
     before = solve_rate()
     config = RlvrConfig(
@@ -581,16 +585,8 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
         warmup=1,
         save_every=4,
     )
-    done = train_rlvr(
-        tiny_model,
-        tiny_tokenizer,
-        generator_for,
-        lambda step: started(simple, sandbox, programs),
-        config,
-        tmp_path / "rlvr",
-        init=tmp_path / "sft" / "adapter",
-        seed=3,
-    )
+    session = Session(tmp_path / "rlvr", 3, tmp_path / "sft" / "adapter")
+    done = train_rlvr(tiny_model, tiny_tokenizer, sample, config, session)
     after = solve_rate()
     assert done
     assert before < 0.9
@@ -679,7 +675,7 @@ def test_a_gradient_that_is_not_finite_ends_training(tiny_model, toy, tmp_path):
     weight.register_hook(lambda gradient: gradient * math.nan)
     before = {key: value.clone() for key, value in tiny_model.adapter_state().items()}
     with pytest.raises(TrainingError, match="not a finite number"):
-        train_sft(tiny_model, toy, [], CONFIG, tmp_path, seed=1, cpu=True)
+        train_sft(tiny_model, toy, [], CONFIG, Session(tmp_path, 1, device="cpu"))
     assert not (tmp_path / "adapter").exists()
     after = tiny_model.adapter_state()
     assert all(torch.equal(before[key], after[key]) for key in before)

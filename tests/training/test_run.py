@@ -17,7 +17,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from training.__main__ import main
-from training.files import make_shards
+from training.files import resume_work
 from training.pipeline import stages
 from training.pipeline.config import ConfigError, read_config
 from training.pipeline.progress import show_bars
@@ -124,9 +124,9 @@ def test_a_base_without_a_gguf_is_trained_by_transformers_alone(
     path.write_text(text.replace("max_tokens = 512", "max_tokens = 768", 1))
     assert main(["run", "--config", str(path)]) == 0
     out = tmp_path / "out"
-    (written,) = (out / "starts.written").glob("*.jsonl")
-    assert json.loads(written.read_text())["code"] != task.reference
-    assert list((out / "starts.left").glob("*.jsonl"))
+    _, (written,) = read_json_lines(out / "starts.written.jsonl")
+    assert json.loads(written)["code"] != task.reference
+    assert len(read_json_lines(out / "starts.left.jsonl")) > 1
     assert asked == [str(tiny_gguf)]
     assert (out / "rlvr" / "adapter").is_dir()
     assert (out / "tiny-native-coe-v1.gguf").exists()
@@ -280,29 +280,31 @@ def test_pytorch_is_loaded_after_its_threads_were_told_how_to_wait():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_pieces_are_made_once_and_whole(tmp_path):
-    made = []
+def test_work_goes_on_where_it_was_killed(tmp_path):
+    made, path = [], tmp_path / "folder" / "work.part"
 
-    def make(some):
-        for item in some:
+    def work(items):
+        for item in items:
             made.append(item)
-            yield str(item)
-            if item == 3 and made.count(3) == 1:
+            if item == 2 and made.count(2) == 1:
                 raise KeyboardInterrupt
+            yield str(item)
 
     with pytest.raises(KeyboardInterrupt):
-        make_shards(range(6), tmp_path / "p", make, size=2)
-    assert make_shards(range(6), tmp_path / "p", make, size=2, deadline=0.0) is None
-    seen = []
-    lines = make_shards(
-        range(6), tmp_path / "p", make, size=2, progress=lambda *now: seen.append(now)
-    )
-    assert lines == list("012345")
-    assert made == [0, 1, 2, 3, 2, 3, 4, 5]
-    assert seen == [(2, 6), (4, 6), (6, 6)]
-    # On another machine other sizes may be better: none is taken for one of another size.
-    assert make_shards(range(6), tmp_path / "p", make, size=4) == list("012345")
-    assert make_shards(range(6), tmp_path / "p", make, size=1) == list("012345")
+        list(resume_work(path, {"size": 1}, range(5), work))
+    with path.open("a") as file:  # killed in the middle of a line
+        file.write('"2')
+    assert list(resume_work(path, {"size": 1}, range(5), work, deadline=0.0)) == list("012")
+    assert list(resume_work(path, {"size": 1}, range(5), work)) == list("01234")
+    assert made == [0, 1, 2, 2, 3, 4]
+    assert list(resume_work(path, {"size": 1}, range(5), None)) == list("01234")
+    # On another machine other sizes may be better: nothing is taken for that of another size.
+    assert list(resume_work(path, {"size": 2}, range(1), work)) == ["0"]
+    assert made[-1] == 0
+
+
+def read_json_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.mark.slow
@@ -331,8 +333,8 @@ def test_a_run_killed_in_each_stage_ends_like_one_that_was_not(clamp_project, ti
         "tasks": "state.json",
         "demonstrations": "demonstrations.jsonl*",
         "sft": "sft/step-1",
-        "starts": "starts.left/*.jsonl",
-        "rejection": "rejection.pieces/*.jsonl",
+        "starts": "starts.left.jsonl",
+        "rejection": "rejection.jsonl.part",
         "rlvr": "rlvr/step-1",
         "export": "rlvr/adapter",
         "evaluation": "evaluation/*.part",

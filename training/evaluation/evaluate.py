@@ -14,9 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +33,7 @@ from coe_lsp.models.download import NoProgress
 from coe_lsp.models.merged import ensure_merged
 from coe_lsp.repair.policy.llama import LlamaPolicy
 from training.evaluation.metrics import bootstrap, pass_at_k
-from training.files import write_lines
+from training.files import resume_work
 from training.sampling.direct_prompt import DirectPrompt, extract_program
 from training.sampling.rollouts import AttemptTester, LlamaGenerator, Rollout, Start, roll_out
 from training.sampling.whole_programs import LlamaWriter, Question
@@ -133,30 +133,26 @@ def evaluate(
     }
     if out.exists():
         return _finished(out, header)
-    out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
-    results = _resume(part, header)
-    check_references(tasks[len(results) :], sandbox, config.threads)
-    group = max(1, config.chains // (config.samples + 1))
-    weights, beside = model, adapter
-    if merge and adapter is not None:
-        weights, beside = ensure_merged(model, adapter, NoProgress()), None
-    # The chains or answers side by side, and what was read of their task.
-    sequences = max(config.chains, config.samples) + 2
-    with Engine(
-        weights, adapter=beside, context_tokens=_CONTEXT, max_sequences=sequences
-    ) as engine:
-        runner = _Runner(engine, config, sandbox, tuned=adapter is not None)
-        while len(results) < len(tasks):
-            if time.monotonic() > deadline:
-                return None
-            some = tasks[len(results) : len(results) + group]
-            found = runner.run(some)
-            with part.open("a") as file:
-                for result in found:
-                    file.write(json.dumps(attrs.asdict(result)) + "\n")
-            results += found
-            progress(len(results), len(tasks), sum(r.greedy.solved for r in results))
+    size = max(1, config.chains // (config.samples + 1))
+    groups = [tasks[first : first + size] for first in range(0, len(tasks), size)]
+
+    def accept(found: Any) -> bool:
+        _check_same(part, found, header)
+        return True
+
+    def work(left: Sequence[Sequence[Task]]) -> Generator[Any, None, None]:
+        check_references([task for some in left for task in some], sandbox, config.threads)
+        with _open_runner(model, adapter, config, sandbox, merge=merge) as runner:
+            for some in left:
+                yield [attrs.asdict(result) for result in runner.run(some)]
+
+    results: list[TaskResult] = []
+    for made in resume_work(part, header, groups, work, deadline=deadline, accept=accept):
+        results += map(_load_result, made)
+        progress(len(results), len(tasks), sum(r.greedy.solved for r in results))
+    if len(results) < len(tasks):
+        return None
     summary = header | {
         "summary": summarise(results, config),
         "results": [attrs.asdict(result) for result in results],
@@ -253,26 +249,29 @@ def _check_same(path: Path, found: dict[str, Any], header: dict[str, Any]) -> No
         )
 
 
-def _resume(part: Path, header: dict[str, Any]) -> list[TaskResult]:
-    lines = part.read_text().split("\n") if part.exists() else []
-    if not lines or not lines[0].endswith("}"):  # nothing, or cut off before the first result
-        write_lines(part, [json.dumps(header)])
-        return []
-    _check_same(part, json.loads(lines[0]), header)
-    found: list[TaskResult] = []
-    for line in lines[1:]:
-        if line.endswith("}"):
-            data = json.loads(line)
-            found.append(
-                TaskResult(
-                    data["task_id"],
-                    Sample(**data["greedy"]),
-                    tuple(Sample(**sample) for sample in data["drawn"]),
-                    data["seconds"],
-                )
-            )
-    write_lines(part, [lines[0], *(json.dumps(attrs.asdict(r)) for r in found)])
-    return found
+def _load_result(data: dict[str, Any]) -> TaskResult:
+    return TaskResult(
+        data["task_id"],
+        Sample(**data["greedy"]),
+        tuple(Sample(**sample) for sample in data["drawn"]),
+        data["seconds"],
+    )
+
+
+@contextmanager
+def _open_runner(
+    model: Path, adapter: Path | None, config: EvaluationConfig, sandbox: Sandbox, *, merge: bool
+) -> Iterator[_Runner]:
+    """The model in the serving engine, with the adapter beside it or merged into it."""
+    weights, beside = model, adapter
+    if merge and adapter is not None:
+        weights, beside = ensure_merged(model, adapter, NoProgress()), None
+    # The chains or answers side by side, and what was read of their task.
+    sequences = max(config.chains, config.samples) + 2
+    with Engine(
+        weights, adapter=beside, context_tokens=_CONTEXT, max_sequences=sequences
+    ) as engine:
+        yield _Runner(engine, config, sandbox, tuned=adapter is not None)
 
 
 class _Runner:

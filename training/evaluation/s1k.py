@@ -15,10 +15,8 @@ from typing import Any
 
 from coe_lsp.chain.prompt import Segment, chat_turn, start_of_answer
 from training.model.base import Tokenizer
-from training.model.encode import NO_LABEL, TokenizedExample
+from training.model.encode import NO_LABEL, NO_TURN, TokenizedExample
 from training.tasks.tasks import TaskError
-
-HUB = "simplescaling/s1K"
 
 
 def load_traces(name: str) -> list[dict[str, Any]]:
@@ -72,5 +70,11 @@ def encode_traces(
         room = max_tokens - len(asked) - len(answered)
         if room > 0:
             said = [*tokenizer.encode(Segment(thought))[:room], *answered]
-            examples.append(TokenizedExample((*asked, *said), (*((NO_LABEL,) * len(asked)), *said)))
+            examples.append(
+                TokenizedExample(
+                    (*asked, *said),
+                    (*[NO_LABEL] * len(asked), *said),
+                    (*[NO_TURN] * len(asked), *[0] * len(said)),
+                )
+            )
     return examples

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
 import torch
-from attrs import frozen
+from attrs import astuple, frozen
 from torch.nn.utils.rnn import pad_sequence
 
 from training.model.encode import NO_LABEL, TokenizedExample
@@ -54,6 +54,10 @@ class PackedBatch:
     labels: torch.Tensor
     positions: torch.Tensor
     advantages: torch.Tensor
+
+    def to(self, device: torch.device) -> PackedBatch:
+        """The same on a device."""
+        return PackedBatch(*(tensor.to(device) for tensor in astuple(self, recurse=False)))
 
 
 def pack(group: Sequence[TokenizedRollout], tokens: int) -> Iterator[PackedRow]:

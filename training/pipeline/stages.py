@@ -10,16 +10,18 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 from coe_lsp.execution.interpreter import find_interpreter, probe
 from coe_lsp.files import replace_file
 from training.demonstrations.generate import generate_demonstrations
-from training.files import make_shards, write_lines
+from training.files import resume_work, write_lines
 from training.pipeline.workspace import (
     TrainingRun,
     fine_tune,
@@ -31,15 +33,23 @@ from training.pipeline.workspace import (
     open_transformers_generator,
     serves,
 )
-from training.sampling.rollouts import Generator, Start, count_together, make_starts
+from training.sampling.rollouts import (
+    AttemptTester,
+    Generator,
+    count_together,
+    make_starts,
+    roll_out,
+)
 from training.tasks.environment import open_environments
 from training.tasks.harvest import harvest_package, harvest_project
-from training.tasks.records import Record, make_faulty_task, read_records
+from training.tasks.records import Record, read_faulty_tasks, read_records, read_some_records
 from training.tasks.tasks import Task, TaskError, clean, load_tasks, save_tasks
 
 if TYPE_CHECKING:
+    from training.model.base import Tokenizer
     from training.model.encode import TokenizedExample
     from training.model.policy_model import PolicyModel
+    from training.rlvr import SampledGroups
     from training.sampling.whole_programs import Writer
 
 _VALIDATED = 200
@@ -133,15 +143,16 @@ def run_rejection(run: TrainingRun) -> bool:
             else open_adapter_generator(run, run.file("sft") / "adapter", each)
         )
         with sampled as generator:
-            lines = make_shards(
+            lines = _resume_lines(
+                run,
+                file.with_name(file.name + ".part"),
                 programs,
-                run.file("rejection.pieces"),
                 lambda some: (
                     record.dumps()
                     for record in sample_successes(
                         some,
                         generator,
-                        each=config.rejection.each,
+                        each=each,
                         keep=config.rejection.keep,
                         max_turns=config.rlvr.max_turns,
                         with_instructions=config.demonstrations.with_instructions,
@@ -149,18 +160,18 @@ def run_rejection(run: TrainingRun) -> bool:
                         threads=config.processes,
                     )
                 ),
-                size=_together(run, generator, config.rejection.each),
-                deadline=run.deadline,
-                progress=lambda done, total: run.report("programs rolled out", done, total),
+                size=_together(run, generator, each),
+                say="programs rolled out",
             )
         if lines is None:
             return False
         write_lines(file, lines)
+        file.with_name(file.name + ".part").unlink()
     new = list(read_records(file))
-    old = list(read_records(run.file("demonstrations.jsonl")))
-    Random(config.seed).shuffle(old)
     # A model that solves nothing is tuned on some more of the old data.
-    examples = _split(run, [*new, *old[: max(len(new), 64)]], "rejection")
+    random = Random(config.seed)
+    old = read_some_records(run.file("demonstrations.jsonl"), max(len(new), 64), random)
+    examples = _split(run, [*new, *old], "rejection")
     sft_adapter = run.file("sft") / "adapter"
     return fine_tune(run, "rejection", *examples, sft_adapter, epochs=config.rejection.epochs)
 
@@ -219,14 +230,14 @@ def run_starts(run: TrainingRun) -> bool:
     config = run.config.starts
     chosen = load_tasks(str(run.file("tasks.jsonl")))[: config.tasks]
     by_id = {task.task_id: task for task in chosen}
-    found: dict[str, list[Task]] = {task.task_id: [] for task in chosen}
-    for record in read_records(run.file("demonstrations.jsonl")):
-        some = found.get(record.task_id)
-        if some is not None and len(some) < config.corrupted:
-            some.append(make_faulty_task(record, by_id[record.task_id]))
+    corrupted: dict[str, list[Task]] = {task.task_id: [] for task in chosen}
+    for task in read_faulty_tasks(run.file("demonstrations.jsonl"), by_id):
+        corrupted[task.task_id].append(task)
+    found = {name: some[: config.corrupted] for name, some in corrupted.items()}
     if config.written:
-        for make in (_written, _left):
-            lines = make(run, chosen)
+        left_from = [some[-1] for some in corrupted.values() if some]
+        for make, tasks in ((_write, chosen), (_collect, left_from)):
+            lines = make(run, tasks)
             if lines is None:
                 return False
             for task in map(Task.loads, lines):
@@ -238,18 +249,19 @@ def run_starts(run: TrainingRun) -> bool:
     return True
 
 
-def _written(run: TrainingRun, chosen: Sequence[Task]) -> list[str] | None:
+def _write(run: TrainingRun, tasks: Sequence[Task]) -> list[str] | None:
     """What the base model writes and gets wrong; tasks of a project have no words to write from."""
     from training.sampling.faulty_programs import ProgramSampling, write_faulty_programs
 
-    plain = [task for task in chosen if task.place is None]
+    plain = [task for task in tasks if task.place is None]
     if not plain:
         return []
     sampling = ProgramSampling(run.config.starts.written, seed=run.config.seed)
     with open_base_writer(run, sampling.each) as writer:
-        return make_shards(
+        return _resume_lines(
+            run,
+            run.file("starts.written.jsonl"),
             plain,
-            run.file("starts.written"),
             lambda some: (
                 task.dumps()
                 for task in write_faulty_programs(
@@ -257,24 +269,22 @@ def _written(run: TrainingRun, chosen: Sequence[Task]) -> list[str] | None:
                 )
             ),
             size=_together(run, writer, sampling.each),
-            deadline=run.deadline,
-            progress=lambda done, total: run.report("written by the base model", done, total),
+            say="written by the base model",
         )
 
 
-def _left(run: TrainingRun, chosen: Sequence[Task]) -> list[str] | None:
-    """What the SFT model's chains end in at a high temperature."""
+def _collect(run: TrainingRun, faulty: Sequence[Task]) -> list[str] | None:
+    """What the SFT model's chains end in at a high temperature, from these programs."""
     from training.sampling.faulty_programs import collect_failed_states
 
     config = run.config.starts
-    corrupted = {r.task_id: r for r in read_records(run.file("demonstrations.jsonl"))}
-    faulty = [make_faulty_task(corrupted[t.task_id], t) for t in chosen if t.task_id in corrupted]
     with open_adapter_generator(
         run, run.file("sft") / "adapter", config.written, temperature=config.temperature
     ) as generator:
-        return make_shards(
+        return _resume_lines(
+            run,
+            run.file("starts.left.jsonl"),
             faulty,
-            run.file("starts.left"),
             lambda some: (
                 task.dumps()
                 for task in collect_failed_states(
@@ -288,74 +298,108 @@ def _left(run: TrainingRun, chosen: Sequence[Task]) -> list[str] | None:
                 )
             ),
             size=_together(run, generator, config.written),
-            deadline=run.deadline,
-            progress=lambda done, total: run.report("left by failed chains", done, total),
+            say="left by failed chains",
         )
+
+
+def _resume_lines(
+    run: TrainingRun,
+    path: Path,
+    tasks: Sequence[Task],
+    make: Callable[[Sequence[Task]], Iterable[str]],
+    *,
+    size: int,
+    say: str,
+) -> list[str] | None:
+    """The lines that `make` gives for these tasks, `size` at a time; None if the time was up.
+
+    With another `size`, as on another machine, all are made anew: what is sampled depends on it.
+    """
+    some = [tasks[first : first + size] for first in range(0, len(tasks), size)]
+    settings = {"size": size, "tasks": [task.task_id for task in tasks]}
+    lines: list[str] = []
+    done = 0
+    results = resume_work(
+        path, settings, some, lambda left: (list(make(x)) for x in left), deadline=run.deadline
+    )
+    for made in results:
+        lines += made
+        done += 1
+        run.report(say, min(done * size, len(tasks)), len(tasks))
+    return lines if done == len(some) else None
 
 
 def run_rlvr(run: TrainingRun) -> bool:
     """Reinforcement learning from the latest adapter."""
-    from training.model.checkpoint import save_adapter
     from training.rlvr import train_rlvr
+    from training.session import Session
 
     config = run.config
-    programs = load_tasks(str(run.file("starts.jsonl")))
     model, tokenizer = load_policy_model(run)
     made = [run.file(stage) / "adapter" for stage in ("rejection", "sft")]
     init = next(path for path in made if path.is_dir())
 
-    @contextmanager
-    def starts_for(step: int) -> Iterator[list[Start]]:
-        chosen = Random(f"{config.seed}/{step}").sample(
-            programs, min(config.rlvr.starts, len(programs))
+    def report(metrics: dict[str, float]) -> None:
+        text = (
+            f"reward {metrics['reward']:+.2f}, solved {metrics['solve_rate']:.0%}, "
+            f"malformed {metrics['malformed_rate']:.0%}, KL {metrics['kl']:.3f}"
         )
-        sandbox = run.sandbox
+        run.report(text, metrics["step"], config.rlvr.steps)
+
+    return train_rlvr(
+        model,
+        tokenizer,
+        _GroupSampler(run, load_tasks(str(run.file("starts.jsonl"))), tokenizer),
+        config.rlvr,
+        Session(run.file("rlvr"), config.seed, init, run.minutes, config.model.device),
+        report,
+        random_rewards=config.random_rewards,
+    )
+
+
+@frozen
+class _GroupSampler:
+    """Rolls out a step's start programs: what `train_rlvr` samples with."""
+
+    run: TrainingRun
+    programs: Sequence[Task]
+    tokenizer: Tokenizer
+
+    def __call__(self, model: PolicyModel, step: int) -> SampledGroups:
+        from training.rlvr import SampledGroups
+
+        config = self.run.config
+        count = min(config.rlvr.starts, len(self.programs))
+        chosen = Random(f"{config.seed}/{step}").sample(self.programs, count)
+        tester = AttemptTester(config.processes)
         with ExitStack() as stack:
-            environments = open_environments(chosen, sandbox, stack)
+            environments = open_environments(chosen, self.run.sandbox, stack)
             if not environments:
                 raise TaskError(
                     "All functions of this step have changed since they were harvested: undo that, "
                     "or begin anew with another `out`."
                 )
-            yield make_starts(
-                environments, config.demonstrations.with_instructions, config.processes
+            share = config.demonstrations.with_instructions
+            starts = make_starts(environments, share, config.processes)
+            generator = stack.enter_context(self._open_generator(model, step))
+            groups = roll_out(
+                generator,
+                starts,
+                each=config.rlvr.num_generations,
+                max_turns=config.rlvr.max_turns,
+                tester=tester,
             )
+        return SampledGroups(groups, tester.seconds)
 
-    @contextmanager
-    def generator_for(current: PolicyModel, step: int) -> Iterator[Generator]:
-        if not serves(config.model):
-            with open_transformers_generator(run, current, tokenizer, seed=step) as generator:
-                yield generator
-            return
+    def _open_generator(self, model: PolicyModel, step: int) -> AbstractContextManager[Generator]:
+        from training.model.checkpoint import save_adapter
+
+        run = self.run
+        if not serves(run.config.model):
+            return open_transformers_generator(run, model, self.tokenizer, seed=step)
         adapter = run.file("rlvr") / "current"
-        save_adapter(adapter, current)
-        with open_served_generator(
-            run, adapter, config.rlvr.num_generations, seed=step
-        ) as generator:
-            yield generator
-
-    def show(entry: dict[str, float]) -> None:
-        text = (
-            f"reward {entry['reward']:+.2f}, solved {entry['solve_rate']:.0%}, "
-            f"malformed {entry['malformed_rate']:.0%}, KL {entry['kl']:.3f}"
-        )
-        run.report(text, entry["step"], config.rlvr.steps)
-
-    return train_rlvr(
-        model,
-        tokenizer,
-        generator_for,
-        starts_for,
-        config.rlvr,
-        run.file("rlvr"),
-        init=init,
-        seed=config.seed,
-        random_arm=config.random_rewards,
-        minutes=run.minutes,
-        threads=config.processes,
-        device=config.model.device,
-        progress=show,
-    )
+        save_adapter(adapter, model)
+        return open_served_generator(run, adapter, run.config.rlvr.num_generations, seed=step)
 
 
 def run_export(run: TrainingRun) -> bool:

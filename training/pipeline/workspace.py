@@ -118,6 +118,7 @@ def fine_tune(
 
     `epochs` in place of those of the settings.
     """
+    from training.session import Session
     from training.sft import SftProgress, train_sft
 
     model, _ = load_policy_model(run)
@@ -135,18 +136,8 @@ def fine_tune(
             text += f", commands right {state.validation['command_accuracy']:.0%}"
         run.report(text, state.step, state.steps)
 
-    return train_sft(
-        model,
-        train,
-        validation,
-        config,
-        run.file(name),
-        seed=run.config.seed,
-        minutes=run.minutes,
-        init=init,
-        progress=show,
-        cpu=run.config.model.device == "cpu",
-    )
+    session = Session(run.file(name), run.config.seed, init, run.minutes, run.config.model.device)
+    return train_sft(model, train, validation, config, session, show)
 
 
 def serves(config: ModelConfig) -> bool:

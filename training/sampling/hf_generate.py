@@ -61,7 +61,7 @@ def sample_continuations(
                 **named,
             )
             cache.batch_select_indices(rows)
-        written = model.generate_demonstrations(
+        written = model.generate(
             ids[rows],
             attention_mask=mask[rows],
             max_new_tokens=most,

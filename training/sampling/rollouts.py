@@ -186,8 +186,8 @@ class Start:
 
 def make_start(environment: TaskEnvironment, with_instructions: float) -> Start:
     """The faulty program of an environment's task, with limits from its reference.
-
-    `with_instructions`: the share of tasks that are given in words as well; the same ones each time.
+    `with_instructions`: the share of tasks that are given in words as well, always the same ones.
+    `with_instructions`: the share of tasks that are given in words as well, always the same ones.
     """
     environment.calibrate()
     task = environment.task
@@ -285,24 +285,18 @@ def _advance(
     written: dict[int, list[SampledCommand]] = {chain: [] for chain in episodes}
     while living:
         commands = generator.commands(living)
-        back = {
-            chain: living[chain]
-            for chain, command in commands.items()
-            if living[chain].goes_back(living[chain].attempt(command.text))
-        }
+        attempts = {n: living[n].attempt(command.text) for n, command in commands.items()}
+        back = {n: living[n] for n, attempt in attempts.items() if living[n].goes_back(attempt)}
         for redraw in range(1, _REDRAWS + 1):
             if not back:
                 break
-            for chain, command in generator.commands(back, redraw=redraw).items():
-                attempt = back[chain].attempt(command.text)
-                if attempt.error is None and not back[chain].goes_back(attempt):
-                    commands[chain] = command
-                    del back[chain]
-        attempts = [
-            (environment_of(chain), living[chain], living[chain].attempt(command.text))
-            for chain, command in commands.items()
-        ]
-        for chain, episode in zip(commands, tester.extend(attempts), strict=True):
+            for n, command in generator.commands(back, redraw=redraw).items():
+                attempt = back[n].attempt(command.text)
+                if attempt.error is None and not back[n].goes_back(attempt):
+                    commands[n], attempts[n] = command, attempt
+                    del back[n]
+        given = [(environment_of(n), living[n], attempts[n]) for n in commands]
+        for chain, episode in zip(commands, tester.extend(given), strict=True):
             episodes[chain] = episode
             written[chain].append(commands[chain])
         for chain in list(living):
