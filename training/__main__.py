@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import shutil
 import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -25,8 +24,8 @@ from coe_lsp.errors import CoeError
 from coe_lsp.escaping import printable
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
-from training.cli import CONFIGS, parser
-from training.pipeline.progress import bars
+from training.cli import CONFIGS, build_parser
+from training.pipeline.progress import show_bars
 
 if TYPE_CHECKING:
     from training.pipeline.config import RunConfig
@@ -41,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     limit_spinning(TRAINING)  # PyTorch is not imported yet
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
-        options = parser().parse_args(arguments)
+        options = build_parser().parse_args(arguments)
         return _COMMANDS[options.command](options, console)
     except CoeError as error:
         print(f"training: {printable(str(error))}", file=sys.stderr)
@@ -136,9 +135,9 @@ def _sample(options: argparse.Namespace, console: Console) -> int:
 
 def _faulty(options: argparse.Namespace, console: Console) -> int:
     from coe_lsp.engine.engine import Engine
-    from training.files import in_pieces, write_lines
+    from training.files import resume_work, write_lines
     from training.model.base import BaseError, find_base
-    from training.sampling.faulty_programs import Written, written_by_model
+    from training.sampling.faulty_programs import ProgramSampling, write_faulty_programs
     from training.sampling.whole_programs import LlamaWriter
     from training.tasks.tasks import load_tasks
 
@@ -147,34 +146,33 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
         raise BaseError("Programs are written by the model as it is served: name a GGUF.")
     tasks = load_tasks(options.tasks)
     Random(options.seed).shuffle(tasks)
-    written = Written(options.each, seed=options.seed)
+    sampling = ProgramSampling(options.each, seed=options.seed)
     sandbox = find_sandbox(options.sandbox)
-    # What a kill leaves is found again by what was asked for.
+    # What a kill leaves is used again if the same was asked for.
     file = path.stat()
-    asked = repr((path, file.st_size, file.st_mtime_ns, written, options.keep, tasks)).encode()
-    pieces = options.out.with_name(f"{options.out.name}.{hashlib.sha256(asked).hexdigest()[:12]}")
+    asked = repr((path, file.st_size, file.st_mtime_ns, sampling, options.keep, tasks)).encode()
+    part = options.out.with_name(f"{options.out.name}.part")
+    lines: list[str] = []
     with (
-        bars(console) as bar,
-        Engine(path, context_tokens=8192, max_sequences=written.each + 2) as engine,
+        show_bars(console) as bar,
+        Engine(path, context_tokens=8192, max_sequences=sampling.each + 2) as engine,
     ):
         writer, line = LlamaWriter(engine), bar("faulty")
 
-        def wrong(some: Sequence[Task]) -> Iterator[str]:
-            made = written_by_model(some, writer, written, sandbox, threads=1)
-            return (task.dumps() for task in islice(made, options.keep))
+        def write(left: Sequence[Task]) -> Generator[list[str], None, None]:
+            for task in left:
+                made = write_faulty_programs([task], writer, sampling, sandbox, threads=1)
+                yield [task.dumps() for task in islice(made, options.keep)]
 
-        lines = in_pieces(
-            tasks,
-            pieces,
-            wrong,
-            size=1,
-            enough=options.count,
-            progress=lambda done, total: line("tasks written", done, total),
-        )
-    assert lines is not None  # there is no deadline
+        results = resume_work(part, hashlib.sha256(asked).hexdigest(), tasks, write)
+        for done, made in enumerate(results, 1):
+            lines += made
+            line("tasks written", done, len(tasks))
+            if len(lines) >= options.count:
+                break
     lines = lines[: options.count]
     write_lines(options.out, lines)
-    shutil.rmtree(pieces, ignore_errors=True)
+    part.unlink()
     console.print(f"{len(lines)} tasks in {options.out}")
     return 0
 
@@ -201,7 +199,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
         constrained=not options.free,
         seed=options.seed,
     )
-    with bars(console) as bar:
+    with show_bars(console) as bar:
         line = bar("evaluation")
         result = evaluate(
             tasks,
@@ -223,7 +221,7 @@ def _s1k(options: argparse.Namespace, console: Console) -> int:
     from training.evaluation.s1k import encode_traces, load_traces
     from training.model.base import find_base, load_tokenizer
     from training.model.export import check_base, export_adapter
-    from training.pipeline.workspace import Run, fine_tune
+    from training.pipeline.workspace import TrainingRun, fine_tune
 
     config = attrs.evolve(_config(options.config), out=str(options.out))
     # A baseline beside chains of edits does not begin with an adapter for them.
@@ -232,8 +230,8 @@ def _s1k(options: argparse.Namespace, console: Console) -> int:
     check_base(source.files)
     rows = load_traces(options.traces)
     examples = encode_traces(rows, load_tokenizer(source), max_tokens=config.max_tokens)
-    with bars(console) as bar:
-        run = Run(config, bar("s1k"), time.monotonic() + 60 * options.minutes)
+    with show_bars(console) as bar:
+        run = TrainingRun(config, bar("s1k"), time.monotonic() + 60 * options.minutes)
         if not fine_tune(run, "sft", examples, [], None):
             console.print("Stopped; run the same command again to go on.")
             return 1

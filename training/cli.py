@@ -12,7 +12,7 @@ from pathlib import Path
 CONFIGS = Path(__file__).parent / "configs"
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Of all commands; which one is in `command`."""
     whole = argparse.ArgumentParser(
         prog="python -m training", description="Run a whole pipeline, or one piece of it."

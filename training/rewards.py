@@ -28,7 +28,7 @@ NEVER_EXITED = -0.5
 _SMALL = 1e-4
 
 
-def rewards(episode: Episode) -> list[float]:
+def compute_rewards(episode: Episode) -> list[float]:
     """One reward for each turn of an episode that has ended."""
     found = [
         SOLVED if turn.passed else MALFORMED if turn.error is not None else 0.0
@@ -39,13 +39,13 @@ def rewards(episode: Episode) -> list[float]:
     return found
 
 
-def random_rewards(episode: Episode, random: Random) -> list[float]:
+def draw_random_rewards(episode: Episode, random: Random) -> list[float]:
     """The control arm: a coin for the whole chain, given at its last turn."""
     reward = SOLVED * (random.random() < 0.5)
     return [0.0] * (len(episode.turns) - 1) + [reward] * bool(episode.turns)
 
 
-def returns(of: Sequence[float]) -> list[float]:
+def compute_returns(of: Sequence[float]) -> list[float]:
     """Sums of the rewards from each turn to the end."""
     total = 0.0
     sums: list[float] = []
@@ -55,9 +55,9 @@ def returns(of: Sequence[float]) -> list[float]:
     return sums[::-1]
 
 
-def advantages(group: Sequence[Sequence[float]]) -> list[list[float]]:
+def compute_advantages(group: Sequence[Sequence[float]]) -> list[list[float]]:
     """Advantages by rollout and turn, from rewards by rollout and turn."""
-    sums = [returns(rewards) for rewards in group]
+    sums = [compute_returns(rewards) for rewards in group]
     first = [rollout[0] for rollout in sums if rollout]
     made: list[list[float]] = [[] for _ in sums]
     for turn in range(max((len(rollout) for rollout in sums), default=0)):

@@ -1,19 +1,37 @@
 """Reinforcement learning with verifiable rewards: the second stage (GRPO with per-turn advantages).
 
-A step takes some start programs, rolls each out `group` times, rewards every turn by the tests
-(`training.rewards`), and moves the adapter by the clipped policy gradient with a KL term to the
-adapter that SFT made (the estimator k3, as in GRPO). Own code rather than TRL's trainer: rewards by
-turn would need an override of a private method there, and rollouts come from the serving engine.
-One process; rollouts are what takes the time, and these are batched.
+A step takes some start programs, rolls each out `num_generations` times, rewards every turn by the
+tests (`training.rewards`), and moves the adapter by the clipped policy gradient with a KL term to
+the adapter that SFT made. One process; rollouts are what takes the time, and these are batched.
+
+Departures from the paper (arXiv 2507.05065), or what it leaves open and we chose:
+1. Turn t is compared with turn t of the group's other rollouts by return, not by reward: see
+   `training.rewards`.
+2. A command that leads back to an earlier program is drawn again (`training.sampling.rollouts`):
+   what is learned is the last draw, with the probability of a single one.
+3. Learning rate with warm-up and linear decay, no weight decay, at most 3 or 4 turns in our own
+   configurations.
+
+Departures from GRPO as TRL's GRPOTrainer has it:
+1. An advantage for each turn, so for each token: (rollouts, tokens) in place of (rollouts,). In TRL
+   1.10 `_compute_loss` takes such advantages from a subclass, but they are computed as one number a
+   rollout in the private `_generate_and_score_completions`, which would have to be overridden, and
+   rollouts come from the serving engine: that is why this is own code.
+2. The loss is a mean over all sampled tokens of a step, as TRL's loss_type "dapo" does, not over
+   rollouts.
+3. The standard deviation is that of the population, over the rollouts still alive at a turn.
+4. Rollouts of which all advantages are 0 are left out, so they have no KL term either.
+5. The KL term's reference is the adapter before RL, kept beside the one that learns; the estimator
+   is k3, as in GRPO.
+6. No correction for the sampler: with one iteration the old policy is taken to be the present one,
+   though the engine that sampled rounds its weights.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from random import Random
 
 import torch
@@ -22,79 +40,211 @@ from attrs.validators import ge, gt
 
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import PromptBuilder
-from training.files import cut_back
+from training.files import MetricsLog
 from training.model.base import Tokenizer
-from training.model.checkpoint import load_adapter, resume, save_adapter, save_checkpoint
+from training.model.checkpoint import resume, save_adapter, save_checkpoint
 from training.model.encode import NO_LABEL, encode
-from training.model.packing import Rollout, in_parts, pack
+from training.model.packing import PackedBatch, TokenizedRollout, make_packed_batches, pack
 from training.model.policy_model import PolicyModel
-from training.rewards import advantages, random_rewards, rewards
-from training.sampling.rollouts import Chain, Generator, Start, Tester, roll_out
-from training.tasks.records import Record
+from training.rewards import compute_advantages, compute_rewards, draw_random_rewards
+from training.sampling.rollouts import Rollout
+from training.session import Session
 
-GeneratorFor = Callable[[PolicyModel, int], AbstractContextManager[Generator]]
-StartsFor = Callable[[int], AbstractContextManager[Sequence[Start]]]
+
+@frozen
+class SampledGroups:
+    """The rollouts of one step: `groups[i][j]` is the j-th from the i-th start program.
+
+    `testing_seconds` is the part of the time that the tests took.
+    """
+
+    groups: Sequence[Sequence[Rollout]]
+    testing_seconds: float = 0.0
+
+
+#: Rolls out the start programs of a step, with the policy as it is now.
+GroupSampler = Callable[[PolicyModel, int], SampledGroups]
 
 
 @frozen
 class RlvrConfig:
-    """Group size, KL weight and clip are the paper's; what it leaves open is ours."""
+    """Names as TRL has them. Group size, `beta` and `epsilon` are the paper's, the rest is ours.
+
+    `num_generations`: rollouts of each start program. `beta`: weight of the KL term. `epsilon`: how
+    far from 1 the ratio of probabilities is clipped. `num_iterations`: optimizer steps a batch of
+    rollouts. `starts`: start programs a step.
+    """
 
     learning_rate: float = field(default=1e-4, validator=gt(0))
     steps: int = field(default=100, validator=ge(0))
     starts: int = field(default=16, validator=gt(0))
-    group: int = field(default=4, validator=gt(0))
-    kl: float = field(default=0.01, validator=ge(0))
-    clip: float = field(default=0.2, validator=ge(0))
+    num_generations: int = field(default=4, validator=gt(0))
+    beta: float = field(default=0.01, validator=ge(0))
+    epsilon: float = field(default=0.2, validator=ge(0))
     max_turns: int = field(default=10, validator=gt(0))
     max_tokens: int = field(default=2048, validator=gt(0))
     micro_tokens: int = field(default=4096, validator=gt(0))
-    updates: int = field(default=1, validator=gt(0))
+    num_iterations: int = field(default=1, validator=gt(0))
     warmup: int = 5
     save_every: int = field(default=5, validator=gt(0))
     max_norm: float = field(default=1.0, validator=gt(0))
 
 
-def to_rollouts(
-    group: Sequence[Chain],
-    scores: Sequence[Sequence[float]],
+def train_rlvr(
+    model: PolicyModel,
+    tokenizer: Tokenizer,
+    sample: GroupSampler,
+    config: RlvrConfig,
+    session: Session,
+    report: Callable[[dict[str, float]], None] = lambda _: None,
+    *,
+    random_rewards: bool = False,
+) -> bool:
+    """Train; True when done, False when the time was up first. See `Session` for what is written.
+
+    The KL term's reference is the model as it is with the session's `init`. `random_rewards`
+    replaces rewards by coins: a control. TrainingError if a gradient is not finite, OSError if the
+    disk is full.
+    """
+    on_gpu = session.device == "auto" and torch.cuda.is_available()
+    session.prepare(model, torch.device("cuda" if on_gpu else "cpu"))
+    add_reference(model)
+    optimizer = torch.optim.AdamW(model.trainable().values(), weight_decay=0.0)
+    step = resume(session.folder, model, optimizer)
+    log = MetricsLog(session.folder / "metrics.jsonl", step)
+    builder = tokenizer.builder(instructed=False)
+
+    while step < config.steps:
+        began = time.monotonic()
+        sampled = sample(model, step)
+        sampled_at = time.monotonic()
+
+        coin = Random(f"{session.seed}/{step}")
+        rewards = [
+            [
+                draw_random_rewards(r.episode, coin)
+                if random_rewards
+                else compute_rewards(r.episode)
+                for r in group
+            ]
+            for group in sampled.groups
+        ]
+        learned = [
+            tokenize_rollouts(group, scores, tokenizer, builder, config.max_tokens)
+            for group, scores in zip(sampled.groups, rewards, strict=True)
+        ]
+        warm = min(1.0, (step + 1) / max(1, config.warmup))
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * warm * (1 - step / config.steps)
+        metrics = update(model, learned, optimizer, config)
+        step += 1
+
+        metrics |= {
+            "step": step,
+            "reward": _mean([sum(scores) for group in rewards for scores in group]),
+            **_describe([rollout for group in sampled.groups for rollout in group]),
+            "sampling_seconds": sampled_at - began - sampled.testing_seconds,
+            "testing_seconds": sampled.testing_seconds,
+            "training_seconds": time.monotonic() - sampled_at,
+        }
+        log.write(metrics)
+        report(metrics)
+
+        stops = session.is_over and step < config.steps
+        if stops or step % config.save_every == 0:
+            save_checkpoint(session.folder, step, model, optimizer)
+        if stops:
+            return False
+
+    save_adapter(session.folder / "adapter", model)
+    return True
+
+
+def tokenize_rollouts(
+    group: Sequence[Rollout],
+    rewards: Sequence[Sequence[float]],
     tokenizer: Tokenizer,
     builder: PromptBuilder,
     max_tokens: int,
-) -> list[Rollout]:
-    """Tokens and advantages of a group; chains without turns or too long are left out."""
-    made: list[Rollout] = []
-    for chain, by_turn in zip(group, advantages(scores), strict=True):
-        example = encode(Record("", chain.episode), tokenizer, builder, chain.written)
-        if not by_turn or len(example.ids) > max_tokens or not any(by_turn):
+) -> list[TokenizedRollout]:
+    """Tokens and advantages of a group, from its rewards by rollout and turn.
+
+    Rollouts that are too long or have no advantage other than 0 are left out.
+    """
+    tokenized: list[TokenizedRollout] = []
+    for rollout, by_turn in zip(group, compute_advantages(rewards), strict=True):
+        if not any(by_turn):
             continue
-        # A turn in which the model wrote nothing before a line's end has no labels.
-        values = [v for v, w in zip(by_turn, chain.written, strict=True) if w.tokens or w.ended]
-        weights: list[float] = []
-        turn, inside = -1, False
-        for label in example.labels:
-            if label != NO_LABEL and not inside:
-                turn += 1
-            inside = label != NO_LABEL
-            weights.append(values[turn] if inside else 0.0)
-        made.append(Rollout(example, tuple(weights)))
-    return made
+        example = encode(rollout.episode, tokenizer, builder, sampled=rollout.commands)
+        if len(example.ids) <= max_tokens:
+            turns = zip(example.turn_of_token, example.labels, strict=True)
+            by_token = (by_turn[turn] if label != NO_LABEL else 0.0 for turn, label in turns)
+            tokenized.append(TokenizedRollout(example, tuple(by_token)))
+    return tokenized
+
+
+def update(
+    model: PolicyModel,
+    groups: Sequence[Sequence[TokenizedRollout]],
+    optimizer: torch.optim.Optimizer,
+    config: RlvrConfig,
+) -> dict[str, float]:
+    """`config.num_iterations` optimizer steps on these rollouts; means over their tokens."""
+    rows = [row for group in groups for row in pack(group, config.micro_tokens)]
+    count = sum(rollout.example.learned for group in groups for rollout in group)
+    metrics: dict[str, float] = {"loss": 0.0, "kl": 0.0, "entropy": 0.0, "learned_tokens": count}
+    if not count:
+        return metrics
+    device = next(model.parameters()).device
+    batches = [batch.to(device) for batch in make_packed_batches(rows, config.micro_tokens)]
+    with torch.no_grad():
+        # In the first iteration the policy is the one that sampled, but for rounding.
+        olds = [score(model, b)[0] if config.num_iterations > 1 else None for b in batches]
+        with use_reference_adapter(model):
+            references = [score(model, batch)[0] for batch in batches]
+    for _ in range(config.num_iterations):
+        metrics |= {"loss": 0.0, "kl": 0.0, "entropy": 0.0}  # the last iteration's count
+        for batch, old, reference in zip(batches, olds, references, strict=True):
+            new, entropy = score(model, batch)  # (labels,) each
+            loss, kl = policy_loss(
+                new,
+                new.detach() if old is None else old,
+                reference,
+                batch.advantages,
+                epsilon=config.epsilon,
+                beta=config.beta,
+            )
+            (loss.sum() / count).backward()
+            metrics["loss"] += float(loss.detach().sum()) / count
+            metrics["kl"] += float(kl.sum()) / count
+            metrics["entropy"] += float(entropy.sum()) / count
+        model.clip_gradients(config.max_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+    return metrics
+
+
+def score(model: PolicyModel, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities and entropies of a batch's labels, (labels,) each."""
+    logprobs, entropy, _ = model(batch.ids, batch.mask, batch.labels, batch.positions)
+    return logprobs, entropy
 
 
 def policy_loss(
     new: torch.Tensor,
     old: torch.Tensor,
     reference: torch.Tensor,
-    weights: torch.Tensor,
+    advantages: torch.Tensor,
     *,
-    clip: float,
-    kl: float,
+    epsilon: float,
+    beta: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Loss and KL of each token, from log-probabilities and advantages of the same shape."""
+    """Loss and KL of each token, from log-probabilities and advantages; all are (labels,)."""
     ratio = (new - old).exp()
-    gain = torch.minimum(ratio * weights, ratio.clamp(1 - clip, 1 + clip) * weights)
-    apart = (reference - new).exp() - (reference - new) - 1
-    return kl * apart - gain, apart.detach()
+    clipped = ratio.clamp(1 - epsilon, 1 + epsilon)
+    gain = torch.minimum(ratio * advantages, clipped * advantages)
+    kl = (reference - new).exp() - (reference - new) - 1
+    return beta * kl - gain, kl.detach()
 
 
 def add_reference(model: PolicyModel) -> None:
@@ -110,7 +260,7 @@ def add_reference(model: PolicyModel) -> None:
 
 
 @contextmanager
-def adapter_of_reference(model: PolicyModel) -> Iterator[None]:
+def use_reference_adapter(model: PolicyModel) -> Iterator[None]:
     """Inside, the model is the one that RL started from."""
     model.peft.set_adapter("reference", inference_mode=True)
     try:
@@ -119,133 +269,14 @@ def adapter_of_reference(model: PolicyModel) -> Iterator[None]:
         model.peft.set_adapter("default")
 
 
-def train_rlvr(
-    model: PolicyModel,
-    tokenizer: Tokenizer,
-    generator_for: GeneratorFor,
-    starts_for: StartsFor,
-    config: RlvrConfig,
-    folder: Path,
-    *,
-    init: Path | None,
-    seed: int,
-    random_arm: bool = False,
-    minutes: float = float("inf"),
-    threads: int = 2,
-    device: str = "auto",
-    progress: Callable[[dict[str, float]], None] = lambda _: None,
-) -> bool:
-    """Train; True when done, False when the time was up. The adapter is in `folder/adapter`.
-
-    `generator_for(model, step)` and `starts_for(step)` are context managers that give the rollout
-    generator and the starts of a step. `init` is the SFT adapter, also the reference of the KL
-    term; None starts from the base. `random_arm` replaces rewards by coins: a control.
-    """
-    torch.manual_seed(seed)
-    if init is not None:
-        load_adapter(init, model)
-    if device == "auto" and torch.cuda.is_available():
-        model.to("cuda")
-    add_reference(model)
-    trainable = list(model.trainable().values())
-    optimizer = torch.optim.AdamW(trainable, lr=config.learning_rate, weight_decay=0.0)
-    found = resume(folder, model, optimizer)
-    step = found.step if found else 0
-    builder = tokenizer.builder(instructed=False)
-    log = folder / "metrics.jsonl"
-    folder.mkdir(parents=True, exist_ok=True)
-    cut_back(log, step)
-    end = time.monotonic() + 60 * minutes
-    while step < config.steps:
-        began = time.monotonic()
-        tester = Tester(threads)
-        with starts_for(step) as starts, generator_for(model, step) as generator:
-            groups = roll_out(
-                generator, starts, each=config.group, max_turns=config.max_turns, tester=tester
-            )
-        sampled = time.monotonic()
-        coin = Random(f"{seed}/{step}")
-        scores = [
-            [random_rewards(c.episode, coin) if random_arm else rewards(c.episode) for c in group]
-            for group in groups
-        ]
-        learned = [
-            to_rollouts(group, score, tokenizer, builder, config.max_tokens)
-            for group, score in zip(groups, scores, strict=True)
-        ]
-        rate = min(1.0, (step + 1) / max(1, config.warmup)) * (1 - step / config.steps)
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * rate
-        entry = update(model, learned, optimizer, config)
-        step += 1
-        done = time.monotonic()
-        entry |= _describe([chain.episode for group in groups for chain in group])
-        entry |= {
-            "step": step,
-            "sampled_tokens": sum(len(w.tokens) for g in groups for c in g for w in c.written),
-            "sampling_seconds": sampled - began - tester.seconds,
-            "testing_seconds": tester.seconds,
-            "training_seconds": done - sampled,
-        }
-        entry["reward"] = _mean([sum(score) for group in scores for score in group])
-        with log.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
-        progress(entry)
-        over = time.monotonic() > end and step < config.steps
-        if over or step % config.save_every == 0:
-            save_checkpoint(folder, step, model, optimizer, {})
-        if over:
-            return False
-    save_adapter(folder / "adapter", model)
-    return True
-
-
-def update(
-    model: PolicyModel,
-    groups: Sequence[Sequence[Rollout]],
-    optimizer: torch.optim.Optimizer,
-    config: RlvrConfig,
-) -> dict[str, float]:
-    """`config.updates` optimizer steps on these groups' rollouts; means over their tokens."""
-    rows = [row for group in groups for row in pack(group, config.micro_tokens)]
-    count = sum(rollout.example.learned for group in groups for rollout in group)
-    if not count:
-        return {"loss": 0.0, "kl": 0.0, "entropy": 0.0, "learned_tokens": 0}
-    device = next(model.parameters()).device
-    inputs = []
-    for part in in_parts(rows, config.micro_tokens):
-        given = [t.to(device) for t in (part.ids, part.mask, part.labels, part.positions)]
-        with torch.no_grad():
-            # In the first update the policy is the one that sampled, but for rounding.
-            old = model(*given)[0] if config.updates > 1 else None
-            with adapter_of_reference(model):
-                reference = model(*given)[0]
-        inputs.append((given, part.weights.to(device), old, reference))
-    total: dict[str, float] = {}
-    for _ in range(config.updates):
-        total = {"loss": 0.0, "kl": 0.0, "entropy": 0.0, "learned_tokens": count}
-        for given, weights, old, reference in inputs:
-            new, entropy, _ = model(*given)
-            before = new.detach() if old is None else old
-            loss, apart = policy_loss(
-                new, before, reference, weights, clip=config.clip, kl=config.kl
-            )
-            (loss.sum() / count).backward()
-            total["loss"] += float(loss.detach().sum()) / count
-            total["kl"] += float(apart.sum()) / count
-            total["entropy"] += float(entropy.sum()) / count
-        model.clip_gradients(config.max_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-    return total
-
-
-def _describe(episodes: Sequence[Episode]) -> dict[str, float]:
+def _describe(rollouts: Sequence[Rollout]) -> dict[str, float]:
+    episodes: list[Episode] = [rollout.episode for rollout in rollouts]
     turns = [turn for episode in episodes for turn in episode.turns]
     return {
         "solve_rate": _mean([float(episode.solved) for episode in episodes]),
         "malformed_rate": _mean([float(turn.error is not None) for turn in turns]),
         "turns": _mean([float(len(episode.turns)) for episode in episodes]),
+        "sampled_tokens": sum(len(command.tokens) for r in rollouts for command in r.commands),
     }
 
 

@@ -4,7 +4,7 @@ llama.cpp evaluates an adapter beside the model, at every layer, and has fast (r
 a CPU for some kinds of quantised weights only. Merging adds scale * B @ A to each layer that the
 adapter changes (LoRA, arXiv 2106.09685) and writes the sum as `kind`; all other tensors are copied
 as they are. Weights pass through memory a tensor at a time, so that this takes little memory, and
-disk for the result alone. Where the result is kept is `merged`'s affair.
+disk for the result alone. Where the result is kept is the affair of `coe_lsp.models.merged`.
 
 What merging earns and costs is measured by `tests/benchmarks/bench_merged.py`.
 """

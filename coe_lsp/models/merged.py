@@ -1,8 +1,8 @@
 """Models with their adapters merged in, made once and kept in the cache folder.
 
-`merged` answers with a file for the pair, making it where it is missing; only the newest few are
-kept, since each is as large as a model. It decides nothing about which adapter is wanted, and knows
-the pair by the sums of both files: an adapter that was trained anew is another one.
+`ensure_merged` answers with a file for the pair, making it where it is missing; only the newest few
+are kept, since each is as large as a model. It decides nothing about which adapter is wanted, and
+knows the pair by the sums of both files: an adapter that was trained anew is another one.
 
 The file's own sum is kept beside it and compared whenever the file is asked for: a second a GB, and
 what was read is in memory when it is loaded. A damaged file is made anew, and so is one without a
@@ -40,7 +40,7 @@ class DamagedError(ModelError):
     """A merged file is not what was written."""
 
 
-def merged(model: Path, adapter: Path, progress: ProgressSink) -> Path:
+def ensure_merged(model: Path, adapter: Path, progress: ProgressSink) -> Path:
     """Return the file of `model` with `adapter` merged in, whole and undamaged.
 
     The first time for a pair this takes some seconds, up to a minute for a large model. What
@@ -92,7 +92,7 @@ def mend(model: Path, adapter: Path | None, progress: ProgressSink) -> None:
     """Remove damaged files of a model, and make the one with `adapter` anew if it was damaged."""
     for path in [path for path in merged_files(model) if not is_sound(path)]:
         if adapter is not None and path == merged_path(model, adapter):
-            merged(model, adapter, progress)
+            ensure_merged(model, adapter, progress)
         else:
             _discard(path)
 

@@ -23,8 +23,8 @@ from coe_lsp.models.download import ensure
 from coe_lsp.models.registry import resolve
 from coe_lsp.repair.policy.llama import LlamaPolicy
 from coe_lsp.repair.policy.protocol import CommandRequest
-from training.sampling.rollouts import start_of
-from training.tasks.environment import Judge
+from training.sampling.rollouts import make_start
+from training.tasks.environment import TaskEnvironment
 from training.tasks.tasks import load_tasks
 
 DRAFT, EACH, WIDTHS, ROUNDS = 3, 8, (1, 16), 9
@@ -104,8 +104,8 @@ def main():
     with Engine(path, adapter=adapter, context_tokens=16384, max_sequences=2 * EACH + 2) as engine:
         builder = PromptBuilder(detect_format(engine.chat_template), instructed=adapter is None)
         for task in load_tasks(options.tasks)[: options.count]:
-            with Judge(task, sandbox) as judge:
-                episode = start_of(judge, 0.0).episode(1)
+            with TaskEnvironment(task, sandbox) as environment:
+                episode = make_start(environment, 0.0).episode(1)
             lines = [n for n, line in enumerate(episode.pad.lines, 1) if line.strip()]
             policy = LlamaPolicy(engine, builder)
             end = engine.tokenize([builder.command_end], add_bos=False)[:1]

@@ -13,7 +13,7 @@ from coe_lsp.models import merged as merged_module
 from coe_lsp.models.adapters import find_adapter
 from coe_lsp.models.download import NoProgress
 from coe_lsp.models.lora_gguf import MergeError, merge
-from coe_lsp.models.merged import DamagedError, mend, merged, merged_files, verify_merged
+from coe_lsp.models.merged import DamagedError, ensure_merged, mend, merged_files, verify_merged
 from coe_lsp.models.sources.fetch import NoSpaceError
 from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
 
@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(tiny, tmp_path):
 def test_a_pair_is_merged_once_and_the_newest_are_kept(tiny, cache, tmp_path):
     one, two, three = (write_adapter(tmp_path / f"{seed}.gguf", tiny, seed) for seed in (1, 2, 3))
     said = Said()
-    first = merged(tiny, one, said)
+    first = ensure_merged(tiny, one, said)
     assert said.done <= said.total == tiny.stat().st_size
     assert said.done == 3 * 32 * 64 * 4
     import gguf
@@ -135,13 +135,13 @@ def test_a_pair_is_merged_once_and_the_newest_are_kept(tiny, cache, tmp_path):
     assert (made.tensors[2].data == given.tensors[2].data).all()
     assert made.fields["tokenizer.ggml.tokens"].contents() == ["a", "b"]
     born = first.stat().st_ino
-    assert merged(tiny, one, NoProgress()) == first
+    assert ensure_merged(tiny, one, NoProgress()) == first
     assert first.stat().st_ino == born
-    second = merged(tiny, two, NoProgress())
-    third = merged(tiny, three, NoProgress())
+    second = ensure_merged(tiny, two, NoProgress())
+    third = ensure_merged(tiny, three, NoProgress())
     assert {path.name for path in cache.glob("*.gguf")} == {second.name, third.name}
     write_adapter(two, tiny, 4)  # trained anew
-    assert merged(tiny, two, NoProgress()) not in (second, third)
+    assert ensure_merged(tiny, two, NoProgress()) not in (second, third)
 
 
 @pytest.mark.model
@@ -183,14 +183,14 @@ def test_merging_can_be_stopped_at_any_time(tiny, cache, tmp_path, monkeypatch):
 
     monkeypatch.setattr("coe_lsp.models.lora_gguf.merge", slow)
     with pytest.raises(KeyboardInterrupt):
-        merged(tiny, adapter, Stop())
+        ensure_merged(tiny, adapter, Stop())
     assert not go.is_set()
     go.set()
     for thread in threading.enumerate():
         if thread.name == "coe-merge":
             thread.join(10)
     assert [path.name for path in cache.iterdir() if path.suffix != ""] == []
-    assert merged(tiny, adapter, NoProgress()).is_file()
+    assert ensure_merged(tiny, adapter, NoProgress()).is_file()
 
 
 def flip(data):
@@ -205,14 +205,14 @@ def flip(data):
 )
 def test_a_damaged_file_is_made_anew(tiny, cache, tmp_path, damage):
     adapter = write_adapter(tmp_path / "adapter.gguf", tiny)
-    path = merged(tiny, adapter, NoProgress())
+    path = ensure_merged(tiny, adapter, NoProgress())
     good, stat = path.read_bytes(), path.stat()
     path.write_bytes(damage(good))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as a failing disk would leave it
     with pytest.raises(DamagedError, match="damaged"):
         verify_merged(path, "tiny")
     said = Said()
-    assert merged(tiny, adapter, said) == path
+    assert ensure_merged(tiny, adapter, said) == path
     assert path.read_bytes() == good
     assert any("made anew" in text for text in said.texts)
     assert len(verify_merged(path, "tiny")) == 64
@@ -222,16 +222,16 @@ def test_a_damaged_file_is_made_anew(tiny, cache, tmp_path, damage):
 def test_a_file_without_its_sum_is_made_anew(tiny, cache, tmp_path):
     """A kill came between the two."""
     adapter = write_adapter(tmp_path / "adapter.gguf", tiny)
-    path = merged(tiny, adapter, NoProgress())
+    path = ensure_merged(tiny, adapter, NoProgress())
     path.with_name(path.name + ".sha256").unlink()
     said = Said()
-    assert merged(tiny, adapter, said) == path
+    assert ensure_merged(tiny, adapter, said) == path
     assert said.total and path.with_name(path.name + ".sha256").is_file()
 
 
 def test_what_is_damaged_is_mended_or_removed(tiny, cache, tmp_path):
     one, two = (write_adapter(tmp_path / f"{seed}.gguf", tiny, seed) for seed in (1, 2))
-    first, second = merged(tiny, one, NoProgress()), merged(tiny, two, NoProgress())
+    first, second = ensure_merged(tiny, one, NoProgress()), ensure_merged(tiny, two, NoProgress())
     good = first.read_bytes()
     for path in (first, second):
         path.write_bytes(b"GGUF")
@@ -250,13 +250,13 @@ def test_what_a_kill_left_is_removed_at_the_next_use(tiny, cache, tmp_path):
         "    def advance(self, count):\n"
         "        if list(m._folder().glob('*.part')): os.kill(os.getpid(), signal.SIGKILL)\n"
         "m._POLL = 0.0001\n"
-        "m.merged(*map(pathlib.Path, sys.argv[1:]), Kill())\n"
+        "m.ensure_merged(*map(pathlib.Path, sys.argv[1:]), Kill())\n"
     )
     done = subprocess.run([sys.executable, "-c", code, tiny, adapter], check=False, timeout=60)
     left = list(cache.glob("*.part"))
     assert (done.returncode, len(left), list(cache.glob("*.gguf"))) == (-9, 1, [])
     content = left[0].read_bytes()
-    path = merged(tiny, adapter, NoProgress())
+    path = ensure_merged(tiny, adapter, NoProgress())
     assert list(cache.glob("*.part")) == []
     left[0].write_bytes(content)
     holder = subprocess.Popen(
@@ -265,10 +265,10 @@ def test_what_a_kill_left_is_removed_at_the_next_use(tiny, cache, tmp_path):
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     holder.stdout.readline()
-    assert merged(tiny, adapter, NoProgress()) == path
+    assert ensure_merged(tiny, adapter, NoProgress()) == path
     assert list(cache.glob("*.part")) == left
     holder.communicate()
-    assert merged(tiny, adapter, NoProgress()) == path
+    assert ensure_merged(tiny, adapter, NoProgress()) == path
     assert list(cache.glob("*.part")) == []
 
 
@@ -278,7 +278,7 @@ def test_verify_names_what_is_damaged_and_pull_mends_it(small_model, cache):
     cache.mkdir(parents=True)
     model = cache.parent / small_model.name
     model.symlink_to(small_model)
-    path = merged(model, find_adapter("smollm2-135m"), NoProgress())
+    path = ensure_merged(model, find_adapter("smollm2-135m"), NoProgress())
     path.write_bytes(flip(path.read_bytes()))
 
     def models(action):

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from coe_lsp.chain.scratchpad import Scratchpad
 from training.__main__ import main
-from training.demonstrations.generate import generate
+from training.demonstrations.generate import generate_demonstrations
 from training.demonstrations.line_noise import Donors, corrupt
-from training.demonstrations.mistakes import mistakes
-from training.demonstrations.traces import Recipe, commands_between, demonstrations
+from training.demonstrations.mistakes import make_mistakes
+from training.demonstrations.traces import Recipe, commands_between, make_demonstrations
 from training.files import cut_back
-from training.tasks.environment import Judge, open_all
+from training.tasks.environment import TaskEnvironment, open_environments
 from training.tasks.harvest import harvest_package, harvest_project
 from training.tasks.records import Record, RecordError, read_records, write_records
 from training.tasks.tasks import TaskError, clean, load_tasks, save_tasks
@@ -53,7 +53,7 @@ def test_every_corruption_is_undone_by_its_command(lines, words, random):
 
 
 def test_mistakes_of_many_kinds_are_single_and_different():
-    found = mistakes(PROGRAM, Random(1), 500)
+    found = make_mistakes(PROGRAM, Random(1), 500)
     assert len({mistake.text for mistake in found}) == len(found) > 50
     kinds = {mistake.kind for mistake in found}
     assert kinds >= {
@@ -61,61 +61,65 @@ def test_mistakes_of_many_kinds_are_single_and_different():
         "constant", "missing return", "negated condition", "slice", "missing base case",
         "missing call", "missing line", "missing argument", "swapped arguments", "assignment",
     }  # fmt: skip
-    assert mistakes(PROGRAM, Random(1), 500) == found
-    assert mistakes("def f(:\n", Random(1), 5) == []
+    assert make_mistakes(PROGRAM, Random(1), 500) == found
+    assert make_mistakes("def f(:\n", Random(1), 5) == []
 
 
-def test_judging_tells_what_serving_tells(task, sandbox):
+def test_an_environment_tells_what_serving_tells(task, sandbox):
     broken = task.reference.replace(">", ">=").split("\n")
-    with Judge(task, sandbox) as judge:
-        assert judge.calibrate()
-        found = judge.judge(broken)
+    with TaskEnvironment(task, sandbox) as environment:
+        assert environment.calibrate()
+        found = environment.evaluate(broken)
         assert (found.passed, found.total) == (1, 2)
-        assert judge.feedback(found, broken) == (
+        assert environment.feedback(found, broken) == (
             "1 of 2 tests fail\nassert 1: assert 2 == 1\n+  where 2 = above([1, 2, 3], 2)"
         )
-        assert judge.describe(found).tests == ()
-        assert judge.describe(found).context == "import math"
-    with Judge(task, sandbox, as_pytest=True) as judge:
-        found = judge.judge(broken)
-        assert judge.feedback(found, broken) == (
+        assert environment.describe(found).tests == ()
+        assert environment.describe(found).context == "import math"
+    with TaskEnvironment(task, sandbox, as_pytest=True) as environment:
+        found = environment.evaluate(broken)
+        assert environment.feedback(found, broken) == (
             "1 of 2 tests fail\ntest_above: assert 2 == 1\n+  where 2 = above([1, 2, 3], 2)"
         )
-        assert judge.describe(found).tests == (
+        assert environment.describe(found).tests == (
             "def test_above():\n    assert above([1, 2, 3], 2) == 1",
         )
         crash = ["def above(values, limit):", "    return undefined"]
-        assert "(line 2): NameError" in judge.feedback(judge.judge(crash), crash)
+        assert "(line 2): NameError" in environment.feedback(environment.evaluate(crash), crash)
         vague = ["def above(values, limit):", "    return object()"]
-        assert "where <object object> = above(" in judge.feedback(judge.judge(vague), vague)
+        assert "where <object object> = above(" in environment.feedback(
+            environment.evaluate(vague), vague
+        )
 
 
 @pytest.mark.parametrize("pytest_share", [0.0, 1.0])
 def test_demonstrations_end_in_success_and_say_the_truth(task, sandbox, pytest_share):
-    recipe = Recipe(per_task=12, pytest=pytest_share, detour=0.4, bare=0.0)
+    recipe = Recipe(per_task=12, pytest=pytest_share, wrong_first_edit=0.4, without_docs=0.0)
     donors = Donors.of([PROGRAM])
-    made = list(demonstrations(task, donors, recipe, Random(3), sandbox))
+    made = list(make_demonstrations(task, donors, recipe, Random(3), sandbox))
     assert len(made) == 12
     assert len({record.episode.start.lines for record in made}) == 12
     assert any(record.masked for record in made)
     assert any(len(record.episode.turns) > 1 for record in made)
-    with Judge(task, sandbox, as_pytest=bool(pytest_share)) as judge:
+    with TaskEnvironment(task, sandbox, as_pytest=bool(pytest_share)) as environment:
         for record in made:
             episode = record.episode
             assert episode.solved and episode.start.feedback
             assert record.distance > 0
             for turn in episode.turns:
-                found = judge.judge(turn.pad.lines)
+                found = environment.evaluate(turn.pad.lines)
                 assert turn.passed == found.solved
                 if "ran too long" not in turn.pad.feedback:
-                    assert turn.pad.feedback == judge.feedback(found, turn.pad.lines)
+                    assert turn.pad.feedback == environment.feedback(found, turn.pad.lines)
                 assert turn.error is None
             assert Record.loads(record.dumps()) == record
 
 
 def test_a_reference_that_fails_gives_no_demonstrations(task, sandbox):
     wrong = evolve(task, reference="def above(values, limit):\n    return 7")
-    assert list(demonstrations(wrong, Donors.of([PROGRAM]), Recipe(), Random(0), sandbox)) == []
+    assert (
+        list(make_demonstrations(wrong, Donors.of([PROGRAM]), Recipe(), Random(0), sandbox)) == []
+    )
 
 
 def test_generation_is_seeded_and_resumes_where_it_was_killed(task, sandbox, tmp_path):
@@ -124,16 +128,18 @@ def test_generation_is_seeded_and_resumes_where_it_was_killed(task, sandbox, tmp
 
     def make(name, **options):
         path = tmp_path / name
-        found = generate(tasks, recipe, path, seed=5, processes=2, sandbox=sandbox, **options)
+        found = generate_demonstrations(
+            tasks, recipe, path, seed=5, processes=2, sandbox=sandbox, **options
+        )
         return path, found
 
     whole, statistics = make("whole.jsonl")
     assert statistics.records == 9 and statistics.summary()["demonstrations"] == 9
     half, stopped = make("half.jsonl", deadline=0.0)
-    work = tmp_path / "half.jsonl.work"
-    assert stopped is None and work.read_text().count('{"end"') == 1
+    work = tmp_path / "half.jsonl.part"
+    assert stopped is None and work.read_text().count("\n") == 2  # settings, a task
     with work.open("a") as file:  # killed in the middle of a line
-        file.write('{"task_id": "toy/1", "ta')
+        file.write('{"records": ["{')
     _, resumed = make("half.jsonl")
     assert half.read_text() == whole.read_text()
     assert resumed.records == 9
@@ -249,7 +255,9 @@ def test_harvest_of_a_project(clamp_project, write, interpreter, sandbox):
     assert found.dropped["reached by failing tests too"] == 1  # clamp has a bug
     assert found.dropped["no tests"] == 1
     (middle,) = found.tasks
-    made = list(demonstrations(middle, Donors.of([text]), Recipe(per_task=4), Random(0), sandbox))
+    made = list(
+        make_demonstrations(middle, Donors.of([text]), Recipe(per_task=4), Random(0), sandbox)
+    )
     assert made and all(record.episode.solved for record in made)
     (clamp_project / "tests" / "test_more.py").unlink()
     with pytest.raises(TaskError, match="tests that pass"):
@@ -262,10 +270,10 @@ def test_harvest_of_an_installed_package(interpreter, sandbox):
     names = {task.entry_point for task in found.tasks}
     assert {"camelize", "dasherize", "ordinal", "tableize"} <= names
     ordinal = next(task for task in found.tasks if task.entry_point == "ordinal")
-    with Judge(ordinal, sandbox) as judge:
-        assert judge.calibrate()
+    with TaskEnvironment(ordinal, sandbox) as environment:
+        assert environment.calibrate()
         lines = [line.replace("% 100", "% 10") for line in ordinal.reference.split("\n")]
-        assert not judge.judge(lines).solved
+        assert not environment.evaluate(lines).solved
     with pytest.raises(TaskError, match="no package"):
         harvest_package("no_such_package_here", interpreter, sandbox, max_lines=40)
 
@@ -282,18 +290,18 @@ def test_what_was_edited_after_the_harvest_is_left_out(clamp_project, write, int
     assert [task.entry_point for task in tasks] == ["first", "second"]
     write("rest.py", "def second(x):\n    return x + 2\n")
     with ExitStack() as stack:
-        (judge,) = open_all(tasks, sandbox, stack)
-        assert judge.task == tasks[0] and judge.calibrate()
+        (environment,) = open_environments(tasks, sandbox, stack)
+        assert environment.task == tasks[0] and environment.calibrate()
     write("more.py", "def first(\n")
     with ExitStack() as stack:
-        assert open_all(tasks, sandbox, stack) == []
+        assert open_environments(tasks, sandbox, stack) == []
 
 
 def test_tests_that_pytest_would_read_otherwise_are_plain_statements(task, sandbox):
     """Indented, the text in three quotes would be another one."""
     text = evolve(task, tests=(*task.tests, 'assert len("""a\nb""") == above([1] * 3, 0)'))
     made = list(
-        demonstrations(text, Donors.of([PROGRAM]), Recipe(3, pytest=1.0), Random(0), sandbox)
+        make_demonstrations(text, Donors.of([PROGRAM]), Recipe(3, pytest=1.0), Random(0), sandbox)
     )
     assert made
     assert all("test_program" not in record.episode.start.feedback for record in made)

@@ -20,7 +20,7 @@ from training.evaluation.metrics import bootstrap, pass_at_k
 from training.evaluation.report import ReportError, read_results, table, write_report
 from training.evaluation.s1k import encode_traces, load_traces
 from training.model.encode import NO_LABEL
-from training.sampling.direct_prompt import extract
+from training.sampling.direct_prompt import extract_program
 from training.sampling.whole_programs import Answer, LlamaWriter
 from training.tasks.tasks import TaskError, load_tasks, save_tasks
 
@@ -75,7 +75,7 @@ def test_summary_by_hand():
     ],
 )
 def test_the_program_in_an_answer(answer, program):
-    assert extract(answer) == program
+    assert extract_program(answer) == program
 
 
 @pytest.fixture

@@ -18,28 +18,44 @@ from coe_lsp.chain.prompt import Segment, TaskDescription, detect_format
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.engine.sampling import Sampling
 from training.model.base import find_base
-from training.model.checkpoint import CheckpointError, checkpoints, load_adapter, save_adapter
-from training.model.encode import NO_LABEL, Written, batches, collate, encode
-from training.model.packing import Rollout, in_parts, pack
+from training.model.checkpoint import CheckpointError, list_checkpoints, load_adapter, save_adapter
+from training.model.encode import NO_LABEL, SampledCommand, collate, encode, make_batches
+from training.model.packing import TokenizedRollout, make_packed_batches, pack
 from training.model.policy_model import Lora, PolicyModel, TrainingError
 from training.pipeline.config import ModelConfig, RunConfig
-from training.pipeline.workspace import Run, served
-from training.rewards import advantages, random_rewards, returns, rewards
+from training.pipeline.workspace import TrainingRun, open_served_generator
+from training.rewards import (
+    compute_advantages,
+    compute_returns,
+    compute_rewards,
+    draw_random_rewards,
+)
 from training.rlvr import (
     RlvrConfig,
+    SampledGroups,
     add_reference,
     policy_loss,
-    to_rollouts,
+    tokenize_rollouts,
     train_rlvr,
     update,
 )
-from training.sampling.faulty_programs import Written as ToWrite
-from training.sampling.faulty_programs import left_by_chains, written_by_model
-from training.sampling.hf_generate import continuations
-from training.sampling.rollouts import Chain, Start, Tester, TransformersGenerator, roll_out
+from training.sampling.faulty_programs import (
+    ProgramSampling,
+    collect_failed_states,
+    write_faulty_programs,
+)
+from training.sampling.hf_generate import sample_continuations
+from training.sampling.rollouts import (
+    AttemptTester,
+    Rollout,
+    Start,
+    TransformersGenerator,
+    roll_out,
+)
 from training.sampling.whole_programs import Answer, Question, TransformersWriter
+from training.session import Session
 from training.sft import SftConfig, train_sft, validate
-from training.tasks.environment import Judge
+from training.tasks.environment import TaskEnvironment
 from training.tasks.records import Record
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +78,10 @@ def toy_records(count):
     return records
 
 
+def score(model, batch):
+    return model(batch.ids, batch.mask, batch.labels)
+
+
 def two_turns():
     episode = Episode(TaskDescription(), Scratchpad(("a", "b"), "1 of 1 tests fail"))
     episode = episode.extend(episode.attempt("### DELL 2"), "1 of 1 tests fail", False)
@@ -74,7 +94,7 @@ def two_turns():
 @pytest.mark.parametrize("masked", [(), (0,), (1,)])
 def test_only_commands_and_their_ends_have_labels(tiny_tokenizer, masked):
     builder = tiny_tokenizer.builder(instructed=False)
-    example = encode(Record("x", two_turns(), masked), tiny_tokenizer, builder)
+    example = encode(two_turns(), tiny_tokenizer, builder, masked=masked)
     (end,) = tiny_tokenizer.encode(builder.command_end)
     learned = [label for label in example.labels if label != NO_LABEL]
     commands = ["### DELL 2", "### REPL 1 >>>c"]
@@ -106,12 +126,12 @@ def test_tokens_are_those_of_the_serving_engine(tiny_tokenizer, tiny_gguf):
 
 def test_batches_hold_everything_once_and_fit(tiny_tokenizer):
     builder = tiny_tokenizer.builder(instructed=False)
-    examples = [encode(record, tiny_tokenizer, builder) for record in toy_records(40)]
-    made = list(batches(examples, 300, "0/0"))
+    examples = [encode(record.episode, tiny_tokenizer, builder) for record in toy_records(40)]
+    made = list(make_batches(examples, 300, "0/0"))
     assert sorted(e.ids for batch in made for e in batch) == sorted(e.ids for e in examples)
     assert all(max(len(e.ids) for e in batch) * len(batch) <= 300 for batch in made)
-    assert list(batches(examples, 300, "0/0")) == made
-    assert list(batches(examples, 300, "0/1")) != made
+    assert list(make_batches(examples, 300, "0/0")) == made
+    assert list(make_batches(examples, 300, "0/1")) != made
     batch = collate(made[0])
     assert batch.ids.shape == batch.mask.shape == batch.labels.shape
     assert int(batch.mask.sum()) == sum(len(e.ids) for e in made[0])
@@ -130,32 +150,32 @@ def ended(*outcomes, max_turns=10):
 
 
 def test_rewards():
-    assert rewards(ended("s")) == [1.0]
-    assert rewards(ended(".", "m", "s")) == [0.0, -0.5, 1.0]
-    assert rewards(ended(".", "e")) == [0.0, 0.0]
-    assert rewards(ended(".", ".", max_turns=2)) == [0.0, -0.5]  # never exited
-    assert rewards(ended(".", "m", max_turns=2)) == [0.0, -0.5]  # not punished twice
-    assert rewards(ended(".", "s", max_turns=2)) == [0.0, 1.0]
-    assert rewards(ended(".", ".")) == [0.0, -0.5]  # cut off, for want of context
-    assert random_rewards(ended(), Random(0)) == []
-    coin = {tuple(random_rewards(ended(".", "."), Random(n))) for n in range(20)}
+    assert compute_rewards(ended("s")) == [1.0]
+    assert compute_rewards(ended(".", "m", "s")) == [0.0, -0.5, 1.0]
+    assert compute_rewards(ended(".", "e")) == [0.0, 0.0]
+    assert compute_rewards(ended(".", ".", max_turns=2)) == [0.0, -0.5]  # never exited
+    assert compute_rewards(ended(".", "m", max_turns=2)) == [0.0, -0.5]  # not punished twice
+    assert compute_rewards(ended(".", "s", max_turns=2)) == [0.0, 1.0]
+    assert compute_rewards(ended(".", ".")) == [0.0, -0.5]  # cut off, for want of context
+    assert draw_random_rewards(ended(), Random(0)) == []
+    coin = {tuple(draw_random_rewards(ended(".", "."), Random(n))) for n in range(20)}
     assert coin == {(0.0, 0.0), (0.0, 1.0)}
 
 
 def test_advantages_by_turn():
-    assert returns([0.0, -0.5, 1.0]) == [0.5, 0.5, 1.0]
+    assert compute_returns([0.0, -0.5, 1.0]) == [0.5, 0.5, 1.0]
     # Turn 1: returns 1, 1, -0.5, 0 (mean 0.375, deviation 0.649519).
     # Turn 2: returns 1 and -0.5 of those alive (mean 0.25, deviation 0.75).
     # Turn 3: one is alive, so it is compared with all at turn 1.
     group = [[0.0, 0.0, 1.0], [1.0], [0.0, -0.5], [0.0]]
-    made = advantages(group)
+    made = compute_advantages(group)
     first = [(value - 0.375) / 0.649619 for value in (1, 1, -0.5, 0)]
     assert [rollout[0] for rollout in made] == pytest.approx(first, abs=1e-3)
     assert made[0][1] == pytest.approx(1.0, abs=1e-3)
     assert made[2][1] == pytest.approx(-1.0, abs=1e-3)
     assert made[0][2] == pytest.approx((1 - 0.375) / 0.649619, abs=1e-3)
-    assert advantages([[0.0], [0.0]]) == [[0.0], [0.0]]
-    assert advantages([[], [1.0]]) == [[], [0.0]]
+    assert compute_advantages([[0.0], [0.0]]) == [[0.0], [0.0]]
+    assert compute_advantages([[], [1.0]]) == [[], [0.0]]
 
 
 def test_each_command_gets_the_advantage_of_its_turn(tiny_tokenizer):
@@ -163,23 +183,23 @@ def test_each_command_gets_the_advantage_of_its_turn(tiny_tokenizer):
 
     def sampled(episode):
         texts = [turn.command_text for turn in episode.turns]
-        return Chain(
+        return Rollout(
             episode,
-            tuple(Written(t, tuple(tiny_tokenizer.encode(Segment(t))), True) for t in texts),
+            tuple(SampledCommand(t, tuple(tiny_tokenizer.encode(Segment(t))), True) for t in texts),
         )
 
     group = [sampled(two_turns()), sampled(ended("m", "e"))]
     scores = [[0.0, 1.0], [-0.5, 0.0]]
-    made = to_rollouts(group, scores, tiny_tokenizer, builder, 2048)
-    by_turn = advantages(scores)
+    made = tokenize_rollouts(group, scores, tiny_tokenizer, builder, 2048)
+    by_turn = compute_advantages(scores)
     for rollout, wanted in zip(made, by_turn, strict=True):
         seen = []
-        for weight, label in zip(rollout.weights, rollout.example.labels, strict=True):
+        for weight, label in zip(rollout.advantages, rollout.example.labels, strict=True):
             assert label != NO_LABEL or weight == 0.0
             if label != NO_LABEL and (not seen or seen[-1] != weight):
                 seen.append(weight)
         assert seen == pytest.approx(wanted)
-    assert to_rollouts(group, [[0.0, 0.0], [0.0, 0.0]], tiny_tokenizer, builder, 2048) == []
+    assert tokenize_rollouts(group, [[0.0, 0.0], [0.0, 0.0]], tiny_tokenizer, builder, 2048) == []
 
 
 def test_the_tokens_learned_are_those_that_were_sampled(tiny_tokenizer):
@@ -189,22 +209,22 @@ def test_the_tokens_learned_are_those_that_were_sampled(tiny_tokenizer):
     assert letters != tiny_tokenizer.encode(Segment("### DELL 2"))
     (end,) = tiny_tokenizer.encode(builder.command_end)
     episode = ended("m", "m", "s")
-    written = [
-        Written("nonsense", tuple(letters), False),
-        Written("", (), False),
-        Written("x", tuple(letters[:1]), True),
+    sampled = [
+        SampledCommand("nonsense", tuple(letters), False),
+        SampledCommand("", (), False),
+        SampledCommand("x", tuple(letters[:1]), True),
     ]
-    example = encode(Record("", episode), tiny_tokenizer, builder, written)
+    example = encode(episode, tiny_tokenizer, builder, sampled=sampled)
     learned = [label for label in example.labels if label != NO_LABEL]
     assert learned == [*letters, letters[0], end]
     assert example.ids.count(end) >= 3  # the context has them all
     scores = [[-0.25, -0.5, 1.0], [0.0, 0.0, 0.0]]
-    other = Chain(ended(".", ".", "e"), (Written("x", (5,), True),) * 3)
-    made = to_rollouts(
-        [Chain(episode, tuple(written)), other], scores, tiny_tokenizer, builder, 999
+    other = Rollout(ended(".", ".", "e"), (SampledCommand("x", (5,), True),) * 3)
+    made = tokenize_rollouts(
+        [Rollout(episode, tuple(sampled)), other], scores, tiny_tokenizer, builder, 999
     )
-    by_turn = advantages(scores)[0]
-    weights = [weight for weight in made[0].weights if weight]
+    by_turn = compute_advantages(scores)[0]
+    weights = [weight for weight in made[0].advantages if weight]
     assert weights == pytest.approx([by_turn[0]] * len(letters) + [by_turn[2]] * 2)
 
 
@@ -213,9 +233,9 @@ def test_a_row_of_chains_gives_what_the_chains_give(tiny_model, tiny_tokenizer):
     builder = tiny_tokenizer.builder(instructed=False)
 
     def rollouts(*episodes):
-        examples = [encode(Record("", e), tiny_tokenizer, builder) for e in episodes]
+        examples = [encode(e, tiny_tokenizer, builder) for e in episodes]
         return [
-            Rollout(e, tuple((n - 0.5) * (x != NO_LABEL) for x in e.labels))
+            TokenizedRollout(e, tuple((n - 0.5) * (x != NO_LABEL) for x in e.labels))
             for n, e in enumerate(examples)
         ]
 
@@ -231,11 +251,11 @@ def test_a_row_of_chains_gives_what_the_chains_give(tiny_model, tiny_tokenizer):
 
     def learn(rows, tokens):
         """Log-probabilities by advantage, and the gradient."""
-        found, parts = {}, list(in_parts(rows, tokens))
+        found, parts = {}, list(make_packed_batches(rows, tokens))
         for part in parts:
             logprobs, _, _ = tiny_model(part.ids, part.mask, part.labels, part.positions)
-            (logprobs * part.weights).sum().backward()
-            for logprob, weight in zip(logprobs.tolist(), part.weights.tolist(), strict=True):
+            (logprobs * part.advantages).sum().backward()
+            for logprob, weight in zip(logprobs.tolist(), part.advantages.tolist(), strict=True):
                 found.setdefault(weight, []).append(logprob)
         gradient = torch.cat([p.grad.flatten() for p in tiny_model.trainable().values()])
         tiny_model.zero_grad()
@@ -243,8 +263,8 @@ def test_a_row_of_chains_gives_what_the_chains_give(tiny_model, tiny_tokenizer):
 
     rows = [row for group in groups for row in pack(group, 4096)]
     assert len(rows) == 2
-    opening = next(n for n, weight in enumerate(chains[0].weights) if weight) - 1
-    assert rows[0].owners.count(0) == opening > 20
+    opening = next(n for n, weight in enumerate(chains[0].advantages) if weight) - 1
+    assert rows[0].segment_ids.count(0) == opening > 20
     apart = sum(len(rollout.example.ids) for rollout in groups[0])
     assert len(rows[0].ids) == apart - 2 * opening
     together, gradient, parts = learn(rows, 4096)
@@ -252,8 +272,8 @@ def test_a_row_of_chains_gives_what_the_chains_give(tiny_model, tiny_tokenizer):
 
     plain = {}
     for rollout in chains:
-        logprobs, _, _ = tiny_model.score(collate([rollout.example]))
-        weight = next(w for w in rollout.weights if w)
+        logprobs, _, _ = score(tiny_model, collate([rollout.example]))
+        weight = next(w for w in rollout.advantages if w)
         (logprobs * weight).sum().backward()
         plain.setdefault(weight, []).extend(logprobs.tolist())
     wanted = torch.cat([p.grad.flatten() for p in tiny_model.trainable().values()])
@@ -278,7 +298,7 @@ def test_policy_loss_by_hand():
     old = torch.tensor([-1.0, -1.5, -1.0])
     reference = torch.tensor([-1.0, -1.0, -2.5])
     weights = torch.tensor([2.0, 1.0, -1.0])
-    loss, kl = policy_loss(new, old, reference, weights, clip=0.2, kl=0.01)
+    loss, kl = policy_loss(new, old, reference, weights, epsilon=0.2, beta=0.01)
     # Ratios 1, e^0.5 (clipped to 1.2) and e^-1 (clipped to 0.8, and the worse of the two counts).
     assert kl.tolist() == pytest.approx([0.0, 0.0, math.exp(-0.5) + 0.5 - 1])
     assert loss.tolist() == pytest.approx([-2.0, -1.2, 0.8 + 0.01 * (math.exp(-0.5) - 0.5)])
@@ -288,22 +308,23 @@ def test_policy_loss_by_hand():
 
 def test_further_updates_are_held_to_the_policy_that_sampled(tiny_model, tiny_tokenizer):
     """With a clip of 0 a likelier good token gains nothing more; with more room it does."""
-    example = encode(
-        Record("", two_turns()), tiny_tokenizer, tiny_tokenizer.builder(instructed=False)
-    )
+    example = encode(two_turns(), tiny_tokenizer, tiny_tokenizer.builder(instructed=False))
     place = next(n for n, label in enumerate(example.labels) if label != NO_LABEL)
     weights = tuple(float(n == place) for n in range(len(example.ids)))
     add_reference(tiny_model)
     names = tiny_model.trainable()
     before = {name: weight.detach().clone() for name, weight in names.items()}
 
-    def after(updates, clip):
+    def after(num_iterations, epsilon):
         with torch.no_grad():
             for name, weight in before.items():
                 names[name].copy_(weight)
-        config = RlvrConfig(updates=updates, clip=clip, kl=0.0)
+        config = RlvrConfig(num_iterations=num_iterations, epsilon=epsilon, beta=0.0)
         entry = update(
-            tiny_model, [[Rollout(example, weights)]], torch.optim.SGD(names.values(), 0.01), config
+            tiny_model,
+            [[TokenizedRollout(example, weights)]],
+            torch.optim.SGD(names.values(), 0.01),
+            config,
         )
         assert entry["learned_tokens"] == example.learned
         return torch.cat([weight.detach().flatten() for weight in names.values()])
@@ -332,18 +353,20 @@ CONFIG = SftConfig(
 @pytest.fixture
 def toy(tiny_tokenizer):
     builder = tiny_tokenizer.builder(instructed=False)
-    return [encode(record, tiny_tokenizer, builder) for record in toy_records(24)]
+    return [encode(record.episode, tiny_tokenizer, builder) for record in toy_records(24)]
 
 
 def train(model, examples, folder, **options):
-    done = train_sft(model, examples, examples[:6], CONFIG, folder, seed=1, cpu=True, **options)
+    done = train_sft(
+        model, examples, examples[:6], CONFIG, Session(folder, 1, device="cpu", **options)
+    )
     lines = (folder / "metrics.jsonl").read_text().split("\n")[:-1]
     return done, [json.loads(line) for line in lines]
 
 
 def test_no_epochs_leave_an_adapter_as_it_is(tiny_model, toy, tmp_path):
     before = {name: weight.clone() for name, weight in tiny_model.adapter_state().items()}
-    train_sft(tiny_model, toy, [], evolve(CONFIG, epochs=0), tmp_path, seed=1, cpu=True)
+    train_sft(tiny_model, toy, [], evolve(CONFIG, epochs=0), Session(tmp_path, 1, device="cpu"))
     for weight in tiny_model.trainable().values():
         weight.data.zero_()
     load_adapter(tmp_path / "adapter", tiny_model)
@@ -353,9 +376,7 @@ def test_no_epochs_leave_an_adapter_as_it_is(tiny_model, toy, tmp_path):
 
 def test_with_a_base_in_16_bits_the_adapter_computes_in_them_too(tiny_base, tiny_tokenizer):
     """And gets its gradients in 32."""
-    example = encode(
-        Record("x", two_turns()), tiny_tokenizer, tiny_tokenizer.builder(instructed=False)
-    )
+    example = encode(two_turns(), tiny_tokenizer, tiny_tokenizer.builder(instructed=False))
     batch = collate([example])
     torch.manual_seed(0)
     whole = PolicyModel(copy.deepcopy(tiny_base), Lora())
@@ -367,7 +388,7 @@ def test_with_a_base_in_16_bits_the_adapter_computes_in_them_too(tiny_base, tiny
             module.register_forward_hook(
                 lambda _m, given, out: seen.add((given[0].dtype, out.dtype))
             )
-    (right, _, _), (found, _, _) = whole.score(batch), half.score(batch)
+    (right, _, _), (found, _, _) = score(whole, batch), score(half, batch)
     assert seen == {(torch.bfloat16, torch.bfloat16)}
     torch.testing.assert_close(found, right, atol=0.1, rtol=0.02)
     found.sum().backward()
@@ -399,7 +420,7 @@ def test_sft_learns_and_resumes_to_the_same_numbers(tiny_gguf, tiny_model, toy, 
     assert [e["loss"] for e in parts] == pytest.approx([e["loss"] for e in whole], abs=1e-5)
     for name, value in tiny_model.adapter_state().items():
         assert torch.allclose(value, final[name], atol=1e-5), name
-    kept = checkpoints(tmp_path / "part")
+    kept = list_checkpoints(tmp_path / "part")
     assert len(kept) == 2
     assert all(f.stat().st_size < 16 << 20 for path in kept for f in path.rglob("*") if f.is_file())
     with pytest.raises(CheckpointError, match="no adapter"):
@@ -418,18 +439,19 @@ from pathlib import Path
 from test_learning import CONFIG, toy_records
 from training.model.base import find_base, load_model, load_tokenizer
 from training.model.encode import encode
-from training.model.packing import Rollout, in_parts, pack
+from training.model.packing import TokenizedRollout, make_packed_batches, pack
 from training.model.policy_model import Lora, PolicyModel
+from training.session import Session
 from training.sft import train_sft
 
 torch.set_num_threads(1)
 source = find_base({str(tiny_gguf)!r})
 tokenizer = load_tokenizer(source)
 builder = tokenizer.builder(instructed=False)
-examples = [encode(record, tokenizer, builder) for record in toy_records(24)]
+examples = [encode(record.episode, tokenizer, builder) for record in toy_records(24)]
 torch.manual_seed(0)
 model = PolicyModel(load_model(source, dtype=torch.float32), Lora())
-train_sft(model, examples, examples[:6], CONFIG, Path({str(tmp_path / "both")!r}), seed=1, cpu=True)
+train_sft(model, examples, examples[:6], CONFIG, Session(Path({str(tmp_path / "both")!r}), 1, device="cpu"))
 """
     )
     command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
@@ -442,9 +464,9 @@ train_sft(model, examples, examples[:6], CONFIG, Path({str(tmp_path / "both")!r}
 
 @contextmanager
 def started(task, sandbox, programs):
-    with Judge(task, sandbox) as judge:
-        judge.calibrate()
-        yield [Start(judge, program) for program in programs]
+    with TaskEnvironment(task, sandbox) as environment:
+        environment.calibrate()
+        yield [Start(environment, program) for program in programs]
 
 
 def test_chains_advance_as_many_together_as_the_generator_does_best(task, sandbox):
@@ -460,7 +482,10 @@ def test_chains_advance_as_many_together_as_the_generator_does_best(task, sandbo
             assert not redraw
             self.seen.append(sorted(episodes))
             first = {n: not episodes[n].turns for n in episodes}
-            return {n: Written("### DELL 1" if first[n] else "### EXIT", (n,), True) for n in first}
+            return {
+                n: SampledCommand("### DELL 1" if first[n] else "### EXIT", (n,), True)
+                for n in first
+            }
 
         def forget(self, chain):
             self.seen[-1].append(-chain)
@@ -468,10 +493,10 @@ def test_chains_advance_as_many_together_as_the_generator_does_best(task, sandbo
     programs = [f"{task.reference}\n# {n}" for n in range(3)]
     generator = Scripted()
     with started(task, sandbox, programs) as starts:
-        groups = roll_out(generator, starts, each=2, max_turns=3, tester=Tester(2))
+        groups = roll_out(generator, starts, each=2, max_turns=3, tester=AttemptTester(2))
     assert generator.seen == [[0, 1, 2, 3], [0, 1, 2, 3, 0, -1, -2, -3], [4, 5], [4, 5, -4, -5]]
     for number, group in enumerate(groups):
-        assert [chain.written[0].tokens for chain in group] == [(2 * number,), (2 * number + 1,)]
+        assert [chain.commands[0].tokens for chain in group] == [(2 * number,), (2 * number + 1,)]
         assert all(chain.episode.start.lines[-1] == f"# {number}" for chain in group)
         assert all(chain.episode.exited for chain in group)
 
@@ -485,16 +510,16 @@ def test_edits_that_lead_back_are_drawn_again_a_few_times(task, sandbox):
             self.calls += 1
             same = "### REPL 1 >>>" + task.reference.split("\n")[0]
             said = {0: [same, "### DELL 99", "### DELL 1"], 1: [same] * 7}
-            return {n: Written(said[n][redraw], (redraw,), True) for n in episodes}
+            return {n: SampledCommand(said[n][redraw], (redraw,), True) for n in episodes}
 
         def forget(self, chain):
             pass
 
     generator = Stubborn()
     with started(task, sandbox, [task.reference + "\nassert False"]) as starts:
-        (group,) = roll_out(generator, starts, each=2, max_turns=1, tester=Tester(1))
+        (group,) = roll_out(generator, starts, each=2, max_turns=1, tester=AttemptTester(1))
     assert [chain.episode.turns[0].command_text[:8] for chain in group] == ["### DELL", "### REPL"]
-    assert [chain.written[0].tokens for chain in group] == [(2,), (0,)]
+    assert [chain.commands[0].tokens for chain in group] == [(2,), (0,)]
     assert generator.calls == 7
 
 
@@ -509,7 +534,9 @@ def test_rollouts_come_from_the_merged_model_where_that_is_served(
     episode = Episode(TaskDescription(), Scratchpad(("a", "b"), "1 of 1 tests fail"))
     left = tmp_path / "sft" / "merged.gguf.0a.part"  # by a run that was killed
     left.write_bytes(b"GGUF")
-    with served(Run(config, print), tmp_path / "sft" / "adapter", 2) as generator:
+    with open_served_generator(
+        TrainingRun(config, print), tmp_path / "sft" / "adapter", 2
+    ) as generator:
         assert whole.exists()
         assert not left.exists()
         (written,) = generator.commands({7: episode}).values()
@@ -524,9 +551,7 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
         toy,
         [],
         evolve(CONFIG, epochs=3.4),
-        tmp_path / "sft",
-        seed=1,
-        cpu=True,
+        Session(tmp_path / "sft", 1, device="cpu"),
     )
     simple = evolve(
         task, setup="", reference="def f(x):\n    y = x\n    return y", tests=("assert f(3) == 3",)
@@ -537,32 +562,31 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
 
     def generator(seed):
         return TransformersGenerator(
-            tiny_model.merged(), tiny_tokenizer, builder, 1.0, seed=seed, command_tokens=16
+            tiny_model.copy_merged(), tiny_tokenizer, builder, 1.0, seed=seed, command_tokens=16
         )
 
     def solve_rate():
         with started(simple, sandbox, programs) as starts:
-            groups = roll_out(generator(-1), starts, each=32, max_turns=1, tester=Tester(1))
+            groups = roll_out(generator(-1), starts, each=32, max_turns=1, tester=AttemptTester(1))
         return sum(chain.episode.solved for group in groups for chain in group) / 32
 
-    @contextmanager
-    def generator_for(model, step):
-        yield generator(step)
+    def sample(model, step):
+        with started(simple, sandbox, programs) as starts:
+            options = {"each": 16, "max_turns": 1, "tester": AttemptTester(2)}
+            return SampledGroups(roll_out(generator(step), starts, **options))
 
     before = solve_rate()
     config = RlvrConfig(
-        learning_rate=4e-4, steps=8, starts=1, group=16, max_turns=1, warmup=1, save_every=4
+        learning_rate=4e-4,
+        steps=8,
+        starts=1,
+        num_generations=16,
+        max_turns=1,
+        warmup=1,
+        save_every=4,
     )
-    done = train_rlvr(
-        tiny_model,
-        tiny_tokenizer,
-        generator_for,
-        lambda step: started(simple, sandbox, programs),
-        config,
-        tmp_path / "rlvr",
-        init=tmp_path / "sft" / "adapter",
-        seed=3,
-    )
+    session = Session(tmp_path / "rlvr", 3, tmp_path / "sft" / "adapter")
+    done = train_rlvr(tiny_model, tiny_tokenizer, sample, config, session)
     after = solve_rate()
     assert done
     assert before < 0.9
@@ -583,7 +607,7 @@ def test_a_context_that_is_there_several_times_is_read_once(tiny_base, tiny_toke
     texts = ["def f(x):\n    return x", "a", "for name in names:\n    print("]
     contexts = [tiny_tokenizer.encode(Segment(text)) for text in texts]
     options = {"ends": [0], "most": 6, "temperature": 0.0, "seed": 1}
-    alone = continuations(tiny_base, contexts, **options)
+    alone = sample_continuations(tiny_base, contexts, **options)
     read, forward = [], tiny_base.forward
 
     def counting(ids=None, **given):
@@ -591,12 +615,12 @@ def test_a_context_that_is_there_several_times_is_read_once(tiny_base, tiny_toke
         return forward(ids, **given) if ids is not None else forward(**given)
 
     monkeypatch.setattr(tiny_base, "forward", counting)
-    several = continuations(tiny_base, [*contexts, contexts[0], contexts[2]], **options)
+    several = sample_continuations(tiny_base, [*contexts, contexts[0], contexts[2]], **options)
     assert several == [*alone, alone[0], alone[2]]
     longest = max(map(len, contexts))
     # Three contexts but for their last tokens, then five rows a step.
     assert read[0] == 3 * (longest - 1) and set(read[1:]) == {5}
-    drawn = continuations(tiny_base, [contexts[0]] * 4, **options | {"temperature": 1.0})
+    drawn = sample_continuations(tiny_base, [contexts[0]] * 4, **options | {"temperature": 1.0})
     assert len({tuple(row) for row in drawn}) > 1
 
 
@@ -605,12 +629,12 @@ def test_what_may_be_drawn_again_is_one_batch(tiny_model, tiny_tokenizer, monkey
 
     def counted(model, contexts, **options):
         asked.append((len(contexts), options["temperature"], options["seed"]))
-        return continuations(model, contexts, **options)
+        return sample_continuations(model, contexts, **options)
 
-    monkeypatch.setattr("training.sampling.rollouts.continuations", counted)
+    monkeypatch.setattr("training.sampling.rollouts.sample_continuations", counted)
     builder = tiny_tokenizer.builder(instructed=False)
     generator = TransformersGenerator(
-        tiny_model.merged(), tiny_tokenizer, builder, 0.5, seed=3, command_tokens=8
+        tiny_model.copy_merged(), tiny_tokenizer, builder, 0.5, seed=3, command_tokens=8
     )
     episodes = {
         chain: Episode(TaskDescription(), Scratchpad((text,), "1 of 1 tests fail"))
@@ -635,7 +659,7 @@ def test_the_merged_copy_says_what_the_model_with_its_adapter_says(tiny_model, t
         for weight in tiny_model.trainable().values():
             weight.normal_(std=0.05)
     ids = torch.tensor([tiny_tokenizer.encode(Segment("def f(x):\n    return x"))])
-    merged = tiny_model.merged()
+    merged = tiny_model.copy_merged()
     assert not any("lora" in name for name, _ in merged.named_parameters())
     with torch.no_grad():
         base = tiny_model.peft.get_base_model()
@@ -651,7 +675,7 @@ def test_a_gradient_that_is_not_finite_ends_training(tiny_model, toy, tmp_path):
     weight.register_hook(lambda gradient: gradient * math.nan)
     before = {key: value.clone() for key, value in tiny_model.adapter_state().items()}
     with pytest.raises(TrainingError, match="not a finite number"):
-        train_sft(tiny_model, toy, [], CONFIG, tmp_path, seed=1, cpu=True)
+        train_sft(tiny_model, toy, [], CONFIG, Session(tmp_path, 1, device="cpu"))
     assert not (tmp_path / "adapter").exists()
     after = tiny_model.adapter_state()
     assert all(torch.equal(before[key], after[key]) for key in before)
@@ -679,7 +703,7 @@ def test_faulty_programs_are_written_for_several_tasks_at_once(task, sandbox):
 
     tasks = [evolve(task, task_id=f"toy/{n}") for n in range(3)]
     writer = Wrong()
-    made = list(written_by_model(tasks, writer, ToWrite(2), sandbox, threads=2))
+    made = list(write_faulty_programs(tasks, writer, ProgramSampling(2), sandbox, threads=2))
     assert [t.task_id for t in made] == ["toy/0#0", "toy/1#0", "toy/2#0"]
     assert len({t.code for t in made}) == 3 and writer.asked == 1
 
@@ -696,15 +720,21 @@ def test_states_of_failed_chains_become_starts(task, sandbox):
                 n: "### REPL 4 >>>        if value > limit:" if "<" in text[3] else f"### DELL {n}"
                 for n, text in lines.items()
             }
-            return {n: Written(text, (1,), True) for n, text in texts.items()}
+            return {n: SampledCommand(text, (1,), True) for n, text in texts.items()}
 
         def forget(self, chain):
             pass
 
     wrong = task.reference.replace(">", "<"), task.reference.replace("+= 1", "+= 2")
     tasks = [evolve(task, task_id=f"toy/{n}", code=code) for n, code in enumerate(wrong)]
-    options = {"each": 2, "max_turns": 1, "told": 0.0, "sandbox": sandbox, "threads": 2}
-    made = list(left_by_chains(tasks, Fixed(), **options))
+    options = {
+        "each": 2,
+        "max_turns": 1,
+        "with_instructions": 0.0,
+        "sandbox": sandbox,
+        "threads": 2,
+    }
+    made = list(collect_failed_states(tasks, Fixed(), **options))
     left = [wrong[1].split("\n"), wrong[1].split("\n")]
     del left[0][1], left[1][2]
     assert [t.task_id for t in made] == ["toy/1#0", "toy/1#1"]

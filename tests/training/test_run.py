@@ -17,10 +17,10 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from training.__main__ import main
-from training.files import in_pieces
+from training.files import resume_work
 from training.pipeline import stages
 from training.pipeline.config import ConfigError, read_config
-from training.pipeline.progress import bars
+from training.pipeline.progress import show_bars
 from training.tasks.tasks import Task, save_tasks
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +42,7 @@ def test_our_configurations_can_be_read(path):
         ('out = "x"\nstages = ["ppo"]', r"ppo.*stages"),
         ('out = "x"\n[tasks]\nfiles = "mbpp"', r"expected a list, got 'mbpp'.*config.tasks.files"),
         ('out = "x"\n[sft]\nbatch_tokens = 0', r"'batch_tokens' must be > 0: 0"),
+        ('out = "x"\n[rlvr]\ngroup = 4', r"extra fields.*group.*config.rlvr"),
         ('out = "x"\n[rlvr]\nsteps = -1', r"'steps' must be >= 0: -1"),
         ("seed = 1", "required field missing.*config.out"),
         ("out =", "is not TOML"),
@@ -94,7 +95,7 @@ each = 2
 keep = 1
 [rlvr]
 steps = 3
-group = 2
+num_generations = 2
 starts = 2
 max_turns = 2
 save_every = 1
@@ -111,8 +112,10 @@ def test_a_base_without_a_gguf_is_trained_by_transformers_alone(
 ):
     """All stages on a model of the hub; a stronger one writes what rejection sampling keeps."""
     asked = []
-    real = stages.stronger
-    monkeypatch.setattr(stages, "stronger", lambda *given: asked.append(given[1]) or real(*given))
+    real = stages.open_stronger_generator
+    monkeypatch.setattr(
+        stages, "open_stronger_generator", lambda *given: asked.append(given[1]) or real(*given)
+    )
     save_tasks(tmp_path / "tasks.jsonl", [task])
     path = settings(tmp_path / "x.toml", tmp_path, tiny_native, tmp_path / "out", top="")
     text = path.read_text().partition("[evaluation]")[0].replace("steps = 3", "steps = 1")
@@ -121,9 +124,9 @@ def test_a_base_without_a_gguf_is_trained_by_transformers_alone(
     path.write_text(text.replace("max_tokens = 512", "max_tokens = 768", 1))
     assert main(["run", "--config", str(path)]) == 0
     out = tmp_path / "out"
-    (written,) = (out / "starts.written").glob("*.jsonl")
-    assert json.loads(written.read_text())["code"] != task.reference
-    assert list((out / "starts.left").glob("*.jsonl"))
+    _, (written,) = read_json_lines(out / "starts.written.jsonl")
+    assert json.loads(written)["code"] != task.reference
+    assert len(read_json_lines(out / "starts.left.jsonl")) > 1
     assert asked == [str(tiny_gguf)]
     assert (out / "rlvr" / "adapter").is_dir()
     assert (out / "tiny-native-coe-v1.gguf").exists()
@@ -225,6 +228,12 @@ def test_other_settings_in_the_same_folder_are_refused(bad_project, tiny_gguf, t
     state.write_text(json.dumps(kept))
     assert main(["run", "--config", str(path)]) == 2
     assert "other settings" not in capsys.readouterr().err
+    kept["config"]["rlvr"]["kl"] = 0.5  # as before its name was another one
+    state.write_text(json.dumps(kept))
+    assert main(["run", "--config", str(path)]) == 2
+    assert "other settings" in capsys.readouterr().err
+    del kept["config"]["rlvr"]["kl"]
+    state.write_text(json.dumps(kept))
     settings(path, bad_project, tiny_gguf, tmp_path / "out", epochs=2)
     assert main(["run", "--config", str(path)]) == 2
     assert "other settings (sft)" in capsys.readouterr().err
@@ -253,7 +262,7 @@ def test_time_left_is_counted_anew_for_each_piece_of_a_stage(monkeypatch):
     now = iter(range(0, 1000, 60))
     monkeypatch.setattr("training.pipeline.progress.time.monotonic", lambda: next(now))
     console = Console(file=io.StringIO(), width=80)
-    with bars(console) as bar:
+    with show_bars(console) as bar:
         line = bar("rejection")
         for done, total in ((10, 30), (20, 30), (1, 11), (2, 11)):
             line("x", done, total)
@@ -271,29 +280,31 @@ def test_pytorch_is_loaded_after_its_threads_were_told_how_to_wait():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_pieces_are_made_once_and_whole(tmp_path):
-    made = []
+def test_work_goes_on_where_it_was_killed(tmp_path):
+    made, path = [], tmp_path / "folder" / "work.part"
 
-    def make(some):
-        for item in some:
+    def work(items):
+        for item in items:
             made.append(item)
-            yield str(item)
-            if item == 3 and made.count(3) == 1:
+            if item == 2 and made.count(2) == 1:
                 raise KeyboardInterrupt
+            yield str(item)
 
     with pytest.raises(KeyboardInterrupt):
-        in_pieces(range(6), tmp_path / "p", make, size=2)
-    assert in_pieces(range(6), tmp_path / "p", make, size=2, deadline=0.0) is None
-    seen = []
-    lines = in_pieces(
-        range(6), tmp_path / "p", make, size=2, progress=lambda *now: seen.append(now)
-    )
-    assert lines == list("012345")
-    assert made == [0, 1, 2, 3, 2, 3, 4, 5]
-    assert seen == [(2, 6), (4, 6), (6, 6)]
-    # On another machine other sizes may be better: none is taken for one of another size.
-    assert in_pieces(range(6), tmp_path / "p", make, size=4) == list("012345")
-    assert in_pieces(range(6), tmp_path / "p", make, size=1) == list("012345")
+        list(resume_work(path, {"size": 1}, range(5), work))
+    with path.open("a") as file:  # killed in the middle of a line
+        file.write('"2')
+    assert list(resume_work(path, {"size": 1}, range(5), work, deadline=0.0)) == list("012")
+    assert list(resume_work(path, {"size": 1}, range(5), work)) == list("01234")
+    assert made == [0, 1, 2, 2, 3, 4]
+    assert list(resume_work(path, {"size": 1}, range(5), None)) == list("01234")
+    # On another machine other sizes may be better: nothing is taken for that of another size.
+    assert list(resume_work(path, {"size": 2}, range(1), work)) == ["0"]
+    assert made[-1] == 0
+
+
+def read_json_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.mark.slow
@@ -322,8 +333,8 @@ def test_a_run_killed_in_each_stage_ends_like_one_that_was_not(clamp_project, ti
         "tasks": "state.json",
         "demonstrations": "demonstrations.jsonl*",
         "sft": "sft/step-1",
-        "starts": "starts.left/*.jsonl",
-        "rejection": "rejection.pieces/*.jsonl",
+        "starts": "starts.left.jsonl",
+        "rejection": "rejection.jsonl.part",
         "rlvr": "rlvr/step-1",
         "export": "rlvr/adapter",
         "evaluation": "evaluation/*.part",

@@ -61,7 +61,7 @@ class Mistake:
     kind: str
 
 
-def mistakes(program: str, random: Random, most: int) -> list[Mistake]:
+def make_mistakes(program: str, random: Random, most: int) -> list[Mistake]:
     """Up to `most` different programs with one mistake each, kinds evenly mixed.
 
     Empty for a program that libcst cannot parse.

@@ -23,8 +23,8 @@ from coe_lsp.parsing import parse
 from coe_lsp.repair.target.source import SourceError
 from coe_lsp.repair.verify import Verdict
 from training.demonstrations.line_noise import Donors, corrupt, undo_line
-from training.demonstrations.mistakes import mistakes
-from training.tasks.environment import Judge
+from training.demonstrations.mistakes import make_mistakes
+from training.tasks.environment import TaskEnvironment
 from training.tasks.records import Record
 from training.tasks.tasks import Task, TaskError
 
@@ -36,27 +36,27 @@ _HARMLESS = ("pass", "# checked by the tests", "unused = None", "assert True")
 class Recipe:
     """How demonstrations are made; shares are probabilities.
 
-    `depths`: weights of 1, 2, ... corruptions. `people`: share of corruptions that are people's
-    mistakes, the others are the paper's. `words`: share of changed lines undone by REPW. `pytest`:
-    share of tasks tested by pytest instead of plain statements. `detour`: share of traces that
-    begin with a bad edit, which is shown but not learned. `distract`: share with a harmless extra
-    line. `bare`: share of tasks without docstring and comments; `told`: share that get the task in
-    words.
+    `depths`: weights of 1, 2, ... corruptions. `human_mistakes`: share of corruptions that are
+    mistakes as people make them, the others are the paper's. `words`: share of changed lines undone
+    by REPW. `pytest`: share of tasks tested by pytest instead of plain statements.
+    `wrong_first_edit`: share of traces that begin with a bad edit, which is shown but not learned.
+    `idle_line`: share with a harmless extra line. `without_docs`: share of tasks without docstring
+    and comments; `with_instructions`: share that get the task in words.
     """
 
     per_task: int = 100
     depths: tuple[float, ...] = (0.4, 0.25, 0.15, 0.1, 0.1)
-    people: float = 0.5
+    human_mistakes: float = 0.5
     words: float = 0.2
     pytest: float = 0.3
-    detour: float = 0.1
-    distract: float = 0.05
-    bare: float = 0.6
-    told: float = 0.5
+    wrong_first_edit: float = 0.1
+    idle_line: float = 0.05
+    without_docs: float = 0.6
+    with_instructions: float = 0.5
     max_turns: int = 8
 
 
-def demonstrations(
+def make_demonstrations(
     task: Task, donors: Donors, recipe: Recipe, random: Random, sandbox: Sandbox
 ) -> Iterator[Record]:
     """Up to `recipe.per_task` different verified traces of one task.
@@ -66,11 +66,11 @@ def demonstrations(
     setup = task.setup
     if task.place is None:
         task = vary(task, recipe, random)
-    judge = _calibrated(task, sandbox, as_pytest=random.random() < recipe.pytest)
-    if judge is None:
+    environment = _calibrated(task, sandbox, as_pytest=random.random() < recipe.pytest)
+    if environment is None:
         return
-    with judge:
-        maker = _Maker(task, judge, donors, recipe, random, setup)
+    with environment:
+        maker = _Maker(task, environment, donors, recipe, random, setup)
         seen: set[tuple[str, ...]] = set()
         for _ in range(_PER_START * recipe.per_task):
             if len(seen) >= recipe.per_task:
@@ -81,19 +81,20 @@ def demonstrations(
                 yield record
 
 
-def _calibrated(task: Task, sandbox: Sandbox, *, as_pytest: bool) -> Judge | None:
-    """A judge whose tests the reference passes: as plain statements if it fails as a pytest file.
+def _calibrated(task: Task, sandbox: Sandbox, *, as_pytest: bool) -> TaskEnvironment | None:
+    """An environment whose tests the reference passes; None if it passes none.
 
-    There lines are indented and names with an underscore are not imported.
+    With plain statements if it fails as a pytest file, where lines are indented and names with an
+    underscore are not imported.
     """
     for variant in (True, False) if as_pytest else (False,):
         try:
-            judge = Judge(task, sandbox, as_pytest=variant)
+            environment = TaskEnvironment(task, sandbox, as_pytest=variant)
         except (TaskError, SourceError):  # the project was changed since it was harvested
             return None
-        if judge.calibrate():
-            return judge
-        judge.close()
+        if environment.calibrate():
+            return environment
+        environment.close()
     return None
 
 
@@ -101,7 +102,7 @@ class _Maker:
     def __init__(
         self,
         task: Task,
-        judge: Judge,
+        environment: TaskEnvironment,
         donors: Donors,
         recipe: Recipe,
         random: Random,
@@ -110,7 +111,7 @@ class _Maker:
         """`setup` is the task's as it came."""
         self._task = task
         self._setup = setup
-        self._judge = judge
+        self._environment = environment
         self._donors = donors
         self._recipe = recipe
         self._random = random
@@ -120,7 +121,7 @@ class _Maker:
     def trace(self) -> Record | None:
         """One trace, or None if this one came to nothing."""
         random, recipe = self._random, self._recipe
-        lines = self._distracted() if random.random() < recipe.distract else self._reference
+        lines = self._with_idle_line() if random.random() < recipe.idle_line else self._reference
         wanted = lines
         depth = random.choices(range(1, len(recipe.depths) + 1), recipe.depths)[0]
         commands: list[Command] = []
@@ -134,7 +135,7 @@ class _Maker:
             kinds.append(kind)
         masked: list[int] = []
         start = lines
-        if random.random() < recipe.detour:
+        if random.random() < recipe.wrong_first_edit:
             made = self._corrupted(lines)
             if made is None:
                 return None
@@ -155,14 +156,16 @@ class _Maker:
     def _replay(self, start: tuple[str, ...], commands: Sequence[Command]) -> Episode | None:
         """The episode of these commands, if it ends with all tests passing."""
         before = self._verdict(start)
-        told = self._random.random() < self._recipe.told
-        description = self._judge.describe(before, instructions=self._task.prompt if told else "")
-        pad = Scratchpad(start, self._judge.feedback(before, start))
+        told = self._random.random() < self._recipe.with_instructions
+        description = self._environment.describe(
+            before, instructions=self._task.prompt if told else ""
+        )
+        pad = Scratchpad(start, self._environment.feedback(before, start))
         episode = Episode(description, pad)
         for command in commands:
             attempt = episode.attempt(render(command))
             after = self._verdict(attempt.pad.lines)
-            feedback = self._judge.feedback(after, attempt.pad.lines)
+            feedback = self._environment.feedback(after, attempt.pad.lines)
             episode = episode.extend(attempt, feedback, after.solved)
             if episode.done:
                 break
@@ -170,22 +173,22 @@ class _Maker:
 
     def _verdict(self, lines: tuple[str, ...]) -> Verdict:
         if lines not in self._known:
-            self._known[lines] = self._judge.judge(lines)
+            self._known[lines] = self._environment.evaluate(lines)
         return self._known[lines]
 
     def _corrupted(
         self, lines: tuple[str, ...]
     ) -> tuple[tuple[str, ...], str, list[Command]] | None:
         recipe, random = self._recipe, self._random
-        if random.random() < recipe.people:
-            found = mistakes("\n".join(lines), random, 1)
+        if random.random() < recipe.human_mistakes:
+            found = make_mistakes("\n".join(lines), random, 1)
             if found:
                 new = tuple(found[0].text.split("\n"))
                 return new, found[0].kind, commands_between(new, lines, recipe.words, random)
         made = corrupt(lines, self._donors, recipe.words, random)
         return (made.lines, made.kind, [made.undo]) if made.lines != lines else None
 
-    def _distracted(self) -> tuple[str, ...]:
+    def _with_idle_line(self) -> tuple[str, ...]:
         """The reference with a line that does no harm."""
         lines = self._reference
         place = self._random.randrange(1, len(lines) + 1)
@@ -217,7 +220,7 @@ def commands_between(
 def vary(task: Task, recipe: Recipe, random: Random) -> Task:
     """The task as a served model may meet it: with or without docstring, imports elsewhere."""
     task = evolve(task, reference=_tidy(task.reference))
-    if random.random() < recipe.bare:
+    if random.random() < recipe.without_docs:
         task = evolve(task, reference=_without_docs(task.reference))
     if random.random() < 0.5:
         task = _without_imports(task)

@@ -14,9 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,14 +30,14 @@ from coe_lsp.errors import CoeError
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.files import replace_file
 from coe_lsp.models.download import NoProgress
-from coe_lsp.models.merged import merged
+from coe_lsp.models.merged import ensure_merged
 from coe_lsp.repair.policy.llama import LlamaPolicy
 from training.evaluation.metrics import bootstrap, pass_at_k
-from training.files import write_lines
-from training.sampling.direct_prompt import DirectPrompt, extract
-from training.sampling.rollouts import Chain, LlamaGenerator, Start, Tester, roll_out
+from training.files import read_whole_lines, resume_work
+from training.sampling.direct_prompt import DirectPrompt, extract_program
+from training.sampling.rollouts import AttemptTester, LlamaGenerator, Rollout, Start, roll_out
 from training.sampling.whole_programs import LlamaWriter, Question
-from training.tasks.environment import Judge
+from training.tasks.environment import TaskEnvironment
 from training.tasks.tasks import Task, TaskError
 
 PolicyName = Literal["coe", "base", "direct", "s1k"]
@@ -133,30 +133,30 @@ def evaluate(
     }
     if out.exists():
         return _finished(out, header)
-    out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
-    results = _resume(part, header)
-    check_references(tasks[len(results) :], sandbox, config.threads)
-    group = max(1, config.chains // (config.samples + 1))
-    weights, beside = model, adapter
-    if merge and adapter is not None:
-        weights, beside = merged(model, adapter, NoProgress()), None
-    # The chains or answers side by side, and what was read of their task.
-    sequences = max(config.chains, config.samples) + 2
-    with Engine(
-        weights, adapter=beside, context_tokens=_CONTEXT, max_sequences=sequences
-    ) as engine:
-        runner = _Runner(engine, config, sandbox, tuned=adapter is not None)
-        while len(results) < len(tasks):
-            if time.monotonic() > deadline:
-                return None
-            some = tasks[len(results) : len(results) + group]
-            found = runner.run(some)
-            with part.open("a") as file:
-                for result in found:
-                    file.write(json.dumps(attrs.asdict(result)) + "\n")
-            results += found
-            progress(len(results), len(tasks), sum(r.greedy.solved for r in results))
+    size = max(1, config.chains // (config.samples + 1))
+    groups = [tasks[first : first + size] for first in range(0, len(tasks), size)]
+
+    def accept(found: Any) -> bool:
+        _check_same(part, found, header)
+        return True
+
+    def work(left: Sequence[Sequence[Task]]) -> Generator[Any, None, None]:
+        check_references([task for some in left for task in some], sandbox, config.threads)
+        with _open_runner(model, adapter, config, sandbox, merge=merge) as runner:
+            for some in left:
+                yield [attrs.asdict(result) for result in runner.run(some)]
+
+    results: list[TaskResult] = []
+    known = len(read_whole_lines(part)) - 1  # groups measured before
+    made = resume_work(part, header, groups, work, deadline=deadline, accept=accept)
+    for number, group in enumerate(made):
+        results += map(_load_result, group)
+        if number < known:
+            continue
+        progress(len(results), len(tasks), sum(r.greedy.solved for r in results))
+    if len(results) < len(tasks):
+        return None
     summary = header | {
         "summary": summarise(results, config),
         "results": [attrs.asdict(result) for result in results],
@@ -170,8 +170,8 @@ def check_references(tasks: Sequence[Task], sandbox: Sandbox, threads: int) -> N
     """EvaluationError if a reference, where there is one, fails its tests: none could be solved."""
 
     def passes(task: Task) -> bool:
-        with Judge(task, sandbox) as judge:
-            return judge.calibrate()
+        with TaskEnvironment(task, sandbox) as environment:
+            return environment.calibrate()
 
     known = [task for task in tasks if task.reference]
     with ThreadPoolExecutor(threads) as pool:
@@ -253,26 +253,29 @@ def _check_same(path: Path, found: dict[str, Any], header: dict[str, Any]) -> No
         )
 
 
-def _resume(part: Path, header: dict[str, Any]) -> list[TaskResult]:
-    lines = part.read_text().split("\n") if part.exists() else []
-    if not lines or not lines[0].endswith("}"):  # nothing, or cut off before the first result
-        write_lines(part, [json.dumps(header)])
-        return []
-    _check_same(part, json.loads(lines[0]), header)
-    found: list[TaskResult] = []
-    for line in lines[1:]:
-        if line.endswith("}"):
-            data = json.loads(line)
-            found.append(
-                TaskResult(
-                    data["task_id"],
-                    Sample(**data["greedy"]),
-                    tuple(Sample(**sample) for sample in data["drawn"]),
-                    data["seconds"],
-                )
-            )
-    write_lines(part, [lines[0], *(json.dumps(attrs.asdict(r)) for r in found)])
-    return found
+def _load_result(data: dict[str, Any]) -> TaskResult:
+    return TaskResult(
+        data["task_id"],
+        Sample(**data["greedy"]),
+        tuple(Sample(**sample) for sample in data["drawn"]),
+        data["seconds"],
+    )
+
+
+@contextmanager
+def _open_runner(
+    model: Path, adapter: Path | None, config: EvaluationConfig, sandbox: Sandbox, *, merge: bool
+) -> Iterator[_Runner]:
+    """The model in the serving engine, with the adapter beside it or merged into it."""
+    weights, beside = model, adapter
+    if merge and adapter is not None:
+        weights, beside = ensure_merged(model, adapter, NoProgress()), None
+    # The chains or answers side by side, and what was read of their task.
+    sequences = max(config.chains, config.samples) + 2
+    with Engine(
+        weights, adapter=beside, context_tokens=_CONTEXT, max_sequences=sequences
+    ) as engine:
+        yield _Runner(engine, config, sandbox, tuned=adapter is not None)
 
 
 class _Runner:
@@ -293,19 +296,21 @@ class _Runner:
         began = time.monotonic()
         with ExitStack() as stack:
             shown = [evolve(task, tests=task.tests[: config.visible or None]) for task in tasks]
-            judges = [stack.enter_context(Judge(task, self._sandbox)) for task in shown]
+            environments = [
+                stack.enter_context(TaskEnvironment(task, self._sandbox)) for task in shown
+            ]
             full = [
-                stack.enter_context(Judge(task, self._sandbox))
+                stack.enter_context(TaskEnvironment(task, self._sandbox))
                 if task.tests != visible.tests
-                else judge
-                for task, visible, judge in zip(tasks, shown, judges, strict=True)
+                else environment
+                for task, visible, environment in zip(tasks, shown, environments, strict=True)
             ]
             starts = [
-                Start(judge, task.start.strip("\n"), task.prompt if config.told else "")
-                for judge, task in zip(judges, tasks, strict=True)
+                Start(environment, task.start.strip("\n"), task.prompt if config.told else "")
+                for environment, task in zip(environments, tasks, strict=True)
             ]
-            for judge in {*judges, *full}:
-                judge.calibrate()
+            for environment in {*environments, *full}:
+                environment.calibrate()
             run = self._chains if config.policy in ("coe", "base") else self._answers
             greedy = run(starts, 1, 0.0)
             drawn = run(starts, config.samples, config.temperature) if config.samples else None
@@ -322,7 +327,7 @@ class _Runner:
 
     def _chains(
         self, starts: Sequence[Start], each: int, temperature: float
-    ) -> list[list[Chain | _Answer]]:
+    ) -> list[list[Rollout | _Answer]]:
         config = self._config
         sampling = Sampling(temperature=temperature, top_k=0, top_p=1.0, max_tokens=_COMMAND_TOKENS)
         policy = LlamaPolicy(
@@ -338,17 +343,17 @@ class _Runner:
             starts,
             each=each,
             max_turns=config.max_turns,
-            tester=Tester(config.threads),
+            tester=AttemptTester(config.threads),
         )
         policy.close()
         return [list(group) for group in groups]
 
     def _answers(
         self, starts: Sequence[Start], each: int, temperature: float
-    ) -> list[list[Chain | _Answer]]:
+    ) -> list[list[Rollout | _Answer]]:
         config = self._config
         prompt = DirectPrompt(config.shots, think=config.policy == "s1k")
-        found: list[list[Chain | _Answer]] = []
+        found: list[list[Rollout | _Answer]] = []
         for number, start in enumerate(starts):
             episode = start.episode(1)
             segments = prompt.segments(self._writer.format, episode.task, episode.start)
@@ -358,18 +363,18 @@ class _Runner:
                 top_p=1.0,
                 max_tokens=config.answer_tokens,
             )
-            programs: list[Chain | _Answer] = []
+            programs: list[Rollout | _Answer] = []
             (answers,) = self._writer.answers(
                 [Question(tuple(segments), config.seed + number)], each, drawing
             )
             for answer in answers:
-                program = extract(answer.text)
-                solved = start.judge.judge(program.split("\n")).solved
+                program = extract_program(answer.text)
+                solved = start.environment.evaluate(program.split("\n")).solved
                 programs.append(_Answer(program, solved, answer.tokens))
             found.append(programs)
         return found
 
-    def _sample(self, one: Chain | _Answer, full: Judge) -> Sample:
+    def _sample(self, one: Rollout | _Answer, full: TaskEnvironment) -> Sample:
         if isinstance(one, _Answer):
             program, solved = one.program, one.solved
             turns, tokens, malformed, commands = 1, one.tokens, 0, ()
@@ -378,8 +383,8 @@ class _Runner:
             program, solved = episode.pad.text, episode.solved
             commands = tuple(turn.command_text for turn in episode.turns)
             turns, malformed = len(commands), sum(t.error is not None for t in episode.turns)
-            tokens = sum(len(written.tokens) for written in one.written)
-        hidden = solved and full.judge(program.split("\n")).solved
+            tokens = sum(len(written.tokens) for written in one.commands)
+        hidden = solved and full.evaluate(program.split("\n")).solved
         return Sample(solved, hidden, turns, tokens, malformed, commands)
 
 

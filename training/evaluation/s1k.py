@@ -15,10 +15,8 @@ from typing import Any
 
 from coe_lsp.chain.prompt import Segment, chat_turn, start_of_answer
 from training.model.base import Tokenizer
-from training.model.encode import NO_LABEL, Example
+from training.model.encode import NO_LABEL, NO_TURN, TokenizedExample
 from training.tasks.tasks import TaskError
-
-HUB = "simplescaling/s1K"
 
 
 def load_traces(name: str) -> list[dict[str, Any]]:
@@ -53,7 +51,7 @@ def load_traces(name: str) -> list[dict[str, Any]]:
 
 def encode_traces(
     rows: Iterable[dict[str, Any]], tokenizer: Tokenizer, *, max_tokens: int
-) -> list[Example]:
+) -> list[TokenizedExample]:
     """Question as the user's turn, thought and answer as the model's.
 
     What is longer than `max_tokens` loses the end of its thought, so that each learns to answer;
@@ -61,7 +59,7 @@ def encode_traces(
     """
     format = tokenizer.format
     end = tokenizer.builder(instructed=False).command_end
-    examples: list[Example] = []
+    examples: list[TokenizedExample] = []
     for row in rows:
         asked = tokenizer.tokenize(
             [*chat_turn(format, "user", row["question"]), *start_of_answer(format)], add_bos=True
@@ -72,5 +70,11 @@ def encode_traces(
         room = max_tokens - len(asked) - len(answered)
         if room > 0:
             said = [*tokenizer.encode(Segment(thought))[:room], *answered]
-            examples.append(Example((*asked, *said), (*((NO_LABEL,) * len(asked)), *said)))
+            examples.append(
+                TokenizedExample(
+                    (*asked, *said),
+                    (*[NO_LABEL] * len(asked), *said),
+                    (*[NO_TURN] * len(asked), *[0] * len(said)),
+                )
+            )
     return examples

@@ -73,7 +73,7 @@ class Tokenizer:
 
 
 @frozen
-class Source:
+class BaseSource:
     """Where a base model's files are. `gguf` is None for transformers' own files.
 
     `merges`: an adapter is merged into it to be served.
@@ -96,27 +96,27 @@ class Source:
         return self.path or self.folder
 
 
-def find_base(name: str) -> Source:
+def find_base(name: str) -> BaseSource:
     """Locate a model, fetching it if need be. BaseError says what would work."""
     path = expanded(name)
     if path.is_dir():
-        return Source(name, str(path), None, path.name.lower())
+        return BaseSource(name, str(path), None, path.name.lower())
     try:
         if path.is_file():
             check_gguf(path, "model")
             known = resolve(str(path))
         elif name.count("/") == 1 and ":" not in name:
-            return Source(name, name, None, name.rpartition("/")[2].lower())
+            return BaseSource(name, name, None, name.rpartition("/")[2].lower())
         else:
             known = resolve(name)
         path = ensure(known)
     except ModelError as error:
         raise BaseError(str(error)) from error
     key = known.base_key or path.stem.lower()
-    return Source(name, str(path.parent), path.name, key, merges=known.merges)
+    return BaseSource(name, str(path.parent), path.name, key, merges=known.merges)
 
 
-def load_tokenizer(source: Source) -> Tokenizer:
+def load_tokenizer(source: BaseSource) -> Tokenizer:
     """The model's tokenizer. BaseError if the hub or the files will not give it.
 
     Of a GGUF it is llama.cpp's own: what transformers reads from it differs (for SmolLM2 in blanks
@@ -149,7 +149,7 @@ def load_tokenizer(source: Source) -> Tokenizer:
     )
 
 
-def dtype_for(name: Literal["auto", "float32", "bfloat16"], *, gpu: bool) -> str:
+def choose_dtype(name: Literal["auto", "float32", "bfloat16"], *, gpu: bool) -> str:
     """The name of the weights' type; `auto` tries which one this processor multiplies faster."""
     if name != "auto":
         return name
@@ -168,7 +168,7 @@ def _seconds(dtype: torch.dtype) -> float:
     return min(times)
 
 
-def load_model(source: Source, *, dtype: torch.dtype) -> Any:
+def load_model(source: BaseSource, *, dtype: torch.dtype) -> Any:
     """The model with its weights frozen, on the CPU. BaseError like `load_tokenizer`.
 
     Attention is not left to cuDNN, for the whole process: with padded batches its gradients became
@@ -186,7 +186,7 @@ def load_model(source: Source, *, dtype: torch.dtype) -> Any:
     return model
 
 
-def _load(kind: Any, source: Source, **options: Any) -> Any:
+def _load(kind: Any, source: BaseSource, **options: Any) -> Any:
     if source.gguf:
         options["gguf_file"] = source.gguf
     transformers.utils.logging.disable_progress_bar()

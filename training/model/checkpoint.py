@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
-from attrs import frozen
 from huggingface_hub import save_torch_state_dict
 from safetensors.torch import load_file
 
@@ -27,16 +25,8 @@ class CheckpointError(CoeError):
     """A checkpoint or adapter cannot be used."""
 
 
-@frozen
-class Resumed:
-    """Where a checkpoint left off."""
-
-    step: int
-    state: dict[str, Any]
-
-
 def save_checkpoint(
-    folder: Path, step: int, model: PolicyModel, optimizer: torch.optim.Optimizer, state: Any
+    folder: Path, step: int, model: PolicyModel, optimizer: torch.optim.Optimizer
 ) -> None:
     """Write `folder/step-N` and drop older ones. OSError if the disk is full."""
     final = folder / f"step-{step}"
@@ -51,23 +41,23 @@ def save_checkpoint(
     (part / "optimizer").mkdir()
     if moments:
         save_torch_state_dict(moments, part / "optimizer", max_shard_size=_SHARD)
-    (part / "state.json").write_text(json.dumps({"step": step, **state}))
+    (part / "state.json").write_text(json.dumps({"step": step}))
     shutil.rmtree(final, ignore_errors=True)
     part.replace(final)
-    for old in checkpoints(folder)[:-_KEPT]:
+    for old in list_checkpoints(folder)[:-_KEPT]:
         shutil.rmtree(old)
 
 
-def checkpoints(folder: Path) -> list[Path]:
+def list_checkpoints(folder: Path) -> list[Path]:
     """Checkpoints of a run, oldest first."""
     return sorted(folder.glob("step-*"), key=lambda path: int(path.name.rpartition("-")[2]))
 
 
-def resume(folder: Path, model: PolicyModel, optimizer: torch.optim.Optimizer) -> Resumed | None:
-    """Load the newest checkpoint into model and optimizer; None if there is none."""
-    found = checkpoints(folder)
+def resume(folder: Path, model: PolicyModel, optimizer: torch.optim.Optimizer) -> int:
+    """Load the newest checkpoint into model and optimizer; its step, 0 if there is none."""
+    found = list_checkpoints(folder)
     if not found:
-        return None
+        return 0
     load_adapter(found[-1] / "adapter", model)
     moments = _load(found[-1] / "optimizer")
     for name, weight in model.trainable().items():
@@ -79,8 +69,7 @@ def resume(folder: Path, model: PolicyModel, optimizer: torch.optim.Optimizer) -
                 key: value.reshape(()) if key == "step" else _like(value, weight)
                 for key, value in mine.items()
             }
-    state = json.loads((found[-1] / "state.json").read_text())
-    return Resumed(state["step"], state)
+    return json.loads((found[-1] / "state.json").read_text())["step"]
 
 
 def _like(value: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -101,7 +90,7 @@ def save_adapter(folder: Path, model: PolicyModel) -> None:
 
 def load_adapter(folder: Path, model: PolicyModel) -> None:
     """Load what `save_adapter` wrote. CheckpointError if it is not there or does not fit."""
-    state = adapter_weights(folder)
+    state = read_adapter(folder)
     try:
         model.load_adapter_state(state)
     except (RuntimeError, KeyError) as error:
@@ -110,7 +99,7 @@ def load_adapter(folder: Path, model: PolicyModel) -> None:
         ) from error
 
 
-def adapter_weights(folder: Path) -> dict[str, torch.Tensor]:
+def read_adapter(folder: Path) -> dict[str, torch.Tensor]:
     """An adapter's tensors in peft's names. CheckpointError if there are none."""
     state = _load(folder)
     if not state:

@@ -1,4 +1,4 @@
-"""Records to tokens and labels, and tokens to batches.
+"""Episodes to tokens and labels, and tokens to batches.
 
 Labels are set on what the model writes, its commands and the token that ends them, and nowhere
 else; not on commands that a record only shows. Shapes are (batch, tokens); -100 is "no label".
@@ -6,37 +6,49 @@ else; not on commands that a record only shows. Shapes are (batch, tokens); -100
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from random import Random
 
 import torch
 from attrs import frozen
 from torch.nn.utils.rnn import pad_sequence
 
-from coe_lsp.chain.episode import episode_segments
+from coe_lsp.chain.episode import Episode, episode_segments
 from coe_lsp.chain.prompt import PromptBuilder
 from training.model.base import Tokenizer
 from training.tasks.records import Record
 
-NO_LABEL = -100
+NO_LABEL, NO_TURN = -100, -1
 _GROUP = 32
 
 
 @frozen
-class Example:
-    """One episode as tokens; `labels[i]` is the token at i if the model wrote it."""
+class TokenizedExample:
+    """One episode as tokens; all three are of one length.
+
+    `labels[i]` is the token at i if the model is to learn to write it, else `NO_LABEL`.
+    `turn_of_token[i]` is the turn, from 0, whose command or command's end that token is part of,
+    and `NO_TURN` for what the tool wrote.
+    """
 
     ids: tuple[int, ...]
     labels: tuple[int, ...]
+    turn_of_token: tuple[int, ...]
 
     @property
     def learned(self) -> int:
         """How many tokens carry a label."""
         return sum(label != NO_LABEL for label in self.labels)
 
+    def count_labels_by_turn(self) -> list[int]:
+        """How many labels each turn has, in order, without turns that have none."""
+        turns = zip(self.turn_of_token, self.labels, strict=True)
+        return list(Counter(turn for turn, label in turns if label != NO_LABEL).values())
+
 
 @frozen
-class Batch:
+class PaddedBatch:
     """Padded tensors of shape (batch, tokens)."""
 
     ids: torch.Tensor
@@ -45,7 +57,7 @@ class Batch:
 
 
 @frozen
-class Written:
+class SampledCommand:
     """A command as a model sampled it: its very tokens, and whether it ended its turn itself."""
 
     text: str
@@ -54,44 +66,51 @@ class Written:
 
 
 def encode(
-    record: Record,
+    episode: Episode,
     tokenizer: Tokenizer,
     builder: PromptBuilder,
-    written: Sequence[Written] | None = None,
-) -> Example:
-    """Tokens and labels of a record's whole context.
+    *,
+    masked: Collection[int] = (),
+    sampled: Sequence[SampledCommand] | None = None,
+) -> TokenizedExample:
+    """Tokens and labels of an episode's whole context; turns in `masked` get no labels.
 
-    `written`, by turn, gives the tokens that were sampled, which text alone does not tell: the same
+    `sampled`, by turn, gives the tokens that were sampled, which text alone does not tell: the same
     text has several spellings in tokens, and a command that was cut off has no end of its own.
     """
     ids, labels = list(tokenizer.bos), [NO_LABEL] * len(tokenizer.bos)
-    turn, parts = 0, 0
-    for segment, by_model in episode_segments(builder, record.episode):
+    turn_of_token = [NO_TURN] * len(tokenizer.bos)
+    turn, is_end = 0, False  # a command and its end make a turn
+    for segment, by_model in episode_segments(builder, episode):
         tokens = tokenizer.encode(segment)
-        learned = by_model and turn not in record.masked
-        if by_model and written is not None:
-            if parts == 0:
-                tokens = list(written[turn].tokens)
+        learned = by_model and turn not in masked
+        if by_model and sampled is not None:
+            if is_end:
+                learned = learned and sampled[turn].ended
             else:
-                learned = learned and written[turn].ended
+                tokens = list(sampled[turn].tokens)
         ids += tokens
         labels += tokens if learned else [NO_LABEL] * len(tokens)
-        if by_model:  # a command and its end make a turn
-            parts += 1
-            turn, parts = (turn + 1, 0) if parts == 2 else (turn, parts)
-    return Example(tuple(ids), tuple(labels))
+        turn_of_token += [turn if by_model else NO_TURN] * len(tokens)
+        if by_model:
+            turn, is_end = turn + is_end, not is_end
+    return TokenizedExample(tuple(ids), tuple(labels), tuple(turn_of_token))
 
 
 def encode_all(
     records: Iterable[Record], tokenizer: Tokenizer, builder: PromptBuilder, *, max_tokens: int
-) -> tuple[list[Example], int]:
+) -> tuple[list[TokenizedExample], int]:
     """Examples that fit, and how many did not."""
-    examples = [encode(record, tokenizer, builder) for record in records]
+    examples = [
+        encode(record.episode, tokenizer, builder, masked=record.masked) for record in records
+    ]
     kept = [example for example in examples if len(example.ids) <= max_tokens]
     return kept, len(examples) - len(kept)
 
 
-def batches(examples: Sequence[Example], tokens: int, seed: str) -> Iterator[list[Example]]:
+def make_batches(
+    examples: Sequence[TokenizedExample], tokens: int, seed: str
+) -> Iterator[list[TokenizedExample]]:
     """One epoch in batches of about equal length, at most `tokens` with padding each.
 
     Shuffled, then sorted within stretches of several batches; the batches come in random order.
@@ -101,7 +120,7 @@ def batches(examples: Sequence[Example], tokens: int, seed: str) -> Iterator[lis
     random.shuffle(order)
     mean = max(1, sum(len(example.ids) for example in order) // max(1, len(order)))
     stretch = max(1, _GROUP * tokens // mean)
-    made: list[list[Example]] = []
+    made: list[list[TokenizedExample]] = []
     for start in range(0, len(order), stretch):
         part = sorted(order[start : start + stretch], key=lambda example: len(example.ids))
         made += _cut(part, tokens)
@@ -109,8 +128,8 @@ def batches(examples: Sequence[Example], tokens: int, seed: str) -> Iterator[lis
     yield from made
 
 
-def _cut(examples: Sequence[Example], tokens: int) -> Iterator[list[Example]]:
-    batch: list[Example] = []
+def _cut(examples: Sequence[TokenizedExample], tokens: int) -> Iterator[list[TokenizedExample]]:
+    batch: list[TokenizedExample] = []
     for example in examples:  # in order of length, so the newest is the longest
         if batch and len(example.ids) * (len(batch) + 1) > tokens:
             yield batch
@@ -120,13 +139,13 @@ def _cut(examples: Sequence[Example], tokens: int) -> Iterator[list[Example]]:
         yield batch
 
 
-def collate(examples: Sequence[Example]) -> Batch:
+def collate(examples: Sequence[TokenizedExample]) -> PaddedBatch:
     """Tensors of a batch, padded on the right."""
 
     def padded(rows: Iterable[Sequence[int]], fill: int = 0) -> torch.Tensor:
         return pad_sequence([torch.tensor(row) for row in rows], True, fill)
 
-    return Batch(
+    return PaddedBatch(
         padded(example.ids for example in examples),
         padded([1] * len(example.ids) for example in examples),
         padded((example.labels for example in examples), NO_LABEL),

@@ -25,7 +25,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from coe_lsp.errors import CoeError
 from coe_lsp.files import replacing
 from coe_lsp.models.lora_gguf import Kind, merge
-from training.model.checkpoint import adapter_weights
+from training.model.checkpoint import read_adapter
 from training.model.policy_model import Lora
 
 Floats = npt.NDArray[np.float32]
@@ -233,7 +233,7 @@ def _pairs(adapter: Path, shape: _Shape) -> dict[str, _Pair]:
     """The adapter's matrices by llama.cpp's names, laid out as llama.cpp has them."""
     names = _names(shape.architecture, shape.layers)
     sides: dict[str, dict[str, Floats]] = {}
-    for key, value in adapter_weights(adapter).items():
+    for key, value in read_adapter(adapter).items():
         name, side = _gguf_name(key, names)
         matrix = value.float().numpy()
         if side == "B":

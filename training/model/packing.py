@@ -1,9 +1,9 @@
-"""Chains of one group in one row: their common opening once, behind it what each has of its own.
+"""Rollouts of one group in one row: their common opening once, then what each has of its own.
 
-All chains of a group begin with the same task and program, which is a good part of their tokens
-(training/README.md has how many). Positions go on from the opening's in every chain, and a token
-attends to the opening and to its own chain alone, so log-probabilities and gradients are those of
-the chains one by one. What chains share after their opening is not looked for.
+All rollouts of a group begin with the same task and program, which is a good part of their tokens
+(training/README.md has how many). Positions go on from the opening's in every rollout, and a token
+attends to the opening and to its own rollout alone, so log-probabilities and gradients are those
+of the rollouts one by one. What rollouts share after their opening is not looked for.
 """
 
 from __future__ import annotations
@@ -12,60 +12,64 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
 import torch
-from attrs import frozen
+from attrs import astuple, frozen
 from torch.nn.utils.rnn import pad_sequence
 
-from training.model.encode import NO_LABEL, Example
+from training.model.encode import NO_LABEL, TokenizedExample
 
 _OPENING, _PADDING = 0, -1
 
 
 @frozen
-class Rollout:
+class TokenizedRollout:
     """A finished episode as tokens, with the advantage of each token (0 without a label)."""
 
-    example: Example
-    weights: tuple[float, ...]
+    example: TokenizedExample
+    advantages: tuple[float, ...]
 
 
 @frozen
-class Row:
-    """Tokens, labels and advantages; `positions` in the token's own chain; `owners`: which chain.
+class PackedRow:
+    """Tokens, labels and advantages; `positions` in the token's own rollout.
 
-    Chains are numbered from 1; the opening, which is everybody's, has 0.
+    `segment_ids` say which rollout a token is of, from 1; the opening, which is everybody's, has 0.
     """
 
     ids: tuple[int, ...]
     labels: tuple[int, ...]
-    weights: tuple[float, ...]
+    advantages: tuple[float, ...]
     positions: tuple[int, ...]
-    owners: tuple[int, ...]
+    segment_ids: tuple[int, ...]
 
 
 @frozen
-class Rows:
+class PackedBatch:
     """Padded tensors of shape (rows, tokens); `mask` is (rows, 1, tokens, tokens).
 
-    `weights` is flat: one advantage for each label, in the order of `labels[:, 1:]`.
+    `advantages` is flat: one advantage for each label, in the order of `labels[:, 1:]`.
     """
 
     ids: torch.Tensor
     mask: torch.Tensor
     labels: torch.Tensor
     positions: torch.Tensor
-    weights: torch.Tensor
+    advantages: torch.Tensor
+
+    def to(self, device: torch.device) -> PackedBatch:
+        """The same on a device."""
+        return PackedBatch(*(tensor.to(device) for tensor in astuple(self, recurse=False)))
 
 
-def pack(group: Sequence[Rollout], tokens: int) -> Iterator[Row]:
-    """The chains of one group in rows of at most `tokens`; a longer chain has a row of its own."""
+def pack(group: Sequence[TokenizedRollout], tokens: int) -> Iterator[PackedRow]:
+    """The rollouts of one group in rows of at most `tokens`; a longer one has a row of its own."""
     if not group:
         return
     examples = [rollout.example for rollout in group]
     side_by_side = zip(*(example.ids for example in examples), strict=False)
     shared = sum(1 for _ in takewhile(lambda some: len({*some}) == 1, side_by_side))
-    # A label is predicted at the token before it, which is therefore each chain's own.
+    # A label is predicted at the token before it, which is therefore each rollout's own.
     shared = max(0, min(shared, *(_first_label(example) for example in examples)) - 1)
-    some: list[Rollout] = []
+    some: list[TokenizedRollout] = []
     length = shared
     for rollout in group:
         own = len(rollout.example.ids) - shared
@@ -77,28 +81,30 @@ def pack(group: Sequence[Rollout], tokens: int) -> Iterator[Row]:
     yield _row(some, shared)
 
 
-def _first_label(example: Example) -> int:
+def _first_label(example: TokenizedExample) -> int:
     labels = enumerate(example.labels)
     return next((n for n, label in labels if label != NO_LABEL), len(example.labels))
 
 
-def _row(rollouts: Sequence[Rollout], shared: int) -> Row:
+def _row(rollouts: Sequence[TokenizedRollout], shared: int) -> PackedRow:
     opening = rollouts[0]
     ids, labels = list(opening.example.ids[:shared]), list(opening.example.labels[:shared])
-    weights, positions = list(opening.weights[:shared]), list(range(shared))
-    owners = [_OPENING] * shared
+    advantages, positions = list(opening.advantages[:shared]), list(range(shared))
+    segment_ids = [_OPENING] * shared
     for number, rollout in enumerate(rollouts, 1):
         ids += rollout.example.ids[shared:]
         labels += rollout.example.labels[shared:]
-        weights += rollout.weights[shared:]
+        advantages += rollout.advantages[shared:]
         positions += range(shared, len(rollout.example.ids))
-        owners += [number] * (len(ids) - len(owners))
-    return Row(tuple(ids), tuple(labels), tuple(weights), tuple(positions), tuple(owners))
+        segment_ids += [number] * (len(ids) - len(segment_ids))
+    return PackedRow(
+        tuple(ids), tuple(labels), tuple(advantages), tuple(positions), tuple(segment_ids)
+    )
 
 
-def in_parts(rows: Sequence[Row], tokens: int) -> Iterator[Rows]:
+def make_packed_batches(rows: Sequence[PackedRow], tokens: int) -> Iterator[PackedBatch]:
     """Tensors of at most so many tokens with padding, shorter rows first."""
-    part: list[Row] = []
+    part: list[PackedRow] = []
     for row in sorted(rows, key=lambda row: len(row.ids)):
         if part and len(row.ids) * (len(part) + 1) > tokens:
             yield _collate(part)
@@ -108,19 +114,19 @@ def in_parts(rows: Sequence[Row], tokens: int) -> Iterator[Rows]:
         yield _collate(part)
 
 
-def _collate(rows: Sequence[Row]) -> Rows:
+def _collate(rows: Sequence[PackedRow]) -> PackedBatch:
     def padded(values: Sequence[Sequence[float]], fill: float) -> torch.Tensor:
         return pad_sequence([torch.tensor(row) for row in values], True, fill)
 
     labels = padded([row.labels for row in rows], NO_LABEL)
-    owners = padded([row.owners for row in rows], _PADDING)
-    weights = padded([row.weights for row in rows], 0.0)
-    whose, to = owners[:, :, None], owners[:, None, :]
+    segment_ids = padded([row.segment_ids for row in rows], _PADDING)
+    advantages = padded([row.advantages for row in rows], 0.0)
+    whose, to = segment_ids[:, :, None], segment_ids[:, None, :]
     mask = ((to == whose) | (to == _OPENING)).tril()
-    return Rows(
+    return PackedBatch(
         padded([row.ids for row in rows], 0),
         mask[:, None],
         labels,
         padded([row.positions for row in rows], 0),
-        weights[:, 1:][labels[:, 1:] != NO_LABEL],
+        advantages[:, 1:][labels[:, 1:] != NO_LABEL],
     )

@@ -18,7 +18,7 @@ from peft.helpers import disable_input_dtype_casting
 from torch.nn import functional
 
 from coe_lsp.errors import CoeError
-from training.model.encode import NO_LABEL, Batch
+from training.model.encode import NO_LABEL
 
 
 class TrainingError(CoeError):
@@ -93,17 +93,13 @@ class PolicyModel(torch.nn.Module):
         ):
             yield
 
-    def merged(self) -> Any:
+    def copy_merged(self) -> Any:
         """A copy of the base with the adapter merged into it, as large as the base.
 
         It samples faster than the model with the adapter beside. What the adapter adds is rounded
         to the base's type, as it is in the model that is served.
         """
         return deepcopy(self.peft).merge_and_unload(adapter_names=["default"])
-
-    def score(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """`forward` on a batch."""
-        return self(batch.ids, batch.mask, batch.labels)
 
     def trainable(self) -> dict[str, torch.nn.Parameter]:
         """The adapter's weights by name."""

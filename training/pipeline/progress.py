@@ -19,7 +19,7 @@ _SECONDS_A_LINE = 30
 
 
 @contextmanager
-def bars(console: Console) -> Iterator[Callable[[str], Line]]:
+def show_bars(console: Console) -> Iterator[Callable[[str], Line]]:
     """Gives what makes a bar for a stage, known by its name."""
     with Progress(
         TextColumn("{task.fields[stage]:>14}"),

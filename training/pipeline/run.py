@@ -24,8 +24,8 @@ from coe_lsp.errors import CoeError
 from coe_lsp.files import replace_file
 from training.pipeline import stages
 from training.pipeline.config import RunConfig
-from training.pipeline.progress import bars
-from training.pipeline.workspace import Run, find_stronger, starting_adapter
+from training.pipeline.progress import show_bars
+from training.pipeline.workspace import TrainingRun, find_starting_adapter, find_stronger_model
 from training.tasks.tasks import load_tasks
 
 _BYTES_FREE = 2 << 30
@@ -45,7 +45,7 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
     if int(os.environ.get("RANK", "0")) > 0:
         return _help(config, deadline)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder), bars(console) as bar:
+    with _alone(folder), show_bars(console) as bar:
         check_machine(config, folder)
         state = _State(folder / "state.json", config)
         for name, stage in _plan(config):
@@ -53,7 +53,7 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
                 continue
             line = bar(name)
             started = time.monotonic()
-            finished = stage(Run(config, line, deadline))
+            finished = stage(TrainingRun(config, line, deadline))
             state.spend(name, time.monotonic() - started)
             if not finished:
                 console.print(f"Stopped in stage {name}; run the same command again to go on.")
@@ -78,15 +78,15 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _help(config: RunConfig, deadline: float) -> bool:
     """What the other processes of `accelerate launch` do: wait for data, then share the tuning."""
-    run = Run(config, lambda text, done, total: None, deadline)
+    run = TrainingRun(config, lambda text, done, total: None, deadline)
 
     def finished(stage: str) -> bool:
         state = run.file("state.json")
         return state.exists() and stage in json.loads(state.read_text())["done"]
 
-    shared = [("sft", stages.sft, lambda: finished("demonstrations"))]
+    shared = [("sft", stages.run_sft, lambda: finished("demonstrations"))]
     if "rejection" in config.stages:
-        shared.append(("rejection", stages.rejection, run.file("rejection.jsonl").exists))
+        shared.append(("rejection", stages.run_rejection, run.file("rejection.jsonl").exists))
     for name, stage, ready in shared:
         while not ready() and time.monotonic() < deadline:
             time.sleep(1)
@@ -95,22 +95,25 @@ def _help(config: RunConfig, deadline: float) -> bool:
     return True
 
 
-def _plan(config: RunConfig) -> list[tuple[str, Callable[[Run], bool]]]:
-    plan: list[tuple[str, Callable[[Run], bool]]] = [
-        ("tasks", stages.tasks),
-        ("demonstrations", stages.demonstrations),
-        ("sft", stages.sft),
+def _plan(config: RunConfig) -> list[tuple[str, Callable[[TrainingRun], bool]]]:
+    plan: list[tuple[str, Callable[[TrainingRun], bool]]] = [
+        ("tasks", stages.run_tasks),
+        ("demonstrations", stages.run_demonstrations),
+        ("sft", stages.run_sft),
     ]
     if config.stages:
-        plan.append(("starts", stages.starts))
+        plan.append(("starts", stages.run_starts))
     if "rejection" in config.stages:
-        plan.append(("rejection", stages.rejection))
+        plan.append(("rejection", stages.run_rejection))
     if "rlvr" in config.stages:
-        plan.append(("rlvr", stages.rlvr))
-    plan.append(("export", stages.export))
+        plan.append(("rlvr", stages.run_rlvr))
+    plan.append(("export", stages.run_export))
     if config.evaluation.files:
-        plan.append(("evaluation", stages.evaluation))
+        plan.append(("evaluation", stages.run_evaluation))
     return plan
+
+
+_OLD_SETTINGS = cattrs.Converter(forbid_extra_keys=True)
 
 
 class _State:
@@ -120,8 +123,9 @@ class _State:
         self._path = path
         if path.exists():
             self._data = json.loads(path.read_text())
-            try:  # a setting that there was not then has its default
-                old = cattrs.structure(self._data["config"], RunConfig)
+            # A setting that there was not then has its default; one that is gone is another one.
+            try:
+                old = _OLD_SETTINGS.structure(self._data["config"], RunConfig)
             except cattrs.BaseValidationError:
                 old = None
             names = [field.name for field in attrs.fields(RunConfig)]
@@ -173,9 +177,9 @@ def check_machine(config: RunConfig, folder: Path) -> None:
     if config.rejection.model is not None:
         if "rejection" not in config.stages:
             raise RunError("rejection.model is set, but stages has no rejection.")
-        find_stronger(config.rejection.model)
+        find_stronger_model(config.rejection.model)
     check_base(source.files)
-    starting_adapter(config.model)
+    find_starting_adapter(config.model)
     for name in config.evaluation.files:
         load_tasks(name)
     free = shutil.disk_usage(folder).free

@@ -1,6 +1,7 @@
 """The stages of a run: each one function, resumable, from files to files below the run's folder.
 
-`Run` knows the folder's layout; `training.pipeline.run` decides what comes next and shows progress.
+`TrainingRun` knows the folder's layout; `training.pipeline.run` decides what comes next and shows
+progress.
 A stage returns False when its time was up, and goes on from there at the next call.
 """
 
@@ -9,44 +10,53 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 from coe_lsp.execution.interpreter import find_interpreter, probe
 from coe_lsp.files import replace_file
-from training.demonstrations.generate import generate
-from training.files import in_pieces, write_lines
+from training.demonstrations.generate import generate_demonstrations
+from training.files import resume_work, write_lines
 from training.pipeline.workspace import (
-    Run,
-    base_writer,
+    TrainingRun,
     fine_tune,
-    policy_model,
-    rolling_out,
-    served,
+    load_policy_model,
+    open_adapter_generator,
+    open_base_writer,
+    open_served_generator,
+    open_stronger_generator,
+    open_transformers_generator,
     serves,
-    stronger,
-    transformers_generator,
 )
-from training.sampling.rollouts import Generator, Start, starts_at_once, starts_of
-from training.tasks.environment import open_all
+from training.sampling.rollouts import (
+    AttemptTester,
+    Generator,
+    count_together,
+    make_starts,
+    roll_out,
+)
+from training.tasks.environment import open_environments
 from training.tasks.harvest import harvest_package, harvest_project
-from training.tasks.records import Record, faulty_task, read_records
+from training.tasks.records import Record, read_faulty_tasks, read_records, read_some_records
 from training.tasks.tasks import Task, TaskError, clean, load_tasks, save_tasks
 
 if TYPE_CHECKING:
-    from training.model.encode import Example
+    from training.model.base import Tokenizer
+    from training.model.encode import TokenizedExample
     from training.model.policy_model import PolicyModel
+    from training.rlvr import SampledGroups
     from training.sampling.whole_programs import Writer
 
-Report = Callable[[str, float, float], None]
 _VALIDATED = 200
 _A_PROCESS = 4
 
 
-def tasks(run: Run) -> bool:
+def run_tasks(run: TrainingRun) -> bool:
     """Load, harvest and clean the tasks."""
     config = run.config.tasks
     found: list[Task] = []
@@ -87,9 +97,9 @@ def tasks(run: Run) -> bool:
     return True
 
 
-def demonstrations(run: Run) -> bool:
+def run_demonstrations(run: TrainingRun) -> bool:
     """Make demonstrations of all tasks."""
-    found = generate(
+    found = generate_demonstrations(
         load_tasks(str(run.file("tasks.jsonl"))),
         run.config.demonstrations,
         run.file("demonstrations.jsonl"),
@@ -109,18 +119,18 @@ def demonstrations(run: Run) -> bool:
     return True
 
 
-def sft(run: Run) -> bool:
+def run_sft(run: TrainingRun) -> bool:
     """Supervised fine-tuning on the demonstrations."""
     records = list(read_records(run.file("demonstrations.jsonl")))
     return fine_tune(run, "sft", *_split(run, records, "sft"), None)
 
 
-def rejection(run: Run) -> bool:
+def run_rejection(run: TrainingRun) -> bool:
     """Roll a model out on faulty programs, and tune on what succeeded, old data mixed in.
 
     The model is the SFT model, or a stronger one that the configuration names.
     """
-    from training.sampling.rejection import successes
+    from training.sampling.rejection import sample_successes
 
     config, file = run.config, run.file("rejection.jsonl")
     if not file.exists():
@@ -128,49 +138,52 @@ def rejection(run: Run) -> bool:
         named = config.rejection.model
         each = config.rejection.each
         sampled = (
-            stronger(run, named, each)
+            open_stronger_generator(run, named, each)
             if named is not None
-            else rolling_out(run, run.file("sft") / "adapter", each)
+            else open_adapter_generator(run, run.file("sft") / "adapter", each)
         )
         with sampled as generator:
-            lines = in_pieces(
+            lines = _resume_lines(
+                run,
+                file.with_name(file.name + ".part"),
                 programs,
-                run.file("rejection.pieces"),
                 lambda some: (
                     record.dumps()
-                    for record in successes(
+                    for record in sample_successes(
                         some,
                         generator,
-                        each=config.rejection.each,
+                        each=each,
                         keep=config.rejection.keep,
                         max_turns=config.rlvr.max_turns,
-                        told=config.demonstrations.told,
+                        with_instructions=config.demonstrations.with_instructions,
                         sandbox=run.sandbox,
                         threads=config.processes,
                     )
                 ),
-                size=_together(run, generator, config.rejection.each),
-                deadline=run.deadline,
-                progress=lambda done, total: run.report("programs rolled out", done, total),
+                size=_together(run, generator, each),
+                say="programs rolled out",
             )
         if lines is None:
             return False
         write_lines(file, lines)
+        file.with_name(file.name + ".part").unlink()
     new = list(read_records(file))
-    old = list(read_records(run.file("demonstrations.jsonl")))
-    Random(config.seed).shuffle(old)
     # A model that solves nothing is tuned on some more of the old data.
-    examples = _split(run, [*new, *old[: max(len(new), 64)]], "rejection")
+    random = Random(config.seed)
+    old = read_some_records(run.file("demonstrations.jsonl"), max(len(new), 64), random)
+    examples = _split(run, [*new, *old], "rejection")
     sft_adapter = run.file("sft") / "adapter"
     return fine_tune(run, "rejection", *examples, sft_adapter, epochs=config.rejection.epochs)
 
 
-def _together(run: Run, writes: Writer | Generator, each: int) -> int:
+def _together(run: TrainingRun, writes: Writer | Generator, each: int) -> int:
     """How many programs, each with a worker and `each` texts, make a piece."""
-    return min(starts_at_once(writes.at_once, each), _A_PROCESS * run.config.processes)
+    return min(count_together(writes.at_once, each), _A_PROCESS * run.config.processes)
 
 
-def _split(run: Run, records: Sequence[Record], stage: str) -> tuple[list[Example], list[Example]]:
+def _split(
+    run: TrainingRun, records: Sequence[Record], stage: str
+) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
     """Examples for training and validation; no task is in both, in this stage or in another.
 
     What was too long, and how many tokens there are, is left in the stage's `examples.json`.
@@ -212,19 +225,19 @@ def _split(run: Run, records: Sequence[Record], stage: str) -> tuple[list[Exampl
     return train, validation[:_VALIDATED]
 
 
-def starts(run: Run) -> bool:
+def run_starts(run: TrainingRun) -> bool:
     """Faulty programs for RLVR: corrupted ones, and what the base and the SFT model got wrong."""
     config = run.config.starts
     chosen = load_tasks(str(run.file("tasks.jsonl")))[: config.tasks]
     by_id = {task.task_id: task for task in chosen}
-    found: dict[str, list[Task]] = {task.task_id: [] for task in chosen}
-    for record in read_records(run.file("demonstrations.jsonl")):
-        some = found.get(record.task_id)
-        if some is not None and len(some) < config.corrupted:
-            some.append(faulty_task(record, by_id[record.task_id]))
+    corrupted: dict[str, list[Task]] = {task.task_id: [] for task in chosen}
+    for task in read_faulty_tasks(run.file("demonstrations.jsonl"), by_id):
+        corrupted[task.task_id].append(task)
+    found = {name: some[: config.corrupted] for name, some in corrupted.items()}
     if config.written:
-        for make in (_written, _left):
-            lines = make(run, chosen)
+        left_from = [some[-1] for some in corrupted.values() if some]
+        for make, tasks in ((_write, chosen), (_collect, left_from)):
+            lines = make(run, tasks)
             if lines is None:
                 return False
             for task in map(Task.loads, lines):
@@ -236,123 +249,160 @@ def starts(run: Run) -> bool:
     return True
 
 
-def _written(run: Run, chosen: Sequence[Task]) -> list[str] | None:
+def _write(run: TrainingRun, tasks: Sequence[Task]) -> list[str] | None:
     """What the base model writes and gets wrong; tasks of a project have no words to write from."""
-    from training.sampling.faulty_programs import Written, written_by_model
+    from training.sampling.faulty_programs import ProgramSampling, write_faulty_programs
 
-    plain = [task for task in chosen if task.place is None]
+    plain = [task for task in tasks if task.place is None]
     if not plain:
         return []
-    written = Written(run.config.starts.written, seed=run.config.seed)
-    with base_writer(run, written.each) as writer:
-        return in_pieces(
+    sampling = ProgramSampling(run.config.starts.written, seed=run.config.seed)
+    with open_base_writer(run, sampling.each) as writer:
+        return _resume_lines(
+            run,
+            run.file("starts.written.jsonl"),
             plain,
-            run.file("starts.written"),
             lambda some: (
                 task.dumps()
-                for task in written_by_model(
-                    some, writer, written, run.sandbox, threads=run.config.processes
+                for task in write_faulty_programs(
+                    some, writer, sampling, run.sandbox, threads=run.config.processes
                 )
             ),
-            size=_together(run, writer, written.each),
-            deadline=run.deadline,
-            progress=lambda done, total: run.report("written by the base model", done, total),
+            size=_together(run, writer, sampling.each),
+            say="written by the base model",
         )
 
 
-def _left(run: Run, chosen: Sequence[Task]) -> list[str] | None:
-    """What the SFT model's chains end in at a high temperature."""
-    from training.sampling.faulty_programs import left_by_chains
+def _collect(run: TrainingRun, faulty: Sequence[Task]) -> list[str] | None:
+    """What the SFT model's chains end in at a high temperature, from these programs."""
+    from training.sampling.faulty_programs import collect_failed_states
 
     config = run.config.starts
-    corrupted = {r.task_id: r for r in read_records(run.file("demonstrations.jsonl"))}
-    faulty = [faulty_task(corrupted[t.task_id], t) for t in chosen if t.task_id in corrupted]
-    with rolling_out(
+    with open_adapter_generator(
         run, run.file("sft") / "adapter", config.written, temperature=config.temperature
     ) as generator:
-        return in_pieces(
+        return _resume_lines(
+            run,
+            run.file("starts.left.jsonl"),
             faulty,
-            run.file("starts.left"),
             lambda some: (
                 task.dumps()
-                for task in left_by_chains(
+                for task in collect_failed_states(
                     some,
                     generator,
                     each=config.written,
                     max_turns=run.config.rlvr.max_turns,
-                    told=run.config.demonstrations.told,
+                    with_instructions=run.config.demonstrations.with_instructions,
                     sandbox=run.sandbox,
                     threads=run.config.processes,
                 )
             ),
             size=_together(run, generator, config.written),
-            deadline=run.deadline,
-            progress=lambda done, total: run.report("left by failed chains", done, total),
+            say="left by failed chains",
         )
 
 
-def rlvr(run: Run) -> bool:
+def _resume_lines(
+    run: TrainingRun,
+    path: Path,
+    tasks: Sequence[Task],
+    make: Callable[[Sequence[Task]], Iterable[str]],
+    *,
+    size: int,
+    say: str,
+) -> list[str] | None:
+    """The lines that `make` gives for these tasks, `size` at a time; None if the time was up.
+
+    With another `size`, as on another machine, all are made anew: what is sampled depends on it.
+    """
+    some = [tasks[first : first + size] for first in range(0, len(tasks), size)]
+    settings = {"size": size, "tasks": [task.task_id for task in tasks]}
+    lines: list[str] = []
+    done = 0
+    results = resume_work(
+        path, settings, some, lambda left: (list(make(x)) for x in left), deadline=run.deadline
+    )
+    for made in results:
+        lines += made
+        done += 1
+        run.report(say, min(done * size, len(tasks)), len(tasks))
+    return lines if done == len(some) else None
+
+
+def run_rlvr(run: TrainingRun) -> bool:
     """Reinforcement learning from the latest adapter."""
-    from training.model.checkpoint import save_adapter
     from training.rlvr import train_rlvr
+    from training.session import Session
 
     config = run.config
-    programs = load_tasks(str(run.file("starts.jsonl")))
-    model, tokenizer = policy_model(run)
+    model, tokenizer = load_policy_model(run)
     made = [run.file(stage) / "adapter" for stage in ("rejection", "sft")]
     init = next(path for path in made if path.is_dir())
 
-    @contextmanager
-    def starts_for(step: int) -> Iterator[list[Start]]:
-        chosen = Random(f"{config.seed}/{step}").sample(
-            programs, min(config.rlvr.starts, len(programs))
-        )
-        sandbox = run.sandbox
-        with ExitStack() as stack:
-            judges = open_all(chosen, sandbox, stack)
-            if not judges:
-                raise TaskError(
-                    "All functions of this step have changed since they were harvested: undo that, "
-                    "or begin anew with another `out`."
-                )
-            yield starts_of(judges, config.demonstrations.told, config.processes)
-
-    @contextmanager
-    def generator_for(current: PolicyModel, step: int) -> Iterator[Generator]:
-        if not serves(config.model):
-            with transformers_generator(run, current, tokenizer, seed=step) as generator:
-                yield generator
-            return
-        adapter = run.file("rlvr") / "current"
-        save_adapter(adapter, current)
-        with served(run, adapter, config.rlvr.group, seed=step) as generator:
-            yield generator
-
-    def show(entry: dict[str, float]) -> None:
+    def report(metrics: dict[str, float]) -> None:
         text = (
-            f"reward {entry['reward']:+.2f}, solved {entry['solve_rate']:.0%}, "
-            f"malformed {entry['malformed_rate']:.0%}, KL {entry['kl']:.3f}"
+            f"reward {metrics['reward']:+.2f}, solved {metrics['solve_rate']:.0%}, "
+            f"malformed {metrics['malformed_rate']:.0%}, KL {metrics['kl']:.3f}"
         )
-        run.report(text, entry["step"], config.rlvr.steps)
+        run.report(text, metrics["step"], config.rlvr.steps)
 
     return train_rlvr(
         model,
         tokenizer,
-        generator_for,
-        starts_for,
+        _GroupSampler(run, load_tasks(str(run.file("starts.jsonl"))), tokenizer),
         config.rlvr,
-        run.file("rlvr"),
-        init=init,
-        seed=config.seed,
-        random_arm=config.random_rewards,
-        minutes=run.minutes,
-        threads=config.processes,
-        device=config.model.device,
-        progress=show,
+        Session(run.file("rlvr"), config.seed, init, run.minutes, config.model.device),
+        report,
+        random_rewards=config.random_rewards,
     )
 
 
-def export(run: Run) -> bool:
+@frozen
+class _GroupSampler:
+    """Rolls out a step's start programs: what `train_rlvr` samples with."""
+
+    run: TrainingRun
+    programs: Sequence[Task]
+    tokenizer: Tokenizer
+
+    def __call__(self, model: PolicyModel, step: int) -> SampledGroups:
+        from training.rlvr import SampledGroups
+
+        config = self.run.config
+        count = min(config.rlvr.starts, len(self.programs))
+        chosen = Random(f"{config.seed}/{step}").sample(self.programs, count)
+        tester = AttemptTester(config.processes)
+        with ExitStack() as stack:
+            environments = open_environments(chosen, self.run.sandbox, stack)
+            if not environments:
+                raise TaskError(
+                    "All functions of this step have changed since they were harvested: undo that, "
+                    "or begin anew with another `out`."
+                )
+            share = config.demonstrations.with_instructions
+            starts = make_starts(environments, share, config.processes)
+            generator = stack.enter_context(self._open_generator(model, step))
+            groups = roll_out(
+                generator,
+                starts,
+                each=config.rlvr.num_generations,
+                max_turns=config.rlvr.max_turns,
+                tester=tester,
+            )
+        return SampledGroups(groups, tester.seconds)
+
+    def _open_generator(self, model: PolicyModel, step: int) -> AbstractContextManager[Generator]:
+        from training.model.checkpoint import save_adapter
+
+        run = self.run
+        if not serves(run.config.model):
+            return open_transformers_generator(run, model, self.tokenizer, seed=step)
+        adapter = run.file("rlvr") / "current"
+        save_adapter(adapter, model)
+        return open_served_generator(run, adapter, run.config.rlvr.num_generations, seed=step)
+
+
+def run_export(run: TrainingRun) -> bool:
     """The latest adapter as GGUF, named so that the server finds it."""
     from training.model.base import find_base
     from training.model.export import export_adapter
@@ -363,7 +413,7 @@ def export(run: Run) -> bool:
     return True
 
 
-def evaluation(run: Run) -> bool:
+def run_evaluation(run: TrainingRun) -> bool:
     """Measure the adapter and what it is compared with."""
     from training.evaluation.evaluate import EvaluationConfig, evaluate
     from training.evaluation.report import write_report

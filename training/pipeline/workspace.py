@@ -23,7 +23,7 @@ from training.sampling.rollouts import (
 
 if TYPE_CHECKING:
     from training.model.base import Tokenizer
-    from training.model.encode import Example
+    from training.model.encode import TokenizedExample
     from training.model.policy_model import PolicyModel
     from training.sampling.whole_programs import Writer
 
@@ -32,7 +32,7 @@ _ROWS_ON_A_GPU, _ROWS_ON_A_CPU = 256, 8
 
 
 @frozen
-class Run:
+class TrainingRun:
     """A run's settings and files. `deadline` is a time of `time.monotonic`."""
 
     config: RunConfig
@@ -65,11 +65,11 @@ class Run:
         return next((path for path in made if path.is_dir()), made[-1])
 
 
-def policy_model(run: Run) -> tuple[PolicyModel, Tokenizer]:
+def load_policy_model(run: TrainingRun) -> tuple[PolicyModel, Tokenizer]:
     """The base with a new adapter, and its tokenizer."""
     import torch
 
-    from training.model.base import dtype_for, find_base, load_model, load_tokenizer
+    from training.model.base import choose_dtype, find_base, load_model, load_tokenizer
     from training.model.policy_model import PolicyModel
 
     config = run.config.model
@@ -77,14 +77,14 @@ def policy_model(run: Run) -> tuple[PolicyModel, Tokenizer]:
     decided = run.file("dtype")  # once: another slice or process must train the same weights
     if not decided.exists():
         gpu = config.device == "auto" and torch.cuda.is_available()
-        write_lines(decided, [dtype_for(config.dtype, gpu=gpu)])
+        write_lines(decided, [choose_dtype(config.dtype, gpu=gpu)])
     dtype = getattr(torch, decided.read_text().strip())
     torch.manual_seed(run.config.seed)  # the adapter begins with random numbers
     model = PolicyModel(load_model(source, dtype=dtype), config.lora)
     return model, load_tokenizer(source)
 
 
-def starting_adapter(config: ModelConfig) -> tuple[Path, Path] | None:
+def find_starting_adapter(config: ModelConfig) -> tuple[Path, Path] | None:
     """The adapter that training goes on from, and its base's GGUF; None to begin with nothing.
 
     AdapterError or ExportError if it is not there or does not fit.
@@ -106,10 +106,10 @@ def starting_adapter(config: ModelConfig) -> tuple[Path, Path] | None:
 
 
 def fine_tune(
-    run: Run,
+    run: TrainingRun,
     name: str,
-    train: Sequence[Example],
-    validation: Sequence[Example],
+    train: Sequence[TokenizedExample],
+    validation: Sequence[TokenizedExample],
     init: Path | None,
     *,
     epochs: float | None = None,
@@ -118,10 +118,11 @@ def fine_tune(
 
     `epochs` in place of those of the settings.
     """
-    from training.sft import Progress, train_sft
+    from training.session import Session
+    from training.sft import SftProgress, train_sft
 
-    model, _ = policy_model(run)
-    if init is None and (adapter := starting_adapter(run.config.model)) is not None:
+    model, _ = load_policy_model(run)
+    if init is None and (adapter := find_starting_adapter(run.config.model)) is not None:
         from training.model.export import import_adapter
 
         lora = run.config.model.lora
@@ -129,24 +130,14 @@ def fine_tune(
 
     config = run.config.sft if epochs is None else evolve(run.config.sft, epochs=epochs)
 
-    def show(state: Progress) -> None:
+    def show(state: SftProgress) -> None:
         text = f"loss {state.loss:.3f}, {state.tokens_per_second:.0f} tokens/s"
         if state.validation:
             text += f", commands right {state.validation['command_accuracy']:.0%}"
         run.report(text, state.step, state.steps)
 
-    return train_sft(
-        model,
-        train,
-        validation,
-        config,
-        run.file(name),
-        seed=run.config.seed,
-        minutes=run.minutes,
-        init=init,
-        progress=show,
-        cpu=run.config.model.device == "cpu",
-    )
+    session = Session(run.file(name), run.config.seed, init, run.minutes, run.config.model.device)
+    return train_sft(model, train, validation, config, session, show)
 
 
 def serves(config: ModelConfig) -> bool:
@@ -160,8 +151,8 @@ def serves(config: ModelConfig) -> bool:
 
 
 @contextmanager
-def rolling_out(
-    run: Run, adapter: Path, each: int, *, temperature: float = 1.0
+def open_adapter_generator(
+    run: TrainingRun, adapter: Path, each: int, *, temperature: float = 1.0
 ) -> Iterator[Generator]:
     """The base with an adapter of a stage, as what writes commands, `each` chains a program.
 
@@ -170,21 +161,30 @@ def rolling_out(
     from training.model.checkpoint import load_adapter
 
     if serves(run.config.model):
-        with served(run, adapter, each, temperature=temperature, constrained=True) as generator:
+        with open_served_generator(
+            run, adapter, each, temperature=temperature, constrained=True
+        ) as generator:
             yield generator
         return
-    with _on_device(run) as (model, tokenizer):
+    with _load_on_device(run) as (model, tokenizer):
         load_adapter(adapter, model)
-        with transformers_generator(run, model, tokenizer, temperature=temperature) as generator:
+        with open_transformers_generator(
+            run, model, tokenizer, temperature=temperature
+        ) as generator:
             yield generator
 
 
 @contextmanager
-def transformers_generator(
-    run: Run, model: PolicyModel, tokenizer: Tokenizer, *, temperature: float = 1.0, seed: int = 0
+def open_transformers_generator(
+    run: TrainingRun,
+    model: PolicyModel,
+    tokenizer: Tokenizer,
+    *,
+    temperature: float = 1.0,
+    seed: int = 0,
 ) -> Iterator[Generator]:
     """The model as it is now, in a copy of its own; its memory is free again afterwards."""
-    copy = model.merged()
+    copy = model.copy_merged()
     try:
         yield TransformersGenerator(
             copy,
@@ -213,8 +213,8 @@ def _free(model: Any) -> None:
 
 
 @contextmanager
-def served(
-    run: Run,
+def open_served_generator(
+    run: TrainingRun,
     adapter: Path,
     each: int,
     *,
@@ -242,7 +242,7 @@ def served(
         merge(weights, beside, whole, KIND)
         weights, beside = whole, None
     try:
-        with _engine_generator(
+        with _open_engine_generator(
             run,
             weights,
             beside,
@@ -257,8 +257,8 @@ def served(
         whole.unlink(missing_ok=True)
 
 
-def find_stronger(name: str) -> Path:
-    """The GGUF of a model for `stronger`. BaseError if there is none."""
+def find_stronger_model(name: str) -> Path:
+    """The GGUF of a model for `open_stronger_generator`. BaseError if there is none."""
     from training.model.base import BaseError, find_base
 
     path = find_base(name).path
@@ -268,17 +268,17 @@ def find_stronger(name: str) -> Path:
 
 
 @contextmanager
-def stronger(run: Run, name: str, each: int) -> Iterator[Generator]:
+def open_stronger_generator(run: TrainingRun, name: str, each: int) -> Iterator[Generator]:
     """Another model, untrained, with the commands explained to it, in the serving engine."""
-    with _engine_generator(
-        run, find_stronger(name), None, each, instructed=True, constrained=True
+    with _open_engine_generator(
+        run, find_stronger_model(name), None, each, instructed=True, constrained=True
     ) as generator:
         yield generator
 
 
 @contextmanager
-def _engine_generator(
-    run: Run,
+def _open_engine_generator(
+    run: TrainingRun,
     path: Path,
     adapter: Path | None,
     each: int,
@@ -308,7 +308,7 @@ def _engine_generator(
 
 
 @contextmanager
-def base_writer(run: Run, each: int) -> Iterator[Writer]:
+def open_base_writer(run: TrainingRun, each: int) -> Iterator[Writer]:
     """The base without an adapter, to write `each` whole answers at once."""
     from training.model.base import find_base
     from training.sampling.whole_programs import LlamaWriter, TransformersWriter
@@ -320,17 +320,17 @@ def base_writer(run: Run, each: int) -> Iterator[Writer]:
         with Engine(path, context_tokens=8192, max_sequences=each + 2) as engine:
             yield LlamaWriter(engine)
     else:
-        with _on_device(run) as (model, tokenizer):
+        with _load_on_device(run) as (model, tokenizer):
             base = model.peft.unload()
             yield TransformersWriter(base, tokenizer, _rows(base))
 
 
 @contextmanager
-def _on_device(run: Run) -> Iterator[tuple[PolicyModel, Tokenizer]]:
+def _load_on_device(run: TrainingRun) -> Iterator[tuple[PolicyModel, Tokenizer]]:
     """A model to sample from; its memory is free again afterwards."""
     import torch
 
-    model, tokenizer = policy_model(run)
+    model, tokenizer = load_policy_model(run)
     if run.config.model.device == "auto" and torch.cuda.is_available():
         model.to("cuda")
     try:

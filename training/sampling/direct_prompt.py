@@ -74,7 +74,7 @@ class DirectPrompt:
         return "\n\n".join(parts)
 
 
-def extract(answer: str) -> str:
+def extract_program(answer: str) -> str:
     """The program in an answer: the last code block, or all of it if there is none."""
     blocks: Sequence[str] = _BLOCK.findall(answer)
     return (blocks[-1] if blocks else answer).strip("\n")

@@ -20,10 +20,10 @@ from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.engine.sampling import Sampling
 from coe_lsp.execution.sandbox import Sandbox
-from training.sampling.direct_prompt import DirectPrompt, extract
-from training.sampling.rollouts import Generator, Tester, roll_out, starts_of
+from training.sampling.direct_prompt import DirectPrompt, extract_program
+from training.sampling.rollouts import AttemptTester, Generator, make_starts, roll_out
 from training.sampling.whole_programs import Question, Writer
-from training.tasks.environment import open_all
+from training.tasks.environment import open_environments
 from training.tasks.tasks import Task
 
 _ANSWER_TOKENS = 384
@@ -31,7 +31,7 @@ _LONGER = 3
 
 
 @frozen
-class Written:
+class ProgramSampling:
     """How many programs a task gets, and how they are drawn."""
 
     each: int = 4
@@ -40,50 +40,52 @@ class Written:
     seed: int = 0
 
 
-def written_by_model(
+def write_faulty_programs(
     tasks: Sequence[Task],
     writer: Writer,
-    written: Written,
+    sampling: ProgramSampling,
     sandbox: Sandbox,
     *,
     threads: int,
 ) -> Iterator[Task]:
     """Faulty programs that the model writes from the tasks' words and tests, all at once."""
-    prompt = DirectPrompt(written.shots, write=True)
+    prompt = DirectPrompt(sampling.shots, write=True)
     questions: list[Question] = []
     for task in tasks:
         described = TaskDescription(task.prompt, "", task.tests[:3])
-        seed = Random(f"{written.seed}/{task.task_id}").getrandbits(31)
+        seed = Random(f"{sampling.seed}/{task.task_id}").getrandbits(31)
         question = prompt.segments(writer.format, described, Scratchpad(()))
         questions.append(Question(tuple(question), seed))
-    drawing = Sampling(temperature=written.temperature, max_tokens=_ANSWER_TOKENS)
-    found = writer.answers(questions, written.each, drawing)
-    programs = [[extract(answer.text) for answer in some] for some in found]
+    drawing = Sampling(temperature=sampling.temperature, max_tokens=_ANSWER_TOKENS)
+    found = writer.answers(questions, sampling.each, drawing)
+    programs = [[extract_program(answer.text) for answer in some] for some in found]
     yield from _all_faulty(tasks, programs, sandbox, threads)
 
 
-def left_by_chains(
+def collect_failed_states(
     tasks: Sequence[Task],
     generator: Generator,
     *,
     each: int,
     max_turns: int,
-    told: float,
+    with_instructions: float,
     sandbox: Sandbox,
     threads: int,
 ) -> Iterator[Task]:
     """Last states of chains that failed; `tasks` have the programs to start from as `code`."""
     with ExitStack() as stack:
-        judges = open_all(tasks, sandbox, stack)
+        environments = open_environments(tasks, sandbox, stack)
         groups = roll_out(
             generator,
-            starts_of(judges, told, threads),
+            make_starts(environments, with_instructions, threads),
             each=each,
             max_turns=max_turns,
-            tester=Tester(threads),
+            tester=AttemptTester(threads),
         )
     states = [[c.episode.pad.text for c in chains if not c.episode.solved] for chains in groups]
-    yield from _all_faulty([judge.task for judge in judges], states, sandbox, threads)
+    yield from _all_faulty(
+        [environment.task for environment in environments], states, sandbox, threads
+    )
 
 
 def _all_faulty(
@@ -102,8 +104,9 @@ def _faulty(task: Task, programs: Sequence[str], sandbox: Sandbox) -> list[Task]
     with ExitStack() as stack:
         return [
             evolve(task, task_id=f"{task.task_id}#{number}", code=program)
-            for judge in open_all([task], sandbox, stack)
-            if judge.calibrate()  # with tests that the reference fails, anything would be faulty
+            for environment in open_environments([task], sandbox, stack)
+            # With tests that the reference fails, anything would be faulty.
+            if environment.calibrate()
             for number, program in enumerate(different)
-            if program != task.start and not judge.judge(program.split("\n")).solved
+            if program != task.start and not environment.evaluate(program.split("\n")).solved
         ]

@@ -15,7 +15,7 @@ import torch
 from transformers import DynamicCache
 
 
-def continuations(
+def sample_continuations(
     model: Any,
     contexts: Sequence[Sequence[int]],
     *,

@@ -13,38 +13,38 @@ from contextlib import ExitStack
 from rapidfuzz.distance import Levenshtein
 
 from coe_lsp.execution.sandbox import Sandbox
-from training.sampling.rollouts import Generator, Tester, roll_out, starts_of
-from training.tasks.environment import open_all
+from training.sampling.rollouts import AttemptTester, Generator, make_starts, roll_out
+from training.tasks.environment import open_environments
 from training.tasks.records import Record
 from training.tasks.tasks import Task
 
 
-def successes(
+def sample_successes(
     tasks: Sequence[Task],
     generator: Generator,
     *,
     each: int,
     keep: int,
     max_turns: int,
-    told: float,
+    with_instructions: float,
     sandbox: Sandbox,
     threads: int,
 ) -> Iterator[Record]:
     """The shortest `keep` of each task's `each` chains that pass, without repetitions.
 
-    Each task has a worker until all are done; `threads` judge at once. See `open_all` for what is
-    left out.
+    Each task has a worker until all are done; `threads` of them test at once. What is left out:
+    see `open_environments`.
     """
     with ExitStack() as stack:
-        judges = open_all(tasks, sandbox, stack)
-        starts = starts_of(judges, told, threads)
-        tester = Tester(threads)
+        environments = open_environments(tasks, sandbox, stack)
+        starts = make_starts(environments, with_instructions, threads)
+        tester = AttemptTester(threads)
         groups = roll_out(generator, starts, each=each, max_turns=max_turns, tester=tester)
-    for judge, chains in zip(judges, groups, strict=True):
+    for environment, chains in zip(environments, groups, strict=True):
         episodes = [chain.episode for chain in chains if chain.episode.solved]
         episodes.sort(key=lambda episode: len(episode.turns))
         different = {tuple(turn.command_text for turn in e.turns): e for e in reversed(episodes)}
         for episode in list(reversed(different.values()))[:keep]:
             malformed = [n for n, turn in enumerate(episode.turns) if turn.error is not None]
             distance = Levenshtein.distance(episode.start.text, episode.pad.text)
-            yield Record(judge.task.task_id, episode, malformed, ("sampled",), distance)
+            yield Record(environment.task.task_id, episode, malformed, ("sampled",), distance)

@@ -1,4 +1,4 @@
-"""Rollouts: chains of edits by a model, each state judged by the task's tests.
+"""Rollouts: chains of edits by a model, each state tested by the task's tests.
 
 One generator interface, two ways to generate: llama.cpp on the CPU (the serving engine, with the
 adapter as it is now), and transformers on a GPU or without a GGUF (a copy of the model under
@@ -21,9 +21,9 @@ from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.repair.policy.protocol import REDRAW_TEMPERATURE
 from coe_lsp.repair.verify import Verdict
 from training.model.base import Tokenizer
-from training.model.encode import Written
-from training.sampling.hf_generate import continuations
-from training.tasks.environment import Judge
+from training.model.encode import SampledCommand
+from training.sampling.hf_generate import sample_continuations
+from training.tasks.environment import TaskEnvironment
 
 if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
     from coe_lsp.repair.policy.llama import LlamaPolicy
@@ -46,7 +46,9 @@ class Generator(Protocol):
         """See the class."""
         ...
 
-    def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
+    def commands(
+        self, episodes: Mapping[int, Episode], *, redraw: int = 0
+    ) -> dict[int, SampledCommand]:
         """Commands by chain.
 
         `redraw`: for which time others are wanted in the same states, 1, 2 and so on, each time of
@@ -69,10 +71,12 @@ class LlamaGenerator:
     policy: LlamaPolicy
     at_once: int = LLAMA_AT_ONCE
 
-    def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
+    def commands(
+        self, episodes: Mapping[int, Episode], *, redraw: int = 0
+    ) -> dict[int, SampledCommand]:
         """See `Generator.commands`."""
         proposals = self.policy.propose(episodes, redraw=redraw)
-        return {p.id: Written(p.text, p.tokens, p.ended) for p in proposals}
+        return {p.id: SampledCommand(p.text, p.tokens, p.ended) for p in proposals}
 
     def forget(self, chain: int) -> None:
         """See `Generator.forget`."""
@@ -95,9 +99,11 @@ class TransformersGenerator:
     max_tokens: int = 2048
     command_tokens: int = 96
     at_once: int = 8
-    _drawn_again: dict[int, list[Written]] = field(factory=dict, init=False)  # type: ignore[type-arg]
+    _drawn_again: dict[int, list[SampledCommand]] = field(factory=dict, init=False)  # type: ignore[type-arg]
 
-    def commands(self, episodes: Mapping[int, Episode], *, redraw: int = 0) -> dict[int, Written]:
+    def commands(
+        self, episodes: Mapping[int, Episode], *, redraw: int = 0
+    ) -> dict[int, SampledCommand]:
         """See `Generator.commands`."""
         if redraw == 1:
             self._drawn_again = self._draw(episodes, _REDRAWS, again=True)
@@ -108,7 +114,7 @@ class TransformersGenerator:
 
     def _draw(
         self, episodes: Mapping[int, Episode], each: int, *, again: bool
-    ) -> dict[int, list[Written]]:
+    ) -> dict[int, list[SampledCommand]]:
         """`each` commands for every chain that fits."""
         contexts: dict[int, list[int]] = {}
         for chain, episode in episodes.items():
@@ -122,11 +128,11 @@ class TransformersGenerator:
             return {}
         (end,) = self.tokenizer.encode(self.builder.command_end)[:1]
         hot = max(self.temperature, REDRAW_TEMPERATURE)
-        chains, together = list(contexts), starts_at_once(self.at_once, each)
-        commands: list[Written] = []
+        chains, together = list(contexts), count_together(self.at_once, each)
+        commands: list[SampledCommand] = []
         for first in range(0, len(chains), together):
             some = chains[first : first + together]
-            written = continuations(
+            written = sample_continuations(
                 self.model,
                 [contexts[chain] for chain in some for _ in range(each)],
                 ends=[end],
@@ -137,7 +143,7 @@ class TransformersGenerator:
             commands += [self._command(row, end) for row in written]
         return {chain: commands[n * each : (n + 1) * each] for n, chain in enumerate(chains)}
 
-    def _command(self, row: list[int], end: int) -> Written:
+    def _command(self, row: list[int], end: int) -> SampledCommand:
         """The row up to the end of the turn or, like the serving engine, of the line."""
         ended = end in row
         tokens = row[: row.index(end)] if ended else row
@@ -149,98 +155,105 @@ class TransformersGenerator:
             # A merged token such as ")\n": what is before the line end counts.
             rest = text[len(self.tokenizer.decode(tokens)) :]
             tokens = [*tokens, *self.tokenizer.encode(Segment(rest))]
-        return Written(text, tuple(tokens), ended)
+        return SampledCommand(text, tuple(tokens), ended)
 
     def forget(self, chain: int) -> None:
         """See `Generator.forget`."""
         self._drawn_again.pop(chain, None)
 
 
-def starts_at_once(texts: int, each: int) -> int:
+def count_together(texts: int, each: int) -> int:
     """How many programs with `each` texts for every one make so many texts; at least one."""
     return max(1, texts // each)
 
 
 @define
 class Start:
-    """A program to repair: its task's judge and its text."""
+    """A program to repair: its task's environment and its text."""
 
-    judge: Judge
+    environment: TaskEnvironment
     program: str
     instructions: str = ""
 
     def episode(self, max_turns: int) -> Episode:
         """The episode before its first turn."""
         lines = tuple(self.program.split("\n"))
-        before = self.judge.judge(lines)
-        task = self.judge.describe(before, instructions=self.instructions)
-        pad = Scratchpad(lines, self.judge.feedback(before, lines))
+        before = self.environment.evaluate(lines)
+        task = self.environment.describe(before, instructions=self.instructions)
+        pad = Scratchpad(lines, self.environment.feedback(before, lines))
         return Episode(task, pad, max_turns=max_turns)
 
 
-def start_of(judge: Judge, told: float) -> Start:
-    """The faulty program of a judge's task, with limits from its reference.
-
-    `told`: the share of tasks that are given in words as well; the same ones each time.
+def make_start(environment: TaskEnvironment, with_instructions: float) -> Start:
+    """The faulty program of an environment's task, with limits from its reference.
+    `with_instructions`: the share of tasks that are given in words as well, always the same ones.
+    `with_instructions`: the share of tasks that are given in words as well, always the same ones.
     """
-    judge.calibrate()
-    task = judge.task
-    words = task.prompt if Random(task.task_id).random() < told else ""
-    return Start(judge, task.start.strip("\n"), words)
+    environment.calibrate()
+    task = environment.task
+    words = task.prompt if Random(task.task_id).random() < with_instructions else ""
+    return Start(environment, task.start.strip("\n"), words)
 
 
-def starts_of(judges: Sequence[Judge], told: float, threads: int) -> list[Start]:
-    """`start_of` for several, side by side."""
+def make_starts(
+    environments: Sequence[TaskEnvironment], with_instructions: float, threads: int
+) -> list[Start]:
+    """`make_start` for several, side by side."""
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda judge: start_of(judge, told), judges))
+        return list(
+            pool.map(lambda environment: make_start(environment, with_instructions), environments)
+        )
 
 
 @frozen
-class Chain:
+class Rollout:
     """An episode that a model made, with its commands as they were sampled."""
 
     episode: Episode
-    written: tuple[Written, ...] = ()
+    commands: tuple[SampledCommand, ...] = ()
 
 
 @define
-class Tester:
-    """Judges attempts in parallel, each state of a task once; `seconds` says how long it took."""
-
-    __test__ = False  # pytest
+class AttemptTester:
+    """Tests attempts in parallel, each state of a task once; `seconds` says how long it took."""
 
     threads: int
     seconds: float = 0.0
     _known: dict[tuple[int, tuple[str, ...]], Verdict] = field(factory=dict)  # type: ignore[type-arg]
 
-    def extend(self, attempts: Sequence[tuple[Judge, Episode, Attempt]]) -> list[Episode]:
-        """The episodes one turn on. Attempts of one judge run one after the other."""
-        by_judge: dict[int, list[int]] = {}
-        for index, (judge, _, _) in enumerate(attempts):
-            by_judge.setdefault(id(judge), []).append(index)
+    def extend(self, attempts: Sequence[tuple[TaskEnvironment, Episode, Attempt]]) -> list[Episode]:
+        """The episodes one turn on. Attempts of one environment run one after the other."""
+        by_environment: dict[int, list[int]] = {}
+        for index, (environment, _, _) in enumerate(attempts):
+            by_environment.setdefault(id(environment), []).append(index)
         extended: dict[int, Episode] = {}
 
         def work(indices: list[int]) -> None:
             for index in indices:
-                judge, episode, attempt = attempts[index]
+                environment, episode, attempt = attempts[index]
                 lines = attempt.pad.lines
-                key = id(judge), lines
+                key = id(environment), lines
                 if key not in self._known:
-                    self._known[key] = judge.judge(lines)
+                    self._known[key] = environment.evaluate(lines)
                 found = self._known[key]
-                feedback = judge.feedback(found, lines)
+                feedback = environment.feedback(found, lines)
                 extended[index] = episode.extend(attempt, feedback, found.solved)
 
         began = time.monotonic()
         with ThreadPoolExecutor(self.threads) as pool:
-            list(pool.map(work, by_judge.values()))
+            list(pool.map(work, by_environment.values()))
         self.seconds += time.monotonic() - began
         return [extended[index] for index in range(len(attempts))]
 
 
 def roll_out(
-    generator: Generator, starts: Sequence[Start], *, each: int, max_turns: int, tester: Tester
-) -> list[list[Chain]]:
+    generator: Generator,
+    starts: Sequence[Start],
+    *,
+    each: int,
+    max_turns: int,
+    tester: AttemptTester,
+) -> list[list[Rollout]]:
     """`each` chains of every start, ended or out of context.
 
     Those of as many starts advance together as the generator does best at once. An edit that leads
@@ -250,44 +263,40 @@ def roll_out(
     """
     with ThreadPoolExecutor(tester.threads) as pool:
         openings = list(pool.map(lambda start: start.episode(max_turns), starts))
-    together = starts_at_once(generator.at_once, each)
-    chains: dict[int, Chain] = {}
+    together = count_together(generator.at_once, each)
+    chains: dict[int, Rollout] = {}
     for first in range(0, len(starts), together):
         numbers = range(first, min(first + together, len(starts)))
         episodes = {n * each + copy: openings[n] for n in numbers for copy in range(each)}
-        chains |= _advance(generator, episodes, lambda chain: starts[chain // each].judge, tester)
+        chains |= _advance(
+            generator, episodes, lambda chain: starts[chain // each].environment, tester
+        )
     return [[chains[n * each + copy] for copy in range(each)] for n in range(len(starts))]
 
 
 def _advance(
     generator: Generator,
     episodes: dict[int, Episode],
-    judge_of: Callable[[int], Judge],
-    tester: Tester,
-) -> dict[int, Chain]:
+    environment_of: Callable[[int], TaskEnvironment],
+    tester: AttemptTester,
+) -> dict[int, Rollout]:
     """All chains to their ends."""
     living = dict(episodes)
-    written: dict[int, list[Written]] = {chain: [] for chain in episodes}
+    written: dict[int, list[SampledCommand]] = {chain: [] for chain in episodes}
     while living:
         commands = generator.commands(living)
-        back = {
-            chain: living[chain]
-            for chain, command in commands.items()
-            if living[chain].goes_back(living[chain].attempt(command.text))
-        }
+        attempts = {n: living[n].attempt(command.text) for n, command in commands.items()}
+        back = {n: living[n] for n, attempt in attempts.items() if living[n].goes_back(attempt)}
         for redraw in range(1, _REDRAWS + 1):
             if not back:
                 break
-            for chain, command in generator.commands(back, redraw=redraw).items():
-                attempt = back[chain].attempt(command.text)
-                if attempt.error is None and not back[chain].goes_back(attempt):
-                    commands[chain] = command
-                    del back[chain]
-        attempts = [
-            (judge_of(chain), living[chain], living[chain].attempt(command.text))
-            for chain, command in commands.items()
-        ]
-        for chain, episode in zip(commands, tester.extend(attempts), strict=True):
+            for n, command in generator.commands(back, redraw=redraw).items():
+                attempt = back[n].attempt(command.text)
+                if attempt.error is None and not back[n].goes_back(attempt):
+                    commands[n], attempts[n] = command, attempt
+                    del back[n]
+        given = [(environment_of(n), living[n], attempts[n]) for n in commands]
+        for chain, episode in zip(commands, tester.extend(given), strict=True):
             episodes[chain] = episode
             written[chain].append(commands[chain])
         for chain in list(living):
@@ -296,4 +305,4 @@ def _advance(
                 del living[chain]
             else:
                 living[chain] = episodes[chain]
-    return {chain: Chain(episode, tuple(written[chain])) for chain, episode in episodes.items()}
+    return {chain: Rollout(episode, tuple(written[chain])) for chain, episode in episodes.items()}

@@ -113,11 +113,11 @@ class TransformersWriter:
         self, questions: Sequence[Question], each: int, sampling: Sampling
     ) -> list[list[Answer]]:
         """See `Writer.answers`."""
-        from training.sampling.hf_generate import continuations
+        from training.sampling.hf_generate import sample_continuations
 
         ends = self.tokenizer.answer_ends
         contexts = [self.tokenizer.tokenize(q.segments, add_bos=True) for q in questions]
-        written = continuations(
+        written = sample_continuations(
             self.model,
             [tokens for tokens in contexts for _ in range(each)],
             ends=ends,

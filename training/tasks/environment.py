@@ -1,6 +1,6 @@
 """Runs a task's tests on a program, in the sandboxed worker, with the verdicts of serving.
 
-A `Judge` owns one worker process; use one a thread or process. Three kinds of task: plain
+A `TaskEnvironment` owns one worker process; use one a thread or process. Three kinds of task: plain
 statements; the same statements as a pytest file of a throw-away project (`as_pytest`), so that a
 model also sees pytest's way of telling; and functions of the user's own project.
 """
@@ -32,8 +32,8 @@ _LIMITS = Limits(wall_seconds=10.0, test_seconds=5.0)
 _FILE = "program.py"
 
 
-class Judge:
-    """Judges programs of one task. `slowest` and `limits` bound what a candidate may take."""
+class TaskEnvironment:
+    """Tests programs of one task. `limits` bound what a candidate may take."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Judge:
         self._runner = SuiteRunner(suites, interpreter, sandbox, self._limits)
         self.tests = self.task.tests
 
-    def judge(self, lines: Sequence[str]) -> Verdict:
+    def evaluate(self, lines: Sequence[str]) -> Verdict:
         """What the tests say of a program, given as scratchpad lines."""
         if self._source is not None:
             try:
@@ -108,8 +108,8 @@ class Judge:
         return verdict(run.results, self.tests, detail=run.detail, status=run.status)
 
     def calibrate(self) -> bool:
-        """Judge the reference and tighten the limits to its speed; False if it does not pass."""
-        found = self.judge(self.task.reference.split("\n"))
+        """Test the reference and tighten the limits to its speed; False if it does not pass."""
+        found = self.evaluate(self.task.reference.split("\n"))
         if found.solved:
             times = [result.seconds for result in found.results]
             self._limits = limits_for(self._limits, times)
@@ -152,15 +152,17 @@ class Judge:
         self.close()
 
 
-def open_all(tasks: Sequence[Task], sandbox: Sandbox, stack: ExitStack) -> list[Judge]:
-    """Judges, closed by `stack`, of those tasks whose functions are still as they were harvested.
+def open_environments(
+    tasks: Sequence[Task], sandbox: Sandbox, stack: ExitStack
+) -> list[TaskEnvironment]:
+    """Environments, closed by `stack`, of tasks whose functions are still as they were harvested.
 
     A project goes on being edited while it is trained on: what was changed is left out.
     """
-    judges: list[Judge] = []
+    environments: list[TaskEnvironment] = []
     for task in tasks:
         try:
-            judges.append(stack.enter_context(Judge(task, sandbox)))
+            environments.append(stack.enter_context(TaskEnvironment(task, sandbox)))
         except (TaskError, SourceError):
             continue
-    return judges
+    return environments

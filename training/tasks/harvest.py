@@ -24,7 +24,7 @@ from coe_lsp.repair.target.source import SourceError, SourceFile
 from training.tasks.tasks import Cleaned, Place, Task, TaskError
 
 # A file whose tests are about to run, its number, and how many files there are.
-Progress = Callable[[Path, int, int], None]
+HarvestProgress = Callable[[Path, int, int], None]
 
 _SLOW = 0.25
 _SHORTEST = 3
@@ -38,7 +38,7 @@ def harvest_project(
     sandbox: Sandbox,
     *,
     max_lines: int,
-    progress: Progress = lambda path, number, files: None,
+    progress: HarvestProgress = lambda path, number, files: None,
 ) -> Cleaned:
     """Tasks of all functions below `root`. TaskError if its tests cover none."""
     if not root.is_dir():
@@ -63,7 +63,7 @@ def harvest_package(
     sandbox: Sandbox,
     *,
     max_lines: int,
-    progress: Progress = lambda path, number, files: None,
+    progress: HarvestProgress = lambda path, number, files: None,
 ) -> Cleaned:
     """Tasks of all functions of an installed package that its doctests cover."""
     try:
@@ -93,7 +93,7 @@ def _harvest(
     interpreter: Interpreter,
     sandbox: Sandbox,
     max_lines: int,
-    progress: Progress,
+    progress: HarvestProgress,
     *,
     doctest: bool = False,
 ) -> Cleaned:

@@ -7,9 +7,10 @@ a file cannot disagree with the tool.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, TypeVar
 
 import attrs
 from attrs import evolve, field, frozen
@@ -20,6 +21,8 @@ from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.errors import CoeError
 from training.files import write_lines
 from training.tasks.tasks import Task
+
+T = TypeVar("T")
 
 
 class RecordError(CoeError):
@@ -79,14 +82,36 @@ class Record:
         )
 
 
-def faulty_task(record: Record, task: Task) -> Task:
-    """The task that a record was made from, with its start as the program to repair."""
-    setup = task.setup if record.setup is None else record.setup
-    return evolve(task, code=record.episode.start.text, setup=setup)
-
-
 def read_records(path: Path) -> Iterator[Record]:
     """The records of a file. RecordError names the line that cannot be read."""
+    return _read(path, Record.loads)
+
+
+def read_faulty_tasks(path: Path, tasks: Mapping[str, Task]) -> Iterator[Task]:
+    """What records of these tasks (by id) begin with: each task with that program as faulty `code`.
+
+    Nothing is replayed. RecordError like `read_records`.
+    """
+
+    def load(line: str) -> Task | None:
+        data: dict[str, Any] = json.loads(line)
+        task = tasks.get(data["task_id"])
+        if task is None:
+            return None
+        setup = task.setup if data.get("setup") is None else data["setup"]
+        return evolve(task, code="\n".join(data["start"]["lines"]), setup=setup)
+
+    return (task for task in _read(path, load) if task is not None)
+
+
+def read_some_records(path: Path, count: int, random: Random) -> list[Record]:
+    """As many of a file's records, drawn without replacement; only these are replayed."""
+    lines = list(_read(path, lambda line: line))
+    random.shuffle(lines)
+    return [Record.loads(line) for line in lines[:count]]
+
+
+def _read(path: Path, load: Callable[[str], T]) -> Iterator[T]:
     try:
         file = path.open(encoding="utf-8")
     except OSError as error:
@@ -94,7 +119,7 @@ def read_records(path: Path) -> Iterator[Record]:
     with file:
         for number, line in enumerate(file, 1):
             try:
-                yield Record.loads(line)
+                yield load(line)
             except (ValueError, KeyError, TypeError) as error:
                 raise RecordError(
                     f"{path}, line {number}, is not an episode: {error!r}."

@@ -11,7 +11,7 @@ from coe_lsp.chain.prompt import PromptBuilder, detect_format
 from coe_lsp.errors import CoeError
 from coe_lsp.models.adapters import resolve_adapter
 from coe_lsp.models.download import cached, ensure
-from coe_lsp.models.merged import merged, merged_path
+from coe_lsp.models.merged import ensure_merged, merged_path
 from coe_lsp.models.registry import resolve
 from coe_lsp.models.sources.fetch import ProgressSink
 from coe_lsp.repair.outcome import ModelUsed
@@ -79,7 +79,7 @@ class LoadedModel:
         file, beside = ensure(ref, progress=progress), adapter
         if adapter is not None and options.merge and ref.merges:
             try:
-                file, beside = merged(file, adapter, progress), None
+                file, beside = ensure_merged(file, adapter, progress), None
             except (CoeError, OSError) as error:
                 progress.message(f"The adapter stays beside the model, which is slower: {error}")
         self._seed = options.seed
