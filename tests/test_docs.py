@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from coe_lsp.cli.main import parser as coe_parser
-from training.cli import parser as training_parser
+from training.cli import build_parser as training_parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
