@@ -81,19 +81,16 @@ Source = HubSource | WheelSource
 class ModelSpec:
     """A registered model: what it is called, its exact bytes, and where they can be had.
 
-    `size` is in bytes, `context_length` in tokens. `base_key` names the base model in the file
+    `size` is in bytes. `base_key` names the base model in the file
     names of adapters; a GGUF file whose lower-case name starts with `base_prefix` is the same base
     model, whatever its quantisation.
     """
 
     name: str
-    title: str
     filename: str
     size: int = field(validator=validators.gt(0))
     sha256: str = field(validator=validators.matches_re(r"[0-9a-f]{64}"))
     licence: str
-    context_length: int
-    prompt_format: str
     base_key: str
     base_prefix: str
     sources: tuple[Source, ...] = field(validator=validators.min_len(1))
@@ -136,7 +133,7 @@ class ModelRef:
 
     Exactly one of three kinds: `registry` (`spec` is set), `path` (`path` is set), `hub` (`sources`
     holds the one hub file). `sha256` and `size` are None where nothing is known to check against.
-    `base_key` and `prompt_format` are None where the base model is not one of the registry's.
+    `base_key` is None where the base model is not one of the registry's.
     """
 
     kind: Literal["registry", "path", "hub"]
@@ -148,8 +145,6 @@ class ModelRef:
     sha256: str | None = None
     size: int | None = None
     base_key: str | None = None
-    prompt_format: str | None = None
-    context_length: int | None = None
 
     @property
     def merges(self) -> bool:
@@ -241,7 +236,6 @@ def resolve(text: str | None = None, registry: Registry | None = None) -> ModelR
             filename=Path(file).name,
             sources=(HubSource(match["repo"], file, match["revision"]),),
             base_key=base and base.base_key,
-            prompt_format=base and base.prompt_format,
         )
     raise UnknownModelError(_why_unknown(text, path, registry))
 
@@ -256,8 +250,6 @@ def _registered(spec: ModelSpec) -> ModelRef:
         sha256=spec.sha256,
         size=spec.size,
         base_key=spec.base_key,
-        prompt_format=spec.prompt_format,
-        context_length=spec.context_length,
     )
 
 
@@ -271,7 +263,6 @@ def _local(path: Path, registry: Registry) -> ModelRef:
         path=path.resolve(),
         size=path.stat().st_size,
         base_key=base and base.base_key,
-        prompt_format=base and base.prompt_format,
     )
 
 

@@ -93,10 +93,10 @@ class _Site:
         """What makes the user's text one with these lines of the function."""
         return self.before.then(self.verifier.patch(self.file, lines))
 
-    def run(self, patch: Patch) -> Run:
-        """All tests of the file, with a patch of the user's text."""
+    def run(self, patch: Patch, select: Sequence[str] | None = None) -> Run:
+        """These tests, or all of the file, with a patch of the user's text."""
         changed = patch.apply({self.file: self.source})[self.file]
-        return self.runner.run(changed.encode(changed.lines))
+        return self.runner.run(changed.encode(changed.lines), select)
 
 
 class Repair:
@@ -376,15 +376,13 @@ class Repair:
     def _confirm(
         self, site: _Site, programs: Sequence[PassingProgram]
     ) -> tuple[Sequence[PassingProgram], Run | None]:
-        """The programs from the first on that passes again, and the run that shows it."""
+        """The programs from the first on that passes again, and a run of all tests with it."""
         acceptance = site.verifier.acceptance
         for index, program in enumerate(programs):
-            run = site.run(site.patch(program.lines))
-            if run.status == "cancelled":
-                break
-            # Where some tests hang, a run of all of them tells less than the search knows.
-            if acceptance.select is not None or acceptance.met(run):
-                return programs[index:], run
+            patch = site.patch(program.lines)
+            run = site.run(patch, acceptance.select)
+            if acceptance.met(run):
+                return programs[index:], site.run(patch) if acceptance.select else run
         return (), None
 
     def _report_failure(self, site: _Site, found: Found, outcome: Outcome) -> Outcome:

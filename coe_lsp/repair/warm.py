@@ -29,21 +29,24 @@ class WarmRunner:
 
     project: Project
     runner: SuiteRunner
-    _baseline: Baseline | None = None
-    _stamps: Stamps = field(factory=Stamps)
+    #: What the project's other files were like when the lease began, and since when it waits.
+    files: Stamps = field(factory=Stamps)
     since: float = 0.0
+    _baseline: Baseline | None = None
+    _baseline_files: Stamps = field(factory=Stamps)
 
     def keep(self, baseline: Baseline) -> None:
-        """Remember what the tests say of a text, if they said all that they can."""
+        """Remember what the tests said of a text in this lease, if they said all that they can."""
         if not baseline.results or baseline.missing or baseline.unwatched:
             return
-        self._baseline, self._stamps = baseline, _stamps(self.project)
+        # Those of the lease's beginning: what changes while the tests run is not what they saw.
+        self._baseline, self._baseline_files = baseline, self.files
 
     def baseline_of(self, source: SourceFile) -> Baseline | None:
         """What the tests said of exactly this text, unless another file has changed since."""
         known = self._baseline
         same = known is not None and _text(known.source) == _text(source)
-        return known if same and self._stamps == _stamps(self.project) else None
+        return known if same and self._baseline_files == self.files else None
 
 
 class WarmRunners:
@@ -62,6 +65,7 @@ class WarmRunners:
         """
         warm = self._take(project) or WarmRunner(project, project.start_runner())
         longest = min(project.limits.wall_seconds, seconds)
+        warm.files = _stamps(project) if self._room else {}
         warm.runner.limits = evolve(project.limits, wall_seconds=longest)
         try:
             yield warm
@@ -98,7 +102,8 @@ class WarmRunners:
         with self._lock:
             old = [w for w in self._waiting if w.since <= end and w.project.path not in but]
             self._waiting = [warm for warm in self._waiting if warm not in old]
-        threading.Thread(target=_close, args=(old,), name="coe-end-tests", daemon=True).start()
+        if old:
+            threading.Thread(target=_close, args=(old,), name="coe-end-tests", daemon=True).start()
 
     def end(self) -> None:
         """End all, and keep none from now on."""

@@ -127,14 +127,11 @@ class Tiny:
         }
         entry = {
             "name": "tiny",
-            "title": "Tiny",
             "default": True,
             "filename": "tiny.gguf",
             "size": len(self.data),
             "sha256": sha256 or hashlib.sha256(self.data).hexdigest(),
             "licence": "none",
-            "context_length": 64,
-            "prompt_format": "chatml",
             "base_key": "tiny",
             "base_prefix": "tiny",
         }

@@ -83,12 +83,12 @@ def test_every_base_prefix_finds_its_own_model() -> None:
 def test_a_local_file(tmp_path: Path) -> None:
     ref = resolve(str(gguf(tmp_path / "mine.gguf")))
     assert (ref.kind, ref.path, ref.size) == ("path", tmp_path / "mine.gguf", 64)
-    assert (ref.sha256, ref.base_key, ref.prompt_format) == (None, None, None)
+    assert (ref.sha256, ref.base_key) == (None, None)
 
 
 def test_another_quantisation_of_a_known_base(tmp_path: Path) -> None:
     ref = resolve(str(gguf(tmp_path / "Qwen2.5-Coder-0.5B-Instruct-Q8_0.gguf")))
-    assert (ref.base_key, ref.prompt_format) == ("qwen2.5-coder-0.5b", "chatml")
+    assert ref.base_key == "qwen2.5-coder-0.5b"
 
 
 def test_a_local_file_in_the_current_folder_may_be_named_like_a_hub_file(

@@ -1,6 +1,5 @@
 """Test processes and what they said, handed from a check to a repair."""
 
-import time
 from unittest.mock import Mock
 
 from coe_lsp.execution.project import Project, ProjectOptions
@@ -37,14 +36,29 @@ def test_a_repair_starts_from_what_the_check_knows(clamp_project):
 def test_what_was_said_of_other_texts_is_not_used(clamp_project):
     warm = WarmRunners(room=2)
     path = clamp_project / "ranges.py"
-    _, mine = checked(warm, path)
+    project, _ = checked(warm, path)
     source = SourceFile.read(path)
-    assert mine.baseline_of(source) is not None
     path.write_text("# typed\n" + path.read_text())
-    assert mine.baseline_of(SourceFile.read(path)) is None
+    with warm.lease(project) as again:
+        assert again.baseline_of(source) is not None
+        assert again.baseline_of(SourceFile.read(path)) is None
     tests = clamp_project / "tests/test_ranges.py"
     tests.write_text(tests.read_text() + "\n\ndef test_more():\n    assert True\n")
-    assert mine.baseline_of(source) is None
+    with warm.lease(project) as again:
+        assert again.baseline_of(source) is None
+    warm.end()
+
+
+def test_what_changes_while_the_tests_run_is_not_what_they_saw(clamp_project):
+    warm = WarmRunners(room=2)
+    path = clamp_project / "ranges.py"
+    project, source = Project.open(path, ProjectOptions()), SourceFile.read(path)
+    with warm.lease(project) as mine:
+        baseline = measure(mine.runner, source)
+        (clamp_project / "helper.py").write_text("x = 1\n")
+        mine.keep(baseline)
+    with warm.lease(project) as again:
+        assert again.baseline_of(source) is None
     warm.end()
 
 
@@ -61,7 +75,6 @@ def test_only_so_many_wait_and_none_that_was_cancelled(clamp_project, write):
     with warm.lease(project) as same:
         assert same is other
     warm.close()
-    time.sleep(0)
     with warm.lease(project) as new:
         assert new is not other
     warm.end()
