@@ -8,8 +8,8 @@ from attrs import evolve
 from coe_lsp.engine.engine import Engine
 from coe_lsp.models.merged import merged_path
 from training.__main__ import main
+from training.evaluation.config import EvaluationConfig
 from training.evaluation.evaluate import (
-    EvaluationConfig,
     EvaluationError,
     Sample,
     TaskResult,
