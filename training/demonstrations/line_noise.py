@@ -88,10 +88,11 @@ def undo_edits(
     """Commands, one a line, that turn one program into another, from top to bottom."""
     commands: list[Command] = []
     pad = Scratchpad(tuple(new))
-    for command in commands_between(new, old):
-        if isinstance(command, ReplaceLine):
-            place = command.line - 1
-            command = undo_line(place, pad.lines[place], command.text, words, random)
+    for plain in commands_between(new, old):
+        command = plain
+        if isinstance(plain, ReplaceLine):
+            place = plain.line - 1
+            command = undo_line(place, pad.lines[place], plain.text, words, random)
         commands.append(command)
         pad = pad.apply(command)
     return commands
