@@ -24,7 +24,7 @@ from coe_lsp.errors import CoeError
 from coe_lsp.escaping import printable
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
-from training.cli import CONFIGS, build_parser
+from training.cli import CONFIGS, build_parser, given_settings
 from training.pipeline.progress import show_bars
 
 if TYPE_CHECKING:
@@ -178,7 +178,8 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
 
 
 def _evaluate(options: argparse.Namespace, console: Console) -> int:
-    from training.evaluation.evaluate import EvaluationConfig, evaluate
+    from training.evaluation.config import EvaluationConfig
+    from training.evaluation.evaluate import evaluate
     from training.evaluation.report import table
     from training.model.base import BaseError, find_base
     from training.tasks.tasks import load_tasks
@@ -187,18 +188,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
     source = find_base(options.model)
     if source.path is None:
         raise BaseError("Evaluation runs the model as it is served: name a GGUF.")
-    config = EvaluationConfig(
-        policy=options.policy,
-        shots=options.shots,
-        samples=options.samples,
-        temperature=options.temperature,
-        max_turns=options.turns,
-        visible=options.visible,
-        told=options.told,
-        answer_tokens=options.answer_tokens or (2048 if options.policy == "s1k" else 512),
-        constrained=not options.free,
-        seed=options.seed,
-    )
+    config = EvaluationConfig(**given_settings(options, EvaluationConfig))
     with show_bars(console) as bar:
         line = bar("evaluation")
         result = evaluate(

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import attrs
+
+from training.evaluation.config import EvaluationConfig
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -81,30 +87,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--model", default="qwen2.5-coder-0.5b", help="a registry name or a GGUF (%(default)s)"
     )
     evaluate.add_argument("--adapter", type=Path, help="a GGUF adapter")
-    evaluate.add_argument(
-        "--policy",
-        choices=["coe", "base", "direct", "s1k"],
-        required=True,
-        help="chains of edits with an adapter, or without; whole programs; after thought",
-    )
-    evaluate.add_argument(
-        "--shots", type=int, default=0, choices=range(4), help="of direct (%(default)s)"
-    )
-    evaluate.add_argument(
-        "--samples", type=_natural, default=4, help="a task, beside a greedy one (%(default)s)"
-    )
-    evaluate.add_argument("--temperature", type=float, default=0.8, help="of samples (%(default)s)")
-    evaluate.add_argument(
-        "--turns", type=_count, default=10, help="of a chain, at most (%(default)s)"
-    )
-    evaluate.add_argument(
-        "--visible", type=_natural, default=0, help="tests shown (0: all) (%(default)s)"
-    )
-    evaluate.add_argument("--told", action="store_true", help="the task in words, too")
-    evaluate.add_argument("--answer-tokens", type=_count, help="of direct (512) and s1k (2048)")
+    _settings(evaluate, EvaluationConfig)
     evaluate.add_argument("--first", type=_count, help="only that many tasks")
-    evaluate.add_argument("--free", action="store_true", help="without the grammar")
-    evaluate.add_argument("--seed", type=int, default=0, help="what is drawn (%(default)s)")
     _sandbox(evaluate)
     _target(evaluate, "the JSON file to write")
 
@@ -127,6 +111,34 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--metrics", type=Path, nargs="*", default=[], help="metrics.jsonl files")
     report.add_argument("--out", type=Path, required=True, help="a folder")
     return whole
+
+
+def _settings(command: argparse.ArgumentParser, kind: type[attrs.AttrsInstance]) -> None:
+    """Options for those fields of a class of settings that have a `flag`.
+
+    What was given, and defaults that depend on nothing else, are in fields of the same names.
+    """
+    for attribute in attrs.fields(kind):
+        options = dict(attribute.metadata)
+        if not options:
+            continue
+        flag, least = options.pop("flag"), options.pop("least", None)
+        if not {"action", "choices"} & options.keys():
+            options["metavar"] = flag.strip("-").replace("-", "_").upper()
+        if least is not None:
+            options["type"] = partial(_natural, least=least)
+        if attribute.default is attrs.NOTHING:
+            options["required"] = True
+        else:
+            depends = isinstance(attribute.default, attrs.Factory)  # type: ignore[arg-type]
+            options["default"] = argparse.SUPPRESS if depends else attribute.default
+        command.add_argument(flag, dest=attribute.name, **options)
+
+
+def given_settings(options: argparse.Namespace, kind: type[attrs.AttrsInstance]) -> dict[str, Any]:
+    """What the command line says of the fields of a class of settings."""
+    names = [attribute.name for attribute in attrs.fields(kind)]
+    return {name: getattr(options, name) for name in names if hasattr(options, name)}
 
 
 def _sandbox(command: argparse.ArgumentParser) -> None:

@@ -1,61 +1,118 @@
-"""A model with its adapter merged in, requantised: the same answers, sooner.
+"""LoRA adapters as llama.cpp stores them: read, written, and merged into a model.
 
-llama.cpp evaluates an adapter beside the model, at every layer, and has fast (repacked) kernels on
-a CPU for some kinds of quantised weights only. Merging adds scale * B @ A to each layer that the
-adapter changes (LoRA, arXiv 2106.09685) and writes the sum as `kind`; all other tensors are copied
-as they are. Weights pass through memory a tensor at a time, so that this takes little memory, and
-disk for the result alone. Where the result is kept is the affair of `coe_lsp.models.merged`.
+An adapter file has `general.type` adapter, `adapter.type` lora, `adapter.lora.alpha`, and for each
+linear layer `.lora_a` (rank, in) and `.lora_b` (out, rank) behind the layer's name; what it adds is
+alpha / rank * B @ A (LoRA, arXiv 2106.09685).
+
+Merging gives the same answers, sooner: llama.cpp evaluates an adapter beside the model, at every
+layer, and has fast (repacked) kernels on a CPU for some kinds of quantised weights only. The sum is
+written as `kind`; all other tensors are copied as they are. Weights pass through memory a tensor at
+a time, so that this takes little memory, and disk for the result alone. Where the result is kept is
+the affair of `coe_lsp.models.merged`.
 
 What merging earns and costs is measured by `tests/benchmarks/bench_merged.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from attrs import frozen
 
 from coe_lsp.files import replacing
 from coe_lsp.models.registry import ModelError
 
-Kind = Literal["F16", "Q8_0", "Q4_0"]
-#: `general.file_type` of each kind, as llama.cpp numbers them.
+Floats = npt.NDArray[np.float32]
+WeightType = Literal["F16", "Q8_0", "Q4_0"]
+#: `general.file_type` of each type, as llama.cpp numbers them.
 _FILE_TYPES = {"F16": 1, "Q4_0": 2, "Q8_0": 7}
 
 
-class MergeError(ModelError):
-    """The adapter does not belong to the model, or the result cannot be written."""
+class LoraError(ModelError):
+    """The file is no adapter, does not belong to the model, or the sum cannot be written."""
 
 
 @frozen
-class _Pair:
+class LoraPair:
     """The matrices of one layer: `a` is (rank, in), `b` (out, rank)."""
 
-    a: Any
-    b: Any
+    a: Floats
+    b: Floats
 
 
-def merge(
+def read_lora(reader: Any) -> tuple[float, dict[str, LoraPair]]:
+    """Alpha, and the pairs by the name of the tensor that they change, from a GGUFReader."""
+    alpha = reader.fields.get("adapter.lora.alpha")
+    sides: dict[str, dict[str, Floats]] = {}
+    for tensor in reader.tensors:
+        name, _, side = tensor.name.rpartition(".lora_")
+        sides.setdefault(name, {})[side] = tensor.data.astype(np.float32)
+    if alpha is None or not sides or any(pair.keys() != {"a", "b"} for pair in sides.values()):
+        raise LoraError("The adapter file is not a LoRA adapter.")
+    pairs = {name: LoraPair(pair["a"], pair["b"]) for name, pair in sides.items()}
+    return float(alpha.contents()), pairs
+
+
+def write_lora(
+    target: Path, architecture: str, name: str, alpha: float, pairs: Mapping[str, LoraPair]
+) -> None:
+    """Write an adapter with its weights in 16 bits, all at once or not at all."""
+    import gguf
+
+    with replacing(target) as part, closing(gguf.GGUFWriter(part, architecture)) as writer:
+        writer.add_type(gguf.GGUFType.ADAPTER)
+        writer.add_name(name)
+        writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+        writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
+        for tensor, pair in pairs.items():
+            writer.add_tensor(f"{tensor}.lora_a", pair.a.astype(np.float16))
+            writer.add_tensor(f"{tensor}.lora_b", pair.b.astype(np.float16))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+
+
+def matrix_shapes(reader: Any) -> dict[str, tuple[int, int]]:
+    """(in, out) of each matrix of a model, by name, from a GGUFReader."""
+    # GGUF names the fastest dimension first.
+    return {t.name: (int(t.shape[0]), int(t.shape[1])) for t in reader.tensors if len(t.shape) == 2}
+
+
+def check_lora(shapes: Mapping[str, tuple[int, int]], pairs: Mapping[str, LoraPair]) -> None:
+    """LoraError if an adapter changes a matrix that the model, by its `matrix_shapes`, has not."""
+    for name, pair in pairs.items():
+        wanted = (pair.a.shape[1], pair.b.shape[0])
+        if shapes.get(name) != wanted:
+            raise LoraError(
+                f"The adapter does not belong to this model: {name} is {shapes.get(name)} there "
+                f"and {wanted} in the adapter."
+            )
+
+
+def merge_lora(
     model: Path,
     adapter: Path,
     target: Path,
-    kind: Kind,
+    kind: WeightType,
     on_bytes: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Write `model` plus `adapter`, both GGUF files, to `target`, which appears when it is whole.
 
     `on_bytes` hears how many bytes of `model` were dealt with since it was called last; what it
-    raises ends this. MergeError where the two do not fit each other; OSError as writing raises it.
+    raises ends this. LoraError where the two do not fit each other; OSError as writing raises it.
     """
     import gguf  # only here: a repair whose merged model is there already has no need of it
 
     base = gguf.GGUFReader(model)
-    scale, pairs = _read_adapter(gguf.GGUFReader(adapter))
-    _check(base, pairs)
+    alpha, pairs = read_lora(gguf.GGUFReader(adapter))
+    check_lora(matrix_shapes(base), pairs)
+    scale = alpha / next(iter(pairs.values())).a.shape[0]
     merged = gguf.GGMLQuantizationType[kind]
     block, size = gguf.GGML_QUANT_SIZES[merged]
     architecture = base.fields["general.architecture"].contents()
@@ -79,35 +136,10 @@ def merge(
                 on_bytes(int(tensor.n_bytes))
             writer.close()
     except (NotImplementedError, gguf.QuantError) as error:
-        raise MergeError(f"The weights of {model.name} cannot be merged: {error}.") from error
+        raise LoraError(f"The weights of {model.name} cannot be merged: {error}.") from error
 
 
-def _read_adapter(reader: Any) -> tuple[float, dict[str, _Pair]]:
-    """The factor on B @ A, and the pairs by the name of the tensor that they change."""
-    alpha = reader.fields.get("adapter.lora.alpha")
-    sides: dict[str, dict[str, Any]] = {}
-    for tensor in reader.tensors:
-        name, _, side = tensor.name.rpartition(".lora_")
-        sides.setdefault(name, {})[side] = tensor.data.astype(np.float32)
-    if alpha is None or not sides or any(pair.keys() != {"a", "b"} for pair in sides.values()):
-        raise MergeError("The adapter file is not a LoRA adapter.")
-    pairs = {name: _Pair(pair["a"], pair["b"]) for name, pair in sides.items()}
-    rank = next(iter(pairs.values())).a.shape[0]
-    return float(alpha.contents()) / rank, pairs
-
-
-def _check(base: Any, pairs: dict[str, _Pair]) -> None:
-    shapes = {tensor.name: tuple(int(n) for n in tensor.shape) for tensor in base.tensors}
-    for name, pair in pairs.items():
-        wanted = (pair.a.shape[1], pair.b.shape[0])  # GGUF names the fastest dimension first
-        if shapes.get(name) != wanted:
-            raise MergeError(
-                f"The adapter does not belong to this model: {name} is {shapes.get(name)} there "
-                f"and {wanted} in the adapter."
-            )
-
-
-def _copy_metadata(reader: Any, writer: Any, kind: Kind) -> None:
+def _copy_metadata(reader: Any, writer: Any, kind: WeightType) -> None:
     import gguf
 
     for field in reader.fields.values():

@@ -27,11 +27,11 @@ from coe_lsp.models.registry import ModelError
 from coe_lsp.models.sources.fetch import ProgressSink, file_sha256, require_space
 
 if TYPE_CHECKING:
-    from coe_lsp.models.lora_gguf import Kind
+    from coe_lsp.models.lora_gguf import WeightType
 
 #: What the linear layers become: as good as the adapter beside the model, and faster. Q4_0 is
 #: faster still, but was measured to be worse.
-KIND: Kind = "Q8_0"
+KIND: WeightType = "Q8_0"
 _KEPT = 2
 _POLL = 0.1
 
@@ -134,7 +134,7 @@ def _tidy(folder: Path, lock: Path) -> None:
 
 
 def _make(model: Path, adapter: Path, target: Path, progress: ProgressSink) -> None:
-    from coe_lsp.models.lora_gguf import merge  # brings numpy: the server starts without
+    from coe_lsp.models.lora_gguf import merge_lora  # brings numpy: the server starts without
 
     _discard(target)
     others = sorted(target.parent.glob("*.gguf"), key=lambda path: path.stat().st_mtime)
@@ -143,7 +143,7 @@ def _make(model: Path, adapter: Path, target: Path, progress: ProgressSink) -> N
     size = model.stat().st_size
     require_space(target.parent, 2 * size)  # Q8_0 of four bits at least
     progress.start(size, "merging the adapter into the model, once")
-    _watched(progress, lambda on_bytes: merge(model, adapter, target, KIND, on_bytes))
+    _watched(progress, lambda on_bytes: merge_lora(model, adapter, target, KIND, on_bytes))
     replace_file(_sum(target), file_sha256(target).encode("ascii"))
 
 

@@ -23,7 +23,7 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import PromptBuilder, detect_format
 from coe_lsp.engine.engine import Engine
 from coe_lsp.engine.sampling import Sampling
-from coe_lsp.models.lora_gguf import merge
+from coe_lsp.models.lora_gguf import merge_lora
 from coe_lsp.repair.policy.llama import LlamaPolicy
 from training.tasks.records import read_records
 
@@ -82,7 +82,7 @@ def measure(options, folder):
     engines["beside"] = Engine(options.model, adapter=options.adapter, context_tokens=4096)
     for kind in KINDS:
         target, started = folder / f"{kind}.gguf", time.perf_counter()
-        merge(options.model, options.adapter, target, kind)
+        merge_lora(options.model, options.adapter, target, kind)
         merging[kind] = time.perf_counter() - started
         engines[kind] = Engine(target, context_tokens=4096)
     prompt = engines["beside"].tokenize([Text(SOURCE)], add_bos=True)[:PROMPT]

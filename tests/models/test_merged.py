@@ -12,7 +12,7 @@ from coe_lsp.engine.engine import Engine
 from coe_lsp.models import merged as merged_module
 from coe_lsp.models.adapters import find_adapter
 from coe_lsp.models.download import NoProgress
-from coe_lsp.models.lora_gguf import MergeError, merge
+from coe_lsp.models.lora_gguf import LoraError, merge_lora
 from coe_lsp.models.merged import DamagedError, ensure_merged, mend, merged_files, verify_merged
 from coe_lsp.models.sources.fetch import NoSpaceError
 from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
@@ -102,23 +102,23 @@ def test_a_merged_model_answers_as_model_and_adapter_do(small_model, tmp_path):
     assert effect > 0.5
     for kind, most in (("F16", 0.2), ("Q8_0", 0.2), ("Q4_0", 0.4)):
         path = tmp_path / f"{kind}.gguf"
-        merge(small_model, adapter, path, kind)
+        merge_lora(small_model, adapter, path, kind)
         assert np.abs(likelihood(path) - beside).mean() < most * effect, kind
 
 
 def test_what_does_not_fit_is_refused_and_leaves_nothing(tiny, tmp_path):
     adapter = write_adapter(tmp_path / "adapter.gguf", tiny, wrong=True)
-    with pytest.raises(MergeError, match="does not belong to this model"):
-        merge(tiny, adapter, tmp_path / "merged.gguf", "Q4_0")
-    with pytest.raises(MergeError, match="not a LoRA adapter"):
-        merge(tiny, tiny, tmp_path / "merged.gguf", "Q4_0")
+    with pytest.raises(LoraError, match="does not belong to this model"):
+        merge_lora(tiny, adapter, tmp_path / "merged.gguf", "Q4_0")
+    with pytest.raises(LoraError, match="not a LoRA adapter"):
+        merge_lora(tiny, tiny, tmp_path / "merged.gguf", "Q4_0")
     good = write_adapter(tmp_path / "good.gguf", tiny)
 
     def cancel(count):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        merge(tiny, good, tmp_path / "merged.gguf", "Q4_0", cancel)
+        merge_lora(tiny, good, tmp_path / "merged.gguf", "Q4_0", cancel)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter.gguf", "good.gguf", "tiny.gguf"]
 
 
@@ -174,14 +174,14 @@ def test_merging_can_be_stopped_at_any_time(tiny, cache, tmp_path, monkeypatch):
     def slow(model, adapter, target, kind, on_bytes):
         begun.set()
         go.wait(10)
-        merge(model, adapter, target, kind, on_bytes)
+        merge_lora(model, adapter, target, kind, on_bytes)
 
     class Stop(NoProgress):
         def advance(self, count):
             if begun.is_set():
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr("coe_lsp.models.lora_gguf.merge", slow)
+    monkeypatch.setattr("coe_lsp.models.lora_gguf.merge_lora", slow)
     with pytest.raises(KeyboardInterrupt):
         ensure_merged(tiny, adapter, Stop())
     assert not go.is_set()

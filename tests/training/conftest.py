@@ -105,3 +105,13 @@ def tiny_adapter(tiny_gguf, tiny_model, tmp_path_factory):
     save_adapter(folder / "new", tiny_model)
     export_adapter(folder / "new", tiny_gguf, folder / "new.gguf")
     return folder / "new.gguf"
+
+
+@pytest.fixture
+def toy(tiny_tokenizer):
+    from training_toys import toy_records
+
+    from training.model.encode import encode
+
+    builder = tiny_tokenizer.builder(instructed=False)
+    return [encode(record.episode, tiny_tokenizer, builder) for record in toy_records(24)]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from coe_lsp.chain.scratchpad import Scratchpad
 from training.__main__ import main
 from training.demonstrations.generate import generate_demonstrations
-from training.demonstrations.line_noise import Donors, corrupt
+from training.demonstrations.line_noise import Donors, corrupt, undo_edits
 from training.demonstrations.mistakes import make_mistakes
-from training.demonstrations.traces import Recipe, commands_between, make_demonstrations
+from training.demonstrations.traces import Recipe, make_demonstrations
 from training.files import cut_back
 from training.tasks.environment import TaskEnvironment, open_environments
 from training.tasks.harvest import harvest_package, harvest_project
@@ -40,7 +40,7 @@ def scale(values, low, high):
 @given(LINES, LINES, st.floats(0, 1), st.randoms(use_true_random=False))
 def test_commands_between_two_programs_turn_one_into_the_other(old, new, words, random):
     pad = Scratchpad(tuple(old))
-    for command in commands_between(old, new, words, random):
+    for command in undo_edits(old, new, words, random):
         pad = pad.apply(command)
     assert pad.lines == tuple(new)
 

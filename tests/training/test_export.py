@@ -12,6 +12,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from coe_lsp.engine.binding import model_parameters
 from coe_lsp.engine.engine import Engine, EngineError
 from coe_lsp.engine.sampling import Sampling
+from coe_lsp.models.lora_gguf import LoraError
 from training.model.checkpoint import save_adapter
 from training.model.export import (
     ExportError,
@@ -136,7 +137,7 @@ def test_a_base_in_transformers_own_files_gives_the_same_adapter(
     config = json.loads((tiny_native / "config.json").read_text())
     (tmp_path / "wide").mkdir()
     (tmp_path / "wide" / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}))
-    with pytest.raises(ExportError, match="does not belong to this model"):
+    with pytest.raises(LoraError, match="does not belong to this model"):
         export_adapter(tmp_path / "adapter", str(tmp_path / "wide"), tmp_path / "x.gguf")
     with pytest.raises(ExportError, match="no configuration"):
         export_adapter(tmp_path / "adapter", str(tmp_path / "adapter"), tmp_path / "x.gguf")
@@ -221,7 +222,7 @@ def test_an_adapter_to_go_on_from_must_fit(tiny_gguf, tiny_model, small_model, t
     check_adapter(path, tiny_gguf, Lora())
     with pytest.raises(ExportError, match=r"has rank 16: set model\.lora\.rank"):
         check_adapter(path, tiny_gguf, Lora(rank=8))
-    with pytest.raises(ExportError, match="is not a LoRA adapter"):
+    with pytest.raises(LoraError, match="is not a LoRA adapter"):
         check_adapter(tiny_gguf, tiny_gguf, Lora())
 
 
@@ -243,7 +244,7 @@ def test_what_does_not_fit_is_refused(tiny_gguf, tiny_model, small_model, tmp_pa
     state = {name: value[:, :-8] if "lora_A" in name else value for name, value in state.items()}
     save_file({k: v.contiguous() for k, v in state.items()}, cut / "adapter_model.safetensors")
     (cut / "adapter_config.json").write_text(json.dumps(config))
-    with pytest.raises(ExportError, match="does not belong to this model"):
+    with pytest.raises(LoraError, match="does not belong to this model"):
         export_adapter(cut, tiny_gguf, target)
     with pytest.raises(EngineError, match="does not fit|cannot be used|Cannot"):
         (tmp_path / "broken.gguf").write_bytes(b"GGUF" + bytes(40))

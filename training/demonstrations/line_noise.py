@@ -14,6 +14,8 @@ from random import Random
 from attrs import frozen
 
 from coe_lsp.chain.commands import AddLine, Command, DeleteLine, ReplaceLine, ReplaceWords
+from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.mutations.mutants import commands_between
 
 _WORD = re.compile(r"[A-Za-z_]\w*|\d+|[-+*/%<>=!]=?|[()\[\],:]")
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
@@ -78,6 +80,22 @@ def undo_line(place: int, new: str, old: str, words: float, random: Random) -> C
         if command is not None:
             return command
     return ReplaceLine(place + 1, old)
+
+
+def undo_edits(
+    new: Sequence[str], old: Sequence[str], words: float, random: Random
+) -> list[Command]:
+    """Commands, one a line, that turn one program into another, from top to bottom."""
+    commands: list[Command] = []
+    pad = Scratchpad(tuple(new))
+    for plain in commands_between(new, old):
+        command = plain
+        if isinstance(plain, ReplaceLine):
+            place = plain.line - 1
+            command = undo_line(place, pad.lines[place], plain.text, words, random)
+        commands.append(command)
+        pad = pad.apply(command)
+    return commands
 
 
 def _replace_words(line: int, new: str, old: str) -> Command | None:

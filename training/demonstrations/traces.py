@@ -8,21 +8,20 @@ open (how likely which corruption is) is set by a `Recipe`.
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Iterator, Sequence
 from random import Random
 
 from attrs import evolve, frozen
 from rapidfuzz.distance import Levenshtein
 
-from coe_lsp.chain.commands import AddLine, Command, DeleteLine, render
+from coe_lsp.chain.commands import Command, render
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.parsing import parse
 from coe_lsp.repair.target.source import SourceError
 from coe_lsp.repair.verify import Verdict
-from training.demonstrations.line_noise import Donors, corrupt, undo_line
+from training.demonstrations.line_noise import Donors, corrupt, undo_edits
 from training.demonstrations.mistakes import make_mistakes
 from training.tasks.environment import TaskEnvironment
 from training.tasks.records import Record
@@ -140,7 +139,7 @@ class _Maker:
             if made is None:
                 return None
             lines, kind, undo = made
-            astray = commands_between(start, lines, 0.0, random)
+            astray = undo_edits(start, lines, 0.0, random)
             commands[:0] = [*astray, *undo]
             masked = list(range(len(astray)))
             kinds.append(f"detour: {kind}")
@@ -184,7 +183,7 @@ class _Maker:
             found = make_mistakes("\n".join(lines), random, 1)
             if found:
                 new = tuple(found[0].text.split("\n"))
-                return new, found[0].kind, commands_between(new, lines, recipe.words, random)
+                return new, found[0].kind, undo_edits(new, lines, recipe.words, random)
         made = corrupt(lines, self._donors, recipe.words, random)
         return (made.lines, made.kind, [made.undo]) if made.lines != lines else None
 
@@ -196,25 +195,6 @@ class _Maker:
         indent = near[: len(near) - len(near.lstrip())] or "    "
         new = (*lines[:place], indent + self._random.choice(_HARMLESS), *lines[place:])
         return new if self._verdict(new).solved else lines
-
-
-def commands_between(
-    old: Sequence[str], new: Sequence[str], words: float, random: Random
-) -> list[Command]:
-    """Commands, one a line, that turn one program into another, from top to bottom."""
-    commands: list[Command] = []
-    shift = 0
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    for _, first, last, start, end in (op for op in matcher.get_opcodes() if op[0] != "equal"):
-        both = min(last - first, end - start)
-        for n in range(both):
-            place = first + n + shift
-            commands.append(undo_line(place, old[first + n], new[start + n], words, random))
-        commands += [DeleteLine(first + both + shift + 1)] * (last - first - both)
-        for n in range(start + both, end):
-            commands.append(AddLine(first + shift + n - start + 1, new[n]))
-        shift += (end - start) - (last - first)
-    return commands
 
 
 def vary(task: Task, recipe: Recipe, random: Random) -> Task:

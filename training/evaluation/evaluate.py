@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 from attrs import evolve, field, frozen
@@ -32,6 +32,7 @@ from coe_lsp.files import replace_file
 from coe_lsp.models.download import NoProgress
 from coe_lsp.models.merged import ensure_merged
 from coe_lsp.repair.policy.llama import LlamaPolicy
+from training.evaluation.config import EvaluationConfig
 from training.evaluation.metrics import bootstrap, pass_at_k
 from training.files import read_whole_lines, resume_work
 from training.sampling.direct_prompt import DirectPrompt, extract_program
@@ -40,37 +41,12 @@ from training.sampling.whole_programs import LlamaWriter, Question
 from training.tasks.environment import TaskEnvironment
 from training.tasks.tasks import Task, TaskError
 
-PolicyName = Literal["coe", "base", "direct", "s1k"]
 _COMMAND_TOKENS = 96
 _CONTEXT = 24576
 
 
 class EvaluationError(CoeError):
     """Something cannot be measured as asked."""
-
-
-@frozen
-class EvaluationConfig:
-    """What is measured. `visible` 0 shows all tests; `shots` matters for `direct` alone.
-
-    `told`: the model is also given the task in words, which an editor does not have.
-
-    `chains` run side by side: few, since with a unified cache each pays attention's price for the
-    contexts of all.
-    """
-
-    policy: PolicyName
-    shots: int = 0
-    samples: int = 4
-    temperature: float = 0.8
-    max_turns: int = 10
-    visible: int = 0
-    told: bool = False
-    constrained: bool = True
-    answer_tokens: int = 512
-    seed: int = 0
-    chains: int = 4
-    threads: int = 2
 
 
 @frozen
@@ -114,23 +90,8 @@ def evaluate(
     a faulty program, EvaluationError if policy and adapter do not go together, if a reference fails
     its tests, or if another measurement is there.
     """
-    whole = [task.task_id for task in tasks if task.code is None]
-    if whole:
-        raise TaskError(
-            f"{whole[0]} has no faulty program to repair (and {len(whole) - 1} others have none): "
-            "evaluation needs tasks with `code`; `python -m training faulty` makes some."
-        )
-    if (adapter is None) != (config.policy in ("base", "direct")):
-        wants = "needs an adapter" if adapter is None else "is the model without an adapter"
-        raise EvaluationError(f"The policy {config.policy} {wants}.")
-    header = {
-        "model": model.name,
-        "adapter": adapter.name if adapter else None,
-        "adapter_sha256": hashlib.sha256(adapter.read_bytes()).hexdigest() if adapter else None,
-        "merged": merge and adapter is not None,
-        "config": attrs.asdict(config),
-        "tasks": [task.task_id for task in tasks],
-    }
+    _check_request(tasks, adapter, config)
+    header = _header(tasks, model, adapter, config, merge=merge)
     if out.exists():
         return _finished(out, header)
     part = out.with_name(out.name + ".part")
@@ -166,6 +127,38 @@ def evaluate(
     return summary
 
 
+def _check_request(tasks: Sequence[Task], adapter: Path | None, config: EvaluationConfig) -> None:
+    """See `evaluate` for the errors."""
+    whole = [task.task_id for task in tasks if task.code is None]
+    if whole:
+        raise TaskError(
+            f"{whole[0]} has no faulty program to repair (and {len(whole) - 1} others have none): "
+            "evaluation needs tasks with `code`; `python -m training faulty` makes some."
+        )
+    if (adapter is None) != (config.policy in ("base", "direct")):
+        wants = "needs an adapter" if adapter is None else "is the model without an adapter"
+        raise EvaluationError(f"The policy {config.policy} {wants}.")
+
+
+def _header(
+    tasks: Sequence[Task],
+    model: Path,
+    adapter: Path | None,
+    config: EvaluationConfig,
+    *,
+    merge: bool,
+) -> dict[str, Any]:
+    """What is measured, as the result file says it."""
+    return {
+        "model": model.name,
+        "adapter": adapter.name if adapter else None,
+        "adapter_sha256": hashlib.sha256(adapter.read_bytes()).hexdigest() if adapter else None,
+        "merged": merge and adapter is not None,
+        "config": attrs.asdict(config),
+        "tasks": [task.task_id for task in tasks],
+    }
+
+
 def check_references(tasks: Sequence[Task], sandbox: Sandbox, threads: int) -> None:
     """EvaluationError if a reference, where there is one, fails its tests: none could be solved."""
 
@@ -188,43 +181,37 @@ def summarise(results: Sequence[TaskResult], config: EvaluationConfig) -> dict[s
 
     A task is solved if all its tests pass, those that were not visible as well.
     """
-    drawn = [sample for result in results for sample in result.drawn]
     everything = [sample for result in results for sample in (result.greedy, *result.drawn)]
-    commands = sum(sample.turns for sample in everything)
-    passes = {
-        "pass@1 greedy": [float(result.greedy.hidden) for result in results],
-        **{
-            f"pass@{k}": [_estimate(result, k) for result in results]
-            for k in (1, 4)
-            if k <= config.samples
-        },
-    }
-    if config.visible:
-        # Of each task with repairs, the share of them that pass the visible tests alone.
-        kept = [[s for s in (r.greedy, *r.drawn) if s.solved] for r in results]
-        passes["visible only"] = [_mean([not s.hidden for s in some]) for some in kept if some]
+    drawn = [sample for result in results for sample in result.drawn] or everything
+    rates = {name: attrs.asdict(bootstrap(x)) for name, x in _rates(results, config).items()}
+    turns = range(1, config.max_turns + 1)
     return {
-        **{name: attrs.asdict(bootstrap(values)) for name, values in passes.items()},
+        **rates,
         "tasks": len(results),
         "turns": _mean([s.turns for s in everything]),
         "tokens": _mean([s.tokens for s in everything]),
         "seconds": _mean([r.seconds / (1 + len(r.drawn)) for r in results]),
-        "malformed": sum(s.malformed for s in everything) / commands if commands else 0.0,
-        "curve": _curve(results, config),
-        "solved_by_turn": [
-            _mean([float(s.hidden and s.turns <= turn) for s in drawn or everything])
-            for turn in range(1, config.max_turns + 1)
-        ],
+        "malformed": sum(s.malformed for s in everything) / (sum(s.turns for s in everything) or 1),
+        "curve": [_mean([_estimate(r, k) for r in results]) for k in range(1, config.samples + 1)],
+        "solved_by_turn": [_mean([s.hidden and s.turns <= turn for s in drawn]) for turn in turns],
     }
+
+
+def _rates(results: Sequence[TaskResult], config: EvaluationConfig) -> dict[str, list[float]]:
+    """What is averaged over tasks, one value a task."""
+    rates = {"pass@1 greedy": [float(result.greedy.hidden) for result in results]}
+    for k in (1, 4):
+        if k <= config.samples:
+            rates[f"pass@{k}"] = [_estimate(result, k) for result in results]
+    if config.visible:
+        # Of each task with repairs, the share of them that pass the visible tests alone.
+        solved = [[s for s in (r.greedy, *r.drawn) if s.solved] for r in results]
+        rates["visible only"] = [_mean([not s.hidden for s in some]) for some in solved if some]
+    return rates
 
 
 def _estimate(result: TaskResult, k: int) -> float:
     return pass_at_k(len(result.drawn), sum(s.hidden for s in result.drawn), k)
-
-
-def _curve(results: Sequence[TaskResult], config: EvaluationConfig) -> list[float]:
-    """pass@k for k from 1 to the number of samples."""
-    return [_mean([_estimate(r, k) for r in results]) for k in range(1, config.samples + 1)]
 
 
 def _mean(values: Sequence[float | bool]) -> float:

@@ -1,9 +1,8 @@
-"""Adapters as GGUF for the server, read back from there, and merged models requantised.
+"""Adapters from peft's form to llama.cpp's and back, and whole models with an adapter merged in.
 
-llama.cpp's adapter format: `general.type` adapter, `adapter.type` lora, `adapter.lora.alpha`, and
-for each linear layer `.lora_a` (rank, in) and `.lora_b` (out, rank) under llama.cpp's own names.
-In the llama architecture the rows of the query and key projections are permuted, as its converter
-does; qwen2 keeps them. At run time the scale is alpha / rank.
+The file itself is the affair of `coe_lsp.models.lora_gguf`; here are the names of the layers and
+the order of their rows. In the llama architecture the rows of the query and key projections are
+permuted, as its converter does; qwen2 keeps them.
 """
 
 from __future__ import annotations
@@ -17,31 +16,32 @@ from typing import Any, Literal
 
 import gguf
 import numpy as np
-import numpy.typing as npt
 import torch
 from attrs import frozen
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from coe_lsp.errors import CoeError
 from coe_lsp.files import replacing
-from coe_lsp.models.lora_gguf import Kind, merge
+from coe_lsp.models.lora_gguf import (
+    Floats,
+    LoraPair,
+    WeightType,
+    check_lora,
+    matrix_shapes,
+    merge_lora,
+    read_lora,
+    write_lora,
+)
 from training.model.checkpoint import read_adapter
 from training.model.policy_model import Lora
 
-Floats = npt.NDArray[np.float32]
-Quantisation = Kind | Literal["Q4_K_M"]
+Quantisation = WeightType | Literal["Q4_K_M"]
 _ARCHITECTURES = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2}
 _NAME = re.compile(r"base_model\.model\.(?P<layer>.+)\.lora_(?P<side>[AB])\.weight\Z")
 
 
 class ExportError(CoeError):
     """An adapter cannot be exported for this model."""
-
-
-@frozen
-class _Pair:
-    a: Floats
-    b: Floats
 
 
 @frozen
@@ -55,30 +55,17 @@ class _Shape:
     matrices: dict[str, tuple[int, int]]  # (in, out) by llama.cpp's names
 
 
-def export_adapter(
-    adapter: Path, base: Path | str, target: Path, *, description: str = "", name: str = ""
-) -> None:
+def export_adapter(adapter: Path, base: Path | str, target: Path, *, name: str = "") -> None:
     """Write the adapter of a folder as a GGUF for the model in `base`, weights in 16 bits.
 
-    `base` is a GGUF, or a folder or hub repository with transformers' own files. ExportError if
-    the two do not fit each other.
+    `base` is a GGUF, or a folder or hub repository with transformers' own files. LoraError if the
+    two do not fit each other, ExportError if there is no adapter or llama.cpp has no names for it.
     """
     alpha = _config(adapter)["lora_alpha"]
     shape = _shape(base)
     pairs = _pairs(adapter, shape)
-    _check(shape, pairs)
-    with replacing(target) as part:
-        writer = gguf.GGUFWriter(part, shape.architecture)
-        writer.add_type(gguf.GGUFType.ADAPTER)
-        writer.add_name(name or target.stem)
-        if description:
-            writer.add_description(description)
-        writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
-        writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, float(alpha))
-        for tensor, pair in pairs.items():
-            writer.add_tensor(f"{tensor}.lora_a", pair.a.astype(np.float16))
-            writer.add_tensor(f"{tensor}.lora_b", pair.b.astype(np.float16))
-        _finish(writer)
+    check_lora(shape.matrices, pairs)
+    write_lora(target, shape.architecture, name or target.stem, float(alpha), pairs)
 
 
 def check_base(base: Path | str) -> None:
@@ -87,7 +74,7 @@ def check_base(base: Path | str) -> None:
 
 
 def check_adapter(adapter: Path, base: Path, lora: Lora) -> None:
-    """ExportError if training of this base cannot go on from an adapter in a GGUF."""
+    """LoraError or ExportError if training of this base cannot go on from an adapter in a GGUF."""
     _read(adapter, base, lora)
 
 
@@ -96,41 +83,34 @@ def import_adapter(
 ) -> dict[str, torch.Tensor]:
     """An adapter that `export_adapter` wrote, as peft's tensors by those `keys`, in 32 bits.
 
-    ExportError if it does not fit the base, or if its rank is another.
+    LoraError if it does not fit the base, ExportError if its rank is another.
     """
-    shape, scale, tensors = _read(adapter, base, lora)
+    shape, alpha, pairs = _read(adapter, base, lora)
     names = _names(shape.architecture, shape.layers)
     state: dict[str, torch.Tensor] = {}
     for key in keys:
         name, side = _gguf_name(key, names)
-        matrix = tensors.get(f"{name}.lora_{side.lower()}")
-        if matrix is None:
+        pair = pairs.get(name)
+        if pair is None:
             raise ExportError(f"{adapter.name} has nothing for {name}.")
-        if side == "B":
-            matrix = scale * _laid_out(matrix, name, shape, _unpermuted)
+        matrix = pair.a
+        if side == "B":  # at run time the scale is alpha / rank
+            matrix = alpha / lora.alpha * _laid_out(pair.b, name, shape, _unpermuted)
         state[key] = torch.tensor(matrix)
     return state
 
 
-def _read(adapter: Path, base: Path, lora: Lora) -> tuple[_Shape, float, dict[str, Floats]]:
-    """The base's shape, what to multiply B with for this LoRA's scale, and all matrices."""
-    shape, reader = _gguf_shape(gguf.GGUFReader(base)), gguf.GGUFReader(adapter)
-    tensors = {t.name: t.data.astype(np.float32) for t in reader.tensors}
-    alpha = reader.fields.get(gguf.Keys.Adapter.LORA_ALPHA)
-    pairs = {
-        name.removesuffix(".lora_a"): _Pair(a, tensors[name.removesuffix("a") + "b"])
-        for name, a in tensors.items()
-        if name.endswith(".lora_a")
-    }
-    if alpha is None or not pairs:
-        raise ExportError(f"{adapter} is not a LoRA adapter.")
-    _check(shape, pairs)
+def _read(adapter: Path, base: Path, lora: Lora) -> tuple[_Shape, float, dict[str, LoraPair]]:
+    """The base's shape, and the adapter's alpha and matrices."""
+    shape = _gguf_shape(gguf.GGUFReader(base))
+    alpha, pairs = read_lora(gguf.GGUFReader(adapter))
+    check_lora(shape.matrices, pairs)
     rank = next(iter(pairs.values())).a.shape[0]
     if rank != lora.rank:
         raise ExportError(
             f"{adapter.name} has rank {rank}: set model.lora.rank to that, or train from nothing."
         )
-    return shape, float(alpha.contents()) / lora.alpha, tensors
+    return shape, alpha, pairs
 
 
 def export_merged(adapter: Path, base: Path, target: Path, quantisation: Quantisation) -> None:
@@ -140,20 +120,13 @@ def export_merged(adapter: Path, base: Path, target: Path, quantisation: Quantis
     try:
         export_adapter(adapter, base, exported)
         if quantisation != "Q4_K_M":
-            merge(base, exported, target, quantisation)
+            merge_lora(base, exported, target, quantisation)
             return
-        merge(base, exported, full, "F16")
+        merge_lora(base, exported, full, "F16")
         _quantise(full, target)
     finally:
         exported.unlink(missing_ok=True)
         full.unlink(missing_ok=True)
-
-
-def _finish(writer: Any) -> None:
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 def _quantise(source: Path, target: Path) -> None:
@@ -192,8 +165,7 @@ def _gguf_shape(reader: Any) -> _Shape:
         int(value(f"{architecture}.block_count")),
         int(value(f"{architecture}.attention.head_count")),
         int(value(f"{architecture}.attention.head_count_kv")),
-        # GGUF names the fastest dimension first
-        {t.name: (int(t.shape[0]), int(t.shape[1])) for t in reader.tensors if len(t.shape) == 2},
+        matrix_shapes(reader),
     )
 
 
@@ -229,7 +201,7 @@ def _supported(architecture: str) -> str:
     return architecture
 
 
-def _pairs(adapter: Path, shape: _Shape) -> dict[str, _Pair]:
+def _pairs(adapter: Path, shape: _Shape) -> dict[str, LoraPair]:
     """The adapter's matrices by llama.cpp's names, laid out as llama.cpp has them."""
     names = _names(shape.architecture, shape.layers)
     sides: dict[str, dict[str, Floats]] = {}
@@ -239,7 +211,7 @@ def _pairs(adapter: Path, shape: _Shape) -> dict[str, _Pair]:
         if side == "B":
             matrix = _laid_out(matrix, name, shape, _permuted)
         sides.setdefault(name, {})[side] = matrix
-    return {name: _Pair(pair["A"], pair["B"]) for name, pair in sides.items()}
+    return {name: LoraPair(pair["A"], pair["B"]) for name, pair in sides.items()}
 
 
 def _names(architecture: str, layers: int) -> gguf.TensorNameMap:
@@ -276,13 +248,3 @@ def _unpermuted(matrix: Floats, heads: int) -> Floats:
     """And back."""
     rows = matrix.reshape(heads, matrix.shape[0] // heads // 2, 2, *matrix.shape[1:])
     return np.ascontiguousarray(rows.swapaxes(1, 2).reshape(matrix.shape))
-
-
-def _check(shape: _Shape, pairs: dict[str, _Pair]) -> None:
-    for name, pair in pairs.items():
-        there, wanted = shape.matrices.get(name), (pair.a.shape[1], pair.b.shape[0])
-        if there != wanted:
-            raise ExportError(
-                f"The adapter does not belong to this model: {name} is {there} there "
-                f"and {wanted} in the adapter."
-            )

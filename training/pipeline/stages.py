@@ -415,7 +415,8 @@ def run_export(run: TrainingRun) -> bool:
 
 def run_evaluation(run: TrainingRun) -> bool:
     """Measure the adapter and what it is compared with."""
-    from training.evaluation.evaluate import EvaluationConfig, evaluate
+    from training.evaluation.config import EvaluationConfig
+    from training.evaluation.evaluate import evaluate
     from training.evaluation.report import write_report
     from training.model.base import find_base
 

@@ -87,7 +87,7 @@ def load_policy_model(run: TrainingRun) -> tuple[PolicyModel, Tokenizer]:
 def find_starting_adapter(config: ModelConfig) -> tuple[Path, Path] | None:
     """The adapter that training goes on from, and its base's GGUF; None to begin with nothing.
 
-    AdapterError or ExportError if it is not there or does not fit.
+    AdapterError, LoraError or ExportError if it is not there or does not fit.
     """
     from training.model.base import find_base
     from training.model.export import check_adapter
@@ -226,7 +226,7 @@ def open_served_generator(
 
     It is merged into models of the registry, as the server does.
     """
-    from coe_lsp.models.lora_gguf import merge
+    from coe_lsp.models.lora_gguf import merge_lora
     from coe_lsp.models.merged import KIND
     from training.model.base import find_base
     from training.model.export import export_adapter
@@ -239,7 +239,7 @@ def open_served_generator(
     for left in adapter.parent.glob(f"{whole.name}*"):  # by a run that was killed: half a gigabyte
         left.unlink()
     if source.merges:
-        merge(weights, beside, whole, KIND)
+        merge_lora(weights, beside, whole, KIND)
         weights, beside = whole, None
     try:
         with _open_engine_generator(

@@ -1,0 +1,67 @@
+"""What the tests of training share: small episodes, settings, and programs to start from."""
+
+from contextlib import contextmanager
+
+from coe_lsp.chain.episode import Episode
+from coe_lsp.chain.prompt import TaskDescription
+from coe_lsp.chain.scratchpad import Scratchpad
+from training.sampling.rollouts import (
+    Start,
+)
+from training.sft import SftConfig
+from training.tasks.environment import TaskEnvironment
+from training.tasks.records import Record
+
+
+def toy_records(count):
+    """Repairs that two layers can learn by heart: a line too many is deleted."""
+    records = []
+    for n in range(count):
+        place = 1
+        lines = ["def f(x):", "    y = x", "    return y"]
+        lines.insert(place, "    1 / 0")
+        feedback = (
+            f"1 of 1 tests fail\nassert 1 (line {place + 1}): ZeroDivisionError: division by zero\n"
+            "in assert f(3) == 3"
+        )
+        episode = Episode(TaskDescription(), Scratchpad(tuple(lines), feedback))
+        attempt = episode.attempt(f"### DELL {place + 1}")
+        records.append(Record(f"toy/{n}", episode.extend(attempt, "", True)))
+    return records
+
+
+def score(model, batch):
+    return model(batch.ids, batch.mask, batch.labels)
+
+
+def two_turns():
+    episode = Episode(TaskDescription(), Scratchpad(("a", "b"), "1 of 1 tests fail"))
+    episode = episode.extend(episode.attempt("### DELL 2"), "1 of 1 tests fail", False)
+    return episode.extend(episode.attempt("### REPL 1 >>>c"), "", True)
+
+
+def ended(*outcomes, max_turns=10):
+    """An episode of turns that were malformed (m), without effect (.), solving (s), exiting (e)."""
+    episode = Episode(TaskDescription(), Scratchpad(("a",), "fails"), max_turns=max_turns)
+    texts = {"m": "nonsense", ".": "### REPL 1 >>>b", "s": "### REPL 1 >>>c", "e": "### EXIT"}
+    for outcome in outcomes:
+        episode = episode.extend(episode.attempt(texts[outcome]), "fails", outcome == "s")
+    return episode
+
+
+CONFIG = SftConfig(
+    learning_rate=6e-3,
+    epochs=4,
+    batch_tokens=680,
+    micro_tokens=340,
+    warmup=2,
+    evaluate_every=4,
+    save_every=5,
+)
+
+
+@contextmanager
+def started(task, sandbox, programs):
+    with TaskEnvironment(task, sandbox) as environment:
+        environment.calibrate()
+        yield [Start(environment, program) for program in programs]

@@ -1,0 +1,42 @@
+"""Rewards and advantages by hand."""
+
+from random import Random
+
+import pytest
+from training_toys import ended
+
+from training.rewards import (
+    compute_advantages,
+    compute_returns,
+    compute_rewards,
+    draw_random_rewards,
+)
+
+
+def test_rewards():
+    assert compute_rewards(ended("s")) == [1.0]
+    assert compute_rewards(ended(".", "m", "s")) == [0.0, -0.5, 1.0]
+    assert compute_rewards(ended(".", "e")) == [0.0, 0.0]
+    assert compute_rewards(ended(".", ".", max_turns=2)) == [0.0, -0.5]  # never exited
+    assert compute_rewards(ended(".", "m", max_turns=2)) == [0.0, -0.5]  # not punished twice
+    assert compute_rewards(ended(".", "s", max_turns=2)) == [0.0, 1.0]
+    assert compute_rewards(ended(".", ".")) == [0.0, -0.5]  # cut off, for want of context
+    assert draw_random_rewards(ended(), Random(0)) == []
+    coin = {tuple(draw_random_rewards(ended(".", "."), Random(n))) for n in range(20)}
+    assert coin == {(0.0, 0.0), (0.0, 1.0)}
+
+
+def test_advantages_by_turn():
+    assert compute_returns([0.0, -0.5, 1.0]) == [0.5, 0.5, 1.0]
+    # Turn 1: returns 1, 1, -0.5, 0 (mean 0.375, deviation 0.649519).
+    # Turn 2: returns 1 and -0.5 of those alive (mean 0.25, deviation 0.75).
+    # Turn 3: one is alive, so it is compared with all at turn 1.
+    group = [[0.0, 0.0, 1.0], [1.0], [0.0, -0.5], [0.0]]
+    made = compute_advantages(group)
+    first = [(value - 0.375) / 0.649619 for value in (1, 1, -0.5, 0)]
+    assert [rollout[0] for rollout in made] == pytest.approx(first, abs=1e-3)
+    assert made[0][1] == pytest.approx(1.0, abs=1e-3)
+    assert made[2][1] == pytest.approx(-1.0, abs=1e-3)
+    assert made[0][2] == pytest.approx((1 - 0.375) / 0.649619, abs=1e-3)
+    assert compute_advantages([[0.0], [0.0]]) == [[0.0], [0.0]]
+    assert compute_advantages([[], [1.0]]) == [[], [0.0]]

@@ -1,0 +1,229 @@
+"""Rollouts, whole programs and faulty ones, from transformers and from the serving engine."""
+
+import torch
+from attrs import evolve
+from training_toys import started
+
+from coe_lsp.chain.episode import Episode
+from coe_lsp.chain.prompt import Segment, TaskDescription, detect_format
+from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.engine.sampling import Sampling
+from training.model.base import find_base
+from training.model.checkpoint import save_adapter
+from training.model.encode import SampledCommand
+from training.pipeline.config import ModelConfig, RunConfig
+from training.pipeline.workspace import TrainingRun, open_served_generator
+from training.sampling.faulty_programs import (
+    ProgramSampling,
+    collect_failed_states,
+    write_faulty_programs,
+)
+from training.sampling.hf_generate import sample_continuations
+from training.sampling.rollouts import (
+    AttemptTester,
+    TransformersGenerator,
+    roll_out,
+)
+from training.sampling.whole_programs import Answer, Question, TransformersWriter
+
+
+def test_chains_advance_as_many_together_as_the_generator_does_best(task, sandbox):
+    """The order of the groups is that of the starts, whoever went first."""
+
+    class Scripted:
+        at_once = 4
+
+        def __init__(self):
+            self.seen = []
+
+        def commands(self, episodes, *, redraw=0):
+            assert not redraw
+            self.seen.append(sorted(episodes))
+            first = {n: not episodes[n].turns for n in episodes}
+            return {
+                n: SampledCommand("### DELL 1" if first[n] else "### EXIT", (n,), True)
+                for n in first
+            }
+
+        def forget(self, chain):
+            self.seen[-1].append(-chain)
+
+    programs = [f"{task.reference}\n# {n}" for n in range(3)]
+    generator = Scripted()
+    with started(task, sandbox, programs) as starts:
+        groups = roll_out(generator, starts, each=2, max_turns=3, tester=AttemptTester(2))
+    assert generator.seen == [[0, 1, 2, 3], [0, 1, 2, 3, 0, -1, -2, -3], [4, 5], [4, 5, -4, -5]]
+    for number, group in enumerate(groups):
+        assert [chain.commands[0].tokens for chain in group] == [(2 * number,), (2 * number + 1,)]
+        assert all(chain.episode.start.lines[-1] == f"# {number}" for chain in group)
+        assert all(chain.episode.exited for chain in group)
+
+
+def test_edits_that_lead_back_are_drawn_again_a_few_times(task, sandbox):
+    class Stubborn:
+        at_once = 4
+        calls = 0
+
+        def commands(self, episodes, *, redraw=0):
+            self.calls += 1
+            same = "### REPL 1 >>>" + task.reference.split("\n")[0]
+            said = {0: [same, "### DELL 99", "### DELL 1"], 1: [same] * 7}
+            return {n: SampledCommand(said[n][redraw], (redraw,), True) for n in episodes}
+
+        def forget(self, chain):
+            pass
+
+    generator = Stubborn()
+    with started(task, sandbox, [task.reference + "\nassert False"]) as starts:
+        (group,) = roll_out(generator, starts, each=2, max_turns=1, tester=AttemptTester(1))
+    assert [chain.episode.turns[0].command_text[:8] for chain in group] == ["### DELL", "### REPL"]
+    assert [chain.commands[0].tokens for chain in group] == [(2,), (0,)]
+    assert generator.calls == 7
+
+
+def test_rollouts_come_from_the_merged_model_where_that_is_served(
+    tiny_model, tiny_gguf, tmp_path, monkeypatch
+):
+    source = evolve(find_base(str(tiny_gguf)), merges=True)
+    monkeypatch.setattr("training.model.base.find_base", lambda name: source)
+    config = RunConfig(str(tmp_path), model=ModelConfig(base=str(tiny_gguf), device="cpu"))
+    save_adapter(tmp_path / "sft" / "adapter", tiny_model)
+    whole = tmp_path / "sft" / "merged.gguf"
+    episode = Episode(TaskDescription(), Scratchpad(("a", "b"), "1 of 1 tests fail"))
+    left = tmp_path / "sft" / "merged.gguf.0a.part"  # by a run that was killed
+    left.write_bytes(b"GGUF")
+    with open_served_generator(
+        TrainingRun(config, print), tmp_path / "sft" / "adapter", 2
+    ) as generator:
+        assert whole.exists()
+        assert not left.exists()
+        (written,) = generator.commands({7: episode}).values()
+    assert written.tokens
+    assert not whole.exists()
+
+
+def test_a_context_that_is_there_several_times_is_read_once(tiny_base, tiny_tokenizer, monkeypatch):
+    texts = ["def f(x):\n    return x", "a", "for name in names:\n    print("]
+    contexts = [tiny_tokenizer.encode(Segment(text)) for text in texts]
+    options = {"ends": [0], "most": 6, "temperature": 0.0, "seed": 1}
+    alone = sample_continuations(tiny_base, contexts, **options)
+    read, forward = [], tiny_base.forward
+
+    def counting(ids=None, **given):
+        read.append((given.get("input_ids") if ids is None else ids).numel())
+        return forward(ids, **given) if ids is not None else forward(**given)
+
+    monkeypatch.setattr(tiny_base, "forward", counting)
+    several = sample_continuations(tiny_base, [*contexts, contexts[0], contexts[2]], **options)
+    assert several == [*alone, alone[0], alone[2]]
+    longest = max(map(len, contexts))
+    # Three contexts but for their last tokens, then five rows a step.
+    assert read[0] == 3 * (longest - 1) and set(read[1:]) == {5}
+    drawn = sample_continuations(tiny_base, [contexts[0]] * 4, **options | {"temperature": 1.0})
+    assert len({tuple(row) for row in drawn}) > 1
+
+
+def test_what_may_be_drawn_again_is_one_batch(tiny_model, tiny_tokenizer, monkeypatch):
+    asked = []
+
+    def counted(model, contexts, **options):
+        asked.append((len(contexts), options["temperature"], options["seed"]))
+        return sample_continuations(model, contexts, **options)
+
+    monkeypatch.setattr("training.sampling.rollouts.sample_continuations", counted)
+    builder = tiny_tokenizer.builder(instructed=False)
+    generator = TransformersGenerator(
+        tiny_model.copy_merged(), tiny_tokenizer, builder, 0.5, seed=3, command_tokens=8
+    )
+    episodes = {
+        chain: Episode(TaskDescription(), Scratchpad((text,), "1 of 1 tests fail"))
+        for chain, text in {4: "a = 1", 9: "b = 2"}.items()
+    }
+    first = generator.commands(episodes)
+    again = [generator.commands({9: episodes[9]}, redraw=n) for n in range(1, 7)]
+    assert set(first) == {4, 9} and all(set(one) == {9} for one in again)
+    assert len({one[9].text for one in again}) > 1
+    assert [(count, heat) for count, heat, _ in asked] == [(2, 0.5), (6, 1.0)]
+    generator.commands(episodes, redraw=1)
+    assert [count for count, *_ in asked[2:]] == [6, 6]  # no more than `at_once`
+    assert asked[0][2] != asked[1][2]
+
+
+def test_attention_is_not_left_to_cudnn(tiny_base):
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
+def test_the_merged_copy_says_what_the_model_with_its_adapter_says(tiny_model, tiny_tokenizer):
+    with torch.no_grad():
+        for weight in tiny_model.trainable().values():
+            weight.normal_(std=0.05)
+    ids = torch.tensor([tiny_tokenizer.encode(Segment("def f(x):\n    return x"))])
+    merged = tiny_model.copy_merged()
+    assert not any("lora" in name for name, _ in merged.named_parameters())
+    with torch.no_grad():
+        base = tiny_model.peft.get_base_model()
+        with tiny_model.peft.disable_adapter():
+            without = base(ids).logits
+        beside, within = base(ids).logits, merged(ids).logits
+    assert torch.allclose(beside, within, atol=1e-3)
+    assert not torch.allclose(beside, without, atol=1e-1)
+
+
+def test_questions_asked_together_get_their_own_answers(tiny_base, tiny_tokenizer):
+    """Greedy answers do not depend on what else is asked, nor on how many are wanted."""
+    writer = TransformersWriter(tiny_base, tiny_tokenizer, 8)
+    greedy = Sampling(max_tokens=6)
+    questions = [Question((Segment(text),), 1) for text in ("def f(x):", "a = [1, 2, 3]")]
+    alone = [writer.answers([question], 1, greedy)[0][0] for question in questions]
+    assert alone[0] != alone[1]
+    assert writer.answers(questions, 2, greedy) == [[alone[0]] * 2, [alone[1]] * 2]
+
+
+def test_faulty_programs_are_written_for_several_tasks_at_once(task, sandbox):
+    class Wrong:
+        format, at_once = detect_format(None), 4
+        asked = 0
+
+        def answers(self, questions, each, sampling):
+            self.asked += 1
+            text = "```python\ndef above(v, l):\n    return {}\n```"
+            return [[Answer(text.format(q.seed), 9)] * each for q in questions]
+
+    tasks = [evolve(task, task_id=f"toy/{n}") for n in range(3)]
+    writer = Wrong()
+    made = list(write_faulty_programs(tasks, writer, ProgramSampling(2), sandbox, threads=2))
+    assert [t.task_id for t in made] == ["toy/0#0", "toy/1#0", "toy/2#0"]
+    assert len({t.code for t in made}) == 3 and writer.asked == 1
+
+
+def test_states_of_failed_chains_become_starts(task, sandbox):
+    """Of several tasks at once, each with what its own chains left; a solved one leaves nothing."""
+
+    class Fixed:
+        at_once = 8
+
+        def commands(self, episodes, *, redraw=0):
+            lines = {n: episode.start.lines for n, episode in episodes.items()}
+            texts = {
+                n: "### REPL 4 >>>        if value > limit:" if "<" in text[3] else f"### DELL {n}"
+                for n, text in lines.items()
+            }
+            return {n: SampledCommand(text, (1,), True) for n, text in texts.items()}
+
+        def forget(self, chain):
+            pass
+
+    wrong = task.reference.replace(">", "<"), task.reference.replace("+= 1", "+= 2")
+    tasks = [evolve(task, task_id=f"toy/{n}", code=code) for n, code in enumerate(wrong)]
+    options = {
+        "each": 2,
+        "max_turns": 1,
+        "with_instructions": 0.0,
+        "sandbox": sandbox,
+        "threads": 2,
+    }
+    made = list(collect_failed_states(tasks, Fixed(), **options))
+    left = [wrong[1].split("\n"), wrong[1].split("\n")]
+    del left[0][1], left[1][2]
+    assert [t.task_id for t in made] == ["toy/1#0", "toy/1#1"]
+    assert [t.code for t in made] == ["\n".join(lines) for lines in left]
