@@ -22,7 +22,7 @@ from coe_lsp.execution.test_files import TestNames, has_only_functions
 from coe_lsp.files import MOST_SETTINGS, MOST_SOURCE, read_bounded, read_text_bounded
 from coe_lsp.parsing import parse
 
-_ROOT_MARKERS = ("pyproject.toml", "pytest.ini", "setup.cfg", "setup.py", "tox.ini", ".git")
+ROOT_MARKERS = ("pyproject.toml", "pytest.ini", "setup.cfg", "setup.py", "tox.ini", ".git")
 _SKIPPED_FOLDERS = {"node_modules", "site-packages", "build", "dist", "__pycache__", "venv", "env"}
 _MAX_TEST_FILES = 5000
 #: Of files of tests that reach a module through others, the nearest.
@@ -40,7 +40,7 @@ class NoTestsError(DiscoveryError):
 def find_root(path: Path) -> Path:
     """The project's folder: the nearest one with a project file, else where imports start from."""
     for folder in path.parents:
-        if any((folder / marker).exists() for marker in _ROOT_MARKERS):
+        if any((folder / marker).exists() for marker in ROOT_MARKERS):
             return folder
     folder = path.parent
     while (folder / "__init__.py").exists():

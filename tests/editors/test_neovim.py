@@ -835,7 +835,7 @@ def test_checkhealth_advises(start, clamp_project):
 
 def test_roots_are_found_as_the_server_finds_them(start):
     nvim = start()
-    assert nvim.lua("return vim.lsp.config.coe.root_markers") == [list(discovery._MARKERS)]
+    assert nvim.lua("return vim.lsp.config.coe.root_markers") == [list(discovery.ROOT_MARKERS)]
 
 
 def test_the_manual(start):

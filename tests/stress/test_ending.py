@@ -3,6 +3,7 @@
 from concurrent.futures import Future
 
 from coe_lsp.lsp.checks import Checks
+from coe_lsp.repair.warm import WarmRunners
 
 
 class Ending:
@@ -16,7 +17,7 @@ class Ending:
 
 
 def test_checks_end_while_they_are_being_ended():
-    checks = Checks(None, None, None, lambda uri: None)
+    checks = Checks(None, None, None, WarmRunners(0), lambda uri: None)
     for _ in range(50):
         future = Future()
         checks._running[future] = Ending(future)
