@@ -196,9 +196,13 @@ class Repairer(User):
         fault = fault or self.draw.choice(project.faults)
         self.edit(project, fault)
         mark = self.server.mark()
-        answer = self.server.execute("coe.repair", {"uri": project.uri, "function": fault.function})
-        if not answer:
-            raise Broken("the repair was not begun")
+        wish = {"uri": project.uri, "function": fault.function}
+        end = time.monotonic() + 2
+        # The last repair may have been applied this moment: its answer is still on its way.
+        while not (answer := self.server.execute("coe.repair", wish)):
+            if time.monotonic() > end:
+                raise Broken("the repair was not begun")
+            time.sleep(0.05)
         return fault, answer["repair"], mark
 
     def finish(self, number, mark, seconds=LONGEST):
@@ -213,6 +217,13 @@ class Repairer(User):
             raise Broken(f"repair {number} did not end in {seconds:g} s: {self.said(mark)}")
         text = found["params"]["message"]
         self.counts[re.sub(r",.*", "", text.partition(": ")[2].splitlines()[0])[:40]] += 1
+        return text
+
+    def finish_and_settle(self, project, number, mark, seconds=LONGEST):
+        """Wait for the end, and for the offer if there is one: it must not meet the next action."""
+        text = self.finish(number, mark, seconds)
+        if ": repaired" in text:
+            self.offered(project, number, mark)
         return text
 
     def offered(self, project, number, mark):
@@ -232,11 +243,9 @@ class Repairer(User):
     def left_alone(self, project):
         _, number, mark = self.start(project)
         before = project.current
-        text = self.finish(number, mark)
-        if ": repaired" not in text:
+        if ": repaired" not in self.finish_and_settle(project, number, mark):
             # The machine may be too busy for the budget: judged over all of them.
             return
-        self.offered(project, number, mark)
         if project.current == before:
             raise Broken(f"repair {number} was not applied")
         self.counts["found"] += 1
@@ -252,7 +261,7 @@ class Repairer(User):
         began = time.monotonic()
         started = f"repair {number}: started"
         if self.server.wait(lambda m: started in json.dumps(m), 1.0, mark):
-            self.finish(number, mark, 30)
+            self.finish_and_settle(project, number, mark, 30)
             self.counts["cancels over 2 s"] += time.monotonic() - began > 2
 
     def shot(self, project):
@@ -260,29 +269,27 @@ class Repairer(User):
         for _ in range(self.draw.randint(1, 4)):
             self.pause(1.5)
             self.kill()
-        self.finish(number, mark)
+        self.finish_and_settle(project, number, mark)
 
     def edited(self, project):
         fault, number, mark = self.start(project)
         for _ in range(3):
             self.pause(1.0)
             self.edit(project, fault if self.draw.random() < 0.7 else None)
-        if ": repaired" in self.finish(number, mark):
-            self.offered(project, number, mark)
+        self.finish_and_settle(project, number, mark)
 
     def closed(self, project):
         _, number, mark = self.start(project)
         self.pause(2.0)
         self.editor.close(project)
-        self.finish(number, mark)
+        self.finish_and_settle(project, number, mark)
         self.editor.open(project)
 
     def refused(self, project):
         self.editor.accept = None
         try:
             _, number, mark = self.start(project)
-            if ": repaired" in self.finish(number, mark):
-                self.offered(project, number, mark)
+            self.finish_and_settle(project, number, mark)
         finally:
             self.editor.accept = 0
         self.server.execute("coe.showChain", {"uri": project.uri})
