@@ -28,6 +28,7 @@ from training.cli import CONFIGS, build_parser, given_settings
 from training.pipeline.progress import show_bars
 
 if TYPE_CHECKING:
+    from coe_lsp.execution.sandbox import Sandbox
     from training.pipeline.config import RunConfig
     from training.tasks.tasks import Task
 
@@ -97,6 +98,8 @@ def _tasks(options: argparse.Namespace, console: Console) -> int:
     from training.tasks.tasks import save_tasks
 
     sandbox = find_sandbox(options.sandbox)
+    if options.history or options.releases or options.package_list:
+        return _bugs(options, sandbox, console)
     with console.status("") as status:
 
         def show(path: Path, number: int, files: int) -> None:
@@ -117,6 +120,26 @@ def _tasks(options: argparse.Namespace, console: Console) -> int:
     console.print(f"{len(found.tasks)} tasks in {options.out}")
     for reason, count in Counter(found.dropped).most_common():
         console.print(f"{count:6} left out: {reason}")
+    return 0
+
+
+def _bugs(options: argparse.Namespace, sandbox: Sandbox, console: Console) -> int:
+    from training.bugs.collect import Bounds
+    from training.bugs.command import summary, write_bugs, write_history
+    from training.bugs.packages import Package, read_packages
+
+    versions = options.versions or (200 if options.history else Bounds().versions)
+    bounds = Bounds(faults=options.most or Bounds().faults, versions=versions)
+    if options.history:
+        bugs = write_history(options.history, options.python, bounds, sandbox, options.out, console)
+    else:
+        packages = (
+            read_packages(options.package_list)
+            if options.package_list
+            else [Package(options.releases, "", tuple(options.needs))]
+        )
+        bugs = write_bugs(packages, bounds, sandbox, options.out, console, clones=options.clones)
+    console.print(summary(bugs), markup=False, soft_wrap=True)
     return 0
 
 

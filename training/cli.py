@@ -43,12 +43,35 @@ def build_parser() -> argparse.ArgumentParser:
     where = tasks.add_mutually_exclusive_group(required=True)
     where.add_argument("--project", type=Path, help="a folder with code and passing tests")
     where.add_argument("--package", help="an installed package with doctests, where this runs")
+    where.add_argument(
+        "--history", type=Path, help="real bugs: what commits of a git repository mended"
+    )
+    where.add_argument("--releases", metavar="PACKAGE", help="real bugs: what its releases mended")
+    where.add_argument(
+        "--package-list", type=Path, help="real bugs of all packages of a TOML file, by split"
+    )
+    where.add_argument("--bugs", type=Path, help="a list of real bugs, made into tasks again")
     tasks.add_argument("--python", help="runs the tests; else as for repairs")
     tasks.add_argument(
         "--max-lines", type=_count, default=40, help="longer functions are left out (%(default)s)"
     )
+    tasks.add_argument(
+        "--needs",
+        action="append",
+        default=[],
+        metavar="REQUIREMENT",
+        help="with --releases: what the tests need besides; may be given several times",
+    )
+    tasks.add_argument("--clones", type=Path, help="with --package-list: where repositories are")
+    tasks.add_argument("--split", default="", help="with --bugs: only that split")
+    tasks.add_argument("--most", type=_count, help="real bugs of a package or repository (16)")
+    tasks.add_argument(
+        "--versions", type=_count, help="releases or commits to look at, newest first (14, 200)"
+    )
     _sandbox(tasks)
-    _target(tasks, "the task file to write")
+    _target(
+        tasks, "the task file to write; of --history, --releases, --package-list: a list of bugs"
+    )
 
     sample = command("sample", "a fixed sample of a task file")
     sample.add_argument("--tasks", required=True, help=task_file)
