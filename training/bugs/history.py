@@ -73,7 +73,11 @@ def write_tree(repository: Path, commit: str, target: Path) -> None:
     """Write all files of a commit into a folder, links as plain files."""
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="coe-index-") as scratch:
-        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        index = {
+            "GIT_DIR": _git(repository, "rev-parse", "--absolute-git-dir").strip(),
+            "GIT_WORK_TREE": str(target),
+            "GIT_INDEX_FILE": str(Path(scratch) / "index"),
+        }
         _git(repository, "read-tree", commit, environment=index)
         _git(repository, "checkout-index", "--all", "--force", f"--prefix={target}/",
              environment=index)  # fmt: skip
