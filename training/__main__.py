@@ -30,7 +30,7 @@ from training.pipeline.progress import show_bars
 if TYPE_CHECKING:
     from coe_lsp.execution.sandbox import Sandbox
     from training.pipeline.config import RunConfig
-    from training.tasks.tasks import Task
+    from training.tasks.tasks import Cleaned, Task
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,6 +100,8 @@ def _tasks(options: argparse.Namespace, console: Console) -> int:
     sandbox = find_sandbox(options.sandbox)
     if options.history or options.releases or options.package_list:
         return _bugs(options, sandbox, console)
+    if options.bugs:
+        return _bug_tasks(options, sandbox, console)
     with console.status("") as status:
 
         def show(path: Path, number: int, files: int) -> None:
@@ -117,9 +119,38 @@ def _tasks(options: argparse.Namespace, console: Console) -> int:
                 options.package, interpreter, sandbox, max_lines=options.max_lines, progress=show
             )
     save_tasks(options.out, found.tasks)
-    console.print(f"{len(found.tasks)} tasks in {options.out}")
+    _tell_tasks(found, options.out, console)
+    return 0
+
+
+def _tell_tasks(found: Cleaned, out: Path, console: Console) -> None:
+    console.print(f"{len(found.tasks)} tasks in {out}")
     for reason, count in Counter(found.dropped).most_common():
         console.print(f"{count:6} left out: {reason}")
+
+
+def _bug_tasks(options: argparse.Namespace, sandbox: Sandbox, console: Console) -> int:
+    from training.bugs.bugs import load_bugs
+    from training.bugs.checkout import Store
+    from training.bugs.command import bug_store
+    from training.bugs.packages import read_packages
+    from training.bugs.tasks import bug_tasks
+    from training.tasks.tasks import save_tasks
+
+    packages = {package.name: package for package in read_packages()}
+    bugs = [bug for bug in load_bugs(options.bugs, split=options.split) if bug.kind == "fault"]
+    with show_bars(console) as bar:
+        line = bar("tasks")
+        found = bug_tasks(
+            bugs,
+            packages,
+            Store(bug_store(), options.clones),
+            sandbox,
+            max_lines=options.max_lines,
+            progress=lambda done, total: line("bugs made again", done, total),
+        )
+    save_tasks(options.out, found.tasks)
+    _tell_tasks(found, options.out, console)
     return 0
 
 

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from coe_lsp.files import MOST_SOURCE, read_bounded
 from training.bugs.bugs import Bug, BugError, Origin
-from training.bugs.changes import find_changes, whole_change
+from training.bugs.changes import Change, find_changes, whole_change
 from training.bugs.environments import link_environment, make_environment
 from training.bugs.history import read_texts, write_tree
 from training.bugs.packages import Package
@@ -95,19 +95,7 @@ def check_out(bug: Bug, package: Package, store: Store, folder: Path) -> Checkou
     root = folder.resolve() / package.name.rpartition("/")[2]
     store.write_tree(bug.origin, root)
     fixed = _texts(root, bug.files)
-    before = store.read_before(bug.origin, bug.files)
-    changes = [*find_changes(before, fixed)]
-    whole = whole_change(before, fixed)
-    faulty = next(
-        (
-            change.files
-            for change in (*changes, *([whole] if whole else []))
-            if change.digest == bug.digest
-        ),
-        None,
-    )
-    if faulty is None:
-        raise BugError(f"{bug.bug_id} is not what it was when it was found: its sources differ.")
+    faulty = taken_back(bug, store, fixed).files
     packages = store.environment(package, root)
     python = link_environment(
         root, [packages], Path(sys.executable), folder.resolve() / "environment"
@@ -115,6 +103,19 @@ def check_out(bug: Bug, package: Package, store: Store, folder: Path) -> Checkou
     checkout = Checkout(bug, root, python, fixed, faulty)
     checkout.write(faulty)
     return checkout
+
+
+def taken_back(bug: Bug, store: Store, fixed: Mapping[str, str]) -> Change:
+    """The change that makes the bug, found again. `fixed` are the texts of its files.
+
+    BugError if there is no such change any more.
+    """
+    before = store.read_before(bug.origin, bug.files)
+    whole = whole_change(before, fixed)
+    for change in (*find_changes(before, fixed), *([whole] if whole else [])):
+        if change.digest == bug.digest:
+            return change
+    raise BugError(f"{bug.bug_id} is not what it was when it was found: its sources differ.")
 
 
 def _texts(root: Path, files: tuple[str, ...]) -> dict[str, str]:
