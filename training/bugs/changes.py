@@ -21,6 +21,7 @@ from training.bugs.bugs import Size, Unit
 
 #: Changed lines with so few between them are one hunk.
 _GAP = 2
+_DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 @frozen
@@ -95,14 +96,15 @@ def whole_change(before: Mapping[str, str], after: Mapping[str, str]) -> Change 
 def size_of(change: Change, after: Mapping[str, str]) -> tuple[Size, int, int]:
     """How big the human fix is, with the code lines that it adds and removes.
 
-    Lines that are blank or only a comment do not count. A function with several hunks is "one
-    function"; what lies in several functions or files is "several".
+    Lines that are blank, only a comment, or of a docstring do not count. A function with several
+    hunks is "one function"; what lies in several functions or files is "several".
     """
     added = removed = hunks = 0
     for path, faulty in change.files.items():
-        old, new = split_lines(faulty), split_lines(after[path])
+        old, new = _code(faulty), _code(after[path])
         for hunk in find_hunks(new, old):
-            gone, come = _code(old[hunk.first - 1 : hunk.last]), _code(hunk.before)
+            gone = [line for line in old[hunk.first - 1 : hunk.last] if line]
+            come = [line for line in hunk.before if line]
             common = difflib.SequenceMatcher(None, gone, come, autojunk=False)
             same = sum(block.size for block in common.get_matching_blocks())
             removed += len(gone) - same
@@ -130,8 +132,15 @@ def is_source(path: str) -> bool:
     )
 
 
-def _code(lines: Sequence[str]) -> list[str]:
-    return [line.rstrip() for line in lines if line.strip() and not line.strip().startswith("#")]
+def _code(text: str) -> list[str]:
+    """The lines of a text, those that are no code as empty ones."""
+    lines = [line.rstrip() for line in split_lines(text)]
+    for node in ast.walk(parse(text)):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False):
+            first = node.body[0]
+            span = first.lineno - 1, first.end_lineno
+            lines[slice(*span)] = [""] * len(lines[slice(*span)])
+    return ["" if line.strip().startswith("#") else line for line in lines]
 
 
 def _both_parse(*texts: str) -> bool:
@@ -145,9 +154,7 @@ def _tree(text: str) -> str | None:
     except (SyntaxError, RecursionError, ValueError):
         return None
     for node in ast.walk(tree):
-        if isinstance(
-            node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-        ) and ast.get_docstring(node, clean=False):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False):
             node.body = node.body[1:] or [ast.Pass()]
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             node.returns = None
