@@ -54,8 +54,8 @@ class Bug:
     `function` is the qualified name where the change lies within one; `hunk` its number among the
     file's hunks (from 0) if it is one. `failing` are ids of tests that fail only because of it (at
     most 60 of `failing_count`), `seconds` what the whole suite takes. `digest` is of the
-    faulty files, so that what is made again is the same. `added` and `removed` are the lines of
-    the human fix.
+    faulty files, so that what is made again is the same; `fix` is that of the human fix, whose lines
+    `added` and `removed` count.
     """
 
     bug_id: str
@@ -72,6 +72,7 @@ class Bug:
     failing_count: int
     seconds: float
     digest: str
+    fix: str = ""
     split: str = ""
 
     def dumps(self) -> str:
@@ -99,6 +100,21 @@ def load_bugs(path: Path, *, split: str = "") -> list[Bug]:
             except (ValueError, KeyError, TypeError) as error:
                 raise BugError(f"{path}, line {number}, is not a bug: {error!r}.") from error
     return [bug for bug in bugs if not split or bug.split == split]
+
+
+def drop_repeated(bugs: Iterable[Bug]) -> list[Bug]:
+    """The bugs without those that are mended by the same fix of the same project.
+
+    A repository and the package of its name are one project.
+    """
+    seen: set[tuple[str, str]] = set()
+    kept: list[Bug] = []
+    for bug in bugs:
+        key = (bug.origin.package.rpartition("/")[2].lower(), bug.fix)
+        if key not in seen:
+            seen.add(key)
+            kept.append(bug)
+    return kept
 
 
 def save_bugs(path: Path, bugs: Iterable[Bug]) -> None:

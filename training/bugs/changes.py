@@ -93,28 +93,42 @@ def whole_change(before: Mapping[str, str], after: Mapping[str, str]) -> Change 
     return change if changed and _matters(change, after) else None
 
 
-def size_of(change: Change, after: Mapping[str, str]) -> tuple[Size, int, int]:
-    """How big the human fix is, with the code lines that it adds and removes.
+@frozen
+class Fix:
+    """The human fix of a bug: how big it is, its code lines, and a digest of what they say."""
+
+    size: Size
+    added: int
+    removed: int
+    digest: str
+
+
+def measure_fix(change: Change, after: Mapping[str, str]) -> Fix:
+    """The fix that a change taken back waits for.
 
     Lines that are blank, only a comment, or of a docstring do not count. A function with several
-    hunks is "one function"; what lies in several functions or files is "several".
+    hunks is "one function"; what lies in several functions or files is "several". Two fixes with
+    the same digest are the same fix in two versions.
     """
-    added = removed = hunks = 0
+    added: list[str] = []
+    removed: list[str] = []
+    hunks = 0
     for path, faulty in change.files.items():
         old, new = _code(faulty), _code(after[path])
         for hunk in find_hunks(new, old):
             gone = [line for line in old[hunk.first - 1 : hunk.last] if line]
             come = [line for line in hunk.before if line]
-            common = difflib.SequenceMatcher(None, gone, come, autojunk=False)
-            same = sum(block.size for block in common.get_matching_blocks())
-            removed += len(gone) - same
-            added += len(come) - same
+            for tag, *span in difflib.SequenceMatcher(None, gone, come, False).get_opcodes():
+                if tag != "equal":
+                    removed += gone[span[0] : span[1]]
+                    added += come[span[2] : span[3]]
             hunks += bool(gone or come)
-    if added <= 1 and removed <= 1:
-        return "one line", added, removed
+    size: Size = "one function" if change.function else "several"
     if hunks <= 1:
-        return "one hunk", added, removed
-    return ("one function" if change.function else "several"), added, removed
+        size = "one line" if len(added) <= 1 and len(removed) <= 1 else "one hunk"
+    said = "\n".join([*map(str.strip, removed), "=>", *map(str.strip, added)])
+    digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return Fix(size, len(added), len(removed), digest)
 
 
 def is_source(path: str) -> bool:

@@ -13,7 +13,7 @@ from rich.console import Console
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.folders import cache_folder
-from training.bugs.bugs import SIZES, Bug, save_bugs
+from training.bugs.bugs import SIZES, Bug, drop_repeated, save_bugs
 from training.bugs.collect import Bounds, Collected, collect_history, collect_releases
 from training.bugs.packages import Package
 from training.files import resume_work
@@ -53,7 +53,7 @@ def write_bugs(
     part = out.with_name(f"{out.name}.part")
     settings = [attrs.asdict(bounds), [attrs.asdict(package) for package in packages]]
     made = list(resume_work(part, settings, packages, collect))
-    bugs = [Bug.loads(line) for lines in made for line in lines]
+    bugs = drop_repeated(Bug.loads(line) for lines in made for line in lines)
     save_bugs(out, bugs)
     part.unlink()
     return bugs

@@ -23,7 +23,7 @@ from coe_lsp.execution.worker import Worker, WorkerError
 from coe_lsp.files import MOST_SOURCE, read_bounded
 from coe_lsp.parsing import parse
 from training.bugs.bugs import Bug, Origin
-from training.bugs.changes import Change, is_source, size_of
+from training.bugs.changes import Change, is_source, measure_fix
 from training.bugs.names import judge_names
 
 _TEST_SECONDS = 5.0
@@ -118,7 +118,7 @@ def find_bugs(
                 if kind == "misfit":
                     dropped["uses names that only the old version has"] += 1
                     continue
-                size, added, removed = size_of(change, after)
+                fix = measure_fix(change, after)
                 place = change.function or ("" if change.hunk is None else f"hunk {change.hunk}")
                 bug = Bug(
                     bug_id=f"{origin.name}/{'+'.join(sorted(change.files))}::{place or 'all'}"
@@ -129,13 +129,14 @@ def find_bugs(
                     function=change.function,
                     hunk=change.hunk,
                     kind=kind,
-                    size=size,
-                    added=added,
-                    removed=removed,
+                    size=fix.size,
+                    added=fix.added,
+                    removed=fix.removed,
                     failing=failing[:_MOST_IDS],
                     failing_count=len(failing),
                     seconds=round(tested.seconds, 1),
                     digest=change.digest,
+                    fix=fix.digest,
                 )
                 if wanted(bug):
                     yield bug

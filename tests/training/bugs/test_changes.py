@@ -1,6 +1,6 @@
 """What people changed, in units, and whether it is a fault, a feature or neither."""
 
-from training.bugs.changes import find_changes, find_hunks, is_source, size_of, whole_change
+from training.bugs.changes import find_changes, find_hunks, is_source, measure_fix, whole_change
 from training.bugs.names import judge_names
 
 OLD = '''import math
@@ -54,8 +54,10 @@ def test_a_hunk_of_a_function_with_two_is_a_unit_too():
         ("hunk", "f", 1),
     ]
     assert found[1].files["a.py"] == new.replace("one = 11", "one = 1")
-    assert size_of(found[0], {"a.py": new}) == ("one function", 2, 2)
-    assert size_of(found[1], {"a.py": new}) == ("one line", 1, 1)
+    both, one = (measure_fix(change, {"a.py": new}) for change in found[:2])
+    assert (both.size, both.added, both.removed) == ("one function", 2, 2)
+    assert (one.size, one.added, one.removed) == ("one line", 1, 1)
+    assert both.digest != one.digest
 
 
 def test_what_does_not_run_is_no_change():
@@ -83,7 +85,8 @@ def test_a_whole_commit_over_two_files():
     change = whole_change(before, after)
     assert set(change.files) == {"a.py", "b.py"}
     assert change.function is None
-    assert size_of(change, after) == ("several", 3, 3)
+    fix = measure_fix(change, after)
+    assert (fix.size, fix.added, fix.removed) == ("several", 3, 3)
     one = whole_change({"a.py": OLD}, {"a.py": OLD.replace("result = number", "result += number")})
     assert one.function == "total"
 
