@@ -8,6 +8,7 @@ lines it concerns. A change is kept if the same tests fail twice.
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,13 @@ _LEAST_PASSING = 3
 _MOST_FAILING_SHARE = 0.5
 _MOST_IDS = 60
 _TIMEOUTS = 3
+# Part of a change taken back alone can leave what nobody ever had: half of the code knows the
+# change, half does not. It shows in what is said, and in that next to nothing works.
+_HALF_A_CHANGE = re.compile(
+    r"(NameError|UnboundLocalError|ImportError|ModuleNotFoundError)\b"
+    r"|TypeError: .*(unexpected keyword argument|positional argument)"
+)
+_MOST_BROKEN_SHARE, _FEW_BROKEN = 0.25, 10
 
 
 @frozen
@@ -183,9 +191,12 @@ class _Bench:
         try:
             for path, text in others.items():
                 (self._root / path).write_bytes(text.encode())
-            first = _failing(self._worker.run(source, chosen), steady)
+            run = self._worker.run(source, chosen)
+            first = _failing(run, steady)
             if not first:
                 return [], "no test fails without it"
+            if change.unit != "commit" and _is_half(run, first, steady):
+                return [], "half of a change"
             again = _failing(self._worker.run(source, sorted(first)), steady)
         finally:
             for path in others:
@@ -193,6 +204,13 @@ class _Bench:
         if first != again:
             return [], "tests fail only now and then"
         return sorted(first), ""
+
+
+def _is_half(run: Run, failing: set[str], steady: frozenset[str]) -> bool:
+    if len(failing) > max(_FEW_BROKEN, _MOST_BROKEN_SHARE * len(steady)):
+        return True
+    said = [r.detail for r in run.failures]
+    return 2 * sum(bool(_HALF_A_CHANGE.match(detail)) for detail in said) >= len(said)
 
 
 def _failing(run: Run, steady: frozenset[str]) -> set[str]:
