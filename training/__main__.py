@@ -131,9 +131,9 @@ def _tell_tasks(found: Cleaned, out: Path, console: Console) -> None:
 
 def _bug_tasks(options: argparse.Namespace, sandbox: Sandbox, console: Console) -> int:
     from training.bugs.bugs import load_bugs
-    from training.bugs.checkout import Store
     from training.bugs.command import bug_store
     from training.bugs.packages import read_packages
+    from training.bugs.store import Store
     from training.bugs.tasks import bug_tasks
     from training.tasks.tasks import save_tasks
 
@@ -155,21 +155,27 @@ def _bug_tasks(options: argparse.Namespace, sandbox: Sandbox, console: Console) 
 
 
 def _bugs(options: argparse.Namespace, sandbox: Sandbox, console: Console) -> int:
+    from training.bugs.bugs import save_bugs
     from training.bugs.collect import Bounds
-    from training.bugs.command import summary, write_bugs, write_history
+    from training.bugs.command import bug_store, collect_own, summary, write_bugs
     from training.bugs.packages import Package, read_packages
+    from training.bugs.store import Store, own_store
 
     versions = options.versions or (200 if options.history else Bounds().versions)
     bounds = Bounds(faults=options.most or Bounds().faults, versions=versions)
     if options.history:
-        bugs = write_history(options.history, options.python, bounds, sandbox, options.out, console)
+        store = own_store(bug_store(), options.history, options.python, sandbox)
+        _, collected = collect_own(options.history, store, bounds, sandbox, console)
+        bugs = collected.bugs
+        save_bugs(options.out, bugs)
     else:
         packages = (
             read_packages(options.package_list)
             if options.package_list
             else [Package(options.releases, "", tuple(options.needs))]
         )
-        bugs = write_bugs(packages, bounds, sandbox, options.out, console, clones=options.clones)
+        store = Store(bug_store(), options.clones)
+        bugs = write_bugs(packages, store, bounds, sandbox, options.out, console)
     console.print(summary(bugs), markup=False, soft_wrap=True)
     return 0
 

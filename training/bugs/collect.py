@@ -7,27 +7,26 @@ outweighs the others. What a version gave is kept when a kill interrupts the wor
 from __future__ import annotations
 
 import itertools
-import shutil
-import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.interpreter import Interpreter, find_interpreter, probe
+from coe_lsp.execution.interpreter import probe
 from coe_lsp.execution.sandbox import Sandbox
 from training.bugs.bugs import Bug, BugError, Origin
 from training.bugs.changes import Change, find_changes, whole_change
-from training.bugs.environments import link_environment, make_environment, packages_of
 from training.bugs.harvest import NoUseError, find_bugs, read_sources, run_suite
-from training.bugs.history import find_commits, read_texts, write_tree
-from training.bugs.releases import fetch_release, find_releases, requirements
+from training.bugs.history import find_commits
+from training.bugs.packages import Package
+from training.bugs.releases import find_releases
+from training.bugs.store import Store
 
-NOTHING_CHANGED = "nothing changed that runs"
+_NOTHING_CHANGED = "nothing changed that runs"
 _MOST_IN_VAIN = 3
 #: Told what is being done, in words.
 Progress = Callable[[str], None]
@@ -57,112 +56,61 @@ class Collected:
 
 
 def collect_releases(
-    package: str,
-    needs: Sequence[str],
-    store: Path,
+    package: Package,
+    store: Store,
     sandbox: Sandbox,
     bounds: Bounds,
     *,
     seed: int = 0,
     progress: Progress = lambda text: None,
 ) -> Collected:
-    """Bugs between successive releases. `store` keeps what is fetched and installed.
-
-    `needs` is what the tests need besides what the package itself asks for. BugError if there are
-    no releases or what they need cannot be installed.
-    """
-    releases = find_releases(package)
-    pairs = list(itertools.pairwise(releases))[::-1][: bounds.versions]
-    gather = _Gathering(bounds, Random(f"{package}{seed}"))
-    for old, new in pairs:
+    """Bugs between successive releases. BugError if there are none to be had."""
+    releases = find_releases(package.name)
+    gather = _Gathering(package, store, sandbox, bounds, Random(f"{package.name}{seed}"))
+    for old, new in list(itertools.pairwise(releases))[::-1][: bounds.versions]:
         if gather.enough or gather.hopeless:
             break
-        progress(f"{package} {new.version}")
-        origin = Origin(package, new.version, old.version)
-        try:
-            then = read_sources(fetch_release(old, package, store / "trees"))
-            with _copied(fetch_release(new, package, store / "trees")) as tree:
-                now = read_sources(tree)
-                changes = list(find_changes(then, now))
-                if not changes:
-                    raise NoUseError(NOTHING_CHANGED)
-                packages = make_environment(
-                    package, [*needs, *requirements(tree)], store / "environments"
-                )
-                beside = tree.parent / "environment"
-                python = link_environment(tree, [packages], Path(sys.executable), beside)
-                interpreter = probe(python, tree, sandbox)
-                gather.add(tree, origin, changes, then, now, interpreter, sandbox)
-        except (NoUseError, CoeError) as error:
-            gather.give_up(new.version, str(error))
+        progress(f"{package.name} {new.version}")
+        gather.add(Origin(package.name, new.version, old.version))
     return gather.collected
 
 
 def collect_history(
     repository: Path,
-    python: str | None,
-    store: Path,
+    package: Package,
+    store: Store,
     sandbox: Sandbox,
     bounds: Bounds,
     *,
-    name: str | None = None,
-    needs: Sequence[str] | None = None,
     seed: int = 0,
     progress: Progress = lambda text: None,
 ) -> Collected:
-    """Bugs that commits of a repository mended.
-
-    The tests run in `python`, or in the interpreter that repairs of the repository would use; if
-    `needs` is given, in an environment made of that, in `store`. BugError if there is no history.
-    """
+    """Bugs that commits of a repository mended. BugError if there is no history."""
     commits = find_commits(repository)
     if not commits:
         raise BugError(f"No commit of {repository} changes both code and tests: nothing to learn.")
-    package = name or repository.resolve().name
-    if needs is None:
-        own = find_interpreter(repository, python, sandbox)
-        packages, made_from = packages_of(own), own.executable.resolve()
-        if made_from.is_relative_to(repository.resolve()):
-            raise BugError(f"{made_from} came with the repository: name another with --python.")
-    else:
-        packages = [make_environment(package, needs, store / "environments")]
-        made_from = Path(sys.executable)
-    gather = _Gathering(bounds, Random(f"{package}{seed}"))
+    name = package.name if store.interpreter is None else str(repository)
+    gather = _Gathering(package, store, sandbox, bounds, Random(f"{package.name}{seed}"))
     for commit in commits[: bounds.versions]:
         if gather.enough or gather.hopeless:
             break
-        progress(f"{package} {commit.commit[:10]}")
-        origin = Origin(package, commit.commit, commit.parent, name or "")
-        with tempfile.TemporaryDirectory(prefix="coe-tree-") as folder:
-            tree = Path(folder).resolve() / package.rpartition("/")[2]
-            try:
-                write_tree(repository, commit.commit, tree)
-                now = read_sources(tree)
-                paths = tuple(path for path in commit.sources if path in now)
-                then = {**now, **read_texts(repository, commit.parent, paths)}
-                whole = whole_change(then, now)
-                changes = list(find_changes(then, now))
-                if whole is None:
-                    raise NoUseError(NOTHING_CHANGED)
-                if whole.digest not in {change.digest for change in changes}:
-                    changes.append(whole)
-                beside = link_environment(tree, packages, made_from, tree.parent / "environment")
-                interpreter = probe(beside, tree, sandbox)
-                gather.add(tree, origin, changes, then, now, interpreter, sandbox)
-            except (NoUseError, CoeError) as error:
-                gather.give_up(commit.commit, str(error))
+        progress(f"{package.name} {commit.commit[:10]}")
+        gather.add(Origin(package.name, commit.commit, commit.parent, name), commit.sources)
     return gather.collected
 
 
 class _Gathering:
     """What has been found of a package so far, and whether that is enough."""
 
-    def __init__(self, bounds: Bounds, random: Random) -> None:
+    def __init__(
+        self, package: Package, store: Store, sandbox: Sandbox, bounds: Bounds, random: Random
+    ) -> None:
+        self._package, self._store, self._sandbox = package, store, sandbox
         self._bounds, self._random = bounds, random
         self._bugs: list[Bug] = []
         self._dropped: Counter[str] = Counter()
         self._in_vain = 0  # versions in a row whose tests told nothing
-        self.versions: dict[str, str] = {}
+        self._versions: dict[str, str] = {}
 
     @property
     def enough(self) -> bool:
@@ -173,42 +121,56 @@ class _Gathering:
         """Whether the tests of some versions told nothing, so that older ones will not either."""
         return self._in_vain >= _MOST_IN_VAIN
 
-    def give_up(self, version: str, reason: str) -> None:
-        """A version is of no use."""
-        self.versions[version] = reason
-        self._in_vain += reason != NOTHING_CHANGED
-
     @property
     def collected(self) -> Collected:
-        return Collected(tuple(self._bugs), self._dropped, self.versions)
+        return Collected(tuple(self._bugs), self._dropped, self._versions)
 
     def _count(self, kind: str) -> int:
         return sum(bug.kind == kind for bug in self._bugs)
 
-    def add(
-        self,
-        tree: Path,
-        origin: Origin,
-        changes: list[Change],
-        then: Mapping[str, str],
-        now: Mapping[str, str],
-        interpreter: Interpreter,
-        sandbox: Sandbox,
+    def add(self, origin: Origin, sources: tuple[str, ...] | None = None) -> None:
+        """Try changes of one version until there are enough.
+
+        `sources` are the files that a commit changed: then all of it is a change as well.
+        """
+        with tempfile.TemporaryDirectory(prefix="coe-tree-") as folder:
+            beside = Path(folder).resolve()
+            tree = beside / self._package.name.rpartition("/")[2]
+            try:
+                self._store.write_tree(origin, tree)
+                self._try(origin, sources, tree, beside)
+            except (NoUseError, CoeError) as error:
+                self._versions[origin.after] = str(error)
+                self._in_vain += str(error) != _NOTHING_CHANGED
+
+    def _try(
+        self, origin: Origin, sources: tuple[str, ...] | None, tree: Path, beside: Path
     ) -> None:
-        """Try changes of one version until there are enough."""
-        tested = run_suite(tree, interpreter, sandbox)
+        now = read_sources(tree)
+        paths = tuple(now) if sources is None else tuple(path for path in sources if path in now)
+        then = {**now, **self._store.read_before(origin, paths)}
+        changes = list(find_changes(then, now))
+        if sources is not None and (whole := whole_change(then, now)):
+            known = {change.digest for change in changes}
+            changes += [whole] if whole.digest not in known else []
+        if not changes:
+            raise NoUseError(_NOTHING_CHANGED)
+        python = self._store.link(self._package, tree, beside / "environment")
+        interpreter = probe(python, tree, self._sandbox)
+        tested = run_suite(tree, interpreter, self._sandbox)
         self._in_vain = 0
-        some = self._drawn(changes)
-        found = find_bugs(
-            tree, origin, some, then, now, tested, interpreter, sandbox, self._dropped
-        )
         faults = 0
-        for bug in self._wanted(found):
+        for bug in self._wanted(
+            find_bugs(
+                tree, origin, self._drawn(changes), then, now, tested, interpreter, self._sandbox,
+                self._dropped,
+            )
+        ):  # fmt: skip
             self._bugs.append(bug)
             faults += bug.kind == "fault"
             if faults >= self._bounds.faults_of_version or self.enough:
                 break
-        self.versions[origin.after] = f"{faults} faults of {len(changes)} changes"
+        self._versions[origin.after] = f"{faults} faults of {len(changes)} changes"
 
     def _drawn(self, changes: list[Change]) -> list[Change]:
         """Some at random, those of one file together, whole commits first."""
@@ -229,32 +191,3 @@ class _Gathering:
                 self._dropped["of a function that has two already"] += 1
             else:
                 yield bug
-
-
-class _copied:
-    """A copy of a tree in a temporary folder, which tests and environments may fill."""
-
-    def __init__(self, tree: Path) -> None:
-        self._tree = tree
-
-    def __enter__(self) -> Path:
-        self._folder = tempfile.TemporaryDirectory(prefix="coe-tree-")
-        copy = Path(self._folder.name).resolve() / self._tree.name
-        shutil.copytree(self._tree, copy, symlinks=True)
-        return copy
-
-    def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
-
-
-def split_of(package: str, splits: Mapping[str, Sequence[str]]) -> str:
-    """The split that a package belongs to; BugError if none names it."""
-    for split, packages in splits.items():
-        if package in packages:
-            return split
-    raise BugError(f"No split names the package {package}.")
-
-
-def with_split(bugs: Sequence[Bug], split: str) -> list[Bug]:
-    """The bugs, said to be of that split."""
-    return [evolve(bug, split=split) for bug in bugs]

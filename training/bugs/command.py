@@ -10,12 +10,18 @@ from typing import Any
 import attrs
 from rich.console import Console
 
-from coe_lsp.errors import CoeError
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.folders import cache_folder
-from training.bugs.bugs import SIZES, Bug, drop_repeated, save_bugs
-from training.bugs.collect import Bounds, Collected, collect_history, collect_releases
+from training.bugs.bugs import SIZES, Bug, BugError, drop_repeated, save_bugs
+from training.bugs.collect import (
+    Bounds,
+    Collected,
+    Progress,
+    collect_history,
+    collect_releases,
+)
 from training.bugs.packages import Package
+from training.bugs.store import Store
 from training.files import resume_work
 
 
@@ -26,27 +32,23 @@ def bug_store() -> Path:
 
 def write_bugs(
     packages: Sequence[Package],
+    store: Store,
     bounds: Bounds,
     sandbox: Sandbox,
     out: Path,
     console: Console,
-    *,
-    clones: Path | None = None,
 ) -> list[Bug]:
-    """Collect the bugs of packages into a list; what a kill leaves is used again.
-
-    Repositories are looked for below `clones`, by owner and name.
-    """
-    store = bug_store()
+    """Collect the bugs of packages into a list; what a kill leaves is used again."""
 
     def collect(left: Sequence[Package]) -> Generator[Any, None, None]:
         for package in left:
             with console.status("") as status:
-                collected = _collect(package, store, sandbox, bounds, clones, status.update)
-            if isinstance(collected, str):
-                console.print(f"{package.name}: {collected}", markup=False, soft_wrap=True)
-                yield []
-                continue
+                try:
+                    collected = _collect(package, store, sandbox, bounds, status.update)
+                except BugError as error:
+                    console.print(f"{package.name}: {error}", markup=False, soft_wrap=True)
+                    yield []
+                    continue
             _tell(package.name, collected, console)
             yield [attrs.evolve(bug, split=package.split).dumps() for bug in collected.bugs]
 
@@ -59,37 +61,29 @@ def write_bugs(
     return bugs
 
 
-def write_history(
-    repository: Path,
-    python: str | None,
-    bounds: Bounds,
-    sandbox: Sandbox,
-    out: Path,
-    console: Console,
-) -> list[Bug]:
-    """The bugs that a user's own repository once had, as a list. BugError if there are none."""
+def _collect(
+    package: Package, store: Store, sandbox: Sandbox, bounds: Bounds, progress: Progress
+) -> Collected:
+    if package.is_repository:
+        clone = store.clone(package.name)
+        return collect_history(clone, package, store, sandbox, bounds, progress=progress)
+    return collect_releases(package, store, sandbox, bounds, progress=progress)
+
+
+def collect_own(
+    repository: Path, store: Store, bounds: Bounds, sandbox: Sandbox, console: Console
+) -> tuple[Package, Collected]:
+    """The bugs that a user's own repository once had, and what it is called; says what was found.
+
+    `store` is an `own_store`. BugError if there is no history.
+    """
+    package = Package(repository.resolve().name, "", ())
     with console.status("") as status:
         collected = collect_history(
-            repository.resolve(), python, bug_store(), sandbox, bounds, progress=status.update
+            repository.resolve(), package, store, sandbox, bounds, progress=status.update
         )
-    _tell(repository.resolve().name, collected, console)
-    save_bugs(out, collected.bugs)
-    return list(collected.bugs)
-
-
-def _collect(
-    package: Package, store: Path, sandbox: Sandbox, bounds: Bounds, clones: Path | None, say: Any
-) -> Collected | str:
-    try:
-        if package.is_repository:
-            repository = (clones or Path()) / package.name
-            return collect_history(
-                repository, None, store, sandbox, bounds,
-                name=package.name, needs=package.needs, progress=say,
-            )  # fmt: skip
-        return collect_releases(package.name, package.needs, store, sandbox, bounds, progress=say)
-    except CoeError as error:
-        return str(error)
+    _tell(package.name, collected, console)
+    return package, collected
 
 
 def _tell(name: str, collected: Collected, console: Console) -> None:

@@ -6,7 +6,6 @@ a task's tests run there on candidate texts of the file.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,9 +18,9 @@ from coe_lsp.execution.worker import Worker
 from coe_lsp.repair.target.source import SourceError, SourceFile
 from training.bugs.bugs import Bug
 from training.bugs.changes import Change
-from training.bugs.checkout import Store, taken_back
-from training.bugs.environments import link_environment
+from training.bugs.checkout import taken_back
 from training.bugs.packages import Package
+from training.bugs.store import Store
 from training.tasks.tasks import Cleaned, Place, Task
 
 _MOST_TESTS = 20
@@ -117,8 +116,7 @@ def mended_tree(bug: Bug, package: Package, store: Store) -> tuple[Path, Path]:
         folder.mkdir(parents=True, exist_ok=True)
         if not root.exists():
             store.write_tree(bug.origin, root)
-        environment = store.environment(package, root)
-        python = link_environment(root, [environment], Path(sys.executable), folder / "environment")
+        python = store.link(package, root, folder / "environment")
         done.write_text(str(python), encoding="utf-8")
     return root, Path(done.read_text(encoding="utf-8"))
 

@@ -9,10 +9,11 @@ import pytest
 from attrs import evolve
 
 from training.bugs.bugs import BugError, load_bugs
-from training.bugs.checkout import Store, check_out
+from training.bugs.checkout import check_out
 from training.bugs.collect import Bounds, collect_history
 from training.bugs.history import find_commits, write_tree
 from training.bugs.packages import Package
+from training.bugs.store import Store, own_store
 from training.bugs.tasks import bug_tasks
 from training.tasks.environment import TaskEnvironment
 
@@ -21,17 +22,17 @@ NAME = "someone/tools-repository"
 
 @pytest.fixture
 def collected(repository, tmp_path, sandbox):
-    return collect_history(
-        repository, sys.executable, tmp_path / "store", sandbox, Bounds(), name=NAME
-    )
+    own = own_store(tmp_path / "store", repository, sys.executable, sandbox)
+    bugs = collect_history(repository, Package(NAME, "", ()), own, sandbox, Bounds()).bugs
+    return [evolve(bug, origin=evolve(bug.origin, repository=NAME)) for bug in bugs]
 
 
 def test_it_finds_what_people_mended(collected):
-    found = {(bug.function, bug.kind, bug.size) for bug in collected.bugs}
+    found = {(bug.function, bug.kind, bug.size) for bug in collected}
     assert ("clamp", "fault", "one hunk") in found
     assert ("Words.count", "fault", "one line") in found
     assert any(kind == "feature" for _, kind, _ in found)
-    clamp = next(bug for bug in collected.bugs if bug.function == "clamp")
+    clamp = next(bug for bug in collected if bug.function == "clamp")
     assert set(clamp.failing) == {
         "test_tools.py::test_low", "test_tools.py::test_lower", "test_tools.py::test_very_low",
     }  # fmt: skip
@@ -50,7 +51,7 @@ def test_a_bug_is_made_again_and_is_a_task(repository, collected, tmp_path, sand
     (clones / NAME).symlink_to(repository)
     store = Store(tmp_path / "store", clones)
     package = Package(NAME, "train", ())
-    clamp = next(bug for bug in collected.bugs if bug.function == "clamp")
+    clamp = next(bug for bug in collected if bug.function == "clamp")
     # No index is asked: the environment that pip would fill is there already.
     made = offline_environment(tmp_path / "store")
     checkout = check_out(clamp, package, store, tmp_path / "checkout")
@@ -60,7 +61,7 @@ def test_a_bug_is_made_again_and_is_a_task(repository, collected, tmp_path, sand
     assert checkout.fixed["tools.py"].replace("    if value < low:\n        return low\n", "") == (
         faulty.replace("two bounds.", "two bounds, both of them.")
     )
-    tasks = bug_tasks(collected.bugs, {NAME: package}, store, sandbox, max_lines=40)
+    tasks = bug_tasks(collected, {NAME: package}, store, sandbox, max_lines=40)
     task = next(task for task in tasks.tasks if task.entry_point == "clamp")
     assert made.exists()
     with TaskEnvironment(task, sandbox) as environment:
@@ -81,7 +82,7 @@ def offline_environment(store: Path) -> Path:
 
 
 def test_another_version_is_refused(repository, collected, tmp_path):
-    (bug, *_) = collected.bugs
+    (bug, *_) = collected
     (tmp_path / "clones/someone").mkdir(parents=True)
     (tmp_path / "clones" / NAME).symlink_to(repository)
     with pytest.raises(BugError, match="not what it was"):
