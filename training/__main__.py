@@ -73,6 +73,9 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if options.project:
         project = str(Path(options.project).resolve())
         config = attrs.evolve(config, tasks=attrs.evolve(config.tasks, project=project))
+    if options.history:
+        history = str(Path(options.history).resolve())
+        config = attrs.evolve(config, tasks=attrs.evolve(config.tasks, history=history))
     if options.out:
         config = attrs.evolve(config, out=options.out)
     if not run_all(config, minutes=options.minutes, console=console):
@@ -130,21 +133,14 @@ def _tell_tasks(found: Cleaned, out: Path, console: Console) -> None:
 
 
 def _bug_tasks(options: argparse.Namespace, sandbox: Sandbox, console: Console) -> int:
-    from training.bugs.bugs import load_bugs
-    from training.bugs.command import bug_store
-    from training.bugs.packages import read_packages
-    from training.bugs.store import Store
-    from training.bugs.tasks import bug_tasks
+    from training.bugs.command import listed_bug_tasks
     from training.tasks.tasks import save_tasks
 
-    packages = {package.name: package for package in read_packages()}
-    bugs = [bug for bug in load_bugs(options.bugs, split=options.split) if bug.kind == "fault"]
     with show_bars(console) as bar:
         line = bar("tasks")
-        found = bug_tasks(
-            bugs,
-            packages,
-            Store(bug_store(), options.clones),
+        found = listed_bug_tasks(
+            options.bugs,
+            options.clones,
             sandbox,
             max_lines=options.max_lines,
             progress=lambda done, total: line("bugs made again", done, total),
@@ -165,7 +161,15 @@ def _bugs(options: argparse.Namespace, sandbox: Sandbox, console: Console) -> in
     bounds = Bounds(faults=options.most or Bounds().faults, versions=versions)
     if options.history:
         store = own_store(bug_store(), options.history, options.python, sandbox)
-        _, collected = collect_own(options.history, store, bounds, sandbox, console)
+        with console.status("") as status:
+            _, collected = collect_own(
+                options.history,
+                store,
+                bounds,
+                sandbox,
+                lambda text: console.print(text, markup=False, soft_wrap=True),
+                status.update,
+            )
         bugs = collected.bugs
         save_bugs(options.out, bugs)
     else:

@@ -37,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--config", required=True, help=f"a TOML file, or one of {_names()}")
     run.add_argument("--minutes", type=float, default=forever, help="stop after that long")
     run.add_argument("--project", help="in place of tasks.project of the configuration")
+    run.add_argument("--history", help="in place of tasks.history of the configuration")
     run.add_argument("--out", help="in place of `out` of the configuration")
 
     tasks = command("tasks", "harvest tasks from a project or a package")
@@ -50,7 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--package-list", type=Path, help="real bugs of all packages of a TOML file, by split"
     )
-    where.add_argument("--bugs", type=Path, help="a list of real bugs, made into tasks again")
+    where.add_argument(
+        "--bugs", help="a list of real bugs, optionally path#split, made into tasks again"
+    )
     tasks.add_argument("--python", help="runs the tests; else as for repairs")
     tasks.add_argument(
         "--max-lines", type=_count, default=40, help="longer functions are left out (%(default)s)"
@@ -62,8 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="REQUIREMENT",
         help="with --releases: what the tests need besides; may be given several times",
     )
-    tasks.add_argument("--clones", type=Path, help="with --package-list: where repositories are")
-    tasks.add_argument("--split", default="", help="with --bugs: only that split")
+    tasks.add_argument("--clones", type=Path, help="the folder with clones of listed repositories")
     tasks.add_argument("--most", type=_count, help="real bugs of a package or repository (16)")
     tasks.add_argument(
         "--versions", type=_count, help="releases or commits to look at, newest first (14, 200)"

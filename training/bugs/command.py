@@ -1,9 +1,9 @@
-"""What `python -m training tasks` does for `--history`, `--releases` and `--package-list`."""
+"""Lists of real bugs, and the tasks made of them, for the command line and for whole runs."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from rich.console import Console
 
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.folders import cache_folder
-from training.bugs.bugs import SIZES, Bug, BugError, drop_repeated, save_bugs
+from training.bugs.bugs import SIZES, Bug, BugError, drop_repeated, load_bugs, save_bugs
 from training.bugs.collect import (
     Bounds,
     Collected,
@@ -20,9 +20,11 @@ from training.bugs.collect import (
     collect_history,
     collect_releases,
 )
-from training.bugs.packages import Package
-from training.bugs.store import Store
+from training.bugs.packages import Package, read_packages
+from training.bugs.store import Store, own_store
+from training.bugs.tasks import bug_tasks
 from training.files import resume_work
+from training.tasks.tasks import Cleaned
 
 
 def bug_store() -> Path:
@@ -49,7 +51,7 @@ def write_bugs(
                     console.print(f"{package.name}: {error}", markup=False, soft_wrap=True)
                     yield []
                     continue
-            _tell(package.name, collected, console)
+            console.print(_told(package.name, collected), markup=False, soft_wrap=True)
             yield [attrs.evolve(bug, split=package.split).dumps() for bug in collected.bugs]
 
     part = out.with_name(f"{out.name}.part")
@@ -71,32 +73,66 @@ def _collect(
 
 
 def collect_own(
-    repository: Path, store: Store, bounds: Bounds, sandbox: Sandbox, console: Console
+    repository: Path,
+    store: Store,
+    bounds: Bounds,
+    sandbox: Sandbox,
+    say: Callable[[str], None],
+    progress: Progress,
 ) -> tuple[Package, Collected]:
     """The bugs that a user's own repository once had, and what it is called; says what was found.
 
     `store` is an `own_store`. BugError if there is no history.
     """
     package = Package(repository.resolve().name, "", ())
-    with console.status("") as status:
-        collected = collect_history(
-            repository.resolve(), package, store, sandbox, bounds, progress=status.update
-        )
-    _tell(package.name, collected, console)
+    collected = collect_history(
+        repository.resolve(), package, store, sandbox, bounds, progress=progress
+    )
+    say(_told(package.name, collected))
     return package, collected
 
 
-def _tell(name: str, collected: Collected, console: Console) -> None:
+def own_bug_tasks(
+    repository: Path,
+    python: str | None,
+    sandbox: Sandbox,
+    say: Callable[[str], None],
+    *,
+    max_lines: int,
+    progress: Progress,
+) -> Cleaned:
+    """The mended functions of a user's own history, as tasks. BugError if there is no history."""
+    store = own_store(bug_store(), repository, python, sandbox)
+    package, collected = collect_own(
+        repository, store, Bounds(faults=100, versions=200), sandbox, say, progress
+    )
+    faults = [bug for bug in collected.bugs if bug.kind == "fault"]
+    return bug_tasks(faults, {package.name: package}, store, sandbox, max_lines=max_lines)
+
+
+def listed_bug_tasks(
+    name: str,
+    clones: str | None,
+    sandbox: Sandbox,
+    *,
+    max_lines: int,
+    progress: Callable[[int, int], None],
+) -> Cleaned:
+    """The tasks of a list of bugs, named `path` or `path#split`."""
+    path, _, split = name.partition("#")
+    faults = [bug for bug in load_bugs(Path(path), split=split) if bug.kind == "fault"]
+    packages = {package.name: package for package in read_packages()}
+    store = Store(bug_store(), Path(clones) if clones else None)
+    return bug_tasks(faults, packages, store, sandbox, max_lines=max_lines, progress=progress)
+
+
+def _told(name: str, collected: Collected) -> str:
+    """What was found in a package, in lines: how much, what was left out, and by version."""
     kinds = Counter(bug.kind for bug in collected.bugs)
     reasons = ", ".join(f"{count} {reason}" for reason, count in collected.dropped.most_common())
-    console.print(
-        f"{name}: {kinds['fault']} faults, {kinds['feature']} features"
-        + (f"; left out: {reasons}" if reasons else ""),
-        markup=False,
-        soft_wrap=True,
-    )
-    for version, said in collected.versions.items():
-        console.print(f"    {version[:12]}: {said[:160]}", markup=False, soft_wrap=True)
+    head = f"{name}: {kinds['fault']} faults, {kinds['feature']} features"
+    versions = [f"    {v[:12]}: {said[:160]}" for v, said in collected.versions.items()]
+    return "\n".join([head + (f"; left out: {reasons}" if reasons else ""), *versions])
 
 
 def summary(bugs: Sequence[Bug]) -> str:
