@@ -53,7 +53,7 @@ class Bug:
     `files` are the ones that differ, relative to the root of the checkout, with forward slashes.
     `function` is the qualified name where the change lies within one; `hunk` its number among the
     file's hunks (from 0) if it is one. `failing` are ids of tests that fail only because of it (at
-    most 60 of `failing_count`), `seconds` what the whole suite takes. `digest` is of the faulty
+    most 40 of `failing_count`), `seconds` what the whole suite takes. `digest` is of the faulty
     files, so that what is made again is the same; `fix` is that of the human fix, whose lines
     `added` and `removed` count.
     """

@@ -31,7 +31,7 @@ _TEST_SECONDS = 5.0
 _MOST_SECONDS = 90.0
 _LEAST_PASSING = 3
 _MOST_FAILING_SHARE = 0.5
-_MOST_IDS = 60
+_MOST_IDS = 40
 _TIMEOUTS = 3
 # Part of a change taken back alone can leave what nobody ever had: half of the code knows the
 # change, half does not. It shows in what is said, and in that next to nothing works.
