@@ -63,10 +63,9 @@ def load_trials(name, count, seed):
 class Trial:
     """One bug, made anew for each repair in a folder of its own."""
 
-    def __init__(self, bug, clones):
+    def __init__(self, bug, package, store):
         self.bug = bug
-        self._package = {p.name: p for p in read_packages()}[bug.origin.package]
-        self._store = Store(bug_store(), clones)
+        self._package, self._store = package, store
         functions = dict.fromkeys(test.partition("[")[0] for test in bug.failing)
         names = sorted(functions)
         self.hidden = sorted(random.Random(bug.bug_id).sample(names, len(names) // 3))
@@ -99,7 +98,7 @@ class Trial:
 
     def _steady(self, checkout):
         """The tests that pass twice with the human fix; kept beside the store."""
-        kept = bug_store() / "steady" / f"{self.bug.digest}.json"
+        kept = self._store.folder / "steady" / f"{self.bug.digest}.json"
         if not kept.exists():
             checkout.write(checkout.fixed)
             steady = passing_tests(checkout) & passing_tests(checkout)
@@ -111,7 +110,9 @@ class Trial:
 
 def measure_bug(bug, arm, model, options):
     """The row of one repair of a real bug by one arm, with its model in memory."""
-    trial = Trial(bug, options.clones)
+    packages = {package.name: package for package in read_packages()}
+    store = Store(bug_store(), options.clones)
+    trial = Trial(bug, packages[bug.origin.package], store)
     wanted = model is not None and arm not in WITHOUT_MODEL
     if wanted:  # else an arm would find its prompt read by the one before
         model._opening.truncate(0)
