@@ -46,7 +46,7 @@ def check_out(bug: Bug, package: Package, store: Store, folder: Path) -> Checkou
     store.write_tree(bug.origin, root)
     fixed = tree_texts(root, bug.files)
     faulty = taken_back(bug, store, fixed).files
-    python = store.link(package, root, folder.resolve() / "environment")
+    python = store.link(package, bug.origin, root, folder.resolve() / "environment")
     checkout = Checkout(bug, root, python, fixed, faulty)
     checkout.write(faulty)
     return checkout

@@ -155,7 +155,7 @@ class _Gathering:
             changes += [whole] if whole.digest not in known else []
         if not changes:
             raise NoUseError(_NOTHING_CHANGED)
-        python = self._store.link(self._package, tree, beside / "environment")
+        python = self._store.link(self._package, origin, tree, beside / "environment")
         interpreter = probe(python, tree, self._sandbox)
         tested = run_suite(tree, interpreter, self._sandbox)
         self._in_vain = 0

@@ -51,10 +51,13 @@ def packages_of(interpreter: Interpreter) -> list[Path]:
     return [place for place in places if place.name in ("site-packages", "dist-packages")]
 
 
-def link_environment(tree: Path, packages: Sequence[Path], python: Path, folder: Path) -> Path:
+def link_environment(
+    tree: Path, packages: Sequence[Path], python: Path, folder: Path, *, name: str, version: str
+) -> Path:
     """Make an environment beside a tree, for its code and `packages`; the interpreter in it.
 
-    `python` is what it is made from: one that did not come with the project.
+    `python` is what it is made from: one that did not come with the project. The project counts as
+    installed there, by its `name` and `version`.
     """
     command = [str(python), "-I", "-m", "venv", "--without-pip", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -63,6 +66,10 @@ def link_environment(tree: Path, packages: Sequence[Path], python: Path, folder:
     site = next(folder.rglob("site-packages"))
     lines = [str(place) for place in (*_roots(tree), *packages)]
     (site / "project.pth").write_text("\n".join(lines), encoding="utf-8")
+    about = site / f"{name.replace('-', '_')}-{version}.dist-info"
+    about.mkdir()
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    (about / "METADATA").write_text(metadata, encoding="utf-8")
     return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 

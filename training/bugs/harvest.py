@@ -73,11 +73,16 @@ def run_suite(root: Path, interpreter: Interpreter, sandbox: Sandbox) -> Tested:
     files = tuple(sorted(p.relative_to(root).as_posix() for p in find_test_files(root)))
     if not files:
         raise NoUseError("no tests")
-    limits = Limits(wall_seconds=_MOST_SECONDS, test_seconds=_TEST_SECONDS, timeouts=_TIMEOUTS)
     try:
-        suite = Suite("pytest", root, root / files[0], files)
-        with Worker(suite, interpreter, sandbox, limits) as worker:
-            run = worker.run()
+        run = _run_all(root, files, interpreter, sandbox)
+        broken = {r.id for r in run.failures if "::" not in r.id}
+        if broken & set(files):  # pytest runs nothing if one file cannot be imported
+            files = tuple(file for file in files if file not in broken)
+            if not files:
+                raise NoUseError(
+                    f"no file of tests can be imported ({run.failures[0].detail[:99]})"
+                )
+            run = _run_all(root, files, interpreter, sandbox)
     except WorkerError as error:
         raise NoUseError(str(error).partition("\n")[0]) from error
     passing = frozenset(r.id for r in run.results if r.outcome == "passed")
@@ -88,9 +93,14 @@ def run_suite(root: Path, interpreter: Interpreter, sandbox: Sandbox) -> Tested:
         raise NoUseError(f"fewer than {_LEAST_PASSING} tests pass ({first[:100]})")
     if len(run.failures) > _MOST_FAILING_SHARE * len(run.results):
         raise NoUseError(f"most tests fail ({run.failures[0].detail[:100]})")
-    broken = {r.id for r in run.failures if "::" not in r.id}
-    files = tuple(file for file in files if file not in broken)
     return Tested(passing, files, run.seconds)
+
+
+def _run_all(root: Path, files: tuple[str, ...], interpreter: Interpreter, sandbox: Sandbox) -> Run:
+    limits = Limits(wall_seconds=_MOST_SECONDS, test_seconds=_TEST_SECONDS, timeouts=_TIMEOUTS)
+    suite = Suite("pytest", root, root / files[0], files)
+    with Worker(suite, interpreter, sandbox, limits) as worker:
+        return worker.run()
 
 
 def find_bugs(

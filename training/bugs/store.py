@@ -46,15 +46,19 @@ class Store:
             return read_texts(self.clone(origin.repository), origin.before, files)
         return tree_texts(self._release(origin, origin.before), files)
 
-    def link(self, package: Package, tree: Path, folder: Path) -> Path:
+    def link(self, package: Package, origin: Origin, tree: Path, folder: Path) -> Path:
         """Make an environment for a tree in `folder`; the interpreter in it. BugError."""
         if self.interpreter is not None:
             packages = packages_of(self.interpreter)
-            return link_environment(tree, packages, self.interpreter.executable.resolve(), folder)
-        needs = [*package.needs, *([] if package.is_repository else requirements(tree))]
-        name = package.name.replace("/", "+")
-        environment = make_environment(name, needs, self.folder / "environments")
-        return link_environment(tree, [environment], Path(sys.executable), folder)
+            python = self.interpreter.executable.resolve()
+        else:
+            needs = [*package.needs, *([] if package.is_repository else requirements(tree))]
+            name = package.name.replace("/", "+")
+            packages = [make_environment(name, needs, self.folder / "environments")]
+            python = Path(sys.executable)
+        name = package.name.rpartition("/")[2]
+        version = "9999" if origin.repository else origin.after  # new enough for all
+        return link_environment(tree, packages, python, folder, name=name, version=version)
 
     def _release(self, origin: Origin, version: str) -> Path:
         kept = self.folder / "trees" / f"{origin.package}-{version}"

@@ -116,7 +116,7 @@ def mended_tree(bug: Bug, package: Package, store: Store) -> tuple[Path, Path]:
         folder.mkdir(parents=True, exist_ok=True)
         if not root.exists():
             store.write_tree(bug.origin, root)
-        python = store.link(package, root, folder / "environment")
+        python = store.link(package, bug.origin, root, folder / "environment")
         done.write_text(str(python), encoding="utf-8")
     return root, Path(done.read_text(encoding="utf-8"))
 
