@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -161,6 +162,7 @@ def _both_parse(*texts: str) -> bool:
     return all(_tree(text) is not None for text in texts)
 
 
+@functools.lru_cache(maxsize=256)
 def _tree(text: str) -> str | None:
     """The syntax tree without docstrings and annotations; None if the text does not parse."""
     try:

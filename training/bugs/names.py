@@ -8,8 +8,9 @@ that is left uses a name that only one of the versions defines: nobody ever had 
 from __future__ import annotations
 
 import ast
+import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from coe_lsp.parsing import parse
@@ -40,45 +41,50 @@ def judge_names(
 
 def defined_names(files: Mapping[str, str]) -> set[str]:
     """All names that some file binds: by def, class, import, assignment, parameter, attribute."""
+    return {name for text in files.values() for name in _bound_names(text)}
+
+
+@functools.lru_cache(maxsize=10_000)
+def _bound_names(text: str) -> frozenset[str]:
     found: set[str] = set()
-    for text in files.values():
-        try:
-            tree = parse(text)
-        except (SyntaxError, RecursionError, ValueError):
-            continue
-        for node in ast.walk(tree):
-            match node:
-                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                    found.add(name)
-                case ast.ClassDef(name=name):
-                    found.add(name)
-                case ast.arg(arg=name):
-                    found.add(name)
-                case ast.alias(name=name, asname=other):
-                    found.add(other or name.partition(".")[0])
-                case ast.Name(id=name, ctx=ast.Store()):
-                    found.add(name)
-                case ast.Attribute(attr=name, ctx=ast.Store()):
-                    found.add(name)
-                case _:
-                    pass
-    return found
+    for node in _nodes(text):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                found.add(name)
+            case ast.ClassDef(name=name):
+                found.add(name)
+            case ast.arg(arg=name):
+                found.add(name)
+            case ast.alias(name=name, asname=other):
+                found.add(other or name.partition(".")[0])
+            case ast.Name(id=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.Attribute(attr=name, ctx=ast.Store()):
+                found.add(name)
+            case _:
+                pass
+    return frozenset(found)
 
 
-def _used_names(text: str) -> set[str]:
+@functools.lru_cache(maxsize=10_000)
+def _used_names(text: str) -> frozenset[str]:
     """All names, attributes and keywords that a file uses."""
-    try:
-        tree = parse(text)
-    except (SyntaxError, RecursionError, ValueError):
-        return set()
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _nodes(text):
         match node:
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.keyword(arg=str(name)):
                 found.add(name)
             case _:
                 pass
-    return found
+    return frozenset(found)
+
+
+def _nodes(text: str) -> Iterator[ast.AST]:
+    """All nodes of a text; none if it does not parse."""
+    try:
+        yield from ast.walk(parse(text))
+    except (SyntaxError, RecursionError, ValueError):
+        return
 
 
 def _words(text: str) -> set[str]:
