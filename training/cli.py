@@ -66,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="with --releases: what the tests need besides; may be given several times",
     )
     tasks.add_argument("--clones", type=Path, help="the folder with clones of listed repositories")
-    tasks.add_argument("--most", type=_count, help="real bugs of a package or repository (16)")
+    tasks.add_argument("--most", type=_count, help="real bugs of a package or repository (9)")
     tasks.add_argument(
         "--versions", type=_count, help="releases or commits to look at, newest first (14, 200)"
     )

@@ -39,10 +39,10 @@ class Bounds:
     `versions` of a package are looked at, newest first.
     """
 
-    faults: int = 16
-    features: int = 4
+    faults: int = 9
+    features: int = 2
     faults_of_version: int = 5
-    tries_of_version: int = 40
+    tries_of_version: int = 24
     versions: int = 14
 
 
