@@ -63,6 +63,21 @@ def test_golden(format, instructed):
     assert text == path.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("format", ["chatml", "plain"])
+def test_golden_of_blocks(format):
+    """Old contexts do not change; a block has its own end where a line end is no sure sign."""
+    one = Episode(TASK, START)
+    one = one.extend(one.attempt("### ADDB 2\n>>>    if not values:"), "2 of 2 tests fail", False)
+    one = one.extend(one.attempt("### REPB 4 3\n>>>    pass"), "2 of 2 tests fail", False)
+    text = "### REPB 2 4\n>>>    half = len(values) // 2\n>>>    return values[half]"
+    one = one.extend(one.attempt(text), "", True)
+    shows = shown(episode_segments(PromptBuilder(format, instructed=False), one))
+    path = GOLDEN / f"{format}_blocks.txt"
+    if os.environ.get("COE_WRITE_GOLDEN"):
+        path.write_text(shows, encoding="utf-8")
+    assert shows == path.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_what_all_tasks_share_is_a_prefix(format):
     builder = PromptBuilder(format, instructed=True)
