@@ -20,6 +20,7 @@ from attrs import frozen
 from coe_lsp.chain.commands import (
     AddLine,
     Command,
+    ReplaceBlock,
     ReplaceLine,
     ReplaceWords,
     is_block,
@@ -37,6 +38,8 @@ the function with line numbers, then *** and what the tests say. Answer with exa
 ### ADDL n >>>line    insert a new line n
 ### DELL n    delete line n
 ### REPW n >>>old >>>new    replace old by new in line n
+### REPB n m    replace lines n to m by the lines below it, each after >>>
+### ADDB n    insert from line n on the lines below it, each after >>>
 ### EXIT    stop
 Keep the indentation right."""
 
@@ -263,6 +266,23 @@ EXAMPLES: tuple[Example, ...] = (
         [
             (ReplaceLine(3, "        if number % 2 == 0:"), "assert 2 == 4"),
             (ReplaceLine(2, "    for number in reversed(numbers):"), ""),
+        ],
+    ),
+    _example(
+        "def longest(words):\n"
+        "    best = ''\n"
+        "    for word in words:\n"
+        "        best = word\n"
+        "    return best",
+        "def test_it():\n    assert longest(['a', 'abc', 'ab']) == 'abc'",
+        "assert 'ab' == 'abc'",
+        [
+            (
+                ReplaceBlock(
+                    4, 4, ("        if len(word) > len(best):", "            best = word")
+                ),
+                "",
+            )
         ],
     ),
 )
