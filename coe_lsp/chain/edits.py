@@ -32,7 +32,7 @@ _WORD_OR_GAP = re.compile(r"\w+|\W")
 
 
 @frozen
-class _Hunk:
+class Hunk:
     """`before[first:last]` becomes `after[start:end]`."""
 
     first: int
@@ -42,6 +42,7 @@ class _Hunk:
 
     @property
     def growth(self) -> int:
+        """How many lines more it makes."""
         return (self.end - self.start) - (self.last - self.first)
 
 
@@ -49,7 +50,7 @@ def commands_between(old: Sequence[str], new: Sequence[str]) -> tuple[Command, .
     """Commands of one line each, from top to bottom; whole lines only."""
     commands: list[Command] = []
     shift = 0  # how many lines the commands so far have added
-    for hunk in _hunks(old, new):
+    for hunk in hunks_between(old, new):
         commands += _by_line(hunk, new, shift)
         shift += hunk.growth
     return tuple(commands)
@@ -70,7 +71,7 @@ def shortest_commands(
     a block, neighbouring hunks with what is between them one block. `words` allows REPW, `blocks`
     REPB and ADDB.
     """
-    hunks = _hunks(before, after)
+    hunks = hunks_between(before, after)
 
     def price(commands: Sequence[Command]) -> int:
         return sum(turn + cost(render(command)) for command in commands)
@@ -89,19 +90,20 @@ def shortest_commands(
         ways.append((best[-1][0] + price(lines), (*best[-1][1], *lines)))
         for begin in range(count - 1, -1, -1) if blocks else ():
             one = hunks[begin]
-            whole = _Hunk(one.first, other.last, one.start, other.end)
+            whole = Hunk(one.first, other.last, one.start, other.end)
             block = _as_block(whole, after, shifts[begin])
             ways.append((best[begin][0] + price([block]), (*best[begin][1], block)))
         best.append(min(ways, key=lambda way: way[0]))
     return best[-1][1]
 
 
-def _hunks(before: Sequence[str], after: Sequence[str]) -> list[_Hunk]:
+def hunks_between(before: Sequence[str], after: Sequence[str]) -> list[Hunk]:
+    """The runs of lines that differ, from top to bottom."""
     matcher = difflib.SequenceMatcher(None, list(before), list(after), autojunk=False)
-    return [_Hunk(*place) for tag, *place in matcher.get_opcodes() if tag != "equal"]
+    return [Hunk(*place) for tag, *place in matcher.get_opcodes() if tag != "equal"]
 
 
-def _by_line(hunk: _Hunk, after: Sequence[str], shift: int) -> list[Command]:
+def _by_line(hunk: Hunk, after: Sequence[str], shift: int) -> list[Command]:
     """A hunk's commands when the lines above it have become `shift` more."""
     new, old = hunk.end - hunk.start, hunk.last - hunk.first
     both, number = min(new, old), hunk.first + 1 + shift
@@ -115,7 +117,7 @@ def _by_line(hunk: _Hunk, after: Sequence[str], shift: int) -> list[Command]:
     return commands
 
 
-def _as_block(hunk: _Hunk, after: Sequence[str], shift: int) -> Command:
+def _as_block(hunk: Hunk, after: Sequence[str], shift: int) -> Command:
     """The one command that makes the whole hunk."""
     lines, number = tuple(after[hunk.start : hunk.end]), hunk.first + 1 + shift
     match hunk.last - hunk.first, len(lines):

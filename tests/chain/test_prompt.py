@@ -156,14 +156,14 @@ def _assertion(pad: Scratchpad, call: str, expected: str) -> str:
 
 def test_examples_show_the_commands_and_a_second_try():
     kinds = [type(command).__name__ for example in EXAMPLES for command, _ in example.turns]
-    assert {"ReplaceLine", "ReplaceWords", "AddLine"} <= set(kinds)
+    assert {"ReplaceLine", "ReplaceWords", "AddLine", "ReplaceBlock"} <= set(kinds)
     assert max(len(example.turns) for example in EXAMPLES) == 2
-    assert 3 <= len(EXAMPLES) <= 4
+    assert 3 <= len(EXAMPLES) <= 5
 
 
 @pytest.mark.model
 def test_with_a_real_model(small_model):
-    """Its own chat template gives the same text; rules and examples take less than 700 of its tokens."""
+    """Its own chat template gives the same text; rules and examples take less than 900 of its tokens."""
     import jinja2
 
     from coe_lsp.engine.engine import Engine
@@ -188,7 +188,7 @@ def test_with_a_real_model(small_model):
         extra = len(engine.tokenize(opening, add_bos=True)) - len(
             engine.tokenize(bare, add_bos=True)
         )
-        assert 400 < extra < 700
+        assert 400 < extra < 900
         (end,) = engine.tokenize([builder.command_end], add_bos=False)
         for state in ("x", "<|im_end|>"):
             tokens = engine.tokenize(builder.next_turn(Scratchpad((state,))), add_bos=False)
