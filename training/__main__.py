@@ -28,8 +28,9 @@ from training.cli import CONFIGS, build_parser, given_settings
 from training.pipeline.progress import show_bars
 
 if TYPE_CHECKING:
+    from coe_lsp.execution.sandbox import Sandbox
     from training.pipeline.config import RunConfig
-    from training.tasks.tasks import Task
+    from training.tasks.tasks import Cleaned, Task
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,6 +73,9 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if options.project:
         project = str(Path(options.project).resolve())
         config = attrs.evolve(config, tasks=attrs.evolve(config.tasks, project=project))
+    if options.history:
+        history = str(Path(options.history).resolve())
+        config = attrs.evolve(config, tasks=attrs.evolve(config.tasks, history=history))
     if options.out:
         config = attrs.evolve(config, out=options.out)
     if not run_all(config, minutes=options.minutes, console=console):
@@ -97,6 +101,10 @@ def _tasks(options: argparse.Namespace, console: Console) -> int:
     from training.tasks.tasks import save_tasks
 
     sandbox = find_sandbox(options.sandbox)
+    if options.history or options.releases or options.package_list:
+        return _bugs(options, sandbox, console)
+    if options.bugs:
+        return _bug_tasks(options, sandbox, console)
     with console.status("") as status:
 
         def show(path: Path, number: int, files: int) -> None:
@@ -114,9 +122,65 @@ def _tasks(options: argparse.Namespace, console: Console) -> int:
                 options.package, interpreter, sandbox, max_lines=options.max_lines, progress=show
             )
     save_tasks(options.out, found.tasks)
-    console.print(f"{len(found.tasks)} tasks in {options.out}")
+    _tell_tasks(found, options.out, console)
+    return 0
+
+
+def _tell_tasks(found: Cleaned, out: Path, console: Console) -> None:
+    console.print(f"{len(found.tasks)} tasks in {out}")
     for reason, count in Counter(found.dropped).most_common():
         console.print(f"{count:6} left out: {reason}")
+
+
+def _bug_tasks(options: argparse.Namespace, sandbox: Sandbox, console: Console) -> int:
+    from training.bugs.command import listed_bug_tasks
+    from training.tasks.tasks import save_tasks
+
+    with show_bars(console) as bar:
+        line = bar("tasks")
+        found = listed_bug_tasks(
+            options.bugs,
+            options.clones,
+            sandbox,
+            max_lines=options.max_lines,
+            progress=lambda done, total: line("bugs made again", done, total),
+        )
+    save_tasks(options.out, found.tasks)
+    _tell_tasks(found, options.out, console)
+    return 0
+
+
+def _bugs(options: argparse.Namespace, sandbox: Sandbox, console: Console) -> int:
+    from training.bugs.bugs import save_bugs
+    from training.bugs.collect import Bounds
+    from training.bugs.command import bug_store, collect_own, summary, write_bugs
+    from training.bugs.packages import Package, read_packages
+    from training.bugs.store import Store, own_store
+
+    versions = options.versions or (200 if options.history else Bounds().versions)
+    bounds = Bounds(faults=options.most or Bounds().faults, versions=versions)
+    if options.history:
+        store = own_store(bug_store(), options.history, options.python, sandbox)
+        with console.status("") as status:
+            _, collected = collect_own(
+                options.history,
+                store,
+                bounds,
+                sandbox,
+                lambda text: console.print(text, markup=False, soft_wrap=True),
+                status.update,
+            )
+        bugs = collected.bugs
+        save_bugs(options.out, bugs)
+    else:
+        packages = (
+            read_packages(options.package_list)
+            if options.package_list
+            else [Package(options.releases, "", tuple(options.needs))]
+        )
+        store = Store(bug_store(), options.clones)
+        bugs = write_bugs(packages, store, bounds, sandbox, options.out, console)
+    console.print(summary(bugs), markup=False, soft_wrap=True)
     return 0
 
 

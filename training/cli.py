@@ -37,18 +37,43 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--config", required=True, help=f"a TOML file, or one of {_names()}")
     run.add_argument("--minutes", type=float, default=forever, help="stop after that long")
     run.add_argument("--project", help="in place of tasks.project of the configuration")
+    run.add_argument("--history", help="in place of tasks.history of the configuration")
     run.add_argument("--out", help="in place of `out` of the configuration")
 
     tasks = command("tasks", "harvest tasks from a project or a package")
     where = tasks.add_mutually_exclusive_group(required=True)
     where.add_argument("--project", type=Path, help="a folder with code and passing tests")
     where.add_argument("--package", help="an installed package with doctests, where this runs")
+    where.add_argument(
+        "--history", type=Path, help="real bugs: what commits of a git repository mended"
+    )
+    where.add_argument("--releases", metavar="PACKAGE", help="real bugs: what its releases mended")
+    where.add_argument(
+        "--package-list", type=Path, help="real bugs of all packages of a TOML file, by split"
+    )
+    where.add_argument(
+        "--bugs", help="a list of real bugs, optionally path#split, made into tasks again"
+    )
     tasks.add_argument("--python", help="runs the tests; else as for repairs")
     tasks.add_argument(
         "--max-lines", type=_count, default=40, help="longer functions are left out (%(default)s)"
     )
+    tasks.add_argument(
+        "--needs",
+        action="append",
+        default=[],
+        metavar="REQUIREMENT",
+        help="with --releases: what the tests need besides; may be given several times",
+    )
+    tasks.add_argument("--clones", type=Path, help="the folder with clones of listed repositories")
+    tasks.add_argument("--most", type=_count, help="real bugs of a package or repository (16)")
+    tasks.add_argument(
+        "--versions", type=_count, help="releases or commits to look at, newest first (14, 200)"
+    )
     _sandbox(tasks)
-    _target(tasks, "the task file to write")
+    _target(
+        tasks, "the task file to write; of --history, --releases, --package-list: a list of bugs"
+    )
 
     sample = command("sample", "a fixed sample of a task file")
     sample.add_argument("--tasks", required=True, help=task_file)

@@ -183,7 +183,7 @@ def _relevant_files(path: Path, root: Path) -> Iterator[Path]:
         for p in places
         for name in (f"test_{p.stem}.py", f"{p.stem}_test.py", f"tests_{p.stem}.py")
     }
-    found = sorted(_test_files(root))
+    found = sorted(find_test_files(root))
     imported = {file: imported_names(file, root) for file in found}
     direct = [file for file in found if file.name in by_name or imported[file] & names]
     if direct:
@@ -199,7 +199,8 @@ def _relevant_files(path: Path, root: Path) -> Iterator[Path]:
     yield from sorted(nearest) or [file for file in found if imported[file] & packages]
 
 
-def _test_files(root: Path) -> Iterator[Path]:
+def find_test_files(root: Path) -> Iterator[Path]:
+    """All files of tests below a folder, by their names."""
     seen = 0
     names = TestNames.of(root)
     for folder, folders, files in os.walk(root):

@@ -48,13 +48,18 @@ class TasksConfig:
     """Where tasks come from. Paths are relative to the working directory.
 
     `files`: task files, each optionally as `path#split`, or `mbpp` for the hub. `project` and
-    `packages` are harvested. Tasks whose program is also in one of `exclude` are dropped.
+    `packages` are harvested; `history` is a git repository, and `bugs` a list of real bugs,
+    optionally as `path#split`, whose mended functions are tasks too. Tasks whose program is also in
+    one of `exclude` are dropped.
     """
 
     files: tuple[str, ...] = ()
     project: str | None = None
     python: str | None = None
     packages: tuple[str, ...] = ()
+    history: str | None = None
+    bugs: str | None = None
+    clones: str | None = None
     exclude: tuple[str, ...] = ()
     max_lines: int = 40
 

@@ -48,12 +48,16 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
     with _alone(folder), show_bars(console) as bar:
         check_machine(config, folder)
         state = _State(folder / "state.json", config)
+
+        def say(text: str) -> None:
+            console.print(text, markup=False, soft_wrap=True)
+
         for name, stage in _plan(config):
             if name in state.done:
                 continue
             line = bar(name)
             started = time.monotonic()
-            finished = stage(TrainingRun(config, line, deadline))
+            finished = stage(TrainingRun(config, line, deadline, say))
             state.spend(name, time.monotonic() - started)
             if not finished:
                 console.print(f"Stopped in stage {name}; run the same command again to go on.")

@@ -20,6 +20,7 @@ from attrs import frozen
 
 from coe_lsp.execution.interpreter import find_interpreter, probe
 from coe_lsp.files import replace_file
+from training.bugs.command import listed_bug_tasks, own_bug_tasks
 from training.demonstrations.generate import generate_demonstrations
 from training.files import resume_work, write_lines
 from training.pipeline.workspace import (
@@ -77,6 +78,27 @@ def run_tasks(run: TrainingRun) -> bool:
         )
         found += harvested.tasks
         dropped += harvested.dropped
+    if config.history is not None:
+        mended = own_bug_tasks(
+            Path(config.history).resolve(),
+            config.python,
+            run.sandbox,
+            run.say,
+            max_lines=config.max_lines,
+            progress=lambda text: run.report(text, 0, 1),
+        )
+        found += mended.tasks
+        dropped += mended.dropped
+    if config.bugs is not None:
+        mended = listed_bug_tasks(
+            config.bugs,
+            config.clones,
+            run.sandbox,
+            max_lines=config.max_lines,
+            progress=lambda done, total: run.report("bugs made again", done, total),
+        )
+        found += mended.tasks
+        dropped += mended.dropped
     for package in config.packages:
         interpreter = probe(Path(sys.executable), Path.cwd(), run.sandbox)
         harvested = harvest_package(
@@ -85,7 +107,9 @@ def run_tasks(run: TrainingRun) -> bool:
         found += harvested.tasks
         dropped += harvested.dropped
     if not found:
-        raise TaskError("The configuration names no tasks: set files, project or packages.")
+        raise TaskError(
+            "The configuration names no tasks: set files, project, packages, history or bugs."
+        )
     cleaned = clean(found, max_lines=config.max_lines, forbidden=excluded)
     if not cleaned.tasks:
         raise TaskError(f"No task is left: {dict(cleaned.dropped)}.")

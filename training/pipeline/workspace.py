@@ -33,11 +33,15 @@ _ROWS_ON_A_GPU, _ROWS_ON_A_CPU = 256, 8
 
 @frozen
 class TrainingRun:
-    """A run's settings and files. `deadline` is a time of `time.monotonic`."""
+    """A run's settings and files. `deadline` is a time of `time.monotonic`.
+
+    `report` gets what is under way, `say` a line that stays.
+    """
 
     config: RunConfig
     report: Report
     deadline: float = float("inf")
+    say: Callable[[str], None] = lambda text: None
 
     @property
     def folder(self) -> Path:

@@ -1,0 +1,1 @@
+"""Real bugs: human changes taken back, with the tests that notice."""

@@ -1,0 +1,234 @@
+"""What people changed between two versions, in units that can be taken back one by one.
+
+Pure: works on texts, runs nothing. A unit is one function, one hunk, or everything at once. Units
+that change nothing that runs (comments, docstrings, layout) are left out, and so are those that
+would leave a file that does not parse.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from attrs import frozen
+
+from coe_lsp.parsing import parse
+from coe_lsp.repair.target.source import Function, SourceFile, split_lines
+from training.bugs.bugs import Size, Unit
+
+#: Changed lines with so few between them are one hunk.
+_GAP = 2
+_DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+@frozen
+class Hunk:
+    """Lines `first` to `last` (1-based; last = first - 1 if none) that stand for `before`."""
+
+    first: int
+    last: int
+    before: tuple[str, ...]
+
+
+@frozen
+class Change:
+    """Something to take back: the `files` as they are with it taken back, by path.
+
+    `lines` are the lines (1-based) of the new version that it concerns, by path: those that are
+    replaced, or the two around a place where something is put back.
+    """
+
+    unit: Unit
+    files: Mapping[str, str]
+    lines: Mapping[str, range]
+    function: str | None = None
+    hunk: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """Of the files' names and texts."""
+        whole = hashlib.sha256()
+        for path in sorted(self.files):
+            whole.update(f"{path}\0{self.files[path]}\0".encode("utf-8", "surrogatepass"))
+        return whole.hexdigest()[:16]
+
+
+def find_hunks(before: Sequence[str], after: Sequence[str]) -> list[Hunk]:
+    """The hunks that lead from `after` back to `before`, both as lines with their ends."""
+    matcher = difflib.SequenceMatcher(None, after, before, autojunk=False)
+    hunks: list[tuple[int, int, int, int]] = []
+    for tag, first, last, start, end in matcher.get_opcodes():
+        if tag == "equal":
+            continue
+        if hunks and first - hunks[-1][1] <= _GAP:
+            hunks[-1] = (hunks[-1][0], last, hunks[-1][2], end)
+        else:
+            hunks.append((first, last, start, end))
+    return [Hunk(first + 1, last, tuple(before[start:end])) for first, last, start, end in hunks]
+
+
+def find_changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
+    """Functions, then hunks, by file; the same text is given once. Paths in both versions only."""
+    seen: set[str] = set()
+    for path in sorted(before.keys() & after.keys()):
+        if before[path] == after[path] or not _both_parse(before[path], after[path]):
+            continue
+        for change in (*_functions(path, before[path], after[path]),
+                       *_hunks(path, before[path], after[path])):  # fmt: skip
+            if change.digest not in seen and _matters(change, after):
+                seen.add(change.digest)
+                yield change
+
+
+def whole_change(before: Mapping[str, str], after: Mapping[str, str]) -> Change | None:
+    """All that changed in files of both versions, as one unit; None if it changes nothing."""
+    changed = {p: before[p] for p in before.keys() & after.keys() if before[p] != after[p]}
+    lines = {path: range(1, after[path].count("\n") + 2) for path in changed}
+    functions = {_only_function(path, before[path], after[path]) for path in changed}
+    function = functions.pop() if len(functions) == 1 and len(changed) == 1 else None
+    change = Change("commit", changed, lines, function)
+    return change if changed and _matters(change, after) else None
+
+
+@frozen
+class Fix:
+    """The human fix of a bug: how big it is, its code lines, and a digest of what they say."""
+
+    size: Size
+    added: int
+    removed: int
+    digest: str
+
+
+def measure_fix(change: Change, after: Mapping[str, str]) -> Fix:
+    """The fix that a change taken back waits for.
+
+    Lines that are blank, only a comment, or of a docstring do not count. A function with several
+    hunks is "one function"; what lies in several functions or files is "several". Two fixes with
+    the same digest are the same fix in two versions.
+    """
+    added: list[str] = []
+    removed: list[str] = []
+    hunks = 0
+    for path, faulty in change.files.items():
+        old, new = _code(faulty), _code(after[path])
+        for hunk in find_hunks(new, old):
+            gone = [line for line in old[hunk.first - 1 : hunk.last] if line]
+            come = [line for line in hunk.before if line]
+            for tag, *span in difflib.SequenceMatcher(None, gone, come, False).get_opcodes():
+                if tag != "equal":
+                    removed += gone[span[0] : span[1]]
+                    added += come[span[2] : span[3]]
+            hunks += bool(gone or come)
+    size: Size = "one function" if change.function else "several"
+    if hunks <= 1:
+        size = "one line" if len(added) <= 1 and len(removed) <= 1 else "one hunk"
+    said = "\n".join([*map(str.strip, removed), "=>", *map(str.strip, added)])
+    digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return Fix(size, len(added), len(removed), digest)
+
+
+def is_source(path: str) -> bool:
+    """Whether a path is of Python code that is not there for tests, documents or building."""
+    parts = PurePosixPath(path).parts
+    name = parts[-1]
+    away = {"test", "tests", "testing", "docs", "doc", "examples", "benchmarks", "build", "tools"}
+    return (
+        name.endswith(".py")
+        and not name.startswith("test_")
+        and not name.endswith("_test.py")
+        and name not in {"setup.py", "conftest.py", "conf.py", "noxfile.py", "_version.py"}
+        and away.isdisjoint(parts[:-1])
+        and not any(part.startswith(".") for part in parts)
+    )
+
+
+def _code(text: str) -> list[str]:
+    """The lines of a text, those that are no code as empty ones."""
+    lines = [line.rstrip() for line in split_lines(text)]
+    for node in ast.walk(parse(text)):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False):
+            first = node.body[0]
+            span = first.lineno - 1, first.end_lineno
+            lines[slice(*span)] = [""] * len(lines[slice(*span)])
+    return ["" if line.strip().startswith("#") else line for line in lines]
+
+
+def _both_parse(*texts: str) -> bool:
+    return all(_tree(text) is not None for text in texts)
+
+
+def _tree(text: str) -> str | None:
+    """The syntax tree without docstrings and annotations; None if the text does not parse."""
+    try:
+        tree = parse(text)
+    except (SyntaxError, RecursionError, ValueError):
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.returns = None
+        if isinstance(node, ast.arg):
+            node.annotation = None
+    return ast.dump(tree)
+
+
+def _matters(change: Change, after: Mapping[str, str]) -> bool:
+    trees = [(_tree(text), _tree(after[path])) for path, text in change.files.items()]
+    return all(old is not None for old, _ in trees) and any(old != new for old, new in trees)
+
+
+def _unique_functions(text: str, path: str) -> tuple[SourceFile, dict[str, Function]]:
+    """The outermost functions (methods among them) whose name only one has."""
+    source = SourceFile.parse(Path(path), text.encode("utf-8", "surrogatepass"))
+    found: dict[str, list[Function]] = {}
+    for function in source.functions():
+        found.setdefault(function.name, []).append(function)
+    outer = {name: many[0] for name, many in found.items() if len(many) == 1}
+    return source, {name: f for name, f in outer.items() if f.owner not in outer}
+
+
+def _functions(path: str, before: str, after: str) -> Iterator[Change]:
+    old_source, old = _unique_functions(before, path)
+    source, new = _unique_functions(after, path)
+    for name, function in new.items():
+        if name not in old:
+            continue
+        past = old_source.lines[old[name].first - 1 : old[name].last]
+        if past == source.lines[function.first - 1 : function.last]:
+            continue
+        lines = (*source.lines[: function.first - 1], *past, *source.lines[function.last :])
+        span = range(function.first, function.last + 1)
+        yield Change("function", {path: "".join(lines)}, {path: span}, name)
+
+
+def _hunks(path: str, before: str, after: str) -> Iterator[Change]:
+    lines = split_lines(after)
+    _, functions = _unique_functions(after, path)
+    for number, hunk in enumerate(find_hunks(split_lines(before), lines)):
+        text = "".join((*lines[: hunk.first - 1], *hunk.before, *lines[hunk.last :]))
+        inside = [
+            name
+            for name, f in functions.items()
+            if f.first <= hunk.first and hunk.last <= f.last and hunk.first <= f.last
+        ]
+        touched = (
+            range(hunk.first, hunk.last + 1)
+            if hunk.last >= hunk.first
+            else range(max(1, hunk.first - 1), hunk.first + 1)
+        )
+        function = inside[0] if inside else None
+        yield Change("hunk", {path: text}, {path: touched}, function, number)
+
+
+def _only_function(path: str, before: str, after: str) -> str | None:
+    """The function in which all of a file's hunks lie, if there is one."""
+    try:
+        names = {change.function for change in _hunks(path, before, after)}
+    except ValueError:
+        return None
+    return names.pop() if len(names) == 1 else None
