@@ -35,6 +35,8 @@ class Judge:
         bug = checkout.bug
         self._file = bug.files[0]
         self._judged = {}
+        self._sandbox = find_sandbox("auto")
+        self._interpreter = probe(checkout.python, checkout.root, self._sandbox)
         self._files, self._wanted = self._measured(
             kept / f"{bug.origin.name.replace('/', '+')}.json"
         )
@@ -87,10 +89,9 @@ class Judge:
         return _passed(self._run(files, select))
 
     def _run(self, files, select=None):
-        sandbox, root = find_sandbox("auto"), self.checkout.root
+        root = self.checkout.root
         suite = Suite("pytest", root, root / self._file, tuple(files))
-        interpreter = probe(self.checkout.python, root, sandbox)
-        with Worker(suite, interpreter, sandbox, _LIMITS) as worker:
+        with Worker(suite, self._interpreter, self._sandbox, _LIMITS) as worker:
             return worker.run(select=select)
 
 
