@@ -7,13 +7,19 @@ Each task is repaired as a user would: a file, its tests as statements, nothing 
 for each task, so that a busy machine is busy for all of them. `--visible 0.33` shows the repair only
 the first third of the tests; whether a repair passes the others, too, is in its row.
 
-Results are written after each task, in the form that `result_files.py` describes; a second call with
-the same settings goes on where the first one ended. `report.py` makes the tables of a file in
-`results/`. A list of real bugs (`training/bugs/real_bugs.jsonl#dev`) is measured in checkouts of their
-own, with the file at fault named, or the function, or a file with failing tests (`--given`); see
-`bug_trials.py`. The commands of the repairs go into `FILE.patches.jsonl`, which stays out of the
-repository. The arm `naive` is the loop of `naive.py`. The model is in memory from the start, as in an
-editor's second repair, but has read nothing of the task.
+A list of real bugs (`training/bugs/real_bugs.jsonl#dev`) is measured in checkouts of their own:
+
+    python tests/benchmarks/bench_repair.py training/bugs/real_bugs.jsonl#dev --given file \
+        --arms mutations,untrained,v1,all,"all untrained" --clones CLONES --out FILE.jsonl
+
+`--given` says what the user names: the file at fault, the function in it, or a file with tests that
+fail. `bug_trials.py` has what such a task is, `bug_judge.py` when a patch is right.
+
+Results are written after each repair, in the form that `result_files.py` describes; a second call
+with the same settings goes on where the first one ended. `report.py` makes the tables of a file in
+`results/`. The repairs themselves go into `FILE.patches.jsonl`, which stays out of the repository;
+`show_repairs.py` prints those of real bugs. The arm `naive` is the loop of `naive.py`. Models are in
+memory from the start, as in an editor's second repair, but have read nothing of the task.
 """
 
 from __future__ import annotations
@@ -21,11 +27,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import os
 import platform
-import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,62 +37,36 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import naive
-from arms import ARMS, UNTRAINED, WITHOUT_MODEL, Quiet, Timed
+from arms import ARMS, Clock, Models, Timed
 from attrs import evolve
-from bug_trials import is_list_of_bugs, load_trials, measure_bug
-from report import bug_table, search_table
+from bug_tables import bug_table
+from bug_trials import GIVEN, is_list_of_bugs, load_trials, measure_bug
+from report import search_table
 from result_files import ResultFile, read_results, write_results
+from statement_tasks import load_tasks, passes, prepare, programs
 
-import coe_lsp
 from coe_lsp.cli.progress import BarProgress
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.interpreter import probe
 from coe_lsp.execution.project import ProjectOptions
-from coe_lsp.execution.sandbox import find_sandbox
-from coe_lsp.execution.suite import Limits, Suite
-from coe_lsp.execution.worker import Worker
 from coe_lsp.models.adapters import resolve_adapter
 from coe_lsp.models.download import ensure
 from coe_lsp.models.registry import resolve
 from coe_lsp.repair.outcome import Outcome
-from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
+from training.files import read_whole_lines, write_lines
 
 
-def load(names, count, seed):
-    """Tasks as (id, program, function, visible statements or None for a project's tests, task)."""
+def load(names, count, seed, given):
+    """All tasks of some files: statements, the demo's and real bugs."""
     tasks = []
     for name in names:
         if is_list_of_bugs(name):
-            tasks += [{"task_id": bug.bug_id, "bug": bug} for bug in load_trials(name, count, seed)]
-            continue
-        if name == "demo":
-            bugs = json.loads((Path(coe_lsp.__file__).parent / "demo" / "bugs.json").read_text())
-            tasks += [{"task_id": f"demo/{bug['target']}", "target": bug["target"]} for bug in bugs]
-            continue
-        rows = [json.loads(line) for line in Path(name).read_text().splitlines()]
-        rows = [row for row in rows if row["code"]]
-        if count and len(rows) >= count:  # of all rows too: in random order
-            rows = random.Random(seed).sample(rows, count)
-        tasks += rows
+            bugs = load_trials(name, count, seed, given)
+            tasks += [{"task_id": bug.bug_id, "bug": bug} for bug in bugs]
+        else:
+            tasks += load_tasks(name, count, seed)
     return tasks
-
-
-def prepare(task, visible, folder):
-    """Write the task's files: the file to repair, the function (None: any), and its tests."""
-    if "target" in task:
-        shutil.copytree(Path(coe_lsp.__file__).parent / "demo" / "project", folder / "project")
-        name, _, function = task["target"].partition("::")
-        path, statements = folder / "project" / name, ()
-    else:
-        (folder / "pyproject.toml").write_text("")
-        path, function = folder / "program.py", None
-        setup = task["setup"].rstrip() + "\n" if task["setup"].strip() else ""
-        path.write_text(setup + task["code"].rstrip() + "\n")
-        tests = task["tests"]
-        statements = tuple(tests[: max(1, math.ceil(len(tests) * visible))])
-    return path, function, statements
 
 
 def repair(task, search, loaded, budget, visible, folder):
@@ -105,7 +82,7 @@ def repair(task, search, loaded, budget, visible, folder):
     )
     began = time.monotonic()
     try:
-        outcome = Repair(request, loaded and (lambda: nullcontext(loaded)), Quiet()).run()
+        outcome = Repair(request, loaded and (lambda: nullcontext(loaded)), Clock()).run()
     except CoeError as error:  # a refusal repairs nothing
         outcome = Outcome("failed", path.name, function, message=str(error))
     seconds = time.monotonic() - began
@@ -113,13 +90,6 @@ def repair(task, search, loaded, budget, visible, folder):
     if outcome.status == "repaired" and "target" not in task:
         hidden = [passes(program, task, folder, path) for program in programs(outcome)]
     return outcome, seconds, hidden
-
-
-def programs(outcome):
-    """The whole file with each of the patches, in bytes."""
-    for repaired in outcome.patches:
-        (source,) = repaired.patch.apply(outcome.sources).values()
-        yield source.encode(source.lines)
 
 
 def by_naive_loop(task, llama, budget, visible, folder):
@@ -142,21 +112,13 @@ def by_naive_loop(task, llama, budget, visible, folder):
     }
 
 
-def passes(program, task, folder, path):
-    suite = Suite("asserts", folder, path, statements=tuple(task["tests"]))
-    sandbox = find_sandbox("auto")
-    with Worker(suite, probe(Path(sys.executable), folder, sandbox), sandbox) as worker:
-        run = worker.run(program, limits=Limits(wall_seconds=20))
-    return run.passed == len(task["tests"])
-
-
 def describe(options):
     """The first line of the result file: with what, how and where it is measured."""
     model = resolve(options.model)
     adapter = resolve_adapter(options.adapter, model.base_key)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     return {
-        "tasks": [Path(name).stem for name in options.tasks],
+        "tasks": [Path(name).name.replace(".jsonl", "") for name in options.tasks],
         "count": options.count,
         "seed": options.seed,
         "budget": options.budget,
@@ -176,6 +138,7 @@ def open_results(options):
     if not options.out.exists():
         options.out.parent.mkdir(parents=True, exist_ok=True)
         write_results(options.out, ResultFile(about, []))
+    write_lines(options.out, read_whole_lines(options.out))  # without what a kill left half
     kept = read_results(options.out)
     changed = [key for key in about if kept.about.get(key) != about[key]]
     if changed:
@@ -186,36 +149,47 @@ def open_results(options):
 
 
 def run(options):
-    tasks = load(options.tasks, options.count, options.seed)
-    done = {(row["task"], row["arm"]) for row in open_results(options)}
+    """Measure what the result file does not have yet."""
     arms = options.arms.split(",")
-    loaded_by = {}  # whether without adapter
-    for untrained in {arm in UNTRAINED for arm in arms if arm not in WITHOUT_MODEL}:
-        adapter = "none" if untrained else options.adapter
-        loaded_by[untrained] = LoadedModel(ModelOptions(options.model, adapter), BarProgress())
+    if unknown := [arm for arm in arms if arm not in ARMS]:
+        sys.exit(f"There is no arm {unknown[0]!r}: there are {', '.join(ARMS)}.")
+    if "naive" in arms and any(map(is_list_of_bugs, options.tasks)):
+        sys.exit("The naive loop does not know real bugs.")
+    tasks = load(options.tasks, options.count, options.seed, options.given)
+    done = {(row["task"], row["arm"]) for row in open_results(options)}
+    models = Models(arms, options.model, options.adapter)
     llama = None
     if "naive" in arms:
         llama = naive.open_model(ensure(resolve(options.model), progress=BarProgress()))
     try:
         for task in tasks:
-            for arm in arms:
-                if (task["task_id"], arm) not in done:
-                    if "bug" in task:
-                        row = measure_bug(
-                            task["bug"], arm, loaded_by.get(arm in UNTRAINED), options
-                        )
-                    else:
-                        model = loaded_by.get(arm in UNTRAINED)
-                        row = measure(task, arm, model, llama, options)
-                    patches = row.pop("commands", [])
-                    append(options.out, row)
-                    if patches:
-                        repairs = options.out.with_suffix(".patches.jsonl")
-                        append(repairs, [task["task_id"], arm, patches])
-                    print(json.dumps(row), flush=True)
+            left = [arm for arm in arms if (task["task_id"], arm) not in done]
+            if left and "bug" in task:
+                measure_bug_arms(task["bug"], left, models, options)
+                continue
+            for arm in left:
+                row = measure(task, arm, models, llama, options)
+                patches = row.pop("commands", [])
+                write(options.out, row, patches)
     finally:
-        for model in loaded_by.values():
-            model.close()
+        models.close()
+
+
+def measure_bug_arms(bug, arms, models, options):
+    """Measure a real bug; one that cannot be made is told, and has no rows."""
+    try:
+        for row, patches in measure_bug(bug, arms, models, options):
+            write(options.out, row, patches)
+    except CoeError as error:
+        print(f"{bug.bug_id} is left out: {error}", file=sys.stderr, flush=True)
+
+
+def write(out, row, patches):
+    """A row, and beside it the repairs that it is about."""
+    if patches:
+        append(out.with_suffix(".patches.jsonl"), [row["task"], row["arm"], patches])
+    append(out, row)
+    print(json.dumps(row), flush=True)
 
 
 def append(path, row):
@@ -223,16 +197,17 @@ def append(path, row):
         file.write(json.dumps(row) + "\n")
 
 
-def measure(task, arm, model, llama, options):
-    search = ARMS[arm]
-    if model is not None:  # else an arm would find its prompt read by the one before
-        model._opening.truncate(0)
+def measure(task, arm, models, llama, options):
+    """The row of one repair of a task by one arm."""
     if arm == "naive":
         with tempfile.TemporaryDirectory(prefix="coe-runner-") as folder:
             row = by_naive_loop(task, llama, options.budget, options.visible, Path(folder))
         return {"task": task["task_id"], "arm": arm, **row}
-    policy = model.policy() if model and arm not in WITHOUT_MODEL else nullcontext()
-    with tempfile.TemporaryDirectory(prefix="coe-runner-") as folder, policy as loaded:
+    search, model = ARMS[arm].search, models.of(arm)
+    with (
+        tempfile.TemporaryDirectory(prefix="coe-runner-") as folder,
+        models.policy(arm) as loaded,
+    ):
         timed = Timed(loaded.policy) if loaded else None
         loaded = evolve(loaded, policy=timed) if loaded else None
         before = model._engine.stats.decode_seconds if loaded else 0.0
@@ -270,7 +245,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--given",
-        choices=["file", "function", "test"],
+        choices=GIVEN,
         default="file",
         help="of a real bug: what the user names (%(default)s)",
     )
@@ -283,8 +258,10 @@ def main():
     )
     options = parser.parse_args()
     run(options)
-    bugs = all(map(is_list_of_bugs, options.tasks))
-    print(bug_table(options.out) if bugs else search_table([options.out]))
+    if all(map(is_list_of_bugs, options.tasks)):
+        print(bug_table([read_results(options.out)]))
+    else:
+        print(search_table([options.out]))
 
 
 if __name__ == "__main__":

@@ -1,55 +1,59 @@
 """A real bug as a user meets it: a checkout whose tests fail, some tests of the fix missing.
 
 A third of the test functions that the human fix needs is taken out of the checkout (none if there
-are fewer than three). A patch is *right* if with it every test passes that passes with the human
-fix, hidden ones too: the whole suite is run in a checkout that the repair never saw.
+are fewer than three), as tests that nobody has written yet. All arms repair the same checkout,
+which a repair never writes to, one after the other. Whether a patch is right is `bug_judge.py`'s
+affair.
 """
 
 from __future__ import annotations
 
 import ast
-import json
 import random
 import tempfile
 import time
 from collections import Counter
 from contextlib import nullcontext
-from functools import cache
 from pathlib import Path
 
-from arms import ARMS, WITHOUT_MODEL, Quiet
+from arms import ARMS, Clock
+from bug_judge import Judge, is_human, patched_texts, places_of_fix
 
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.discovery import find_test_files
-from coe_lsp.execution.interpreter import probe
 from coe_lsp.execution.project import ProjectOptions
-from coe_lsp.execution.sandbox import find_sandbox
-from coe_lsp.execution.suite import Limits, Suite
-from coe_lsp.execution.worker import Worker
 from coe_lsp.parsing import parse
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
+from coe_lsp.repair.target.source import SourceFile, split_lines, unified_diff
 from training.bugs.bugs import load_bugs
 from training.bugs.checkout import check_out
 from training.bugs.command import bug_store
 from training.bugs.packages import read_packages
 from training.bugs.store import Store
 
-_LIMITS = Limits(wall_seconds=180.0, test_seconds=10.0, timeouts=3)
+GIVEN = ("file", "function", "test")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def is_list_of_bugs(name):
     """Whether a file of tasks is a list of real bugs."""
     path = Path(name.partition("#")[0])
-    return path.suffix == ".jsonl" and '"bug_id"' in path.read_text("utf-8")[:200]
+    if path.suffix != ".jsonl":
+        return False
+    with path.open(encoding="utf-8") as file:
+        return '"bug_id"' in file.readline()
 
 
-def load_trials(name, count, seed):
-    """The faults of a list, `path` or `path#split`; a sample takes from each package in turn."""
+def load_trials(name, count, seed, given="file"):
+    """The faults of a list, `path` or `path#split`; a sample takes from each package in turn.
+
+    If the function is to be given, those that lie within one.
+    """
     path, _, split = name.partition("#")
     bugs = [bug for bug in load_bugs(Path(path), split=split) if bug.kind == "fault"]
+    if given == "function":
+        bugs = [bug for bug in bugs if bug.function]
     random.Random(seed).shuffle(bugs)
     turn = Counter()
     order = []
@@ -61,173 +65,158 @@ def load_trials(name, count, seed):
 
 
 class Trial:
-    """One bug, made anew for each repair in a folder of its own."""
+    """One bug, made anew in a folder: a checkout for the user, and one for the judge."""
 
-    def __init__(self, bug, package, store):
+    def __init__(self, bug, package, store, folder):
+        """CoeError if it cannot be made, or its tests do not see the human fix."""
         self.bug = bug
-        self._package, self._store = package, store
-        functions = dict.fromkeys(test.partition("[")[0] for test in bug.failing)
-        names = sorted(functions)
-        self.hidden = sorted(random.Random(bug.bug_id).sample(names, len(names) // 3))
-
-    def prepare(self, given, folder):
-        """The checkout, and what the user names of it: a path, and a function or None.
-
-        `given` is `file`, `function` or `test`: the file at fault, the function in it if the bug
-        has one, or a file with tests that fail.
-        """
-        checkout = check_out(self.bug, self._package, self._store, folder)
+        self.judge = Judge(
+            check_out(bug, package, store, folder / "judge"), store.folder / "steady"
+        )
+        self.checkout = check_out(bug, package, store, folder / "user")
+        self.hidden = choose_hidden(bug, self.checkout.root)
         for file in {test.partition("::")[0] for test in self.hidden}:
-            path = checkout.root / file
+            source = SourceFile.read(self.checkout.root / file)
             names = [t.split("::")[1:] for t in self.hidden if t.startswith(f"{file}::")]
-            path.write_text(without_tests(path.read_text("utf-8"), names), "utf-8")
+            lines = split_lines(without_tests(source.text, names))
+            source.path.write_bytes(source.encode(lines))
+
+    def named(self, given):
+        """What the user names: a path, and a function or None.
+
+        `given` is `file` (the first one at fault), `function` (in it), or `test`: a file with tests
+        that fail.
+        """
+        root = self.checkout.root
         if given == "test":
             visible = [t for t in self.bug.failing if t.partition("[")[0] not in self.hidden]
-            return checkout, checkout.root / visible[0].partition("::")[0], None
-        path = checkout.root / self.bug.files[0]
-        return checkout, path, self.bug.function if given == "function" else None
+            return root / visible[0].partition("::")[0], None
+        return root / self.bug.files[0], self.bug.function if given == "function" else None
 
-    def is_right(self, texts):
-        """Whether files with these texts (bytes by path) pass all that the human fix passes."""
-        with tempfile.TemporaryDirectory(prefix="coe-judge-") as folder:
-            checkout = check_out(self.bug, self._package, self._store, Path(folder))
-            wanted = self._steady(checkout)
-            for path, data in texts.items():
-                (checkout.root / path).write_bytes(data)
-            return wanted <= passing_tests(checkout)
-
-    def _steady(self, checkout):
-        """The tests that pass twice with the human fix; kept beside the store."""
-        kept = self._store.folder / "steady" / f"{self.bug.digest}.json"
-        if not kept.exists():
-            checkout.write(checkout.fixed)
-            steady = passing_tests(checkout) & passing_tests(checkout)
-            checkout.write(checkout.faulty)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(sorted(steady)), "utf-8")
-        return set(json.loads(kept.read_text("utf-8")))
-
-
-def measure_bug(bug, arm, model, options):
-    """The row of one repair of a real bug by one arm, with its model in memory."""
-    packages = {package.name: package for package in read_packages()}
-    store = Store(bug_store(), options.clones)
-    trial = Trial(bug, packages[bug.origin.package], store)
-    wanted = model is not None and arm not in WITHOUT_MODEL
-    if wanted:  # else an arm would find its prompt read by the one before
-        model._opening.truncate(0)
-    policy = model.policy() if wanted else nullcontext()
-    with tempfile.TemporaryDirectory(prefix="coe-runner-") as folder, policy as loaded:
-        outcome, seconds, right, human = repair_bug(
-            trial, options.given, ARMS[arm], loaded, options.budget, Path(folder)
+    def human_diff(self):
+        """The human fix, as a diff of the faulty files."""
+        fixed, faulty = self.checkout.fixed, self.checkout.faulty
+        return "".join(
+            unified_diff(path, split_lines(faulty[path]), split_lines(fixed[path]))
+            for path in sorted(fixed)
         )
-    return {
-        "task": bug.bug_id,
-        "arm": arm,
-        "given": options.given,
-        "package": bug.origin.package,
-        "size": bug.size,
-        "hidden_tests": len(trial.hidden),
-        "status": outcome.status,
-        "seconds": round(seconds, 2),
-        "first": outcome.seconds.first and round(outcome.seconds.first, 2),
-        "tested": outcome.attempts,
-        "patches": len(outcome.patches),
-        "right": right[0] if right else None,
-        "right_any": any(right) if right else None,
-        "human": any(human) if human else None,
-        "function": outcome.function,
-        "at_fault": outcome.function == bug.function if bug.function else None,
-        "message": outcome.message[:200] if outcome.status != "repaired" else "",
-        "commands": [list(patch.commands) for patch in outcome.patches],
-    }
 
 
-def repair_bug(trial, given, search, loaded, budget, folder):
-    """One repair of a real bug: its outcome, seconds, and what is to be known of each patch."""
-    checkout, path, function = trial.prepare(given, folder)
-    request = Request(
-        path,
-        function,
-        options=ProjectOptions(python=str(checkout.python)),
-        budget=budget,
-        samples=search.samples,
-        search=search,
-    )
-    began = time.monotonic()
+def choose_hidden(bug, root):
+    """The test functions to take out of a checkout, always the same ones of a bug.
+
+    A third of those that fail, of those that stand in a file by their own name (others are
+    inherited, or made as the tests run); at least one if three or more fail.
+    """
+    functions = sorted({test.partition("[")[0] for test in bug.failing})
+    found = [test for test in functions if _stands_in_file(test, root)]
+    return sorted(random.Random(bug.bug_id).sample(found, min(len(functions) // 3, len(found))))
+
+
+def _stands_in_file(test, root):
+    file, *names = test.split("::")
     try:
-        outcome = Repair(request, loaded and (lambda: nullcontext(loaded)), Quiet()).run()
-    except CoeError as error:  # a refusal repairs nothing
-        outcome = Outcome("failed", path.name, function, message=str(error))
-    seconds = time.monotonic() - began
-    right, human = [], []
-    if outcome.status == "repaired":
-        for patch in outcome.patches:
-            texts = patched_texts(patch, outcome, checkout.root)
-            right.append(trial.is_right(texts))
-            human.append(is_human(texts, checkout))
-    return outcome, seconds, right, human
-
-
-def patched_texts(repaired, outcome, root):
-    """The bytes of each file that a patch changes, by path relative to the root."""
-    changed = repaired.patch.apply(outcome.sources)
-    return {
-        source.path.resolve().relative_to(root).as_posix(): source.encode(source.lines)
-        for source in changed.values()
-    }
-
-
-def is_human(texts, checkout):
-    """Whether the files are what people made of them, but for layout and comments."""
-    return all(
-        tree_of(texts.get(path, b"").decode()) == tree_of(fixed)
-        for path, fixed in checkout.fixed.items()
-    ) and set(texts) <= set(checkout.fixed)
-
-
-def passing_tests(checkout):
-    """The ids of all tests of a checkout that pass as its files are now."""
-    sandbox, root = find_sandbox("auto"), checkout.root
-    files = tuple(sorted(p.relative_to(root).as_posix() for p in find_test_files(root)))
-    suite = Suite("pytest", root, root / checkout.bug.files[0], files)
-    with Worker(suite, probe(checkout.python, root, sandbox), sandbox, _LIMITS) as worker:
-        run = worker.run()
-    return {result.id for result in run.results if result.outcome == "passed"}
+        return bool(find_definitions(parse(SourceFile.read(root / file).text).body, names))
+    except (CoeError, SyntaxError):
+        return False
 
 
 def without_tests(text, names):
     """The text of a test file without some tests, each given as its name below its classes."""
-    lines = text.splitlines(keepends=True)
-    for path in names:
-        block = find_definition(parse(text).body, path)
-        if block is None:
-            continue
-        first = min([block.lineno, *(d.lineno for d in block.decorator_list)])
-        indent = lines[block.lineno - 1][: block.col_offset]
-        # Something has to be left of a class; lines keep their numbers for what else is taken out.
-        gone = [f"{indent}pass\n"] + ["\n"] * (block.end_lineno - first)
-        lines[first - 1 : block.end_lineno] = gone
+    tree = parse(text)
+    gone = {node for path in names for node in find_definitions(tree.body, path)}
+    emptied = {
+        owner.body[0]
+        for owner in ast.walk(tree)
+        if isinstance(owner, ast.ClassDef) and gone.issuperset(owner.body)
+    }
+    lines = list(split_lines(text))
+    for node in sorted(gone, key=lambda node: node.lineno, reverse=True):
+        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        indent = lines[node.lineno - 1][: node.col_offset]
+        lines[first - 1 : node.end_lineno] = [f"{indent}pass\n"] if node in emptied else []
     return "".join(lines)
 
 
-def find_definition(body, path):
-    """The function or class of that name, below the classes before it; None if there is none."""
-    node = None
-    for name in path:
-        # The last one of a name is what Python keeps.
-        fitting = [n for n in body if isinstance(n, _DEFINITIONS) and n.name == name]
-        if not fitting:
-            return None
-        node = fitting[-1]
-        body = node.body
-    return node
+def find_definitions(body, path):
+    """All functions or classes of that name (a later one replaces the others), below its classes."""
+    name, *rest = path
+    found = [node for node in body if isinstance(node, _DEFINITIONS) and node.name == name]
+    return [n for node in found for n in find_definitions(node.body, rest)] if rest else found
 
 
-@cache
-def tree_of(text):
-    """The syntax tree of a text, as one can compare it; None if it does not parse."""
+def measure_bug(bug, arms, models, options):
+    """The row of each arm's repair of a bug, and of its patches what `show_repairs.py` shows.
+
+    What people did comes with each. CoeError if the bug cannot be made.
+    """
+    packages = {package.name: package for package in read_packages()}
+    store = Store(bug_store(), options.clones)
+    with tempfile.TemporaryDirectory(prefix="coe-runner-") as folder:
+        trial = Trial(bug, packages[bug.origin.package], store, Path(folder))
+        for arm in arms:
+            with models.policy(arm) as loaded:
+                yield measure_arm(trial, arm, loaded, options)
+
+
+def measure_arm(trial, arm, loaded, options):
+    """One repair of a bug by one arm: its row, and its patches with the human fix."""
+    bug, clock = trial.bug, Clock()
+    began = time.monotonic()
+    outcome = repair_bug(trial, arm, loaded, options.given, options.budget, clock)
+    seconds = time.monotonic() - began
+    texts = [patched_texts(patch, outcome, trial.checkout.root) for patch in outcome.patches]
+    right = [trial.judge.is_right(changed) for changed in texts]
+    human = [is_human(changed, trial.checkout) for changed in texts]
+    places = places_of_fix(trial.checkout)
+    row = {
+        "task": bug.bug_id,
+        "arm": arm,
+        "given": options.given,
+        "package": bug.origin.package,
+        "kind": bug.unit,
+        "size": bug.size,
+        "hidden_tests": len(trial.hidden),
+        "status": outcome.status,
+        "seconds": round(seconds, 2),
+        "baseline": clock.baseline_seconds,
+        "first": outcome.seconds.first and round(outcome.seconds.first, 2),
+        "tests": clock.tests,
+        "tested": outcome.attempts,
+        "patches": len(outcome.patches),
+        "right": right[0] if right else None,
+        "right_any": any(right) if right else None,
+        "human": human[0] if human else None,
+        "function": outcome.function,
+        "at_fault": (outcome.file, outcome.function) in places if places else None,
+        "message": outcome.message[:300] if outcome.status != "repaired" else "",
+    }
+    shown = [
+        {"diff": patch.diff, "reason": patch.reason, "right": fits, "human": same}
+        for patch, fits, same in zip(outcome.patches, right, human, strict=True)
+    ]
+    return row, {"human": trial.human_diff(), "patches": shown}
+
+
+def repair_bug(trial, arm, loaded, given, budget, clock):
+    """One repair, as a user asks for it; what goes wrong with it is an outcome too.
+
+    `refused` is what the user is told to put right, `crashed` what nobody is told.
+    """
+    path, function = trial.named(given)
+    search = ARMS[arm].search
+    request = Request(
+        path,
+        function,
+        options=ProjectOptions(python=str(trial.checkout.python)),
+        budget=budget,
+        samples=search.samples,
+        search=search,
+    )
+    load = None if loaded is None else lambda: nullcontext(loaded)
     try:
-        return ast.dump(parse(text))
-    except SyntaxError:
-        return None
+        return Repair(request, load, clock).run()
+    except CoeError as error:
+        return Outcome("refused", path.name, function, message=str(error))
+    except Exception as error:
+        return Outcome("crashed", path.name, function, message=f"{type(error).__name__}: {error}")

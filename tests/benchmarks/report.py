@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import itertools
-import math
 import re
 import statistics
 import sys
 from functools import cache
 from pathlib import Path
 
+from arms import title_of
 from attrs import evolve
+from bug_tables import bug_files, bug_others, bug_pairs, bug_results, bug_table, bugs_by_size
 from result_files import (
     RESULTS,
     chain_figures,
@@ -35,8 +35,8 @@ from result_files import (
     solved,
     solved_share,
 )
+from tables import decimal, significant, table
 
-from training.bugs.bugs import SIZES
 from training.evaluation.comparison import (
     Comparison,
     compare,
@@ -58,30 +58,7 @@ SETS = {
     DEFAULT_MODEL: ("humanevalfix-dev", "debugbench-dev", "mbpp-faulty"),
     SMALL_MODEL: ("humanevalfix-dev", "debugbench-dev"),
 }
-ARM_NAMES = {
-    "all": "mutations and model",
-    "mutations": "mutations alone",
-    "search": "the model's search alone",
-    "chain": "the model's single chains alone",
-    "naive": "the naive loop",
-}
 PART = re.compile(r"(<!-- report\.py: ([^>]+?) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
-
-
-def table(head, rows):
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines) + "\n"
-
-
-def decimal(value, digits=1):
-    """A number with so many decimals; nothing for None."""
-    return "" if value is None else f"{value:.{digits}f}"
-
-
-def significant(value):
-    """A number with two significant digits, never as a power of ten."""
-    return f"{float(f'{value:.2g}'):g}"
 
 
 # --- the search
@@ -112,7 +89,7 @@ def summary():
             rows.append(
                 [
                     title if arm == arms[0] else "",
-                    ARM_NAMES[arm],
+                    title_of(arm),
                     f"{found['in 10 s']} of {found['tasks']}",
                     f"{found['repaired']} of {found['tasks']}",
                     format_percent(found["share"]),
@@ -156,7 +133,7 @@ def search_table(paths):
             rows.append(
                 [
                     "" if any(name == row[0] for row in rows) else name,
-                    ARM_NAMES.get(arm, arm),
+                    title_of(arm),
                     found["tasks"],
                     found["in 10 s"],
                     found["repaired"],
@@ -215,7 +192,7 @@ def ablation():
         same = arm == "all"
         rows.append(
             [
-                ARM_NAMES.get(arm, arm),
+                title_of(arm),
                 found["repaired"],
                 format_percent(found["share"]),
                 "" if same else pair.more,
@@ -226,88 +203,6 @@ def ablation():
         )
     head = ["arm", "repaired", "% (95% interval)", "only whole", "only this", "p"]
     return table([*head, "programs a second"], rows)
-
-
-# --- real bugs
-
-ARM_NAMES |= {
-    "adapter": "the model alone, with its adapter",
-    "untrained": "the model alone, untrained",
-    "all untrained": "mutations and the untrained model",
-}
-
-
-def bug_results(path):
-    """The rows of a measurement on real bugs, without bugs whose visible tests all pass."""
-    results = read_results(path)
-    return evolve(results, rows=failing_tasks(results.rows))
-
-
-def right(rows, seconds=math.inf):
-    """Whether the first repair of each bug came in time and is right: 1 or 0 by its id."""
-    return {row["task"]: int(bool(row["right"]) and row["seconds"] <= seconds) for row in rows}
-
-
-def bug_table(path):
-    """A row for each arm of a measurement on real bugs: repaired, right, how fast."""
-    results = bug_results(path)
-    rows = []
-    for arm in dict.fromkeys(row["arm"] for row in results.rows):
-        some = results.of("arm", arm)
-        fixed = [row for row in some if row["status"] == "repaired"]
-        rows.append(
-            [
-                ARM_NAMES.get(arm, arm),
-                len(some),
-                sum(row["seconds"] <= 10 for row in fixed),
-                len(fixed),
-                format_percent(wilson(len(fixed), len(some))),
-                sum(right(some, 10).values()),
-                sum(right(some).values()),
-                format_percent(wilson(sum(right(some).values()), len(some))),
-                sum(bool(row["right_any"]) for row in fixed),
-                sum(bool(row["human"]) for row in fixed),
-                decimal(statistics.median(row["seconds"] for row in fixed) if fixed else None),
-                decimal(statistics.median(row["tested"] for row in some), 0),
-            ]
-        )
-    seconds = f"{results.about['budget']:g} s"
-    head = ["arm", "bugs", "repaired in 10 s", f"in {seconds}", "% (95% interval)"]
-    head += ["right in 10 s", f"in {seconds}", "% (95% interval)", "one of those offered right"]
-    return table([*head, "as people did", "answer", "programs tested"], rows)
-
-
-def bugs_by_size(path):
-    """Of each size of the human fix, how many each arm repairs, and how many of these are right."""
-    results = bug_results(path)
-    arms = list(dict.fromkeys(row["arm"] for row in results.rows))
-    rows = []
-    for size in SIZES:
-        some = results.of("size", size)
-        if not some:
-            continue
-        line = [size, len({row["task"] for row in some})]
-        for arm in arms:
-            of_arm = [row for row in some if row["arm"] == arm]
-            fixed = sum(row["status"] == "repaired" for row in of_arm)
-            line.append(f"{fixed}, {sum(right(of_arm).values())} right")
-        rows.append(line)
-    return table(["human fix", "bugs", *(ARM_NAMES.get(arm, arm) for arm in arms)], rows)
-
-
-def bug_pairs(path):
-    """Arms against each other on the same real bugs, by whether the first repair is right."""
-    results = bug_results(path)
-    arms = list(dict.fromkeys(row["arm"] for row in results.rows))
-    rows = []
-    for first, second in itertools.combinations(arms, 2):
-        pair = compare(right(results.of("arm", first)), right(results.of("arm", second)))
-        names = [ARM_NAMES.get(arm, arm) for arm in (first, second)]
-        rows.append([*names, pair.tasks, pair.more, pair.fewer, format_p(pair.p_value)])
-    return table(["first", "second", "bugs", "only the first right", "only the second", "p"], rows)
-
-
-BUGS = RESULTS / "bugs-dev.jsonl"
 
 
 # --- chains of edits, and answers at once
@@ -504,7 +399,7 @@ STEP_COSTS = ("seconds", "sampling_seconds", "testing_seconds", "training_second
 def machines():
     """Where and with what each result file was measured."""
     rows = []
-    for path in (*sorted(RESULTS.glob("bugs-*.jsonl")), *sorted(RESULTS.glob("search-*.jsonl"))):
+    for path in (*bug_files(), *sorted(RESULTS.glob("search-*.jsonl"))):
         about = read_results(path).about
         adapter = (about["adapter_sha256"] or "")[:8]
         rows.append([f"`{path.stem}`", about["machine"], about["commit"], f"`{adapter}`"])
@@ -527,9 +422,10 @@ PARTS = {
     "search, paired": search_pairs,
     "few tests": few_tests,
     "ablation": ablation,
-    "real bugs": lambda: bug_table(BUGS),
-    "real bugs, by size": lambda: bugs_by_size(BUGS),
-    "real bugs, paired": lambda: bug_pairs(BUGS),
+    "real bugs": lambda: bug_table(bug_results()),
+    "real bugs, others": lambda: bug_others(bug_results()),
+    "real bugs, by size": lambda: bugs_by_size(bug_results()),
+    "real bugs, paired": lambda: bug_pairs(bug_results()),
     "chains of the default model": lambda: chain_tables(DEFAULT_MODEL),
     "chains of the default model, short": lambda: chain_tables(
         DEFAULT_MODEL, ("direct-0", "base", "cpu-sft", "gpu-sft-rlvr")

@@ -159,11 +159,11 @@ def _code(text: str) -> list[str]:
 
 
 def _both_parse(*texts: str) -> bool:
-    return all(_tree(text) is not None for text in texts)
+    return all(code_tree(text) is not None for text in texts)
 
 
 @functools.lru_cache(maxsize=256)
-def _tree(text: str) -> str | None:
+def code_tree(text: str) -> str | None:
     """The syntax tree without docstrings and annotations; None if the text does not parse."""
     try:
         tree = parse(text)
@@ -180,7 +180,7 @@ def _tree(text: str) -> str | None:
 
 
 def _matters(change: Change, after: Mapping[str, str]) -> bool:
-    trees = [(_tree(text), _tree(after[path])) for path, text in change.files.items()]
+    trees = [(code_tree(text), code_tree(after[path])) for path, text in change.files.items()]
     return all(old is not None for old, _ in trees) and any(old != new for old, new in trees)
 
 
