@@ -8,7 +8,7 @@ from coe_lsp.chain.scratchpad import Scratchpad
 from training.sampling.rollouts import (
     Start,
 )
-from training.sft import SftConfig
+from training.settings import SftConfig
 from training.tasks.environment import TaskEnvironment
 from training.tasks.records import Record
 

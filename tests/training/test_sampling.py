@@ -8,9 +8,9 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import Segment, TaskDescription, detect_format
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.engine.sampling import Sampling
-from training.model.base import find_base
 from training.model.checkpoint import save_adapter
 from training.model.encode import SampledCommand
+from training.model.source import find_base
 from training.pipeline.config import ModelConfig, RunConfig
 from training.pipeline.workspace import TrainingRun, open_served_generator
 from training.sampling.faulty_programs import (
@@ -85,7 +85,7 @@ def test_rollouts_come_from_the_merged_model_where_that_is_served(
     tiny_model, tiny_gguf, tmp_path, monkeypatch
 ):
     source = evolve(find_base(str(tiny_gguf)), merges=True)
-    monkeypatch.setattr("training.model.base.find_base", lambda name: source)
+    monkeypatch.setattr("training.model.source.find_base", lambda name: source)
     config = RunConfig(str(tmp_path), model=ModelConfig(base=str(tiny_gguf), device="cpu"))
     save_adapter(tmp_path / "sft" / "adapter", tiny_model)
     whole = tmp_path / "sft" / "merged.gguf"

@@ -22,11 +22,16 @@ from rich.console import Console
 
 from coe_lsp.errors import CoeError
 from coe_lsp.files import replace_file
+from training.interruption import raise_if_asked
+from training.model.source import find_base
 from training.pipeline import stages
+from training.pipeline.comparison import run_comparison
 from training.pipeline.config import RunConfig
+from training.pipeline.estimate import run_estimate
 from training.pipeline.progress import show_bars
+from training.pipeline.starts import run_held_out, run_starts
 from training.pipeline.workspace import TrainingRun, find_starting_adapter, find_stronger_model
-from training.tasks.tasks import load_tasks
+from training.tasks.tasks import TaskError, load_tasks
 
 _BYTES_FREE = 2 << 30
 
@@ -46,6 +51,7 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
         return _help(config, deadline)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), show_bars(console) as bar:
+        check_request(config)
         check_machine(config, folder)
         state = _State(folder / "state.json", config)
 
@@ -64,6 +70,7 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
                 return False
             state.finish(name)
             line.end()
+            raise_if_asked()
     return True
 
 
@@ -90,7 +97,14 @@ def _help(config: RunConfig, deadline: float) -> bool:
 
     shared = [("sft", stages.run_sft, lambda: finished("demonstrations"))]
     if "rejection" in config.stages:
-        shared.append(("rejection", stages.run_rejection, run.file("rejection.jsonl").exists))
+        sampled = run.file("rejection.jsonl")
+        shared.append(
+            (
+                "rejection",
+                stages.run_rejection,
+                lambda: sampled.exists() or finished("rejection"),
+            )
+        )
     for name, stage, ready in shared:
         while not ready() and time.monotonic() < deadline:
             time.sleep(1)
@@ -102,19 +116,27 @@ def _help(config: RunConfig, deadline: float) -> bool:
 def _plan(config: RunConfig) -> list[tuple[str, Callable[[TrainingRun], bool]]]:
     plan: list[tuple[str, Callable[[TrainingRun], bool]]] = [
         ("tasks", stages.run_tasks),
+        ("estimate", run_estimate),
         ("demonstrations", stages.run_demonstrations),
         ("sft", stages.run_sft),
+        ("held_out", run_held_out),
     ]
     if config.stages:
-        plan.append(("starts", stages.run_starts))
+        plan.append(("starts", run_starts))
     if "rejection" in config.stages:
         plan.append(("rejection", stages.run_rejection))
     if "rlvr" in config.stages:
-        plan.append(("rlvr", stages.run_rlvr))
-    plan.append(("export", stages.run_export))
+        plan.append(("rlvr", _run_rlvr))
+    plan += [("export", stages.run_export), ("comparison", run_comparison)]
     if config.evaluation.files:
         plan.append(("evaluation", stages.run_evaluation))
     return plan
+
+
+def _run_rlvr(run: TrainingRun) -> bool:
+    from training.pipeline.reinforcement import run_rlvr
+
+    return run_rlvr(run)
 
 
 _OLD_SETTINGS = cattrs.Converter(forbid_extra_keys=True)
@@ -160,6 +182,27 @@ class _State:
         replace_file(self._path, json.dumps(self._data, indent=1).encode())
 
 
+def check_request(config: RunConfig) -> None:
+    """Raise what is wrong with files, project and models that are named; imports nothing heavy."""
+    source = find_base(config.model.base)
+    if source.path is None and config.evaluation.files:
+        raise RunError(
+            "Evaluation runs in the serving engine: leave evaluation.files out, make a GGUF of "
+            f"{source.name} with llama.cpp's convert_hf_to_gguf.py, and evaluate with that."
+        )
+    if config.rejection.model is not None:
+        if "rejection" not in config.stages:
+            raise RunError("rejection.model is set, but stages has no rejection.")
+        find_stronger_model(config.rejection.model)
+    for name in (*config.tasks.files, *config.tasks.exclude, *config.evaluation.files):
+        if name.partition("#")[0] != "mbpp":  # that may be on the hub
+            load_tasks(name)
+    if config.tasks.project is not None and not Path(config.tasks.project).is_dir():
+        raise TaskError(
+            f"{config.tasks.project} is no folder: name the one that holds the project."
+        )
+
+
 def check_machine(config: RunConfig, folder: Path) -> None:
     """RunError if memory or disk will clearly not do; estimated from the base model's size.
 
@@ -167,8 +210,9 @@ def check_machine(config: RunConfig, folder: Path) -> None:
     """
     import torch
 
-    from training.model.base import find_base, load_tokenizer
+    from training.model.base import load_tokenizer
     from training.model.export import check_base
+    from training.model.source import find_base
 
     source = find_base(config.model.base)
     if source.path is None:

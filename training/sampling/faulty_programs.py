@@ -82,7 +82,7 @@ def collect_failed_states(
             max_turns=max_turns,
             tester=AttemptTester(threads),
         )
-    states = [[c.episode.pad.text for c in chains if not c.episode.solved] for chains in groups]
+    states = [[c.episode.pad.text for c in chains if not c.right] for chains in groups]
     yield from _all_faulty(
         [environment.task for environment in environments], states, sandbox, threads
     )

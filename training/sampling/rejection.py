@@ -1,8 +1,8 @@
 """Rejection sampling: chains that succeeded become demonstrations (cheap where RL is too slow).
 
 Chains of the current model, or of a stronger one in the same loop, are rolled out on faulty
-programs; of those that pass all tests the shortest few of a task are kept. Malformed turns are
-shown but not learned.
+programs; of those that pass all tests, hidden ones too, the shortest few of a task are kept.
+Malformed turns are shown but not learned.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def sample_successes(
         tester = AttemptTester(threads)
         groups = roll_out(generator, starts, each=each, max_turns=max_turns, tester=tester)
     for environment, chains in zip(environments, groups, strict=True):
-        episodes = [chain.episode for chain in chains if chain.episode.solved]
+        episodes = [chain.episode for chain in chains if chain.right]
         episodes.sort(key=lambda episode: len(episode.turns))
         different = {tuple(turn.command_text for turn in e.turns): e for e in reversed(episodes)}
         for episode in list(reversed(different.values()))[:keep]:

@@ -1,0 +1,143 @@
+"""The stage RLVR: rolls out start programs for the trainer, and measures its steps on held-out ones.
+
+What a step learns is in `training.rlvr`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from random import Random
+
+from attrs import evolve, frozen
+
+from training.model.base import Tokenizer
+from training.model.checkpoint import save_adapter
+from training.model.policy_model import PolicyModel
+from training.pipeline.starts import read_starts
+from training.pipeline.workspace import (
+    TrainingRun,
+    load_policy_model,
+    open_served_generator,
+    open_transformers_generator,
+    serves,
+)
+from training.rlvr import train_rlvr
+from training.sampling.groups import SampledGroups, sample_informative
+from training.sampling.rollouts import (
+    AttemptTester,
+    Generator,
+    Rollout,
+    Start,
+    make_starts,
+    roll_out,
+)
+from training.session import Session
+from training.tasks.environment import open_environments
+from training.tasks.tasks import Task, TaskError
+
+
+def run_rlvr(run: TrainingRun) -> bool:
+    """Reinforcement learning from the latest adapter."""
+    config = run.config
+    programs, held_out = read_starts(run), read_starts(run, "held_out.jsonl")
+    if not programs:
+        run.say("A greedy chain repairs all start programs: RLVR has nothing to learn from.")
+        return True
+    model, tokenizer = load_policy_model(run)
+    made = [run.file(stage) / "adapter" for stage in ("rejection", "sft")]
+    init = next(path for path in made if path.is_dir())
+
+    def report(metrics: dict[str, float]) -> None:
+        text = (
+            f"reward {metrics['reward']:+.2f}, solved {metrics['solve_rate']:.0%}, "
+            f"malformed {metrics['malformed_rate']:.0%}, KL {metrics['kl']:.3f}"
+        )
+        if "held_out" in metrics:
+            text += f", held out {metrics['held_out']:.0%}"
+        run.report(text, metrics["step"], config.rlvr.steps)
+
+    player = _Player(run, tokenizer)
+    return train_rlvr(
+        model,
+        tokenizer,
+        lambda policy, step: player.sample(policy, step, programs),
+        config.rlvr,
+        Session(run.file("rlvr"), config.seed, init, run.minutes, config.model.device),
+        report,
+        evaluate=(lambda policy: player.measure(policy, held_out)) if held_out else None,
+        random_rewards=config.random_rewards,
+    )
+
+
+@frozen
+class _Player:
+    """Rolls out programs with the model as it is."""
+
+    run: TrainingRun
+    tokenizer: Tokenizer
+
+    def sample(self, model: PolicyModel, step: int, programs: Sequence[Task]) -> SampledGroups:
+        """The groups of a step, from programs drawn for it."""
+        config = self.run.config
+        order = Random(f"{config.seed}/{step}").sample(programs, len(programs))
+        tester = AttemptTester(config.processes)
+        with self._open_generator(model, config.rlvr.num_generations, step, 1.0) as generator:
+
+            def roll(some: Sequence[Task]) -> list[list[Rollout]]:
+                return self._roll(generator, some, config.rlvr.num_generations, tester, False)
+
+            found = sample_informative(iter(order), roll, config.rlvr.starts, config.rlvr.resamples)
+        if not found.groups and not found.alike:
+            raise TaskError(
+                "All functions of this step have changed since they were harvested: undo that, "
+                "or begin anew with another `out`."
+            )
+        return evolve(found, testing_seconds=tester.seconds)
+
+    def measure(self, model: PolicyModel, programs: Sequence[Task]) -> float:
+        """The share of programs that one greedy chain repairs, as in serving."""
+        tester = AttemptTester(self.run.config.processes)
+        with self._open_generator(model, 1, 0, 0.0) as generator:
+            groups = self._roll(generator, programs, 1, tester, True)
+        return sum(chain.right for (chain,) in groups) / max(1, len(groups))
+
+    def _roll(
+        self,
+        generator: Generator,
+        programs: Sequence[Task],
+        each: int,
+        tester: AttemptTester,
+        redraws: bool,
+    ) -> list[list[Rollout]]:
+        config = self.run.config
+        with ExitStack() as stack:
+            environments = open_environments(programs, self.run.sandbox, stack)
+            starts: list[Start] = make_starts(
+                environments, config.demonstrations.with_instructions, config.processes
+            )
+            return roll_out(
+                generator,
+                starts,
+                each=each,
+                max_turns=config.rlvr.max_turns,
+                tester=tester,
+                redraws=redraws,
+            )
+
+    def _open_generator(
+        self, model: PolicyModel, each: int, seed: int, temperature: float
+    ) -> AbstractContextManager[Generator]:
+        run = self.run
+        if not serves(run.config.model):
+            return open_transformers_generator(
+                run,
+                model,
+                self.tokenizer,
+                temperature=temperature,
+                seed=seed,
+                max_tokens=run.config.rlvr.max_tokens,
+            )
+        adapter = run.file("rlvr") / "current"
+        save_adapter(adapter, model)
+        return open_served_generator(run, adapter, each, temperature=temperature, seed=seed)
