@@ -75,7 +75,8 @@ def train_sft(
 
             seconds = time.monotonic() - started
             scores: dict[str, float] = {}
-            if validation and (step % config.evaluate_every == 0 or step == plan.steps):
+            is_due = step % config.evaluate_every == 0 or step == plan.steps
+            if validation and is_due:
                 scores = validate(model, validation, config.micro_tokens, accelerator.device)
                 if main:
                     best.offer(step, -scores["validation_loss"], model)

@@ -79,7 +79,6 @@ def encode(
     turn, is_end = 0, False  # a command and its end make a turn
     for segment, by_model in episode_segments(builder, episode):
         tokens = tokenizer.encode(segment)
-        learned = len(tokens) if by_model and turn not in masked else 0
         scores: Sequence[float] = ()
         if by_model and sampled is not None:
             command = sampled[turn]
@@ -88,7 +87,9 @@ def encode(
             else:
                 tokens = list(command.tokens)
                 scores = command.logprobs[: len(tokens)]
-            learned = min(learned, len(scores))
+        learned = len(tokens if sampled is None else scores)
+        if not by_model or turn in masked:
+            learned = 0
         ids += tokens
         labels += [*tokens[:learned], *[NO_LABEL] * (len(tokens) - learned)]
         logprobs += [*scores, *[0.0] * (len(tokens) - len(scores))]

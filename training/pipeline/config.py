@@ -65,7 +65,7 @@ class TasksConfig:
 
 @frozen
 class StartsConfig:
-    """Start programs of rejection sampling and RLVR: `corrupted` a task, plus what a model got wrong.
+    """Start programs of rejection sampling and RLVR: `corrupted` a task, and what models got wrong.
 
     `written`: faulty programs a task that the base model writes (3-shot) and that the SFT model
     leaves behind in failed chains at `temperature`. At most `most` a task, of `tasks` of them. None
@@ -85,8 +85,8 @@ class StartsConfig:
 class RejectionConfig:
     """Rejection sampling between SFT and RLVR: chains a program, and how many are kept of each.
 
-    `max_turns` of a chain. `model`: a registry name or GGUF of a stronger model whose chains are taken instead. `epochs`
-    over what was kept and the old data beside it; all else is as in `sft`.
+    `max_turns` of a chain. `model`: a registry name or GGUF of a stronger model whose chains are
+    taken instead. `epochs` over what was kept and the old data beside it; all else is as in `sft`.
     """
 
     each: int = field(default=4, validator=gt(0))

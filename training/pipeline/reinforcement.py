@@ -1,4 +1,4 @@
-"""The stage RLVR: rolls out start programs for the trainer, and measures its steps on held-out ones.
+"""The stage RLVR: rolls out programs for the trainer, and measures its steps on held-out ones.
 
 What a step learns is in `training.rlvr`.
 """

@@ -198,9 +198,7 @@ def check_request(config: RunConfig) -> None:
         if name.partition("#")[0] != "mbpp":  # that may be on the hub
             load_tasks(name)
     if config.tasks.project is not None and not Path(config.tasks.project).is_dir():
-        raise TaskError(
-            f"{config.tasks.project} is no folder: name the one that holds the project."
-        )
+        raise TaskError(f"{config.tasks.project} is no folder: name the project's.")
 
 
 def check_machine(config: RunConfig, folder: Path) -> None:
