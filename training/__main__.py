@@ -319,6 +319,41 @@ def _s1k(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _prepare(options: argparse.Namespace, console: Console) -> int:
+    config = _config(options.config)
+
+    from training.pipeline.run import run_all
+    from training.pipeline.workspace import TrainingRun
+    from training.rented.prepare import PREPARED, prepare
+
+    if not run_all(config, minutes=options.minutes, console=console, only=PREPARED):
+        return TIME_IS_UP
+    with show_bars(console) as bar:
+        pieces = prepare(
+            TrainingRun(config, bar("prepare")),
+            options.bundle,
+            processes=options.processes,
+            piece_bytes=options.piece_mib << 20,
+        )
+    total = sum(path.stat().st_size for path in pieces)
+    console.print(f"{len(pieces)} pieces, {total >> 20} MiB, in {pieces[0].parent}")
+    return 0
+
+
+def _slice(options: argparse.Namespace, console: Console) -> int:
+    from training.rented.slices import run_slice
+
+    done = run_slice(
+        options.pieces,
+        options.work,
+        minutes=options.minutes,
+        save=options.save,
+        saved=options.saved,
+        console=console,
+    )
+    return 0 if done else TIME_IS_UP
+
+
 def _export(options: argparse.Namespace, console: Console) -> int:
     from training.model.export import export_adapter, export_merged
     from training.model.source import BaseError, find_base
@@ -353,6 +388,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "faulty": _faulty,
     "evaluate": _evaluate,
     "s1k": _s1k,
+    "prepare": _prepare,
+    "slice": _slice,
     "export": _export,
     "report": _report,
 }

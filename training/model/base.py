@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 
 from coe_lsp.chain.prompt import ChatFormat, PromptBuilder, Segment, detect_format
 from training.model.source import BaseError, BaseSource
+
+#: A GGUF without weights beside transformers' own files.
+VOCABULARY = "vocabulary.gguf"
 
 
 class Tokenizer:
@@ -67,12 +71,13 @@ def load_tokenizer(source: BaseSource) -> Tokenizer:
     """The model's tokenizer. BaseError if the hub or the files will not give it.
 
     Of a GGUF it is llama.cpp's own: what transformers reads from it differs (for SmolLM2 in blanks
-    before digits).
+    before digits). So a folder may have a GGUF of the vocabulary alone, `vocabulary.gguf`.
     """
-    if source.path is not None:
+    vocabulary_file = source.path or Path(source.folder) / VOCABULARY
+    if vocabulary_file.is_file():
         from coe_lsp.engine.context import load_vocabulary
 
-        loaded = load_vocabulary(source.path)
+        loaded = load_vocabulary(vocabulary_file)
         vocabulary = loaded.vocabulary
         return Tokenizer(
             lambda text, special: vocabulary.encode(text.encode(), special=special),

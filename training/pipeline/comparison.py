@@ -1,8 +1,9 @@
 """The last word of a run: is the new adapter better than the shipped one, and than none?
 
 Each repairs the same faulty programs of functions that were never trained on, one greedy chain
-each, as served; a third of a function's tests is hidden from it. Which to use is decided by how
-many it repairs; the p-value says how far that could be chance.
+each, as served (by transformers where the base has no GGUF); a third of a function's tests is
+hidden from it. Which to use is decided by how many it repairs; the p-value says how far that could
+be chance.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ _CHANCE = 0.05
 
 @frozen
 class Verdict:
-    """How many of `programs` each arm repairs, and which arm to use: `new`, `shipped` or `none`.
+    """How many of `programs` each arm repairs, and which to use: `new`, `shipped`, `sft` or `none`.
 
-    `against` compares the new adapter with the shipped one, or with none where none is shipped.
+    `against` compares the new adapter with its rival, the first of these that there is.
     """
 
     programs: int
@@ -40,10 +41,15 @@ class Verdict:
 
     def lines(self) -> list[str]:
         """What the user is told."""
-        names = {"new": "the new adapter", "shipped": "the shipped one", "none": "no adapter"}
+        names = {
+            "new": "the new adapter",
+            "shipped": "the shipped one",
+            "sft": "the one before RLVR",
+            "none": "no adapter",
+        }
         counts = ", ".join(f"{names[arm]} {count}" for arm, count in self.right.items())
         pair = self.against
-        other = names["shipped" if "shipped" in self.right else "none"]
+        other = names[_rival(self.right)]
         said = [
             f"Of {self.programs} faulty programs of functions that were not trained on, "
             f"repaired: {counts}.",
@@ -55,16 +61,20 @@ class Verdict:
         return [*said, f"{advice} {names[self.use]}.{chance}"]
 
 
+def _rival(right: dict[str, int]) -> str:
+    """What the new adapter has to be better than."""
+    return next(arm for arm in ("shipped", "sft", "none") if arm in right)
+
+
 def judge(results: dict[str, dict[str, float]]) -> Verdict:
     """From what each arm repaired, 1 or 0 by program. The new one has to be better to be used."""
     right = {arm: int(sum(found.values())) for arm, found in results.items()}
     old = max((arm for arm in right if arm != "new"), key=lambda arm: (right[arm], arm))
-    other = "shipped" if "shipped" in results else "none"
     return Verdict(
         len(results["new"]),
         right,
         "new" if right["new"] > right[old] else old,
-        compare(results["new"], results[other]),
+        compare(results["new"], results[_rival(right)]),
     )
 
 
@@ -72,12 +82,14 @@ def run_comparison(run: TrainingRun) -> bool:
     """Measure the new adapter, the shipped one, and the base; leaves `comparison.json`."""
     programs = read_starts(run, "held_out.jsonl")
     source = find_base(run.config.model.base)
-    if not programs or source.path is None:
-        run.say("No held-out functions, or no GGUF of the base: the adapter was not compared.")
-        return True
-    from training.pipeline.card import write_card
-
     new = run.file(f"{source.base_key}-coe-v1.gguf")
+    if not programs:
+        run.say("Too few functions to hold any out: the adapter was not compared.")
+        return True
+    if source.path is None:
+        from training.pipeline.reinforcement import measure_adapters
+
+        return _conclude(run, new, measure_adapters(run, programs))
     arms: dict[str, Path | None] = {"new": new}
     shipped = resolve_adapter(None, source.base_key)
     if shipped is not None:
@@ -89,6 +101,12 @@ def run_comparison(run: TrainingRun) -> bool:
         if found is None:
             return False
         results[arm] = found
+    return _conclude(run, new, results)
+
+
+def _conclude(run: TrainingRun, new: Path, results: dict[str, dict[str, float]]) -> bool:
+    from training.pipeline.card import write_card
+
     verdict = judge(results)
     replace_file(run.file("comparison.json"), json.dumps(asdict(verdict), indent=1).encode())
     write_card(run, new)  # once more, with the result

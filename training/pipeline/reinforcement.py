@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from random import Random
 
+import torch
 from attrs import evolve, frozen
 
 from training.model.base import Tokenizer
-from training.model.checkpoint import save_adapter
+from training.model.checkpoint import load_adapter, save_adapter
 from training.model.policy_model import PolicyModel
 from training.pipeline.starts import read_starts
 from training.pipeline.workspace import (
@@ -65,9 +66,29 @@ def run_rlvr(run: TrainingRun) -> bool:
         config.rlvr,
         Session(run.file("rlvr"), config.seed, init, run.minutes, config.model.device),
         report,
-        evaluate=(lambda policy: player.measure(policy, held_out)) if held_out else None,
+        evaluate=(lambda policy: _share(player.measure(policy, held_out))) if held_out else None,
         random_rewards=config.random_rewards,
     )
+
+
+def measure_adapters(run: TrainingRun, programs: Sequence[Task]) -> dict[str, dict[str, float]]:
+    """What the base, the SFT adapter and the last one repair, where nothing serves: 1 or 0 each."""
+    model, tokenizer = load_policy_model(run)
+    on_gpu = run.config.model.device == "auto" and torch.cuda.is_available()
+    model.to("cuda" if on_gpu else "cpu")
+    player = _Player(run, tokenizer)
+    found: dict[str, dict[str, float]] = {}
+    arms = {"none": None, "sft": run.file("sft") / "adapter", "new": run.last_adapter}
+    for number, (arm, adapter) in enumerate(arms.items()):
+        if adapter is not None:  # a new one, at first, says what the base says
+            load_adapter(adapter, model)
+        run.report(f"{arm}: {len(programs)} programs", number, len(arms))
+        found[arm] = player.measure(model, programs)
+    return found
+
+
+def _share(repaired: dict[str, float]) -> float:
+    return sum(repaired.values()) / max(1, len(repaired))
 
 
 @frozen
@@ -85,7 +106,8 @@ class _Player:
         with self._open_generator(model, config.rlvr.num_generations, step, 1.0) as generator:
 
             def roll(some: Sequence[Task]) -> list[list[Rollout]]:
-                return self._roll(generator, some, config.rlvr.num_generations, tester, False)
+                each = config.rlvr.num_generations
+                return [group for _, group in self._roll(generator, some, each, tester, False)]
 
             found = sample_informative(iter(order), roll, config.rlvr.starts, config.rlvr.resamples)
         if not found.groups and not found.alike:
@@ -95,12 +117,12 @@ class _Player:
             )
         return evolve(found, testing_seconds=tester.seconds)
 
-    def measure(self, model: PolicyModel, programs: Sequence[Task]) -> float:
-        """The share of programs that one greedy chain repairs, as in serving."""
+    def measure(self, model: PolicyModel, programs: Sequence[Task]) -> dict[str, float]:
+        """Of each program 1 if one greedy chain repairs it, as in serving, else 0."""
         tester = AttemptTester(self.run.config.processes)
         with self._open_generator(model, 1, 0, 0.0) as generator:
             groups = self._roll(generator, programs, 1, tester, True)
-        return sum(chain.right for (chain,) in groups) / max(1, len(groups))
+        return {name: float(chain.right) for name, (chain,) in groups}
 
     def _roll(
         self,
@@ -109,14 +131,15 @@ class _Player:
         each: int,
         tester: AttemptTester,
         redraws: bool,
-    ) -> list[list[Rollout]]:
+    ) -> list[tuple[str, list[Rollout]]]:
+        """The groups by the names of their programs."""
         config = self.run.config
         with ExitStack() as stack:
             environments = open_environments(programs, self.run.sandbox, stack)
             starts: list[Start] = make_starts(
                 environments, config.demonstrations.with_instructions, config.processes
             )
-            return roll_out(
+            groups = roll_out(
                 generator,
                 starts,
                 each=each,
@@ -124,6 +147,8 @@ class _Player:
                 tester=tester,
                 redraws=redraws,
             )
+        names = [start.environment.task.task_id for start in starts]
+        return list(zip(names, groups, strict=True))
 
     def _open_generator(
         self, model: PolicyModel, each: int, seed: int, temperature: float

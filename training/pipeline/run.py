@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,8 +40,14 @@ class RunError(CoeError):
     """A run cannot be started as asked."""
 
 
-def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Console) -> bool:
-    """Run what is left of a run; True when all of it is done.
+def run_all(
+    config: RunConfig,
+    *,
+    minutes: float = float("inf"),
+    console: Console,
+    only: Collection[str] | None = None,
+) -> bool:
+    """Run what is left of a run, or of some of its stages; True when all of it is done.
 
     Raises the stages' own errors for bad input, before any long work where that is possible.
     """
@@ -59,7 +65,7 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
             console.print(text, markup=False, soft_wrap=True)
 
         for name, stage in _plan(config):
-            if name in state.done:
+            if name in state.done or (only is not None and name not in only):
                 continue
             line = bar(name)
             started = time.monotonic()
@@ -118,8 +124,8 @@ def _plan(config: RunConfig) -> list[tuple[str, Callable[[TrainingRun], bool]]]:
         ("tasks", stages.run_tasks),
         ("estimate", run_estimate),
         ("demonstrations", stages.run_demonstrations),
-        ("sft", stages.run_sft),
         ("held_out", run_held_out),
+        ("sft", stages.run_sft),
     ]
     if config.stages:
         plan.append(("starts", run_starts))

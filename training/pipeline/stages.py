@@ -129,9 +129,16 @@ def run_demonstrations(run: TrainingRun) -> bool:
 
 
 def run_sft(run: TrainingRun) -> bool:
-    """Supervised fine-tuning on the demonstrations."""
-    records = list(read_records(run.file("demonstrations.jsonl")))
-    return fine_tune(run, "sft", *_split(run, records, "sft"), None)
+    """Supervised fine-tuning on the demonstrations; on those that `training.rented` encoded."""
+    encoded = run.file("sft") / "encoded.npz"
+    if encoded.exists():
+        from training.model.encoded import load_examples
+
+        examples = load_examples(encoded, "train"), load_examples(encoded, "validation")
+    else:
+        records = list(read_records(run.file("demonstrations.jsonl")))
+        examples = split_examples(run, records, "sft")
+    return fine_tune(run, "sft", *examples, None)
 
 
 def run_rejection(run: TrainingRun) -> bool:
@@ -182,12 +189,12 @@ def run_rejection(run: TrainingRun) -> bool:
     # A model that solves nothing is tuned on some more of the old data.
     random = Random(config.seed)
     old = read_some_records(run.file("demonstrations.jsonl"), max(len(new), 64), random)
-    examples = _split(run, [*new, *old], "rejection")
+    examples = split_examples(run, [*new, *old], "rejection")
     sft_adapter = run.file("sft") / "adapter"
     return fine_tune(run, "rejection", *examples, sft_adapter, epochs=config.rejection.epochs)
 
 
-def _split(
+def split_examples(
     run: TrainingRun, records: Sequence[Record], stage: str
 ) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
     """Examples for training and validation; no task is in both, in this stage or in another.

@@ -49,12 +49,25 @@ def run_held_out(run: TrainingRun) -> bool:
     return True
 
 
+def _training_tasks(run: TrainingRun) -> list[Task]:
+    """Those that starts are made of: not held out, and no more than wanted."""
+    tasks = load_tasks(str(run.file("tasks.jsonl")))
+    held = choose_held_out(tasks, run.config.held_out, run.config.seed)
+    return [task for task in tasks if task.task_id not in held][: run.config.starts.tasks]
+
+
+def corrupt_training_tasks(run: TrainingRun) -> list[Task] | None:
+    """Fresh faults of the tasks that starts are made of; None if the time was up."""
+    correct = [evolve(task, code=None) for task in _training_tasks(run)]
+    # Some will be what a demonstration begins with.
+    each = _MORE * run.config.starts.corrupted
+    return _corrupt(run, correct, each, _STARTS_SEED, "starts.corrupted.jsonl")
+
+
 def run_starts(run: TrainingRun) -> bool:
     """Faulty programs for rejection sampling and RLVR."""
     config = run.config.starts
-    tasks = load_tasks(str(run.file("tasks.jsonl")))
-    held = choose_held_out(tasks, run.config.held_out, run.config.seed)
-    chosen = [task for task in tasks if task.task_id not in held][: config.tasks]
+    chosen = _training_tasks(run)
     by_id = {task.task_id: task for task in chosen}
     shown = {
         (task.task_id, task.code)
@@ -65,11 +78,7 @@ def run_starts(run: TrainingRun) -> bool:
         if task.code is not None and (task.task_id, task.code) not in shown:
             found[task.task_id].append(task)
     if config.corrupted:
-        # Some will be what a demonstration begins with.
-        correct = [evolve(task, code=None) for task in chosen]
-        fresh = _corrupt(
-            run, correct, _MORE * config.corrupted, _STARTS_SEED, "starts.corrupted.jsonl"
-        )
+        fresh = corrupt_training_tasks(run)
         if fresh is None:
             return False
         for task in fresh:
@@ -140,9 +149,9 @@ def _hard_ones(run: TrainingRun, programs: Sequence[Task]) -> list[str] | None:
                 max_turns=_turns(run),
                 tester=AttemptTester(run.config.processes),
             )
-        for environment, (chain,) in zip(environments, groups, strict=True):
+        for start, (chain,) in zip(starts, groups, strict=True):
             if not chain.right:
-                yield environment.task.dumps()
+                yield start.environment.task.dumps()
 
     with open_adapter_generator(run, run.file("sft") / "adapter", 1, temperature=0.0) as generator:
         return resume_lines(

@@ -104,14 +104,16 @@ class Start:
         return Episode(task, pad, max_turns=max_turns)
 
 
-def make_start(environment: TaskEnvironment, with_instructions: float) -> Start:
+def make_start(environment: TaskEnvironment, with_instructions: float) -> Start | None:
     """The faulty program of an environment's task, with limits from its reference.
 
-    Some of the environment's tests are hidden, but not all that this program fails.
+    None if a reference that is known fails its tests here: nothing could mend the program. Some of
+    the environment's tests are hidden, but not all that this program fails.
     `with_instructions`: the share of tasks that are given in words as well, always the same ones.
     """
-    environment.calibrate()
     task = environment.task
+    if not environment.calibrate() and task.reference:
+        return None
     program = task.start.strip("\n")
     passing = environment.evaluate(program.split("\n")).passing
     environment.hide(choose_hidden(environment.tests, passing, task.task_id))
@@ -122,11 +124,12 @@ def make_start(environment: TaskEnvironment, with_instructions: float) -> Start:
 def make_starts(
     environments: Sequence[TaskEnvironment], with_instructions: float, threads: int
 ) -> list[Start]:
-    """`make_start` for several, side by side."""
+    """`make_start` for several, side by side; without those that give none."""
     with ThreadPoolExecutor(threads) as pool:
-        return list(
-            pool.map(lambda environment: make_start(environment, with_instructions), environments)
+        made = pool.map(
+            lambda environment: make_start(environment, with_instructions), environments
         )
+        return [start for start in made if start is not None]
 
 
 @frozen
