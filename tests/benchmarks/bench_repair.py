@@ -9,7 +9,9 @@ the first third of the tests; whether a repair passes the others, too, is in its
 
 Results are written after each task, in the form that `result_files.py` describes; a second call with
 the same settings goes on where the first one ended. `report.py` makes the tables of a file in
-`results/`. The commands of the repairs go into `FILE.patches.jsonl`, which stays out of the
+`results/`. A list of real bugs (`training/bugs/real_bugs.jsonl#dev`) is measured in checkouts of their
+own, with the file at fault named, or the function, or a file with failing tests (`--given`); see
+`bug_trials.py`. The commands of the repairs go into `FILE.patches.jsonl`, which stays out of the
 repository. The arm `naive` is the loop of `naive.py`. The model is in memory from the start, as in an
 editor's second repair, but has read nothing of the task.
 """
@@ -32,8 +34,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import naive
+from arms import ARMS, UNTRAINED, WITHOUT_MODEL, Quiet, Timed
 from attrs import evolve
-from report import search_table
+from bug_trials import is_list_of_bugs, load_trials, measure_bug
+from report import bug_table, search_table
 from result_files import ResultFile, read_results, write_results
 
 import coe_lsp
@@ -51,56 +55,15 @@ from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
-from coe_lsp.repair.search.search import SearchSettings
-
-ALL = SearchSettings()
-ARMS = {
-    "all": ALL,
-    "mutations": ALL,  # without a model
-    "chain": SearchSettings(
-        samples=1, mutations=False, rescoring=False, best_first=False, branch_points=False
-    ),
-    "search": SearchSettings(mutations=False, rescoring=False),
-    "no rescoring": SearchSettings(rescoring=False),
-    "no branch points": SearchSettings(branch_points=False),
-    "no best-first": SearchSettings(best_first=False),
-    "no deduplication": SearchSettings(deduplicate=False),
-    "no suspiciousness": SearchSettings(suspiciousness=False),
-    "naive": ALL,  # with a model of its own
-}
-WITHOUT_MODEL = {"mutations", "naive"}
-
-
-class Timed:
-    """A policy that remembers when it was asked first."""
-
-    def __init__(self, policy):
-        self._policy = policy
-        self.first = None
-
-    def __getattr__(self, name):
-        if name in ("read", "ask", "step", "logprob_ratios", "likelihoods"):
-            self.first = self.first or time.monotonic()
-        return getattr(self._policy, name)
-
-
-class Quiet:
-    """Watches nothing."""
-
-    def baseline(self, baseline, suites):
-        pass
-
-    def target(self, function, target_tests):
-        pass
-
-    def step(self, step):
-        pass
 
 
 def load(names, count, seed):
     """Tasks as (id, program, function, visible statements or None for a project's tests, task)."""
     tasks = []
     for name in names:
+        if is_list_of_bugs(name):
+            tasks += [{"task_id": bug.bug_id, "bug": bug} for bug in load_trials(name, count, seed)]
+            continue
         if name == "demo":
             bugs = json.loads((Path(coe_lsp.__file__).parent / "demo" / "bugs.json").read_text())
             tasks += [{"task_id": f"demo/{bug['target']}", "target": bug["target"]} for bug in bugs]
@@ -208,6 +171,8 @@ def describe(options):
 def open_results(options):
     """The rows that the result file has already; the file is begun where there is none."""
     about = describe(options)
+    if any(map(is_list_of_bugs, options.tasks)):
+        about["given"] = options.given
     if not options.out.exists():
         options.out.parent.mkdir(parents=True, exist_ok=True)
         write_results(options.out, ResultFile(about, []))
@@ -224,10 +189,10 @@ def run(options):
     tasks = load(options.tasks, options.count, options.seed)
     done = {(row["task"], row["arm"]) for row in open_results(options)}
     arms = options.arms.split(",")
-    needs_model = any(arm not in WITHOUT_MODEL for arm in arms)
-    model = None
-    if needs_model:
-        model = LoadedModel(ModelOptions(options.model, options.adapter), BarProgress())
+    loaded_by = {}  # whether without adapter
+    for untrained in {arm in UNTRAINED for arm in arms if arm not in WITHOUT_MODEL}:
+        adapter = "none" if untrained else options.adapter
+        loaded_by[untrained] = LoadedModel(ModelOptions(options.model, adapter), BarProgress())
     llama = None
     if "naive" in arms:
         llama = naive.open_model(ensure(resolve(options.model), progress=BarProgress()))
@@ -235,7 +200,13 @@ def run(options):
         for task in tasks:
             for arm in arms:
                 if (task["task_id"], arm) not in done:
-                    row = measure(task, arm, model, llama, options)
+                    if "bug" in task:
+                        row = measure_bug(
+                            task["bug"], arm, loaded_by.get(arm in UNTRAINED), options
+                        )
+                    else:
+                        model = loaded_by.get(arm in UNTRAINED)
+                        row = measure(task, arm, model, llama, options)
                     patches = row.pop("commands", [])
                     append(options.out, row)
                     if patches:
@@ -243,7 +214,7 @@ def run(options):
                         append(repairs, [task["task_id"], arm, patches])
                     print(json.dumps(row), flush=True)
     finally:
-        if model is not None:
+        for model in loaded_by.values():
             model.close()
 
 
@@ -297,6 +268,13 @@ def main():
     parser.add_argument("--visible", type=float, default=1.0)
     parser.add_argument("--count", type=int, help="a fixed sample of each file")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--given",
+        choices=["file", "function", "test"],
+        default="file",
+        help="of a real bug: what the user names (%(default)s)",
+    )
+    parser.add_argument("--clones", type=Path, help="of real bugs: clones of their repositories")
     parser.add_argument("--out", type=Path, required=True, help="a result file (.jsonl)")
     parser.add_argument(
         "--machine",
@@ -305,7 +283,8 @@ def main():
     )
     options = parser.parse_args()
     run(options)
-    print(search_table([options.out]))
+    bugs = all(map(is_list_of_bugs, options.tasks))
+    print(bug_table(options.out) if bugs else search_table([options.out]))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
+import math
 import re
 import statistics
 import sys
@@ -34,6 +36,7 @@ from result_files import (
     solved_share,
 )
 
+from training.bugs.bugs import SIZES
 from training.evaluation.comparison import (
     Comparison,
     compare,
@@ -223,6 +226,88 @@ def ablation():
         )
     head = ["arm", "repaired", "% (95% interval)", "only whole", "only this", "p"]
     return table([*head, "programs a second"], rows)
+
+
+# --- real bugs
+
+ARM_NAMES |= {
+    "adapter": "the model alone, with its adapter",
+    "untrained": "the model alone, untrained",
+    "all untrained": "mutations and the untrained model",
+}
+
+
+def bug_results(path):
+    """The rows of a measurement on real bugs, without bugs whose visible tests all pass."""
+    results = read_results(path)
+    return evolve(results, rows=failing_tasks(results.rows))
+
+
+def right(rows, seconds=math.inf):
+    """Whether the first repair of each bug came in time and is right: 1 or 0 by its id."""
+    return {row["task"]: int(bool(row["right"]) and row["seconds"] <= seconds) for row in rows}
+
+
+def bug_table(path):
+    """A row for each arm of a measurement on real bugs: repaired, right, how fast."""
+    results = bug_results(path)
+    rows = []
+    for arm in dict.fromkeys(row["arm"] for row in results.rows):
+        some = results.of("arm", arm)
+        fixed = [row for row in some if row["status"] == "repaired"]
+        rows.append(
+            [
+                ARM_NAMES.get(arm, arm),
+                len(some),
+                sum(row["seconds"] <= 10 for row in fixed),
+                len(fixed),
+                format_percent(wilson(len(fixed), len(some))),
+                sum(right(some, 10).values()),
+                sum(right(some).values()),
+                format_percent(wilson(sum(right(some).values()), len(some))),
+                sum(bool(row["right_any"]) for row in fixed),
+                sum(bool(row["human"]) for row in fixed),
+                decimal(statistics.median(row["seconds"] for row in fixed) if fixed else None),
+                decimal(statistics.median(row["tested"] for row in some), 0),
+            ]
+        )
+    seconds = f"{results.about['budget']:g} s"
+    head = ["arm", "bugs", "repaired in 10 s", f"in {seconds}", "% (95% interval)"]
+    head += ["right in 10 s", f"in {seconds}", "% (95% interval)", "one of those offered right"]
+    return table([*head, "as people did", "answer", "programs tested"], rows)
+
+
+def bugs_by_size(path):
+    """Of each size of the human fix, how many each arm repairs, and how many of these are right."""
+    results = bug_results(path)
+    arms = list(dict.fromkeys(row["arm"] for row in results.rows))
+    rows = []
+    for size in SIZES:
+        some = results.of("size", size)
+        if not some:
+            continue
+        line = [size, len({row["task"] for row in some})]
+        for arm in arms:
+            of_arm = [row for row in some if row["arm"] == arm]
+            fixed = sum(row["status"] == "repaired" for row in of_arm)
+            line.append(f"{fixed}, {sum(right(of_arm).values())} right")
+        rows.append(line)
+    return table(["human fix", "bugs", *(ARM_NAMES.get(arm, arm) for arm in arms)], rows)
+
+
+def bug_pairs(path):
+    """Arms against each other on the same real bugs, by whether the first repair is right."""
+    results = bug_results(path)
+    arms = list(dict.fromkeys(row["arm"] for row in results.rows))
+    rows = []
+    for first, second in itertools.combinations(arms, 2):
+        pair = compare(right(results.of("arm", first)), right(results.of("arm", second)))
+        names = [ARM_NAMES.get(arm, arm) for arm in (first, second)]
+        rows.append([*names, pair.tasks, pair.more, pair.fewer, format_p(pair.p_value)])
+    return table(["first", "second", "bugs", "only the first right", "only the second", "p"], rows)
+
+
+BUGS = RESULTS / "bugs-dev.jsonl"
 
 
 # --- chains of edits, and answers at once
@@ -419,7 +504,7 @@ STEP_COSTS = ("seconds", "sampling_seconds", "testing_seconds", "training_second
 def machines():
     """Where and with what each result file was measured."""
     rows = []
-    for path in sorted(RESULTS.glob("search-*.jsonl")):
+    for path in (*sorted(RESULTS.glob("bugs-*.jsonl")), *sorted(RESULTS.glob("search-*.jsonl"))):
         about = read_results(path).about
         adapter = (about["adapter_sha256"] or "")[:8]
         rows.append([f"`{path.stem}`", about["machine"], about["commit"], f"`{adapter}`"])
@@ -442,6 +527,9 @@ PARTS = {
     "search, paired": search_pairs,
     "few tests": few_tests,
     "ablation": ablation,
+    "real bugs": lambda: bug_table(BUGS),
+    "real bugs, by size": lambda: bugs_by_size(BUGS),
+    "real bugs, paired": lambda: bug_pairs(BUGS),
     "chains of the default model": lambda: chain_tables(DEFAULT_MODEL),
     "chains of the default model, short": lambda: chain_tables(
         DEFAULT_MODEL, ("direct-0", "base", "cpu-sft", "gpu-sft-rlvr")

@@ -28,7 +28,7 @@ from training.bugs.changes import Change, is_source, measure_fix
 from training.bugs.names import judge_names
 
 _TEST_SECONDS = 5.0
-_MOST_SECONDS = 90.0
+_MOST_SECONDS = 45.0
 _LEAST_PASSING = 3
 _MOST_FAILING_SHARE = 0.5
 _MOST_IDS = 40

@@ -10,8 +10,9 @@ class SampledCommand:
     """`tokens` spell `text`; `ended` says whether the model ended its turn itself.
 
     `logprobs` has one natural logarithm for each token that was really sampled, from the first on,
-    and for the end if it `ended`, under the sampler's own distribution at temperature 1. A token
-    behind these stands for a sampled one that reached beyond the command: nothing is learned there.
+    and for the end if that was sampled by itself, under the sampler's own distribution at
+    temperature 1. A token behind these stands for a sampled one that reached beyond the command:
+    nothing is learned there.
     """
 
     text: str

@@ -164,7 +164,7 @@ def _chain(environment: TaskEnvironment) -> Episode:
     broken = (*lines[:-1], f"{indent}raise NotImplementedError")
     found = environment.evaluate(broken)
     feedback = environment.feedback(found, broken)
-    task = environment.describe(found, instructions=environment.task.prompt)
+    task = environment.describe(found, broken, instructions=environment.task.prompt)
     episode = Episode(task, Scratchpad(broken, feedback))
     for line in (len(lines), 1):
         attempt = episode.apply(ReplaceLine(line, lines[line - 1]))

@@ -7,13 +7,13 @@ Nothing is compiled: contexts differ in number and length at each turn, and each
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
 import torch
 from attrs import frozen
-from transformers import DynamicCache, LogitsProcessor
+from transformers import DynamicCache, LogitsProcessor, StoppingCriteria
 
 
 @frozen
@@ -36,12 +36,13 @@ def sample_continuations(
     most: int,
     temperature: float,
     seed: int,
+    has_ended: Callable[[list[int]], bool] | None = None,
 ) -> list[Continuation]:
     """What the model writes after each context: up to `most` tokens, an end and padding included.
 
-    Each of `ends` ends a text, and the first of them pads. Temperature 0 is greedy. A context that
-    is there several times is read once. The same contexts and seed give the same texts on the same
-    machine, whatever was drawn before.
+    Each of `ends` ends a text, and the first of them pads. `has_ended` ends others, by the tokens
+    written so far. Temperature 0 is greedy. A context that is there several times is read once. The
+    same contexts and seed give the same texts on the same machine, whatever was drawn before.
     """
     different = {
         tuple(tokens): row for row, tokens in enumerate(dict.fromkeys(map(tuple, contexts)))
@@ -59,6 +60,8 @@ def sample_continuations(
         else {"do_sample": False}
     )
     scores = _Scores()
+    if has_ended is not None:
+        sampling["stopping_criteria"] = [_RowEnds(has_ended, longest)]
     training = model.training
     model.eval()
     torch.manual_seed(Random(f"{seed}/{padded}/{len(contexts)}").getrandbits(31))
@@ -114,6 +117,22 @@ class _Scores(LogitsProcessor):
     def _take(self, drawn: torch.Tensor) -> None:
         if self._last is not None:
             self._known.append(self._last.gather(1, drawn[:, None])[:, 0])
+
+
+class _RowEnds(StoppingCriteria):
+    """Which rows have ended, by what was written to them; asked of each until it has."""
+
+    def __init__(self, has_ended: Callable[[list[int]], bool], start: int) -> None:
+        self._has_ended = has_ended
+        self._start = start
+        self._ended: set[int] = set()
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        for number, row in enumerate(input_ids[:, self._start :].tolist()):
+            if number not in self._ended and self._has_ended(row):
+                self._ended.add(number)
+        ended = [number in self._ended for number in range(len(input_ids))]
+        return torch.tensor(ended, device=input_ids.device)
 
 
 def _cache_name(model: Any) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
 
+from coe_lsp.chain.commands import find_end
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import PromptBuilder, Segment
-from coe_lsp.repair.policy.protocol import REDRAW_TEMPERATURE
+from coe_lsp.repair.policy.protocol import COMMAND_TOKENS, REDRAW_TEMPERATURE
 from training.model.base import Tokenizer
 from training.model.encode import encode
 from training.model.sampled import SampledCommand
@@ -17,6 +19,8 @@ from training.sampling.hf_generate import Continuation, sample_continuations
 from training.sampling.rollouts import REDRAWS, count_together
 
 _ANOTHER_SEED = 1_000_003
+# A line end and the `>>>` after it, in the smallest tokens.
+_MARK_TOKENS = 4
 
 
 @define
@@ -34,7 +38,7 @@ class TransformersGenerator:
     temperature: float
     seed: int = 0
     max_tokens: int = 2048
-    command_tokens: int = 96
+    command_tokens: int = COMMAND_TOKENS
     at_once: int = 8
     _drawn_again: dict[int, list[SampledCommand]] = field(factory=dict, init=False)  # type: ignore[type-arg]
     _offered: dict[int, list[SampledCommand]] = field(factory=dict, init=False)  # type: ignore[type-arg]
@@ -76,7 +80,8 @@ class TransformersGenerator:
                 contexts[chain] = context.ids
         if not contexts:
             return {}
-        (end,) = self.tokenizer.encode(self.builder.command_end)[:1]
+        end = self.builder.command_end
+        ends = self.tokenizer.encode(end)[:1] if end.special else []
         hot = max(self.temperature, REDRAW_TEMPERATURE)
         chains, together = list(contexts), count_together(self.at_once, each)
         commands: list[SampledCommand] = []
@@ -85,30 +90,43 @@ class TransformersGenerator:
             written = sample_continuations(
                 self.model,
                 [contexts[chain] for chain in some for _ in range(each)],
-                ends=[end],
+                ends=ends,
                 most=self.command_tokens,
                 temperature=hot if again else self.temperature,
                 seed=self.seed + again * _ANOTHER_SEED,
+                has_ended=self._has_ended,
             )
-            commands += [self._command(row, end) for row in written]
+            commands += [self._command(one, ends) for one in written]
         return {chain: commands[n * each : (n + 1) * each] for n, chain in enumerate(chains)}
 
-    def _command(self, written: Continuation, end: int) -> SampledCommand:
-        """The row up to the end of the turn or, like the serving engine, of the line."""
-        row = written.tokens
-        ended = end in row
-        tokens = list(row[: row.index(end)] if ended else row)
-        text, newline, _ = self.tokenizer.decode(tokens).partition("\n")
+    def _has_ended(self, row: list[int]) -> bool:
+        """Whether the command in a row is complete; whole rows are only read near line ends."""
+        if all("\n" not in self.tokenizer.decode([token]) for token in row[-_MARK_TOKENS:]):
+            return False
+        return find_end(self.tokenizer.decode(row).encode()) is not None
+
+    def _command(self, continuation: Continuation, ends: Sequence[int]) -> SampledCommand:
+        """The row up to the end of the turn or, like the serving engine, of the line or block."""
+        row = continuation.tokens
+        tokens = list(itertools.takewhile(lambda token: token not in ends, row))
+        ended = len(tokens) < len(row) and bool(ends)
         sampled = len(tokens) + ended
-        if newline:
-            ended = False
+        written = self.tokenizer.decode(tokens).encode()
+        cut = find_end(written)
+        if cut is None and written.endswith(b"\n"):  # a block, and then the end of the turn
+            cut = len(written) - 1
+        text = written[:cut].decode("utf-8", "replace")
+        if cut is not None:
+            end = self.builder.end_of(text).text
+            ended = not ends and written[cut:].decode().startswith(end)
             while len(self.tokenizer.decode(tokens)) > len(text):
                 tokens = tokens[:-1]
-            sampled = len(tokens)
             # A merged token such as ")\n": what is before the line end counts.
             rest = text[len(self.tokenizer.decode(tokens)) :]
+            end_alone = ended and not rest and self.tokenizer.decode([row[len(tokens)]]) == end
+            sampled = len(tokens) + end_alone
             tokens += self.tokenizer.encode(Segment(rest))
-        return SampledCommand(text, tuple(tokens), ended, written.logprobs[:sampled])
+        return SampledCommand(text, tuple(tokens), ended, continuation.logprobs[:sampled])
 
     def forget(self, chain: int) -> None:
         """See `Generator.forget`."""

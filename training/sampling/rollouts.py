@@ -99,7 +99,7 @@ class Start:
         """The episode before its first turn."""
         lines = tuple(self.program.split("\n"))
         before = self.environment.evaluate(lines)
-        task = self.environment.describe(before, instructions=self.instructions)
+        task = self.environment.describe(before, lines, instructions=self.instructions)
         pad = Scratchpad(lines, self.environment.feedback(before, lines))
         return Episode(task, pad, max_turns=max_turns)
 
