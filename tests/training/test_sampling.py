@@ -307,14 +307,17 @@ def test_a_command_is_cut_where_the_serving_engine_cuts_it(
     def written(model, contexts, *, ends, has_ended, **options):
         upto = range(1, len(row) + 1)
         done = next((n for n in upto if has_ended(row[:n]) or row[n - 1] in ends), len(row))
-        return [row[:done] + [*ends, 0][:1]]
+        return [Continuation((*row[:done], *[*ends, 0][:1]), tuple(range(done + 1)))]
 
-    monkeypatch.setattr("training.sampling.rollouts.sample_continuations", written)
+    monkeypatch.setattr("training.sampling.hf_generator.sample_continuations", written)
     generator = TransformersGenerator(tiny_model.copy_merged(), tokenizer, builder, 1.0)
     episode = Episode(TaskDescription(), Scratchpad(("x",), "1 of 1 tests fail"))
     (command,) = generator.commands({7: episode}).values()
     assert (command.text, command.ended) == (text, ended)
     assert tokenizer.decode(command.tokens) == text
+    known = len(command.logprobs) - (len(command.logprobs) > len(command.tokens))
+    assert list(command.tokens[:known]) == row[:known]  # each is of the token beside it
+    assert command.logprobs == tuple(range(len(command.logprobs)))
 
 
 def test_attention_is_not_left_to_cudnn(tiny_base):
