@@ -29,7 +29,6 @@ from training.sampling.rollouts import (
     AttemptTester,
     Generator,
     Rollout,
-    Start,
     make_starts,
     roll_out,
 )
@@ -101,13 +100,14 @@ class _Player:
     def sample(self, model: PolicyModel, step: int, programs: Sequence[Task]) -> SampledGroups:
         """The groups of a step, from programs drawn for it."""
         config = self.run.config
+        each, testing = config.rlvr.num_generations, list[float]()
         order = Random(f"{config.seed}/{step}").sample(programs, len(programs))
-        tester = AttemptTester(config.processes)
-        with self._open_generator(model, config.rlvr.num_generations, step, 1.0) as generator:
+        with self._open_generator(model, each, step, 1.0) as generator:
 
             def roll(some: Sequence[Task]) -> list[list[Rollout]]:
-                each = config.rlvr.num_generations
-                return [group for _, group in self._roll(generator, some, each, tester, False)]
+                groups, seconds = self._roll(generator, some, each, redraws=False)
+                testing.append(seconds)
+                return [group for _, group in groups]
 
             found = sample_informative(iter(order), roll, config.rlvr.starts, config.rlvr.resamples)
         if not found.groups and not found.alike:
@@ -115,28 +115,23 @@ class _Player:
                 "All functions of this step have changed since they were harvested: undo that, "
                 "or begin anew with another `out`."
             )
-        return evolve(found, testing_seconds=tester.seconds)
+        return evolve(found, testing_seconds=sum(testing))
 
     def measure(self, model: PolicyModel, programs: Sequence[Task]) -> dict[str, float]:
         """Of each program 1 if one greedy chain repairs it, as in serving, else 0."""
-        tester = AttemptTester(self.run.config.processes)
         with self._open_generator(model, 1, 0, 0.0) as generator:
-            groups = self._roll(generator, programs, 1, tester, True)
+            groups, _ = self._roll(generator, programs, 1, redraws=True)
         return {name: float(chain.right) for name, (chain,) in groups}
 
     def _roll(
-        self,
-        generator: Generator,
-        programs: Sequence[Task],
-        each: int,
-        tester: AttemptTester,
-        redraws: bool,
-    ) -> list[tuple[str, list[Rollout]]]:
-        """The groups by the names of their programs."""
+        self, generator: Generator, programs: Sequence[Task], each: int, *, redraws: bool
+    ) -> tuple[list[tuple[str, list[Rollout]]], float]:
+        """The groups by the names of their programs, and the seconds that the tests took."""
         config = self.run.config
+        tester = AttemptTester(config.processes)
         with ExitStack() as stack:
             environments = open_environments(programs, self.run.sandbox, stack)
-            starts: list[Start] = make_starts(
+            starts = make_starts(
                 environments, config.demonstrations.with_instructions, config.processes
             )
             groups = roll_out(
@@ -148,11 +143,12 @@ class _Player:
                 redraws=redraws,
             )
         names = [start.environment.task.task_id for start in starts]
-        return list(zip(names, groups, strict=True))
+        return list(zip(names, groups, strict=True)), tester.seconds
 
     def _open_generator(
         self, model: PolicyModel, each: int, seed: int, temperature: float
     ) -> AbstractContextManager[Generator]:
+        """What rolls out; a greedy chain is held to the grammar where the serving engine writes."""
         run = self.run
         if not serves(run.config.model):
             return open_transformers_generator(
@@ -165,4 +161,6 @@ class _Player:
             )
         adapter = run.file("rlvr") / "current"
         save_adapter(adapter, model)
-        return open_served_generator(run, adapter, each, temperature=temperature, seed=seed)
+        return open_served_generator(
+            run, adapter, each, temperature=temperature, constrained=not temperature, seed=seed
+        )

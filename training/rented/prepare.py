@@ -120,11 +120,12 @@ def _moved(tasks: Sequence[Task], folders: dict[str, str]) -> Iterator[Task]:
 
 
 def place_here(task: Task, bundle: Path, python: str) -> Task:
-    """The task with its project where the bundle was put together."""
+    """The task with its project where the bundle was put together, also after it was elsewhere."""
     place: Place | None = task.place
-    if place is None or Path(place.root).is_absolute():
+    if place is None:
         return task
-    return evolve(task, place=evolve(place, root=str(bundle / place.root), python=python))
+    root = bundle / "projects" / Path(place.root).name
+    return evolve(task, place=evolve(place, root=str(root), python=python))
 
 
 def _copy_project(root: Path, target: Path) -> None:

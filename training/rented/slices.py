@@ -26,7 +26,7 @@ from training.rented.prepare import PREPARED, RUN, SETTINGS, place_here
 from training.tasks.tasks import Task, save_tasks
 
 _BACK = 15 << 20
-_PLACED = ("tasks.jsonl", "held_out.jsonl")
+_PLACED = ("tasks.jsonl", "held_out.jsonl", "starts.jsonl")
 _LOGS = ("*.json", "*.md", "*.gguf", "starts.jsonl", "*/metrics.jsonl", "*/examples.json")
 
 
@@ -66,15 +66,15 @@ def _begin(work: Path, config: RunConfig, saved: Path | None) -> None:
     state = work / RUN / "state.json"
     if state.exists():
         return
-    for name in _PLACED:
-        path = work / RUN / name
-        lines = path.read_text(encoding="utf-8").splitlines()
-        save_tasks(path, [place_here(Task.loads(x), work, sys.executable) for x in lines])
     data = {"done": list(PREPARED), "seconds": {}}
     if saved is not None:
         join_folder(saved, work / "saved")
         shutil.copytree(work / "saved", work / RUN, dirs_exist_ok=True)
         data = json.loads(state.read_text())
+    for path in (work / RUN / name for name in _PLACED):
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            save_tasks(path, [place_here(Task.loads(x), work, sys.executable) for x in lines])
     data["config"] = cattrs.unstructure(config)
     replace_file(state, json.dumps(data, indent=1).encode())
 
