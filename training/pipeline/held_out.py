@@ -15,7 +15,7 @@ _FEWEST_TASKS = 5
 
 
 def choose_held_out(tasks: Sequence[Task], share: float, seed: int) -> frozenset[str]:
-    """The ids of about that share of the tasks, at least one of five, none of fewer.
+    """The ids of about that share of the tasks, at least one if there are five.
 
     Tasks of a project have a package; with five packages or more some are held out whole, the rest
     of the share comes from tasks without one.
@@ -43,11 +43,10 @@ def choose_held_out(tasks: Sequence[Task], share: float, seed: int) -> frozenset
 
 
 def _some(names: Sequence[str], share: float, seed: int) -> list[str]:
-    if not share or len(names) < _FEWEST_TASKS:
-        return []
     order = sorted(names)
     Random(seed).shuffle(order)
-    return order[: max(1, round(share * len(order)))]
+    least = 1 if share and len(order) >= _FEWEST_TASKS else 0
+    return order[: max(least, round(share * len(order)))]
 
 
 def is_held_out(task_id: str, known: Collection[str], held: Collection[str]) -> bool:
