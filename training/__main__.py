@@ -25,6 +25,7 @@ from coe_lsp.escaping import printable
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import find_sandbox
 from training.cli import CONFIGS, build_parser, given_settings
+from training.interruption import Interrupted, handling_signals, raise_if_asked
 from training.pipeline.progress import show_bars
 
 if TYPE_CHECKING:
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
     from training.pipeline.config import RunConfig
     from training.tasks.tasks import Cleaned, Task
 
+#: sysexits' EX_TEMPFAIL: try again. A Python program that fails ends with 1.
+TIME_IS_UP = 75
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 done, 1 not finished in the time given, 2 bad input, 130 interrupted."""
+    """0 done, 2 bad input, 75 time was up and the same command goes on, 130 or 143 interrupted."""
     console = SafeConsole()
     # Bars and deprecations of the libraries' own would run through ours.
     os.environ.setdefault("TQDM_DISABLE", "1")
@@ -42,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         options = build_parser().parse_args(arguments)
-        return _COMMANDS[options.command](options, console)
+        with handling_signals():
+            code = _COMMANDS[options.command](options, console)
+            raise_if_asked()
+        return code
     except CoeError as error:
         print(f"training: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -50,12 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"training: {where}{error.strerror or error}.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print(
             "training: interrupted; the same command goes on from what was saved last.",
             file=sys.stderr,
         )
-        return 130
+        return error.exit_code if isinstance(error, Interrupted) else 130
 
 
 def _config(name: str) -> RunConfig:
@@ -66,9 +73,6 @@ def _config(name: str) -> RunConfig:
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
-    from training.model.base import find_base
-    from training.pipeline.run import run_all
-
     config = _config(options.config)
     if options.project:
         project = str(Path(options.project).resolve())
@@ -78,8 +82,13 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         config = attrs.evolve(config, tasks=attrs.evolve(config.tasks, history=history))
     if options.out:
         config = attrs.evolve(config, out=options.out)
+
+    from training.model.source import find_base
+    from training.pipeline.comparison import read_verdict
+    from training.pipeline.run import run_all
+
     if not run_all(config, minutes=options.minutes, console=console):
-        return 1
+        return TIME_IS_UP
     source = find_base(config.model.base)
     adapter = (Path(config.out) / f"{source.base_key}-coe-v1.gguf").resolve()
     console.print(f"\nThe adapter: {adapter}", soft_wrap=True)
@@ -88,8 +97,16 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         console.print("To use it, make a GGUF of the base with llama.cpp's convert_hf_to_gguf.py:")
         model = " --model BASE.gguf"
     console.print(f"coe-lsp repair{model} --adapter {adapter} FILE", soft_wrap=True)
+    verdict = read_verdict(Path(config.out) / "comparison.json")
+    for line in verdict.lines() if verdict is not None else []:
+        console.print(line, soft_wrap=True, markup=False)
+    use = "new" if verdict is None else verdict.use
+    if use == "shipped":
+        console.print("There is nothing to set: coe-lsp uses the shipped adapter by itself.")
+        return 0
     console.print(
-        f'In your project\'s pyproject.toml: [tool.coe] adapter = "{adapter}"',
+        "In your project's pyproject.toml: "
+        f'[tool.coe] adapter = "{adapter if use == "new" else "none"}"',
         soft_wrap=True,
         markup=False,
     )
@@ -200,7 +217,7 @@ def _sample(options: argparse.Namespace, console: Console) -> int:
 def _faulty(options: argparse.Namespace, console: Console) -> int:
     from coe_lsp.engine.engine import Engine
     from training.files import resume_work, write_lines
-    from training.model.base import BaseError, find_base
+    from training.model.source import BaseError, find_base
     from training.sampling.faulty_programs import ProgramSampling, write_faulty_programs
     from training.sampling.whole_programs import LlamaWriter
     from training.tasks.tasks import load_tasks
@@ -243,15 +260,21 @@ def _faulty(options: argparse.Namespace, console: Console) -> int:
 
 def _evaluate(options: argparse.Namespace, console: Console) -> int:
     from training.evaluation.config import EvaluationConfig
-    from training.evaluation.evaluate import evaluate
-    from training.evaluation.report import table
-    from training.model.base import BaseError, find_base
+    from training.model.source import BaseError, find_base
     from training.tasks.tasks import load_tasks
 
+    # What is wrong with these is told before anything heavy is imported.
     tasks = load_tasks(options.tasks)[: options.first]
     source = find_base(options.model)
     if source.path is None:
         raise BaseError("Evaluation runs the model as it is served: name a GGUF.")
+
+    from training.evaluation.evaluate import evaluate, make_harvested_faulty
+    from training.evaluation.report import table
+
+    tasks = make_harvested_faulty(
+        tasks, options.out, seed=options.seed, sandbox=find_sandbox(options.sandbox)
+    )
     config = EvaluationConfig(**given_settings(options, EvaluationConfig))
     with show_bars(console) as bar:
         line = bar("evaluation")
@@ -273,8 +296,9 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
 
 def _s1k(options: argparse.Namespace, console: Console) -> int:
     from training.evaluation.s1k import encode_traces, load_traces
-    from training.model.base import find_base, load_tokenizer
+    from training.model.base import load_tokenizer
     from training.model.export import check_base, export_adapter
+    from training.model.source import find_base
     from training.pipeline.workspace import TrainingRun, fine_tune
 
     config = attrs.evolve(_config(options.config), out=str(options.out))
@@ -288,16 +312,51 @@ def _s1k(options: argparse.Namespace, console: Console) -> int:
         run = TrainingRun(config, bar("s1k"), time.monotonic() + 60 * options.minutes)
         if not fine_tune(run, "sft", examples, [], None):
             console.print("Stopped; run the same command again to go on.")
-            return 1
+            return TIME_IS_UP
     target = run.file(f"{source.base_key}-s1k.gguf")
     export_adapter(run.last_adapter, source.files, target)
     console.print(f"The adapter: {target}", soft_wrap=True)
     return 0
 
 
+def _prepare(options: argparse.Namespace, console: Console) -> int:
+    config = _config(options.config)
+
+    from training.pipeline.run import run_all
+    from training.pipeline.workspace import TrainingRun
+    from training.rented.prepare import PREPARED, prepare
+
+    if not run_all(config, minutes=options.minutes, console=console, only=PREPARED):
+        return TIME_IS_UP
+    with show_bars(console) as bar:
+        pieces = prepare(
+            TrainingRun(config, bar("prepare")),
+            options.bundle,
+            processes=options.processes,
+            piece_bytes=options.piece_mib << 20,
+        )
+    total = sum(path.stat().st_size for path in pieces)
+    console.print(f"{len(pieces)} pieces, {total >> 20} MiB, in {pieces[0].parent}")
+    return 0
+
+
+def _slice(options: argparse.Namespace, console: Console) -> int:
+    from training.rented.slices import run_slice
+
+    done = run_slice(
+        options.pieces,
+        options.work,
+        minutes=options.minutes,
+        save=options.save,
+        saved=options.saved,
+        console=console,
+    )
+    return 0 if done else TIME_IS_UP
+
+
 def _export(options: argparse.Namespace, console: Console) -> int:
-    from training.model.base import BaseError, find_base
     from training.model.export import export_adapter, export_merged
+    from training.model.source import BaseError, find_base
 
     source = find_base(options.model)
     if not options.merge:
@@ -329,6 +388,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "faulty": _faulty,
     "evaluate": _evaluate,
     "s1k": _s1k,
+    "prepare": _prepare,
+    "slice": _slice,
     "export": _export,
     "report": _report,
 }

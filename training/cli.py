@@ -125,6 +125,26 @@ def build_parser() -> argparse.ArgumentParser:
     s1k.add_argument("--minutes", type=float, default=forever, help="stop after that long")
     s1k.add_argument("--out", type=Path, required=True, help="a folder")
 
+    prepare = command("prepare", "what a rented GPU needs, in pieces to carry there; resumes")
+    prepare.add_argument("--config", required=True, help=f"a TOML file, or one of {_names()}")
+    prepare.add_argument("--bundle", type=Path, required=True, help="a folder for it")
+    prepare.add_argument(
+        "--processes", type=_count, default=16, help="processors there (%(default)s)"
+    )
+    prepare.add_argument(
+        "--piece-mib", type=_count, default=32, help="size of a piece, at most (%(default)s)"
+    )
+    prepare.add_argument("--minutes", type=float, default=forever, help="stop after that long")
+
+    piece = command("slice", "one slice of a run on the rented machine; resumes")
+    piece.add_argument("--pieces", type=Path, required=True, help="the folder of the pieces")
+    piece.add_argument("--work", type=Path, required=True, help="a folder that stays there")
+    piece.add_argument(
+        "--minutes", type=float, default=9.0, help="stop after so long (%(default)s)"
+    )
+    piece.add_argument("--save", type=Path, help="a folder for what is to be carried back")
+    piece.add_argument("--saved", type=Path, help="what another machine saved, to go on from")
+
     export = command("export", "an adapter folder to GGUF")
     export.add_argument("--adapter", type=Path, required=True, help="a stage's folder `adapter`")
     export.add_argument("--model", default="qwen2.5-coder-0.5b", help="its base (%(default)s)")

@@ -1,9 +1,13 @@
 """Verifiable rewards, one a turn, and advantages normalised among the rollouts of a group.
 
-From the paper (arXiv 2507.05065): 1.0 at the turn that first makes every test pass, -0.5 for a
-malformed command or for never exiting, 0 otherwise. A chain that ends without success and without
-EXIT, out of turns or of context, has "never exited": its last turn gets -0.5. Both penalties are
-not added up.
+1.0 at the turn that first makes every test pass, hidden ones included; -0.5 at the last turn of any
+chain that ends otherwise, and for a malformed command; -0.1 for an edit that leads back to where
+the chain was, or changes nothing; 0 else. Penalties of one turn are not added up.
+
+From the paper (arXiv 2507.05065) are 1.0, and -0.5 for what is malformed or never exits. There EXIT
+costs nothing, which pays as soon as a repair is unlikely (below one in three): here a chain that
+gives up has failed like any other. In serving a command that leads back is drawn again; here the
+first draw counts, so that its small penalty is what teaches to go on.
 
 Our reading of "normalised per turn", which the paper leaves open: turn t of a rollout is compared
 with turn t of the others of its group, so first the return of each turn is formed (the sum of the
@@ -24,19 +28,32 @@ from coe_lsp.chain.episode import Episode
 
 SOLVED = 1.0
 MALFORMED = -0.5
-NEVER_EXITED = -0.5
+FAILED = -0.5
+WENT_BACK = -0.1
 _SMALL = 1e-4
 
 
-def compute_rewards(episode: Episode) -> list[float]:
-    """One reward for each turn of an episode that has ended."""
-    found = [
-        SOLVED if turn.passed else MALFORMED if turn.error is not None else 0.0
-        for turn in episode.turns
-    ]
-    if found and not episode.solved and not episode.exited:
-        found[-1] = min(found[-1], NEVER_EXITED)
+def compute_rewards(episode: Episode, *, overfits: bool = False) -> list[float]:
+    """One reward for each turn of an episode that has ended.
+
+    `overfits`: the tests that it was shown pass, but not all that are hidden.
+    """
+    found = [_reward_step(episode, number) for number in range(len(episode.turns))]
+    if found and not (episode.solved and not overfits):
+        found[-1] = min(found[-1], FAILED)
+    elif found:
+        found[-1] = SOLVED
     return found
+
+
+def _reward_step(episode: Episode, number: int) -> float:
+    """What a turn earns that does not end its chain."""
+    turn = episode.turns[number]
+    if turn.error is not None:
+        return MALFORMED
+    before = (episode.start, *(earlier.pad for earlier in episode.turns[:number]))
+    went_back = any(turn.pad.lines == pad.lines for pad in before)
+    return WENT_BACK if went_back else 0.0
 
 
 def draw_random_rewards(episode: Episode, random: Random) -> list[float]:

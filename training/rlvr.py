@@ -5,12 +5,12 @@ tests (`training.rewards`), and moves the adapter by the clipped policy gradient
 the adapter that SFT made. One process; rollouts are what takes the time, and these are batched.
 
 Departures from the paper (arXiv 2507.05065), or what it leaves open and we chose:
-1. Turn t is compared with turn t of the group's other rollouts by return, not by reward: see
-   `training.rewards`.
-2. A command that leads back to an earlier program is drawn again (`training.sampling.rollouts`):
-   what is learned is the last draw, with the probability of a single one.
+1. Turn t is compared with turn t of the group's other rollouts by return, not by reward, and a
+   chain that gives up has failed: see `training.rewards`.
+2. Groups that are all right or all wrong are replaced by others: see `training.sampling.groups`.
 3. Learning rate with warm-up and linear decay, no weight decay, at most 3 or 4 turns in our own
    configurations.
+4. What is kept is the adapter that did best on held-out programs, the one before RL among them.
 
 Departures from GRPO as TRL's GRPOTrainer has it:
 1. An advantage for each turn, so for each token: (rollouts, tokens) in place of (rollouts,). In TRL
@@ -23,8 +23,10 @@ Departures from GRPO as TRL's GRPOTrainer has it:
 4. Rollouts of which all advantages are 0 are left out, so they have no KL term either.
 5. The KL term's reference is the adapter before RL, kept beside the one that learns; the estimator
    is k3, as in GRPO.
-6. No correction for the sampler: with one iteration the old policy is taken to be the present one,
-   though the engine that sampled rounds its weights.
+6. The sampler rounds its weights, so its probabilities are not quite the learner's: each token's
+   gradient is weighted by the ratio of the two, at most `most_weight` (a truncated importance
+   weight, as TRL's `vllm_importance_sampling_*`). `sampler_kl` in the log is how far they are
+   apart.
 """
 
 from __future__ import annotations
@@ -35,59 +37,31 @@ from contextlib import contextmanager
 from random import Random
 
 import torch
-from attrs import field, frozen
-from attrs.validators import ge, gt
 
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import PromptBuilder
 from training.files import MetricsLog
+from training.interruption import finishing_steps, stop_asked
 from training.model.base import Tokenizer
-from training.model.checkpoint import resume, save_adapter, save_checkpoint
+from training.model.checkpoint import BestAdapter, resume, save_checkpoint
 from training.model.encode import NO_LABEL, encode
 from training.model.packing import PackedBatch, TokenizedRollout, make_packed_batches, pack
 from training.model.policy_model import PolicyModel
 from training.rewards import compute_advantages, compute_rewards, draw_random_rewards
+from training.sampling.groups import SampledGroups
 from training.sampling.rollouts import Rollout
 from training.session import Session
+from training.settings import RlvrConfig
 
-
-@frozen
-class SampledGroups:
-    """The rollouts of one step: `groups[i][j]` is the j-th from the i-th start program.
-
-    `testing_seconds` is the part of the time that the tests took.
-    """
-
-    groups: Sequence[Sequence[Rollout]]
-    testing_seconds: float = 0.0
+_MEANS = ("loss", "kl", "entropy", "sampler_kl", "weight")
 
 
 #: Rolls out the start programs of a step, with the policy as it is now.
 GroupSampler = Callable[[PolicyModel, int], SampledGroups]
 
 
-@frozen
-class RlvrConfig:
-    """Names as TRL has them. Group size, `beta` and `epsilon` are the paper's, the rest is ours.
-
-    `num_generations`: rollouts of each start program. `beta`: weight of the KL term. `epsilon`: how
-    far from 1 the ratio of probabilities is clipped. `num_iterations`: optimizer steps a batch of
-    rollouts. `starts`: start programs a step.
-    """
-
-    learning_rate: float = field(default=1e-4, validator=gt(0))
-    steps: int = field(default=100, validator=ge(0))
-    starts: int = field(default=16, validator=gt(0))
-    num_generations: int = field(default=4, validator=gt(0))
-    beta: float = field(default=0.01, validator=ge(0))
-    epsilon: float = field(default=0.2, validator=ge(0))
-    max_turns: int = field(default=10, validator=gt(0))
-    max_tokens: int = field(default=2048, validator=gt(0))
-    micro_tokens: int = field(default=4096, validator=gt(0))
-    num_iterations: int = field(default=1, validator=gt(0))
-    warmup: int = 5
-    save_every: int = field(default=5, validator=gt(0))
-    max_norm: float = field(default=1.0, validator=gt(0))
+#: The share of held-out programs that the policy repairs.
+Evaluation = Callable[[PolicyModel], float]
 
 
 def train_rlvr(
@@ -98,12 +72,14 @@ def train_rlvr(
     session: Session,
     report: Callable[[dict[str, float]], None] = lambda _: None,
     *,
+    evaluate: Evaluation | None = None,
     random_rewards: bool = False,
 ) -> bool:
     """Train; True when done, False when the time was up first. See `Session` for what is written.
 
-    The KL term's reference is the model as it is with the session's `init`. `random_rewards`
-    replaces rewards by coins: a control. TrainingError if a gradient is not finite, OSError if the
+    The KL term's reference is the model as it is with the session's `init`. With `evaluate` the
+    adapter of the best step is kept, else that of the last. `random_rewards` replaces rewards by
+    coins: a control. TrainingError if a gradient is not finite, OSError if the
     disk is full.
     """
     on_gpu = session.device == "auto" and torch.cuda.is_available()
@@ -112,11 +88,18 @@ def train_rlvr(
     optimizer = torch.optim.AdamW(model.trainable().values(), weight_decay=0.0)
     step = resume(session.folder, model, optimizer)
     log = MetricsLog(session.folder / "metrics.jsonl", step)
+    best = BestAdapter(session.folder)
     builder = tokenizer.builder(instructed=False)
+    if evaluate is not None and step == 0 and best.step is None:
+        best.offer(0, evaluate(model), model)
 
     while step < config.steps:
         began = time.monotonic()
-        sampled = sample(model, step)
+        try:
+            sampled = sample(model, step)
+        except KeyboardInterrupt:
+            save_checkpoint(session.folder, step, model, optimizer)
+            raise
         sampled_at = time.monotonic()
 
         coin = Random(f"{session.seed}/{step}")
@@ -124,7 +107,7 @@ def train_rlvr(
             [
                 draw_random_rewards(r.episode, coin)
                 if random_rewards
-                else compute_rewards(r.episode)
+                else compute_rewards(r.episode, overfits=r.overfits)
                 for r in group
             ]
             for group in sampled.groups
@@ -136,17 +119,27 @@ def train_rlvr(
         warm = min(1.0, (step + 1) / max(1, config.warmup))
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * warm * (1 - step / config.steps)
-        metrics = update(model, learned, optimizer, config)
+        with finishing_steps():
+            metrics = update(model, learned, optimizer, config)
         step += 1
 
         metrics |= {
             "step": step,
             "reward": _mean([sum(scores) for group in rewards for scores in group]),
-            **_describe([rollout for group in sampled.groups for rollout in group]),
+            "groups": len(sampled.groups),
+            "groups_alike": len(sampled.alike),
+            **_describe([r for group in (*sampled.groups, *sampled.alike) for r in group]),
             "sampling_seconds": sampled_at - began - sampled.testing_seconds,
             "testing_seconds": sampled.testing_seconds,
             "training_seconds": time.monotonic() - sampled_at,
         }
+        if (
+            evaluate is not None
+            and not stop_asked()
+            and (step % config.evaluate_every == 0 or step == config.steps)
+        ):
+            metrics["held_out"] = evaluate(model)
+            best.offer(step, metrics["held_out"], model)
         log.write(metrics)
         report(metrics)
 
@@ -156,7 +149,7 @@ def train_rlvr(
         if stops:
             return False
 
-    save_adapter(session.folder / "adapter", model)
+    best.keep(model)
     return True
 
 
@@ -169,14 +162,19 @@ def tokenize_rollouts(
 ) -> list[TokenizedRollout]:
     """Tokens and advantages of a group, from its rewards by rollout and turn.
 
-    Rollouts that are too long or have no advantage other than 0 are left out.
+    Rollouts that are too long are left out, before any is compared with the others; then those
+    that have no advantage other than 0.
     """
+    examples = [encode(r.episode, tokenizer, builder, sampled=r.commands) for r in group]
+    fitting = [
+        (example, scores)
+        for example, scores in zip(examples, rewards, strict=True)
+        if len(example.ids) <= max_tokens
+    ]
     tokenized: list[TokenizedRollout] = []
-    for rollout, by_turn in zip(group, compute_advantages(rewards), strict=True):
-        if not any(by_turn):
-            continue
-        example = encode(rollout.episode, tokenizer, builder, sampled=rollout.commands)
-        if len(example.ids) <= max_tokens:
+    advantages = compute_advantages([scores for _, scores in fitting])
+    for (example, _), by_turn in zip(fitting, advantages, strict=True):
+        if any(by_turn):
             turns = zip(example.turn_of_token, example.labels, strict=True)
             by_token = (by_turn[turn] if label != NO_LABEL else 0.0 for turn, label in turns)
             tokenized.append(TokenizedRollout(example, tuple(by_token)))
@@ -192,32 +190,37 @@ def update(
     """`config.num_iterations` optimizer steps on these rollouts; means over their tokens."""
     rows = [row for group in groups for row in pack(group, config.micro_tokens)]
     count = sum(rollout.example.learned for group in groups for rollout in group)
-    metrics: dict[str, float] = {"loss": 0.0, "kl": 0.0, "entropy": 0.0, "learned_tokens": count}
+    metrics: dict[str, float] = dict.fromkeys(_MEANS, 0.0) | {"learned_tokens": count}
     if not count:
         return metrics
     device = next(model.parameters()).device
     batches = [batch.to(device) for batch in make_packed_batches(rows, config.micro_tokens)]
     with torch.no_grad():
-        # In the first iteration the policy is the one that sampled, but for rounding.
+        # In the first iteration the policy is the one before the step.
         olds = [score(model, b)[0] if config.num_iterations > 1 else None for b in batches]
         with use_reference_adapter(model):
             references = [score(model, batch)[0] for batch in batches]
     for _ in range(config.num_iterations):
-        metrics |= {"loss": 0.0, "kl": 0.0, "entropy": 0.0}  # the last iteration's count
-        for batch, old, reference in zip(batches, olds, references, strict=True):
+        metrics |= dict.fromkeys(_MEANS, 0.0)  # the last iteration's count
+        for batch, before, reference in zip(batches, olds, references, strict=True):
             new, entropy = score(model, batch)  # (labels,) each
+            old = new.detach() if before is None else before
+            weights = importance_weights(old, batch.logprobs, config.most_weight)
             loss, kl = policy_loss(
                 new,
-                new.detach() if old is None else old,
+                old,
                 reference,
-                batch.advantages,
+                batch.advantages * weights,
                 epsilon=config.epsilon,
                 beta=config.beta,
             )
             (loss.sum() / count).backward()
-            metrics["loss"] += float(loss.detach().sum()) / count
-            metrics["kl"] += float(kl.sum()) / count
-            metrics["entropy"] += float(entropy.sum()) / count
+            for name, values in zip(
+                _MEANS,
+                (loss.detach(), kl, entropy, k3(batch.logprobs, old), weights),
+                strict=True,
+            ):
+                metrics[name] += float(values.sum()) / count
         model.clip_gradients(config.max_norm)
         optimizer.step()
         optimizer.zero_grad()
@@ -243,8 +246,18 @@ def policy_loss(
     ratio = (new - old).exp()
     clipped = ratio.clamp(1 - epsilon, 1 + epsilon)
     gain = torch.minimum(ratio * advantages, clipped * advantages)
-    kl = (reference - new).exp() - (reference - new) - 1
+    kl = k3(new, reference)
     return beta * kl - gain, kl.detach()
+
+
+def importance_weights(learner: torch.Tensor, sampler: torch.Tensor, most: float) -> torch.Tensor:
+    """How much likelier a token is for the learner than for what sampled it, `most` at most."""
+    return (learner - sampler).exp().clamp(max=most)
+
+
+def k3(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """An estimate, token by token, of the KL divergence of `one`, which drew them, from `other`."""
+    return (other - one).exp() - (other - one) - 1
 
 
 def add_reference(model: PolicyModel) -> None:
@@ -273,7 +286,8 @@ def _describe(rollouts: Sequence[Rollout]) -> dict[str, float]:
     episodes: list[Episode] = [rollout.episode for rollout in rollouts]
     turns = [turn for episode in episodes for turn in episode.turns]
     return {
-        "solve_rate": _mean([float(episode.solved) for episode in episodes]),
+        "solve_rate": _mean([float(rollout.right) for rollout in rollouts]),
+        "overfit_rate": _mean([float(rollout.overfits) for rollout in rollouts]),
         "malformed_rate": _mean([float(turn.error is not None) for turn in turns]),
         "turns": _mean([float(len(episode.turns)) for episode in episodes]),
         "sampled_tokens": sum(len(command.tokens) for r in rollouts for command in r.commands),

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from attrs import field, frozen
 
+from training.interruption import stop_asked
 from training.model.checkpoint import load_adapter
 from training.model.policy_model import PolicyModel
 
@@ -30,8 +31,8 @@ class Session:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time is up."""
-        return time.monotonic() > self._began + 60 * self.minutes
+        """Whether the time is up, or a signal asked to stop."""
+        return stop_asked() or time.monotonic() > self._began + 60 * self.minutes
 
     def prepare(self, model: PolicyModel, device: torch.device) -> None:
         """Seed torch, load the first adapter and move the model."""

@@ -16,31 +16,15 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from attrs import define, field, frozen
-from attrs.validators import ge, gt
+from attrs import define
 
 from training.files import MetricsLog
-from training.model.checkpoint import resume, save_adapter, save_checkpoint
+from training.interruption import finishing_steps
+from training.model.checkpoint import BestAdapter, resume, save_checkpoint
 from training.model.encode import TokenizedExample, collate, make_batches
 from training.model.policy_model import PolicyModel
 from training.session import Session
-
-
-@frozen
-class SftConfig:
-    """Sizes in tokens; the learning rate rises over `warmup` steps, then falls linearly to 0.
-
-    With 0 `epochs` the adapter to go on from stays as it is.
-    """
-
-    learning_rate: float = field(default=5e-4, validator=gt(0))
-    epochs: float = field(default=1.0, validator=ge(0))
-    batch_tokens: int = field(default=4096, validator=gt(0))
-    micro_tokens: int = field(default=2048, validator=gt(0))
-    warmup: int = 20
-    evaluate_every: int = field(default=50, validator=gt(0))
-    save_every: int = field(default=50, validator=gt(0))
-    clip: float = field(default=1.0, validator=gt(0))
+from training.settings import SftConfig
 
 
 @define
@@ -64,6 +48,7 @@ def train_sft(
 ) -> bool:
     """Train; True when done, False when the time was up first. See `Session` for what is written.
 
+    The adapter of the step with the lowest validation loss is kept; without validation the last.
     TrainingError if a gradient is not finite, OSError if the disk is full.
     """
     accelerator = Accelerator(cpu=session.device == "cpu")
@@ -72,39 +57,46 @@ def train_sft(
     step = resume(session.folder, model, optimizer)
     plan = _Plan(train, config, session.seed, accelerator.num_processes)
     main = accelerator.is_main_process
+    best = BestAdapter(session.folder)
     log = MetricsLog(session.folder / "metrics.jsonl", step) if main else None
     wrapped: Any = accelerator.prepare_model(model)
 
-    while step < plan.steps:
-        started = time.monotonic()
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * plan.rate(step)
-        batch = plan.batch(step)  # of all processes
-        loss = _accumulate_gradients(wrapped, batch, config.micro_tokens, accelerator)
-        model.clip_gradients(config.clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        step += 1
+    with finishing_steps():
+        while step < plan.steps:
+            started = time.monotonic()
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * plan.rate(step)
+            batch = plan.batch(step)  # of all processes
+            loss = _accumulate_gradients(wrapped, batch, config.micro_tokens, accelerator)
+            model.clip_gradients(config.clip)
+            optimizer.step()
+            optimizer.zero_grad()
+            step += 1
 
-        seconds = time.monotonic() - started
-        scores: dict[str, float] = {}
-        if validation and (step % config.evaluate_every == 0 or step == plan.steps):
-            scores = validate(model, validation, config.micro_tokens, accelerator.device)
-        tokens = sum(len(example.ids) for example in batch)
-        if log is not None:
-            log.write({"step": step, "loss": loss, "tokens": tokens, "seconds": seconds, **scores})
-        report(SftProgress(step, plan.steps, loss, tokens / seconds, scores))
+            seconds = time.monotonic() - started
+            scores: dict[str, float] = {}
+            is_due = step % config.evaluate_every == 0 or step == plan.steps
+            if validation and is_due:
+                scores = validate(model, validation, config.micro_tokens, accelerator.device)
+                if main:
+                    best.offer(step, -scores["validation_loss"], model)
+            tokens = sum(len(example.ids) for example in batch)
+            if log is not None:
+                log.write(
+                    {"step": step, "loss": loss, "tokens": tokens, "seconds": seconds, **scores}
+                )
+            report(SftProgress(step, plan.steps, loss, tokens / seconds, scores))
 
-        stops = _any_process(accelerator, session.is_over) and step < plan.steps
-        if stops or step % config.save_every == 0:
-            if main:
-                save_checkpoint(session.folder, step, model, optimizer)
-            accelerator.wait_for_everyone()
-        if stops:
-            return False
+            stops = _any_process(accelerator, session.is_over) and step < plan.steps
+            if stops or step % config.save_every == 0:
+                if main:
+                    save_checkpoint(session.folder, step, model, optimizer)
+                accelerator.wait_for_everyone()
+            if stops:
+                return False
 
     if main:
-        save_adapter(session.folder / "adapter", model)
+        best.keep(model)
     accelerator.wait_for_everyone()
     return True
 
@@ -197,7 +189,7 @@ class _Plan:
         self._epoch = -1
         self._batches: list[list[TokenizedExample]] = []
         self._epoch_steps = len(self._of(0))
-        self.steps = max(1, round(self._epoch_steps * config.epochs)) if config.epochs else 0
+        self.steps = self._count_steps()
 
     def _of(self, epoch: int) -> list[list[TokenizedExample]]:
         if epoch != self._epoch:
@@ -206,6 +198,17 @@ class _Plan:
             self._batches = [batch for batch in made if len(batch) >= self._processes]
             self._epoch = epoch
         return self._batches
+
+    def _count_steps(self) -> int:
+        config = self._config
+        if not config.epochs:
+            return 0
+        steps = max(1, round(self._epoch_steps * config.epochs))
+        if config.most_tokens is None:
+            return steps
+        tokens = sum(len(example.ids) for batch in self._of(0) for example in batch)
+        bound = round(config.most_tokens / tokens * self._epoch_steps)
+        return max(1, min(steps, bound))
 
     def batch(self, step: int) -> list[TokenizedExample]:
         # Epochs differ in the number of batches by a few; short ones wrap around.

@@ -1,14 +1,17 @@
 """What the tests of training share: small episodes, settings, and programs to start from."""
 
+import math
 from contextlib import contextmanager
+
+from attrs import evolve
 
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
-from training.sampling.rollouts import (
-    Start,
-)
-from training.sft import SftConfig
+from training.model.encode import NO_LABEL, collate
+from training.model.sampled import SampledCommand
+from training.sampling.rollouts import Start
+from training.settings import SftConfig
 from training.tasks.environment import TaskEnvironment
 from training.tasks.records import Record
 
@@ -30,6 +33,22 @@ def toy_records(count):
     return records
 
 
+def said(text, tokens, ended=True):
+    """A command of which each token was sampled, with a half chance."""
+    tokens = tuple(tokens)
+    return SampledCommand(text, tokens, ended, (math.log(0.5),) * (len(tokens) + ended))
+
+
+def as_sampled(example, model=None, off=0.0):
+    """An example as if its labels had been sampled, by a model or each for certain.
+
+    `off` is added to what the model says of each.
+    """
+    known = iter(()) if model is None else iter(score(model, collate([example]))[0].tolist())
+    logprobs = [next(known, 0.0) + off if x != NO_LABEL else 0.0 for x in example.labels]
+    return evolve(example, logprobs=tuple(logprobs))
+
+
 def score(model, batch):
     return model(batch.ids, batch.mask, batch.labels)
 
@@ -41,9 +60,11 @@ def two_turns():
 
 
 def ended(*outcomes, max_turns=10):
-    """An episode of turns that were malformed (m), without effect (.), solving (s), exiting (e)."""
+    """An episode of turns: malformed (m), to b or d (. :), back to a (<), solving (s), exit (e)."""
     episode = Episode(TaskDescription(), Scratchpad(("a",), "fails"), max_turns=max_turns)
-    texts = {"m": "nonsense", ".": "### REPL 1 >>>b", "s": "### REPL 1 >>>c", "e": "### EXIT"}
+    lines = {".": "b", ":": "d", "<": "a", "s": "c"}
+    texts = {"m": "nonsense", "e": "### EXIT"}
+    texts |= {outcome: f"### REPL 1 >>>{line}" for outcome, line in lines.items()}
     for outcome in outcomes:
         episode = episode.extend(episode.attempt(texts[outcome]), "fails", outcome == "s")
     return episode

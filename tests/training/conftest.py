@@ -40,14 +40,16 @@ def tiny_gguf(small_model, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_tokenizer(tiny_gguf):
-    from training.model.base import find_base, load_tokenizer
+    from training.model.base import load_tokenizer
+    from training.model.source import find_base
 
     return load_tokenizer(find_base(str(tiny_gguf)))
 
 
 @pytest.fixture(scope="session")
 def tiny_base(tiny_gguf):
-    from training.model.base import find_base, load_model
+    from training.model.base import load_model
+    from training.model.source import find_base
 
     return load_model(find_base(str(tiny_gguf)), dtype=torch.float32)
 
@@ -68,7 +70,8 @@ def tiny_native(tiny_gguf, tiny_base, tmp_path_factory):
 @pytest.fixture
 def tiny_model(tiny_base):
     """A new model under training; the same each time."""
-    from training.model.policy_model import Lora, PolicyModel
+    from training.model.policy_model import PolicyModel
+    from training.settings import Lora
 
     torch.manual_seed(0)
     return PolicyModel(copy.deepcopy(tiny_base), Lora())

@@ -63,6 +63,8 @@ def test_summary_by_hand():
     assert made["seconds"] == pytest.approx(3.0)  # a chain
     assert made["solved_by_turn"] == [0.0, 0.25, 0.5, 0.5]
     assert made["visible only"]["mean"] == 0.25
+    assert made["overfits"] == 1
+    assert "| 1 |" in table({"x": {**made, "config": {}}}).split("\n")[2]
 
 
 @pytest.mark.parametrize(
@@ -194,6 +196,30 @@ def test_repairs_that_pass_the_visible_tests_alone_do_not_count(
     found = made["summary"]
     assert (found["pass@1 greedy"]["mean"], found["pass@1"]["mean"]) == (0.0, 1.0)
     assert found["visible only"]["mean"] == 0.5
+
+
+def test_functions_of_a_project_are_made_faulty_and_measured(
+    clamp_project, tiny_gguf, tmp_path, capsys
+):
+    """The same faults for the same seed; a third of the tests of each is hidden."""
+    (clamp_project / "ranges.py").write_text(
+        (clamp_project / "ranges.py")
+        .read_text()
+        .replace("return low\n    return", "return high\n    return")
+    )
+    tasks = tmp_path / "tasks.jsonl"
+    assert main(["tasks", "--project", str(clamp_project), "--out", str(tasks)]) == 0
+    correct = load_tasks(str(tasks))
+    assert all(task.place and task.code is None for task in correct)
+    command = ["evaluate", "--tasks", str(tasks), "--model", str(tiny_gguf), "--policy", "base"]
+    command += ["--samples", "0", "--turns", "1", "--first", "1"]
+    for name in ("one", "two"):
+        assert main([*command, "--out", str(tmp_path / f"{name}.json")]) == 0
+    assert "| one | 1 |" in capsys.readouterr().out
+    one, two = ((tmp_path / f"{name}.json.starts.jsonl").read_text() for name in ("one", "two"))
+    assert one == two and len(one.splitlines()) == 1
+    (result,) = json.loads((tmp_path / "one.json").read_text())["results"]
+    assert result["task_id"].startswith(correct[0].task_id + "#")
 
 
 def test_what_cannot_be_measured_is_said_first(task, faulty, tiny_gguf, sandbox, tmp_path):

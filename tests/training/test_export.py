@@ -21,7 +21,8 @@ from training.model.export import (
     export_merged,
     import_adapter,
 )
-from training.model.policy_model import Lora, PolicyModel
+from training.model.policy_model import PolicyModel
+from training.settings import Lora
 
 POSITIONS = 200
 
@@ -69,7 +70,8 @@ def compare(one, two, lead=0.0):
 def trace(small_model):
     """Tokens of real chains."""
     from coe_lsp.chain.prompt import EXAMPLES, PromptBuilder
-    from training.model.base import find_base, load_tokenizer
+    from training.model.base import load_tokenizer
+    from training.model.source import find_base
 
     tokenizer = load_tokenizer(find_base(str(small_model)))
     builder = PromptBuilder("chatml", instructed=True)
@@ -86,7 +88,8 @@ def test_parity_on_real_weights(small_model, trace, tmp_path):
     adapter, turns 2 to 4 % of the top tokens, all with a lead below 0.3 nats (and more or fewer
     from one processor to the next). There such positions have no top token to agree on.
     """
-    from training.model.base import find_base, load_model
+    from training.model.base import load_model
+    from training.model.source import find_base
 
     model = PolicyModel(load_model(find_base(str(small_model)), dtype=torch.float32), Lora())
     plain = transformers_logits(model, trace)

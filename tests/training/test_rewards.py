@@ -16,14 +16,27 @@ from training.rewards import (
 def test_rewards():
     assert compute_rewards(ended("s")) == [1.0]
     assert compute_rewards(ended(".", "m", "s")) == [0.0, -0.5, 1.0]
-    assert compute_rewards(ended(".", "e")) == [0.0, 0.0]
-    assert compute_rewards(ended(".", ".", max_turns=2)) == [0.0, -0.5]  # never exited
+    assert compute_rewards(ended(".", ":", max_turns=2)) == [0.0, -0.5]  # out of turns
     assert compute_rewards(ended(".", "m", max_turns=2)) == [0.0, -0.5]  # not punished twice
     assert compute_rewards(ended(".", "s", max_turns=2)) == [0.0, 1.0]
-    assert compute_rewards(ended(".", ".")) == [0.0, -0.5]  # cut off, for want of context
+    assert compute_rewards(ended(".", ":")) == [0.0, -0.5]  # cut off, for want of context
     assert draw_random_rewards(ended(), Random(0)) == []
     coin = {tuple(draw_random_rewards(ended(".", "."), Random(n))) for n in range(20)}
     assert coin == {(0.0, 0.0), (0.0, 1.0)}
+
+
+def test_who_gives_up_has_failed_like_any_other():
+    assert compute_rewards(ended(".", "e")) == compute_rewards(ended(".", ":")) == [0.0, -0.5]
+
+
+def test_to_say_the_same_again_costs_a_little():
+    """The second turn changes nothing, the last leads back to where the chain began."""
+    assert compute_rewards(ended(".", ".", ":", "s")) == [0.0, -0.1, 0.0, 1.0]
+    assert compute_rewards(ended(".", "<", ":")) == [0.0, -0.1, -0.5]
+
+
+def test_a_program_that_fits_the_visible_tests_alone_earns_nothing():
+    assert compute_rewards(ended(".", "s"), overfits=True) == [0.0, -0.5]
 
 
 def test_advantages_by_turn():

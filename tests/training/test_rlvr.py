@@ -7,29 +7,20 @@ import math
 import pytest
 import torch
 from attrs import evolve
-from training_toys import CONFIG, ended, score, started, two_turns
+from training_toys import CONFIG, as_sampled, ended, said, score, started, two_turns
 
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import Segment, TaskDescription
-from training.model.encode import NO_LABEL, SampledCommand, collate, encode
+from training.model.checkpoint import read_adapter
+from training.model.encode import NO_LABEL, collate, encode
 from training.model.packing import TokenizedRollout, make_packed_batches, pack
 from training.rewards import compute_advantages
-from training.rlvr import (
-    RlvrConfig,
-    SampledGroups,
-    add_reference,
-    policy_loss,
-    tokenize_rollouts,
-    train_rlvr,
-    update,
-)
-from training.sampling.rollouts import (
-    AttemptTester,
-    Rollout,
-    TransformersGenerator,
-    roll_out,
-)
+from training.rlvr import add_reference, policy_loss, tokenize_rollouts, train_rlvr, update
+from training.sampling.groups import SampledGroups
+from training.sampling.hf_generator import TransformersGenerator
+from training.sampling.rollouts import AttemptTester, Rollout, roll_out
 from training.session import Session
+from training.settings import RlvrConfig
 from training.sft import train_sft
 
 
@@ -40,7 +31,7 @@ def test_each_command_gets_the_advantage_of_its_turn(tiny_tokenizer):
         texts = [turn.command_text for turn in episode.turns]
         return Rollout(
             episode,
-            tuple(SampledCommand(t, tuple(tiny_tokenizer.encode(Segment(t))), True) for t in texts),
+            tuple(said(t, tiny_tokenizer.encode(Segment(t))) for t in texts),
         )
 
     group = [sampled(two_turns()), sampled(ended("m", "e"))]
@@ -65,16 +56,16 @@ def test_the_tokens_learned_are_those_that_were_sampled(tiny_tokenizer):
     (end,) = tiny_tokenizer.encode(builder.command_end)
     episode = ended("m", "m", "s")
     sampled = [
-        SampledCommand("nonsense", tuple(letters), False),
-        SampledCommand("", (), False),
-        SampledCommand("x", tuple(letters[:1]), True),
+        said("nonsense", letters, False),
+        said("", (), False),
+        said("x", letters[:1]),
     ]
     example = encode(episode, tiny_tokenizer, builder, sampled=sampled)
     learned = [label for label in example.labels if label != NO_LABEL]
     assert learned == [*letters, letters[0], end]
     assert example.ids.count(end) >= 3  # the context has them all
     scores = [[-0.25, -0.5, 1.0], [0.0, 0.0, 0.0]]
-    other = Rollout(ended(".", ".", "e"), (SampledCommand("x", (5,), True),) * 3)
+    other = Rollout(ended(".", ".", "e"), (said("x", (5,)),) * 3)
     made = tokenize_rollouts(
         [Rollout(episode, tuple(sampled)), other], scores, tiny_tokenizer, builder, 999
     )
@@ -88,7 +79,7 @@ def test_a_row_of_chains_gives_what_the_chains_give(tiny_model, tiny_tokenizer):
     builder = tiny_tokenizer.builder(instructed=False)
 
     def rollouts(*episodes):
-        examples = [encode(e, tiny_tokenizer, builder) for e in episodes]
+        examples = [as_sampled(encode(e, tiny_tokenizer, builder)) for e in episodes]
         return [
             TokenizedRollout(e, tuple((n - 0.5) * (x != NO_LABEL) for x in e.labels))
             for n, e in enumerate(examples)
@@ -163,7 +154,8 @@ def test_policy_loss_by_hand():
 
 def test_further_updates_are_held_to_the_policy_that_sampled(tiny_model, tiny_tokenizer):
     """With a clip of 0 a likelier good token gains nothing more; with more room it does."""
-    example = encode(two_turns(), tiny_tokenizer, tiny_tokenizer.builder(instructed=False))
+    builder = tiny_tokenizer.builder(instructed=False)
+    example = as_sampled(encode(two_turns(), tiny_tokenizer, builder), tiny_model)
     place = next(n for n, label in enumerate(example.labels) if label != NO_LABEL)
     weights = tuple(float(n == place) for n in range(len(example.ids)))
     add_reference(tiny_model)
@@ -190,6 +182,87 @@ def test_further_updates_are_held_to_the_policy_that_sampled(tiny_model, tiny_to
     torch.testing.assert_close(after(2, 0.0), once, atol=0, rtol=0)
     again = (after(2, 10.0) - once).abs().max()
     assert again > 0.5 * (once - start).abs().max()
+
+
+def test_what_the_sampler_found_less_likely_weighs_more_up_to_a_bound(tiny_model, tiny_tokenizer):
+    """And how far the sampler is from the learner is in the log."""
+    builder = tiny_tokenizer.builder(instructed=False)
+    example = encode(two_turns(), tiny_tokenizer, builder)
+    advantages = tuple(float(label != NO_LABEL) for label in example.labels)
+    add_reference(tiny_model)
+    names = tiny_model.trainable()
+    before = {name: weight.detach().clone() for name, weight in names.items()}
+
+    def step(off):
+        sampled = as_sampled(example, tiny_model, off)
+        optimizer = torch.optim.SGD(names.values(), 0.01)
+        config = RlvrConfig(beta=0.0, max_norm=1e9)
+        entry = update(tiny_model, [[TokenizedRollout(sampled, advantages)]], optimizer, config)
+        moved = torch.cat([(names[n].detach() - old).flatten() for n, old in before.items()])
+        with torch.no_grad():
+            for name, weight in before.items():
+                names[name].copy_(weight)
+        return moved, entry
+
+    same, entry = step(0.0)
+    assert same.abs().max() > 1e-4
+    assert entry["sampler_kl"] == pytest.approx(0.0, abs=1e-6)
+    less, entry = step(-math.log(1.5))
+    torch.testing.assert_close(less, 1.5 * same, atol=1e-6, rtol=1e-3)
+    assert entry["weight"] == pytest.approx(1.5, rel=1e-3)
+    assert entry["sampler_kl"] == pytest.approx(1.5 - math.log(1.5) - 1, rel=1e-3)
+    bounded, entry = step(-5.0)
+    torch.testing.assert_close(bounded, 2.0 * same, atol=1e-6, rtol=1e-3)
+    assert entry["weight"] == 2.0
+
+
+def test_a_token_that_was_not_sampled_gets_no_gradient(tiny_tokenizer):
+    """What is left of a merged token such as `)` of `)\n` stands for one that reached further."""
+    builder = tiny_tokenizer.builder(instructed=False)
+    tokens = tuple(tiny_tokenizer.encode(Segment("### DELL 2")))
+    cut = evolve(said("### DELL 2", tokens, False), logprobs=(-0.5,) * (len(tokens) - 1))
+    example = encode(ended("m"), tiny_tokenizer, builder, sampled=[cut])
+    learned = [n for n, label in enumerate(example.labels) if label != NO_LABEL]
+    assert tuple(example.ids[n] for n in learned) == tokens[:-1]
+    assert {example.logprobs[n] for n in learned} == {-0.5}
+
+
+def test_a_chain_that_is_too_long_is_not_compared_with(tiny_tokenizer):
+    """It would move the group's mean: the others, all alike, would seem to differ from it."""
+    builder = tiny_tokenizer.builder(instructed=False)
+    short = Rollout(ended("s"), (said("x", (5,)),))
+    long = Rollout(ended("m"), (said("x", (5,) * 200),))
+    scores = [[1.0], [1.0], [-0.5]]
+    assert len(tokenize_rollouts([short, short, long], scores, tiny_tokenizer, builder, 999)) == 3
+    assert tokenize_rollouts([short, short, long], scores, tiny_tokenizer, builder, 200) == []
+
+
+def test_the_adapter_of_the_best_held_out_step_is_kept(tiny_model, tiny_tokenizer, tmp_path):
+    """Step 2 of four; after a stop what was measured before still counts."""
+
+    def sample(model, step):
+        end = tuple(tiny_tokenizer.encode(Segment("### EXIT")))
+        commands = (said("a", end), said("b", end))
+        return SampledGroups([[Rollout(two_turns(), commands), Rollout(ended("m", "e"), commands)]])
+
+    adapters, shares = [], iter([0.2, 0.1, 0.7, 0.7, 0.3])
+
+    def evaluate(model):
+        adapters.append({name: value.clone() for name, value in model.adapter_state().items()})
+        return next(shares)
+
+    config = RlvrConfig(steps=4, warmup=1, evaluate_every=1, save_every=1)
+    for minutes in (0.0, 0.0, float("inf")):
+        session = Session(tmp_path, 1, device="cpu", minutes=minutes)
+        train_rlvr(
+            copy.deepcopy(tiny_model), tiny_tokenizer, sample, config, session, evaluate=evaluate
+        )
+    assert len(adapters) == 5
+    kept = read_adapter(tmp_path / "adapter")
+    assert all(torch.equal(value, kept[name]) for name, value in adapters[2].items())
+    assert any(not torch.equal(value, kept[name]) for name, value in adapters[3].items())
+    entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [entry["held_out"] for entry in entries] == [0.1, 0.7, 0.7, 0.3]
 
 
 def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandbox, tmp_path):
@@ -251,7 +324,7 @@ def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandb
 def test_rlvr_goes_on_after_a_kill_in_the_middle_of_a_line(tiny_model, tiny_tokenizer, tmp_path):
     def sample(model, step):
         end = tuple(tiny_tokenizer.encode(Segment("### EXIT")))
-        solved = tuple(SampledCommand(text, end, True) for text in ("a", "b"))
+        solved = tuple(said(text, end) for text in ("a", "b"))
         return SampledGroups([[Rollout(two_turns(), solved), Rollout(ended("m", "e"), solved)]])
 
     config = RlvrConfig(steps=2, warmup=1)

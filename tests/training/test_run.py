@@ -162,7 +162,8 @@ def test_rejection_tunes_even_where_sft_is_left_out(
 
 
 def test_a_repository_does_not_say_how_to_sample(tiny_native):
-    from training.model.base import find_base, load_model
+    from training.model.base import load_model
+    from training.model.source import find_base
 
     path = tiny_native / "generation_config.json"
     before = path.read_text()

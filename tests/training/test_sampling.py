@@ -5,29 +5,31 @@ from copy import copy
 import pytest
 import torch
 from attrs import evolve
-from training_toys import started
+from training_toys import ended, said, started
 
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import Segment, TaskDescription, detect_format
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.engine.sampling import Sampling
-from training.model.base import find_base
 from training.model.checkpoint import save_adapter
-from training.model.encode import SampledCommand
+from training.model.encode import encode
+from training.model.sampled import SampledCommand
+from training.model.source import find_base
 from training.pipeline.config import ModelConfig, RunConfig
 from training.pipeline.workspace import TrainingRun, open_served_generator
+from training.rewards import compute_rewards
 from training.sampling.faulty_programs import (
     ProgramSampling,
     collect_failed_states,
     write_faulty_programs,
 )
-from training.sampling.hf_generate import sample_continuations
-from training.sampling.rollouts import (
-    AttemptTester,
-    TransformersGenerator,
-    roll_out,
-)
+from training.sampling.groups import sample_informative
+from training.sampling.hf_generate import Continuation, sample_continuations
+from training.sampling.hf_generator import TransformersGenerator
+from training.sampling.rollouts import AttemptTester, Rollout, make_start, roll_out
 from training.sampling.whole_programs import Answer, Question, TransformersWriter
+from training.tasks.environment import TaskEnvironment
+from training.tasks.hidden import choose_hidden
 
 
 def test_chains_advance_as_many_together_as_the_generator_does_best(task, sandbox):
@@ -43,10 +45,7 @@ def test_chains_advance_as_many_together_as_the_generator_does_best(task, sandbo
             assert not redraw
             self.seen.append(sorted(episodes))
             first = {n: not episodes[n].turns for n in episodes}
-            return {
-                n: SampledCommand("### DELL 1" if first[n] else "### EXIT", (n,), True)
-                for n in first
-            }
+            return {n: said("### DELL 1" if first[n] else "### EXIT", (n,)) for n in first}
 
         def forget(self, chain):
             self.seen[-1].append(-chain)
@@ -70,8 +69,8 @@ def test_edits_that_lead_back_are_drawn_again_a_few_times(task, sandbox):
         def commands(self, episodes, *, redraw=0):
             self.calls += 1
             same = "### REPL 1 >>>" + task.reference.split("\n")[0]
-            said = {0: [same, "### DELL 99", "### DELL 1"], 1: [same] * 7}
-            return {n: SampledCommand(said[n][redraw], (redraw,), True) for n in episodes}
+            texts = {0: [same, "### DELL 99", "### DELL 1"], 1: [same] * 7}
+            return {n: said(texts[n][redraw], (redraw,)) for n in episodes}
 
         def forget(self, chain):
             pass
@@ -84,11 +83,140 @@ def test_edits_that_lead_back_are_drawn_again_a_few_times(task, sandbox):
     assert generator.calls == 7
 
 
+def test_what_learns_from_its_own_draws_sees_the_first_ones(task, sandbox):
+    class Stubborn:
+        at_once = 4
+
+        def commands(self, episodes, *, redraw=0):
+            assert not redraw
+            same = "### REPL 1 >>>" + task.reference.split("\n")[0]
+            return {n: said(same, (n,)) for n in episodes}
+
+        def forget(self, chain):
+            pass
+
+    with started(task, sandbox, [task.reference + "\nassert False"]) as starts:
+        tester = AttemptTester(1)
+        ((chain,),) = roll_out(
+            Stubborn(), starts, each=1, max_turns=2, tester=tester, redraws=False
+        )
+    assert len(chain.episode.turns) == 2
+    assert compute_rewards(chain.episode) == [-0.1, -0.5]
+
+
+def test_a_third_of_the_tests_is_hidden_and_tells_repairs_from_what_fits(task, sandbox):
+    """The chain ends when what it sees passes; it is right only if the rest does as well."""
+    tests = tuple(f"assert above([1] * {n}, 0) == {n}" for n in range(1, 4))
+    faulty = evolve(task, tests=tests, code=task.reference.replace("+= 1", "+= 2"))
+    with TaskEnvironment(faulty, sandbox) as environment:
+        start = make_start(environment, 0.0)
+        assert len(environment.tests) == 2
+        (hidden,) = {f"assert {n}" for n in (1, 2, 3)} - set(environment.tests)
+        shown = [int(name[-1]) for name in environment.tests]
+
+        class Cheat:
+            at_once = 4
+
+            def commands(self, episodes, *, redraw=0):
+                by_length = ", ".join(f"{n}: {n}" for n in shown)
+                cheat = f"    return {{{by_length}}}.get(len(values))"
+                right = "            total += 1"
+                texts = {0: f"### REPL 6 >>>{cheat}", 1: f"### REPL 5 >>>{right}"}
+                return {n: said(texts[n], (n,)) for n in episodes}
+
+            def forget(self, chain):
+                pass
+
+        ((cheated, repaired),) = roll_out(
+            Cheat(), [start], each=2, max_turns=1, tester=AttemptTester(1)
+        )
+        assert cheated.episode.solved and repaired.episode.solved
+        assert (cheated.overfits, repaired.overfits) == (True, False)
+        assert f"[1] * {hidden[-1]}," not in repr(start.episode(1))
+
+
+def test_a_failing_test_is_never_hidden():
+    tests = [f"t{n}" for n in range(9)]
+    for seed in range(30):
+        hidden = choose_hidden(tests, set(tests) - {"t4"}, str(seed))
+        assert len(hidden) == 3 and "t4" not in hidden
+    assert choose_hidden(tests[:2], (), "0") == ()
+    assert len({choose_hidden(tests, (), str(seed)) for seed in range(9)}) > 3
+
+
+def test_groups_that_are_all_alike_are_replaced_up_to_a_bound():
+    right, wrong = Rollout(ended("s")), Rollout(ended("m"))
+    overfits = Rollout(ended("s"), overfits=True)
+    groups = {
+        "a": [right, wrong],
+        "b": [right, right],
+        "c": [wrong, overfits],
+        "d": [right, overfits],
+        "e": [wrong, wrong],
+        "f": [right, wrong],
+    }
+    asked = []
+
+    def sample(some):
+        asked.append("".join(some))
+        return [groups[name] for name in some]
+
+    found = sample_informative(iter("abcdef"), sample, 3, 2)
+    assert asked == ["abc", "de", "f"]
+    assert found.groups == [groups["a"], groups["d"], groups["f"]]
+    assert found.alike == [groups["b"], groups["c"], groups["e"]]
+    asked.clear()
+    assert len(sample_informative(iter("bcef"), sample, 1, 1).groups) == 0
+    assert asked == ["b", "c"]
+
+
+def test_log_probabilities_are_those_of_what_was_drawn(tiny_base, tiny_tokenizer):
+    """At any temperature those of the model itself, for rows of different lengths."""
+    texts = ["def f(x):\n    return x", "a = 1"]
+    contexts = [tiny_tokenizer.encode(Segment(text)) for text in texts]
+    options = {"ends": [0], "most": 5, "seed": 1}
+    for temperature in (0.0, 0.7):
+        written = sample_continuations(tiny_base, contexts, temperature=temperature, **options)
+        for context, one in zip(contexts, written, strict=True):
+            ids = torch.tensor([[*context, *one.tokens]])
+            with torch.no_grad():
+                scores = tiny_base(ids).logits[0].log_softmax(-1)
+            wanted = [
+                float(scores[len(context) + n - 1, token]) for n, token in enumerate(one.tokens)
+            ]
+            assert list(one.logprobs) == pytest.approx(wanted, abs=1e-3)
+
+
+def test_a_context_has_the_tokens_that_were_sampled(tiny_model, tiny_tokenizer, monkeypatch):
+    """Not another spelling of the command; and the sampler stops where the learner's room ends."""
+    spelt = tuple(t for x in "### DELL 2" for t in tiny_tokenizer.encode(Segment(x)))
+    builder = tiny_tokenizer.builder(instructed=False)
+    (end,) = tiny_tokenizer.encode(builder.command_end)[:1]
+    seen = []
+
+    def scripted(model, contexts, **options):
+        seen.extend(contexts)
+        return [Continuation((*spelt, end), (-0.25,) * (len(spelt) + 1)) for _ in contexts]
+
+    monkeypatch.setattr("training.sampling.hf_generator.sample_continuations", scripted)
+    generator = TransformersGenerator(tiny_model, tiny_tokenizer, builder, 1.0, command_tokens=8)
+    episode = Episode(TaskDescription(), Scratchpad(("a", "b"), "1 of 1 tests fail"))
+    (first,) = generator.commands({3: episode}).values()
+    assert first == SampledCommand("### DELL 2", spelt, True, (-0.25,) * (len(spelt) + 1))
+    later = episode.extend(episode.attempt(first.text), "1 of 1 tests fail", False)
+    generator.commands({3: later})
+    learner = encode(later, tiny_tokenizer, builder, sampled=[first])
+    assert seen[1] == learner.ids
+    generator.max_tokens = len(seen[1]) + 7
+    assert generator.commands({3: later}) == {}
+    generator.forget(3)
+
+
 def test_rollouts_come_from_the_merged_model_where_that_is_served(
     tiny_model, tiny_gguf, tmp_path, monkeypatch
 ):
     source = evolve(find_base(str(tiny_gguf)), merges=True)
-    monkeypatch.setattr("training.model.base.find_base", lambda name: source)
+    monkeypatch.setattr("training.model.source.find_base", lambda name: source)
     config = RunConfig(str(tmp_path), model=ModelConfig(base=str(tiny_gguf), device="cpu"))
     save_adapter(tmp_path / "sft" / "adapter", tiny_model)
     whole = tmp_path / "sft" / "merged.gguf"
@@ -102,14 +230,20 @@ def test_rollouts_come_from_the_merged_model_where_that_is_served(
         assert not left.exists()
         (written,) = generator.commands({7: episode}).values()
     assert written.tokens
+    assert len(written.logprobs) in (len(written.tokens) - 1, len(written.tokens) + written.ended)
+    assert all(score < 0 for score in written.logprobs)
     assert not whole.exists()
+
+
+def texts_of(written):
+    return [one.tokens for one in written]
 
 
 def test_a_context_that_is_there_several_times_is_read_once(tiny_base, tiny_tokenizer, monkeypatch):
     texts = ["def f(x):\n    return x", "a", "for name in names:\n    print("]
     contexts = [tiny_tokenizer.encode(Segment(text)) for text in texts]
     options = {"ends": [0], "most": 6, "temperature": 0.0, "seed": 1}
-    alone = sample_continuations(tiny_base, contexts, **options)
+    alone = texts_of(sample_continuations(tiny_base, contexts, **options))
     read, forward = [], tiny_base.forward
 
     def counting(ids=None, **given):
@@ -117,13 +251,14 @@ def test_a_context_that_is_there_several_times_is_read_once(tiny_base, tiny_toke
         return forward(ids, **given) if ids is not None else forward(**given)
 
     monkeypatch.setattr(tiny_base, "forward", counting)
-    several = sample_continuations(tiny_base, [*contexts, contexts[0], contexts[2]], **options)
+    more = [*contexts, contexts[0], contexts[2]]
+    several = texts_of(sample_continuations(tiny_base, more, **options))
     assert several == [*alone, alone[0], alone[2]]
     longest = max(map(len, contexts))
     # Three contexts but for their last tokens, then five rows a step.
     assert read[0] == 3 * (longest - 1) and set(read[1:]) == {5}
     drawn = sample_continuations(tiny_base, [contexts[0]] * 4, **options | {"temperature": 1.0})
-    assert len({tuple(row) for row in drawn}) > 1
+    assert len(set(texts_of(drawn))) > 1
 
 
 def test_what_may_be_drawn_again_is_one_batch(tiny_model, tiny_tokenizer, monkeypatch):
@@ -133,7 +268,7 @@ def test_what_may_be_drawn_again_is_one_batch(tiny_model, tiny_tokenizer, monkey
         asked.append((len(contexts), options["temperature"], options["seed"]))
         return sample_continuations(model, contexts, **options)
 
-    monkeypatch.setattr("training.sampling.rollouts.sample_continuations", counted)
+    monkeypatch.setattr("training.sampling.hf_generator.sample_continuations", counted)
     builder = tiny_tokenizer.builder(instructed=False)
     generator = TransformersGenerator(
         tiny_model.copy_merged(), tiny_tokenizer, builder, 0.5, seed=3, command_tokens=8
@@ -172,14 +307,17 @@ def test_a_command_is_cut_where_the_serving_engine_cuts_it(
     def written(model, contexts, *, ends, has_ended, **options):
         upto = range(1, len(row) + 1)
         done = next((n for n in upto if has_ended(row[:n]) or row[n - 1] in ends), len(row))
-        return [row[:done] + [*ends, 0][:1]]
+        return [Continuation((*row[:done], *[*ends, 0][:1]), tuple(range(done + 1)))]
 
-    monkeypatch.setattr("training.sampling.rollouts.sample_continuations", written)
+    monkeypatch.setattr("training.sampling.hf_generator.sample_continuations", written)
     generator = TransformersGenerator(tiny_model.copy_merged(), tokenizer, builder, 1.0)
     episode = Episode(TaskDescription(), Scratchpad(("x",), "1 of 1 tests fail"))
     (command,) = generator.commands({7: episode}).values()
     assert (command.text, command.ended) == (text, ended)
     assert tokenizer.decode(command.tokens) == text
+    known = len(command.logprobs) - (len(command.logprobs) > len(command.tokens))
+    assert list(command.tokens[:known]) == row[:known]  # each is of the token beside it
+    assert command.logprobs == tuple(range(len(command.logprobs)))
 
 
 def test_attention_is_not_left_to_cudnn(tiny_base):
@@ -241,7 +379,7 @@ def test_states_of_failed_chains_become_starts(task, sandbox):
                 n: "### REPL 4 >>>        if value > limit:" if "<" in text[3] else f"### DELL {n}"
                 for n, text in lines.items()
             }
-            return {n: SampledCommand(text, (1,), True) for n, text in texts.items()}
+            return {n: said(text, (1,)) for n, text in texts.items()}
 
         def forget(self, chain):
             pass

@@ -14,8 +14,9 @@ from training_toys import CONFIG, score, two_turns
 
 from training.model.checkpoint import CheckpointError, list_checkpoints, load_adapter
 from training.model.encode import collate, encode
-from training.model.policy_model import Lora, PolicyModel, TrainingError
+from training.model.policy_model import PolicyModel, TrainingError
 from training.session import Session
+from training.settings import Lora
 from training.sft import train_sft, validate
 
 ROOT = Path(__file__).parents[2]
@@ -104,10 +105,12 @@ import sys, torch
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "helpers")!r}]
 from pathlib import Path
 from training_toys import CONFIG, toy_records
-from training.model.base import find_base, load_model, load_tokenizer
+from training.model.base import load_model, load_tokenizer
+from training.model.source import find_base
 from training.model.encode import encode
 from training.model.packing import TokenizedRollout, make_packed_batches, pack
-from training.model.policy_model import Lora, PolicyModel
+from training.model.policy_model import PolicyModel
+from training.settings import Lora
 from training.session import Session
 from training.sft import train_sft
 

@@ -19,7 +19,10 @@ def _option(flag: str, help: str, default: Any, **more: Any) -> Any:
 
 @frozen
 class EvaluationConfig:
-    """What is measured. `visible` 0 shows all tests; `shots` matters for `direct` alone.
+    """What is measured; `shots` matters for `direct` alone.
+
+    A third of at least three tests is hidden, but not all that the program fails; `visible` shows
+    the first so many instead, 0 all.
 
     `told`: the model is also given the task in words, which an editor does not have.
 
@@ -38,7 +41,9 @@ class EvaluationConfig:
     samples: int = _option("--samples", "a task, beside a greedy one (%(default)s)", 4, least=0)
     temperature: float = _option("--temperature", "of samples (%(default)s)", 0.8, type=float)
     max_turns: int = _option("--turns", "of a chain, at most (%(default)s)", 10, least=1)
-    visible: int = _option("--visible", "tests shown (0: all) (%(default)s)", 0, least=0)
+    visible: int | None = _option(
+        "--visible", "tests shown; 0: all (all but a third of three or more)", None, least=0
+    )
     told: bool = _option("--told", "the task in words, too", False, action="store_true")
     constrained: bool = _option("--free", "without the grammar", True, action="store_false")
     answer_tokens: int = _option(

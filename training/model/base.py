@@ -14,18 +14,13 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from attrs import frozen
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GgufConfig
 
 from coe_lsp.chain.prompt import ChatFormat, PromptBuilder, Segment, detect_format
-from coe_lsp.errors import CoeError
-from coe_lsp.folders import expanded
-from coe_lsp.models.download import ensure
-from coe_lsp.models.registry import ModelError, check_gguf, resolve
+from training.model.source import BaseError, BaseSource
 
-
-class BaseError(CoeError):
-    """The base model cannot be loaded."""
+#: A GGUF without weights beside transformers' own files.
+VOCABULARY = "vocabulary.gguf"
 
 
 class Tokenizer:
@@ -72,60 +67,17 @@ class Tokenizer:
         return PromptBuilder(self.format, instructed=instructed)
 
 
-@frozen
-class BaseSource:
-    """Where a base model's files are. `gguf` is None for transformers' own files.
-
-    `merges`: an adapter is merged into it to be served.
-    """
-
-    name: str
-    folder: str
-    gguf: str | None
-    base_key: str
-    merges: bool = False
-
-    @property
-    def path(self) -> Path | None:
-        """The GGUF, if there is one."""
-        return Path(self.folder) / self.gguf if self.gguf else None
-
-    @property
-    def files(self) -> Path | str:
-        """The GGUF, or the folder or repository of transformers' own files."""
-        return self.path or self.folder
-
-
-def find_base(name: str) -> BaseSource:
-    """Locate a model, fetching it if need be. BaseError says what would work."""
-    path = expanded(name)
-    if path.is_dir():
-        return BaseSource(name, str(path), None, path.name.lower())
-    try:
-        if path.is_file():
-            check_gguf(path, "model")
-            known = resolve(str(path))
-        elif name.count("/") == 1 and ":" not in name:
-            return BaseSource(name, name, None, name.rpartition("/")[2].lower())
-        else:
-            known = resolve(name)
-        path = ensure(known)
-    except ModelError as error:
-        raise BaseError(str(error)) from error
-    key = known.base_key or path.stem.lower()
-    return BaseSource(name, str(path.parent), path.name, key, merges=known.merges)
-
-
 def load_tokenizer(source: BaseSource) -> Tokenizer:
     """The model's tokenizer. BaseError if the hub or the files will not give it.
 
     Of a GGUF it is llama.cpp's own: what transformers reads from it differs (for SmolLM2 in blanks
-    before digits).
+    before digits). So a folder may have a GGUF of the vocabulary alone, `vocabulary.gguf`.
     """
-    if source.path is not None:
+    vocabulary_file = source.path or Path(source.folder) / VOCABULARY
+    if vocabulary_file.is_file():
         from coe_lsp.engine.context import load_vocabulary
 
-        loaded = load_vocabulary(source.path)
+        loaded = load_vocabulary(vocabulary_file)
         vocabulary = loaded.vocabulary
         return Tokenizer(
             lambda text, special: vocabulary.encode(text.encode(), special=special),

@@ -48,6 +48,42 @@ def save_checkpoint(
         shutil.rmtree(old)
 
 
+class BestAdapter:
+    """The adapter of a stage's best step so far, in its folder `best`, with score and step.
+
+    What is better has a higher score; of equals the earlier stays.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / "best"
+        self.step: int | None = None
+        part = folder / "best.part"
+        if not self._path.exists() and (part / "state.json").exists():
+            part.replace(self._path)  # a kill came in between
+        if (self._path / "state.json").exists():
+            state = json.loads((self._path / "state.json").read_text())
+            self.step, self.score = state["step"], state["score"]
+
+    def offer(self, step: int, score: float, model: PolicyModel) -> None:
+        """Keep the model's adapter if it is the best so far."""
+        if self.step is not None and score <= self.score:
+            return
+        part = self._folder / "best.part"
+        shutil.rmtree(part, ignore_errors=True)
+        save_adapter(part / "adapter", model)
+        (part / "state.json").write_text(json.dumps({"step": step, "score": score}))
+        shutil.rmtree(self._path, ignore_errors=True)
+        part.replace(self._path)
+        self.step, self.score = step, score
+
+    def keep(self, model: PolicyModel) -> None:
+        """Write the stage's `adapter`: the best one, or the model's if none was offered."""
+        if self.step is not None:
+            load_adapter(self._path / "adapter", model)
+        save_adapter(self._folder / "adapter", model)
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
     """Checkpoints of a run, oldest first."""
     return sorted(folder.glob("step-*"), key=lambda path: int(path.name.rpartition("-")[2]))

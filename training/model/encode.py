@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from coe_lsp.chain.episode import Episode, episode_segments
 from coe_lsp.chain.prompt import PromptBuilder
 from training.model.base import Tokenizer
+from training.model.sampled import SampledCommand
 from training.tasks.records import Record
 
 NO_LABEL, NO_TURN = -100, -1
@@ -25,16 +26,18 @@ _GROUP = 32
 
 @frozen
 class TokenizedExample:
-    """One episode as tokens; all three are of one length.
+    """One episode as tokens; all are of one length.
 
     `labels[i]` is the token at i if the model is to learn to write it, else `NO_LABEL`.
     `turn_of_token[i]` is the turn, from 0, whose command or command's end that token is part of,
-    and `NO_TURN` for what the tool wrote.
+    and `NO_TURN` for what the tool wrote. `logprobs[i]` is the sampler's natural logarithm where
+    there is a label; all is empty where nothing was sampled.
     """
 
     ids: tuple[int, ...]
     labels: tuple[int, ...]
     turn_of_token: tuple[int, ...]
+    logprobs: tuple[float, ...] = ()
 
     @property
     def learned(self) -> int:
@@ -56,15 +59,6 @@ class PaddedBatch:
     labels: torch.Tensor
 
 
-@frozen
-class SampledCommand:
-    """A command as a model sampled it: its very tokens, and whether it ended its turn itself."""
-
-    text: str
-    tokens: tuple[int, ...]
-    ended: bool
-
-
 def encode(
     episode: Episode,
     tokenizer: Tokenizer,
@@ -76,25 +70,35 @@ def encode(
     """Tokens and labels of an episode's whole context; turns in `masked` get no labels.
 
     `sampled`, by turn, gives the tokens that were sampled, which text alone does not tell: the same
-    text has several spellings in tokens, and a command that was cut off has no end of its own.
+    text has several spellings in tokens, and a command that was cut off has no end of its own. Only
+    tokens that were really sampled get labels then.
     """
     ids, labels = list(tokenizer.bos), [NO_LABEL] * len(tokenizer.bos)
     turn_of_token = [NO_TURN] * len(tokenizer.bos)
+    logprobs = [0.0] * len(tokenizer.bos)
     turn, is_end = 0, False  # a command and its end make a turn
     for segment, by_model in episode_segments(builder, episode):
         tokens = tokenizer.encode(segment)
-        learned = by_model and turn not in masked
+        scores: Sequence[float] = ()
         if by_model and sampled is not None:
+            command = sampled[turn]
             if is_end:
-                learned = learned and sampled[turn].ended
+                scores = command.logprobs[len(command.tokens) :][: len(tokens)]
             else:
-                tokens = list(sampled[turn].tokens)
+                tokens = list(command.tokens)
+                scores = command.logprobs[: len(tokens)]
+        learned = len(tokens if sampled is None else scores)
+        if not by_model or turn in masked:
+            learned = 0
         ids += tokens
-        labels += tokens if learned else [NO_LABEL] * len(tokens)
+        labels += [*tokens[:learned], *[NO_LABEL] * (len(tokens) - learned)]
+        logprobs += [*scores, *[0.0] * (len(tokens) - len(scores))]
         turn_of_token += [turn if by_model else NO_TURN] * len(tokens)
         if by_model:
             turn, is_end = turn + is_end, not is_end
-    return TokenizedExample(tuple(ids), tuple(labels), tuple(turn_of_token))
+    return TokenizedExample(
+        tuple(ids), tuple(labels), tuple(turn_of_token), () if sampled is None else tuple(logprobs)
+    )
 
 
 def encode_all(

@@ -33,7 +33,7 @@ from coe_lsp.models.lora_gguf import (
     write_lora,
 )
 from training.model.checkpoint import read_adapter
-from training.model.policy_model import Lora
+from training.settings import Lora
 
 Quantisation = WeightType | Literal["Q4_K_M"]
 _ARCHITECTURES = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2}

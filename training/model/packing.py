@@ -22,7 +22,7 @@ _OPENING, _PADDING = 0, -1
 
 @frozen
 class TokenizedRollout:
-    """A finished episode as tokens, with the advantage of each token (0 without a label)."""
+    """An episode as it was sampled, with the advantage of each token (0 without a label)."""
 
     example: TokenizedExample
     advantages: tuple[float, ...]
@@ -30,7 +30,7 @@ class TokenizedRollout:
 
 @frozen
 class PackedRow:
-    """Tokens, labels and advantages; `positions` in the token's own rollout.
+    """Tokens, labels, advantages, the sampler's logprobs; `positions` in the token's own rollout.
 
     `segment_ids` say which rollout a token is of, from 1; the opening, which is everybody's, has 0.
     """
@@ -38,6 +38,7 @@ class PackedRow:
     ids: tuple[int, ...]
     labels: tuple[int, ...]
     advantages: tuple[float, ...]
+    logprobs: tuple[float, ...]
     positions: tuple[int, ...]
     segment_ids: tuple[int, ...]
 
@@ -46,7 +47,7 @@ class PackedRow:
 class PackedBatch:
     """Padded tensors of shape (rows, tokens); `mask` is (rows, 1, tokens, tokens).
 
-    `advantages` is flat: one advantage for each label, in the order of `labels[:, 1:]`.
+    `advantages` and `logprobs` are flat: one for each label, in the order of `labels[:, 1:]`.
     """
 
     ids: torch.Tensor
@@ -54,6 +55,7 @@ class PackedBatch:
     labels: torch.Tensor
     positions: torch.Tensor
     advantages: torch.Tensor
+    logprobs: torch.Tensor
 
     def to(self, device: torch.device) -> PackedBatch:
         """The same on a device."""
@@ -90,15 +92,22 @@ def _row(rollouts: Sequence[TokenizedRollout], shared: int) -> PackedRow:
     opening = rollouts[0]
     ids, labels = list(opening.example.ids[:shared]), list(opening.example.labels[:shared])
     advantages, positions = list(opening.advantages[:shared]), list(range(shared))
+    logprobs = list(opening.example.logprobs[:shared])
     segment_ids = [_OPENING] * shared
     for number, rollout in enumerate(rollouts, 1):
         ids += rollout.example.ids[shared:]
         labels += rollout.example.labels[shared:]
         advantages += rollout.advantages[shared:]
+        logprobs += rollout.example.logprobs[shared:]
         positions += range(shared, len(rollout.example.ids))
         segment_ids += [number] * (len(ids) - len(segment_ids))
     return PackedRow(
-        tuple(ids), tuple(labels), tuple(advantages), tuple(positions), tuple(segment_ids)
+        tuple(ids),
+        tuple(labels),
+        tuple(advantages),
+        tuple(logprobs),
+        tuple(positions),
+        tuple(segment_ids),
     )
 
 
@@ -121,6 +130,8 @@ def _collate(rows: Sequence[PackedRow]) -> PackedBatch:
     labels = padded([row.labels for row in rows], NO_LABEL)
     segment_ids = padded([row.segment_ids for row in rows], _PADDING)
     advantages = padded([row.advantages for row in rows], 0.0)
+    logprobs = padded([row.logprobs for row in rows], 0.0)
+    labelled = labels[:, 1:] != NO_LABEL
     whose, to = segment_ids[:, :, None], segment_ids[:, None, :]
     mask = ((to == whose) | (to == _OPENING)).tril()
     return PackedBatch(
@@ -128,5 +139,6 @@ def _collate(rows: Sequence[PackedRow]) -> PackedBatch:
         mask[:, None],
         labels,
         padded([row.positions for row in rows], 0),
-        advantages[:, 1:][labels[:, 1:] != NO_LABEL],
+        advantages[:, 1:][labelled],
+        logprobs[:, 1:][labelled],
     )

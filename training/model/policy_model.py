@@ -12,25 +12,17 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from attrs import frozen
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.helpers import disable_input_dtype_casting
 from torch.nn import functional
 
 from coe_lsp.errors import CoeError
 from training.model.encode import NO_LABEL
+from training.settings import Lora
 
 
 class TrainingError(CoeError):
     """Training cannot go on; what was saved before is good."""
-
-
-@frozen
-class Lora:
-    """Size of the adapter: rank and alpha on all linear layers (16 and 32 in the paper)."""
-
-    rank: int = 16
-    alpha: int = 32
 
 
 class PolicyModel(torch.nn.Module):

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import cattrs
-from attrs import field, frozen
-from attrs.validators import gt
+from attrs import field, frozen, validators
+from attrs.validators import ge, gt, le
 from cattrs.v import format_exception
 
 from coe_lsp.errors import CoeError
 from training.demonstrations.traces import Recipe
-from training.model.policy_model import Lora
-from training.rlvr import RlvrConfig
-from training.sft import SftConfig
+from training.settings import Lora, RlvrConfig, SftConfig
 
 
 class ConfigError(CoeError):
@@ -50,7 +48,7 @@ class TasksConfig:
     `files`: task files, each optionally as `path#split`, or `mbpp` for the hub. `project` and
     `packages` are harvested; `history` is a git repository, and `bugs` a list of real bugs,
     optionally as `path#split`, whose mended functions are tasks too. Tasks whose program is also in
-    one of `exclude` are dropped.
+    one of `exclude` are dropped; of the rest `most` are drawn.
     """
 
     files: tuple[str, ...] = ()
@@ -62,14 +60,17 @@ class TasksConfig:
     clones: str | None = None
     exclude: tuple[str, ...] = ()
     max_lines: int = 40
+    most: int | None = field(default=None, validator=validators.optional(gt(0)))
 
 
 @frozen
 class StartsConfig:
-    """Start programs of RLVR: `corrupted` a task, plus what a model got wrong.
+    """Start programs of rejection sampling and RLVR: `corrupted` a task, and what models got wrong.
 
     `written`: faulty programs a task that the base model writes (3-shot) and that the SFT model
-    leaves behind in failed chains at `temperature`.
+    leaves behind in failed chains at `temperature`. At most `most` a task, of `tasks` of them. None
+    is what a demonstration begins with, nor what one greedy chain repairs. `held_out`: programs of
+    functions that are held out, on which RLVR's steps and the finished adapter are measured.
     """
 
     corrupted: int = 4
@@ -77,18 +78,20 @@ class StartsConfig:
     temperature: float = 1.2
     most: int = 20
     tasks: int = 400
+    held_out: int = 40
 
 
 @frozen
 class RejectionConfig:
     """Rejection sampling between SFT and RLVR: chains a program, and how many are kept of each.
 
-    `model`: a registry name or GGUF of a stronger model whose chains are taken instead. `epochs`
-    over what was kept and the old data beside it; all else is as in `sft`.
+    `max_turns` of a chain. `model`: a registry name or GGUF of a stronger model whose chains are
+    taken instead. `epochs` over what was kept and the old data beside it; all else is as in `sft`.
     """
 
     each: int = field(default=4, validator=gt(0))
     keep: int = field(default=2, validator=gt(0))
+    max_turns: int = field(default=4, validator=gt(0))
     model: str | None = None
     epochs: float = field(default=1.0, validator=gt(0))
 
@@ -105,7 +108,10 @@ class EvaluationPlan:
 
 @frozen
 class RunConfig:
-    """Everything about one run. `stages` are those after SFT that are wanted."""
+    """Everything about one run. `stages` are those after SFT that are wanted.
+
+    `held_out`: the share of functions that is never trained on.
+    """
 
     out: str
     seed: int = 0
@@ -113,7 +119,7 @@ class RunConfig:
     sandbox: Literal["auto", "off"] = "auto"
     stages: tuple[Literal["rejection", "rlvr"], ...] = ("rlvr",)
     random_rewards: bool = False
-    held_out: float = 0.05
+    held_out: float = field(default=0.1, validator=[ge(0), le(0.5)])
     max_tokens: int = field(default=2048, validator=gt(0))
     model: ModelConfig = field(factory=ModelConfig)
     tasks: TasksConfig = field(factory=TasksConfig)

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,11 +22,16 @@ from rich.console import Console
 
 from coe_lsp.errors import CoeError
 from coe_lsp.files import replace_file
+from training.interruption import raise_if_asked
+from training.model.source import find_base
 from training.pipeline import stages
+from training.pipeline.comparison import run_comparison
 from training.pipeline.config import RunConfig
+from training.pipeline.estimate import run_estimate
 from training.pipeline.progress import show_bars
+from training.pipeline.starts import run_held_out, run_starts
 from training.pipeline.workspace import TrainingRun, find_starting_adapter, find_stronger_model
-from training.tasks.tasks import load_tasks
+from training.tasks.tasks import TaskError, load_tasks
 
 _BYTES_FREE = 2 << 30
 
@@ -35,8 +40,14 @@ class RunError(CoeError):
     """A run cannot be started as asked."""
 
 
-def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Console) -> bool:
-    """Run what is left of a run; True when all of it is done.
+def run_all(
+    config: RunConfig,
+    *,
+    minutes: float = float("inf"),
+    console: Console,
+    only: Collection[str] | None = None,
+) -> bool:
+    """Run what is left of a run, or of some of its stages; True when all of it is done.
 
     Raises the stages' own errors for bad input, before any long work where that is possible.
     """
@@ -46,6 +57,7 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
         return _help(config, deadline)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), show_bars(console) as bar:
+        check_request(config)
         check_machine(config, folder)
         state = _State(folder / "state.json", config)
 
@@ -53,7 +65,7 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
             console.print(text, markup=False, soft_wrap=True)
 
         for name, stage in _plan(config):
-            if name in state.done:
+            if name in state.done or (only is not None and name not in only):
                 continue
             line = bar(name)
             started = time.monotonic()
@@ -64,6 +76,7 @@ def run_all(config: RunConfig, *, minutes: float = float("inf"), console: Consol
                 return False
             state.finish(name)
             line.end()
+            raise_if_asked()
     return True
 
 
@@ -90,7 +103,14 @@ def _help(config: RunConfig, deadline: float) -> bool:
 
     shared = [("sft", stages.run_sft, lambda: finished("demonstrations"))]
     if "rejection" in config.stages:
-        shared.append(("rejection", stages.run_rejection, run.file("rejection.jsonl").exists))
+        sampled = run.file("rejection.jsonl")
+        shared.append(
+            (
+                "rejection",
+                stages.run_rejection,
+                lambda: sampled.exists() or finished("rejection"),
+            )
+        )
     for name, stage, ready in shared:
         while not ready() and time.monotonic() < deadline:
             time.sleep(1)
@@ -102,19 +122,27 @@ def _help(config: RunConfig, deadline: float) -> bool:
 def _plan(config: RunConfig) -> list[tuple[str, Callable[[TrainingRun], bool]]]:
     plan: list[tuple[str, Callable[[TrainingRun], bool]]] = [
         ("tasks", stages.run_tasks),
+        ("estimate", run_estimate),
         ("demonstrations", stages.run_demonstrations),
+        ("held_out", run_held_out),
         ("sft", stages.run_sft),
     ]
     if config.stages:
-        plan.append(("starts", stages.run_starts))
+        plan.append(("starts", run_starts))
     if "rejection" in config.stages:
         plan.append(("rejection", stages.run_rejection))
     if "rlvr" in config.stages:
-        plan.append(("rlvr", stages.run_rlvr))
-    plan.append(("export", stages.run_export))
+        plan.append(("rlvr", _run_rlvr))
+    plan += [("export", stages.run_export), ("comparison", run_comparison)]
     if config.evaluation.files:
         plan.append(("evaluation", stages.run_evaluation))
     return plan
+
+
+def _run_rlvr(run: TrainingRun) -> bool:
+    from training.pipeline.reinforcement import run_rlvr
+
+    return run_rlvr(run)
 
 
 _OLD_SETTINGS = cattrs.Converter(forbid_extra_keys=True)
@@ -160,6 +188,25 @@ class _State:
         replace_file(self._path, json.dumps(self._data, indent=1).encode())
 
 
+def check_request(config: RunConfig) -> None:
+    """Raise what is wrong with files, project and models that are named; imports nothing heavy."""
+    source = find_base(config.model.base)
+    if source.path is None and config.evaluation.files:
+        raise RunError(
+            "Evaluation runs in the serving engine: leave evaluation.files out, make a GGUF of "
+            f"{source.name} with llama.cpp's convert_hf_to_gguf.py, and evaluate with that."
+        )
+    if config.rejection.model is not None:
+        if "rejection" not in config.stages:
+            raise RunError("rejection.model is set, but stages has no rejection.")
+        find_stronger_model(config.rejection.model)
+    for name in (*config.tasks.files, *config.tasks.exclude, *config.evaluation.files):
+        if name.partition("#")[0] != "mbpp":  # that may be on the hub
+            load_tasks(name)
+    if config.tasks.project is not None and not Path(config.tasks.project).is_dir():
+        raise TaskError(f"{config.tasks.project} is no folder: name the project's.")
+
+
 def check_machine(config: RunConfig, folder: Path) -> None:
     """RunError if memory or disk will clearly not do; estimated from the base model's size.
 
@@ -167,8 +214,9 @@ def check_machine(config: RunConfig, folder: Path) -> None:
     """
     import torch
 
-    from training.model.base import find_base, load_tokenizer
+    from training.model.base import load_tokenizer
     from training.model.export import check_base
+    from training.model.source import find_base
 
     source = find_base(config.model.base)
     if source.path is None:

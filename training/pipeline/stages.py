@@ -10,51 +10,33 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
-
-from attrs import frozen
 
 from coe_lsp.execution.interpreter import find_interpreter, probe
 from coe_lsp.files import replace_file
 from training.bugs.command import listed_bug_tasks, own_bug_tasks
 from training.demonstrations.generate import generate_demonstrations
-from training.files import resume_work, write_lines
+from training.files import write_lines
+from training.pipeline.held_out import choose_held_out, is_held_out
+from training.pipeline.pieces import resume_lines, size_of_piece
+from training.pipeline.starts import read_starts
 from training.pipeline.workspace import (
     TrainingRun,
     fine_tune,
-    load_policy_model,
     open_adapter_generator,
-    open_base_writer,
-    open_served_generator,
     open_stronger_generator,
-    open_transformers_generator,
-    serves,
 )
-from training.sampling.rollouts import (
-    AttemptTester,
-    Generator,
-    count_together,
-    make_starts,
-    roll_out,
-)
-from training.tasks.environment import open_environments
 from training.tasks.harvest import harvest_package, harvest_project
-from training.tasks.records import Record, read_faulty_tasks, read_records, read_some_records
+from training.tasks.records import Record, read_records, read_some_records
 from training.tasks.tasks import Task, TaskError, clean, load_tasks, save_tasks
 
 if TYPE_CHECKING:
-    from training.model.base import Tokenizer
     from training.model.encode import TokenizedExample
-    from training.model.policy_model import PolicyModel
-    from training.rlvr import SampledGroups
-    from training.sampling.whole_programs import Writer
 
 _VALIDATED = 200
-_A_PROCESS = 4
 
 
 def run_tasks(run: TrainingRun) -> bool:
@@ -115,6 +97,9 @@ def run_tasks(run: TrainingRun) -> bool:
         raise TaskError(f"No task is left: {dict(cleaned.dropped)}.")
     order = list(cleaned.tasks)
     Random(run.config.seed).shuffle(order)
+    if config.most is not None and len(order) > config.most:
+        dropped["more than tasks.most"] += len(order) - config.most
+        order = order[: config.most]
     save_tasks(run.file("tasks.jsonl"), order)
     counts = {"kept": len(order), "dropped": dropped + cleaned.dropped}
     replace_file(run.file("tasks.json"), json.dumps(counts, indent=1).encode())
@@ -144,9 +129,16 @@ def run_demonstrations(run: TrainingRun) -> bool:
 
 
 def run_sft(run: TrainingRun) -> bool:
-    """Supervised fine-tuning on the demonstrations."""
-    records = list(read_records(run.file("demonstrations.jsonl")))
-    return fine_tune(run, "sft", *_split(run, records, "sft"), None)
+    """Supervised fine-tuning on the demonstrations; on those that `training.rented` encoded."""
+    encoded = run.file("sft") / "encoded.npz"
+    if encoded.exists():
+        from training.model.encoded import load_examples
+
+        examples = load_examples(encoded, "train"), load_examples(encoded, "validation")
+    else:
+        records = list(read_records(run.file("demonstrations.jsonl")))
+        examples = split_examples(run, records, "sft")
+    return fine_tune(run, "sft", *examples, None)
 
 
 def run_rejection(run: TrainingRun) -> bool:
@@ -158,7 +150,9 @@ def run_rejection(run: TrainingRun) -> bool:
 
     config, file = run.config, run.file("rejection.jsonl")
     if not file.exists():
-        programs = load_tasks(str(run.file("starts.jsonl")))
+        programs = read_starts(run)
+        if not programs:
+            return True
         named = config.rejection.model
         each = config.rejection.each
         sampled = (
@@ -167,7 +161,7 @@ def run_rejection(run: TrainingRun) -> bool:
             else open_adapter_generator(run, run.file("sft") / "adapter", each)
         )
         with sampled as generator:
-            lines = _resume_lines(
+            lines = resume_lines(
                 run,
                 file.with_name(file.name + ".part"),
                 programs,
@@ -178,13 +172,13 @@ def run_rejection(run: TrainingRun) -> bool:
                         generator,
                         each=each,
                         keep=config.rejection.keep,
-                        max_turns=config.rlvr.max_turns,
+                        max_turns=config.rejection.max_turns,
                         with_instructions=config.demonstrations.with_instructions,
                         sandbox=run.sandbox,
                         threads=config.processes,
                     )
                 ),
-                size=_together(run, generator, each),
+                size=size_of_piece(run, generator, each),
                 say="programs rolled out",
             )
         if lines is None:
@@ -195,38 +189,29 @@ def run_rejection(run: TrainingRun) -> bool:
     # A model that solves nothing is tuned on some more of the old data.
     random = Random(config.seed)
     old = read_some_records(run.file("demonstrations.jsonl"), max(len(new), 64), random)
-    examples = _split(run, [*new, *old], "rejection")
+    examples = split_examples(run, [*new, *old], "rejection")
     sft_adapter = run.file("sft") / "adapter"
     return fine_tune(run, "rejection", *examples, sft_adapter, epochs=config.rejection.epochs)
 
 
-def _together(run: TrainingRun, writes: Writer | Generator, each: int) -> int:
-    """How many programs, each with a worker and `each` texts, make a piece."""
-    return min(count_together(writes.at_once, each), _A_PROCESS * run.config.processes)
-
-
-def _split(
+def split_examples(
     run: TrainingRun, records: Sequence[Record], stage: str
 ) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
     """Examples for training and validation; no task is in both, in this stage or in another.
 
     What was too long, and how many tokens there are, is left in the stage's `examples.json`.
     """
-    from training.model.base import find_base, load_tokenizer
+    from training.model.base import load_tokenizer
     from training.model.encode import encode_all
+    from training.model.source import find_base
 
     tokenizer = load_tokenizer(find_base(run.config.model.base))
-    names = sorted(task.task_id for task in load_tasks(str(run.file("tasks.jsonl"))))
-    Random(run.config.seed).shuffle(names)
-    held = set(names[: round(len(names) * run.config.held_out)])
-
-    known = set(names)
+    tasks = load_tasks(str(run.file("tasks.jsonl")))
+    known = {task.task_id for task in tasks}
+    held = choose_held_out(tasks, run.config.held_out, run.config.seed)
 
     def held_out(record: Record) -> bool:
-        name = record.task_id  # that of a program made from a task has something behind a `#`
-        while name not in known and "#" in name:
-            name = name.rpartition("#")[0]
-        return name in held
+        return is_held_out(record.task_id, known, held)
 
     builder = tokenizer.builder(instructed=False)
     limit = run.config.max_tokens
@@ -249,191 +234,16 @@ def _split(
     return train, validation[:_VALIDATED]
 
 
-def run_starts(run: TrainingRun) -> bool:
-    """Faulty programs for RLVR: corrupted ones, and what the base and the SFT model got wrong."""
-    config = run.config.starts
-    chosen = load_tasks(str(run.file("tasks.jsonl")))[: config.tasks]
-    by_id = {task.task_id: task for task in chosen}
-    corrupted: dict[str, list[Task]] = {task.task_id: [] for task in chosen}
-    for task in read_faulty_tasks(run.file("demonstrations.jsonl"), by_id):
-        corrupted[task.task_id].append(task)
-    found = {name: some[: config.corrupted] for name, some in corrupted.items()}
-    if config.written:
-        left_from = [some[-1] for some in corrupted.values() if some]
-        for make, tasks in ((_write, chosen), (_collect, left_from)):
-            lines = make(run, tasks)
-            if lines is None:
-                return False
-            for task in map(Task.loads, lines):
-                found[task.task_id.rpartition("#")[0]].append(task)
-    programs = [task for some in found.values() for task in some[: config.most]]
-    if not programs:
-        raise TaskError("There are no faulty programs to start from.")
-    save_tasks(run.file("starts.jsonl"), programs)
-    return True
-
-
-def _write(run: TrainingRun, tasks: Sequence[Task]) -> list[str] | None:
-    """What the base model writes and gets wrong; tasks of a project have no words to write from."""
-    from training.sampling.faulty_programs import ProgramSampling, write_faulty_programs
-
-    plain = [task for task in tasks if task.place is None]
-    if not plain:
-        return []
-    sampling = ProgramSampling(run.config.starts.written, seed=run.config.seed)
-    with open_base_writer(run, sampling.each) as writer:
-        return _resume_lines(
-            run,
-            run.file("starts.written.jsonl"),
-            plain,
-            lambda some: (
-                task.dumps()
-                for task in write_faulty_programs(
-                    some, writer, sampling, run.sandbox, threads=run.config.processes
-                )
-            ),
-            size=_together(run, writer, sampling.each),
-            say="written by the base model",
-        )
-
-
-def _collect(run: TrainingRun, faulty: Sequence[Task]) -> list[str] | None:
-    """What the SFT model's chains end in at a high temperature, from these programs."""
-    from training.sampling.faulty_programs import collect_failed_states
-
-    config = run.config.starts
-    with open_adapter_generator(
-        run, run.file("sft") / "adapter", config.written, temperature=config.temperature
-    ) as generator:
-        return _resume_lines(
-            run,
-            run.file("starts.left.jsonl"),
-            faulty,
-            lambda some: (
-                task.dumps()
-                for task in collect_failed_states(
-                    some,
-                    generator,
-                    each=config.written,
-                    max_turns=run.config.rlvr.max_turns,
-                    with_instructions=run.config.demonstrations.with_instructions,
-                    sandbox=run.sandbox,
-                    threads=run.config.processes,
-                )
-            ),
-            size=_together(run, generator, config.written),
-            say="left by failed chains",
-        )
-
-
-def _resume_lines(
-    run: TrainingRun,
-    path: Path,
-    tasks: Sequence[Task],
-    make: Callable[[Sequence[Task]], Iterable[str]],
-    *,
-    size: int,
-    say: str,
-) -> list[str] | None:
-    """The lines that `make` gives for these tasks, `size` at a time; None if the time was up.
-
-    With another `size`, as on another machine, all are made anew: what is sampled depends on it.
-    """
-    some = [tasks[first : first + size] for first in range(0, len(tasks), size)]
-    settings = {"size": size, "tasks": [task.task_id for task in tasks]}
-    lines: list[str] = []
-    done = 0
-    results = resume_work(
-        path, settings, some, lambda left: (list(make(x)) for x in left), deadline=run.deadline
-    )
-    for made in results:
-        lines += made
-        done += 1
-        run.report(say, min(done * size, len(tasks)), len(tasks))
-    return lines if done == len(some) else None
-
-
-def run_rlvr(run: TrainingRun) -> bool:
-    """Reinforcement learning from the latest adapter."""
-    from training.rlvr import train_rlvr
-    from training.session import Session
-
-    config = run.config
-    model, tokenizer = load_policy_model(run)
-    made = [run.file(stage) / "adapter" for stage in ("rejection", "sft")]
-    init = next(path for path in made if path.is_dir())
-
-    def report(metrics: dict[str, float]) -> None:
-        text = (
-            f"reward {metrics['reward']:+.2f}, solved {metrics['solve_rate']:.0%}, "
-            f"malformed {metrics['malformed_rate']:.0%}, KL {metrics['kl']:.3f}"
-        )
-        run.report(text, metrics["step"], config.rlvr.steps)
-
-    return train_rlvr(
-        model,
-        tokenizer,
-        _GroupSampler(run, load_tasks(str(run.file("starts.jsonl"))), tokenizer),
-        config.rlvr,
-        Session(run.file("rlvr"), config.seed, init, run.minutes, config.model.device),
-        report,
-        random_rewards=config.random_rewards,
-    )
-
-
-@frozen
-class _GroupSampler:
-    """Rolls out a step's start programs: what `train_rlvr` samples with."""
-
-    run: TrainingRun
-    programs: Sequence[Task]
-    tokenizer: Tokenizer
-
-    def __call__(self, model: PolicyModel, step: int) -> SampledGroups:
-        from training.rlvr import SampledGroups
-
-        config = self.run.config
-        count = min(config.rlvr.starts, len(self.programs))
-        chosen = Random(f"{config.seed}/{step}").sample(self.programs, count)
-        tester = AttemptTester(config.processes)
-        with ExitStack() as stack:
-            environments = open_environments(chosen, self.run.sandbox, stack)
-            if not environments:
-                raise TaskError(
-                    "All functions of this step have changed since they were harvested: undo that, "
-                    "or begin anew with another `out`."
-                )
-            share = config.demonstrations.with_instructions
-            starts = make_starts(environments, share, config.processes)
-            generator = stack.enter_context(self._open_generator(model, step))
-            groups = roll_out(
-                generator,
-                starts,
-                each=config.rlvr.num_generations,
-                max_turns=config.rlvr.max_turns,
-                tester=tester,
-            )
-        return SampledGroups(groups, tester.seconds)
-
-    def _open_generator(self, model: PolicyModel, step: int) -> AbstractContextManager[Generator]:
-        from training.model.checkpoint import save_adapter
-
-        run = self.run
-        if not serves(run.config.model):
-            return open_transformers_generator(run, model, self.tokenizer, seed=step)
-        adapter = run.file("rlvr") / "current"
-        save_adapter(adapter, model)
-        return open_served_generator(run, adapter, run.config.rlvr.num_generations, seed=step)
-
-
 def run_export(run: TrainingRun) -> bool:
     """The latest adapter as GGUF, named so that the server finds it."""
-    from training.model.base import find_base
     from training.model.export import export_adapter
+    from training.model.source import find_base
+    from training.pipeline.card import write_card
 
     source = find_base(run.config.model.base)
     target = run.file(f"{source.base_key}-coe-v1.gguf")
     export_adapter(run.last_adapter, source.files, target, name=target.stem)
+    write_card(run, target)
     return True
 
 
@@ -442,7 +252,7 @@ def run_evaluation(run: TrainingRun) -> bool:
     from training.evaluation.config import EvaluationConfig
     from training.evaluation.evaluate import evaluate
     from training.evaluation.report import write_report
-    from training.model.base import find_base
+    from training.model.source import find_base
 
     plan = run.config.evaluation
     source = find_base(run.config.model.base)

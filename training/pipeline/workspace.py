@@ -18,7 +18,6 @@ from training.sampling.rollouts import (
     LLAMA_AT_ONCE,
     Generator,
     LlamaGenerator,
-    TransformersGenerator,
 )
 
 if TYPE_CHECKING:
@@ -73,8 +72,9 @@ def load_policy_model(run: TrainingRun) -> tuple[PolicyModel, Tokenizer]:
     """The base with a new adapter, and its tokenizer."""
     import torch
 
-    from training.model.base import choose_dtype, find_base, load_model, load_tokenizer
+    from training.model.base import choose_dtype, load_model, load_tokenizer
     from training.model.policy_model import PolicyModel
+    from training.model.source import find_base
 
     config = run.config.model
     source = find_base(config.base)
@@ -93,8 +93,8 @@ def find_starting_adapter(config: ModelConfig) -> tuple[Path, Path] | None:
 
     AdapterError, LoraError or ExportError if it is not there or does not fit.
     """
-    from training.model.base import find_base
     from training.model.export import check_adapter
+    from training.model.source import find_base
 
     if config.adapter is None:
         return None
@@ -148,7 +148,7 @@ def serves(config: ModelConfig) -> bool:
     """Whether the serving engine samples: on a CPU, if the base has a GGUF; else transformers."""
     import torch
 
-    from training.model.base import find_base
+    from training.model.source import find_base
 
     on_gpu = config.device == "auto" and torch.cuda.is_available()
     return not on_gpu and find_base(config.base).path is not None
@@ -173,7 +173,7 @@ def open_adapter_generator(
     with _load_on_device(run) as (model, tokenizer):
         load_adapter(adapter, model)
         with open_transformers_generator(
-            run, model, tokenizer, temperature=temperature
+            run, model, tokenizer, max_tokens=run.config.max_tokens, temperature=temperature
         ) as generator:
             yield generator
 
@@ -184,10 +184,16 @@ def open_transformers_generator(
     model: PolicyModel,
     tokenizer: Tokenizer,
     *,
+    max_tokens: int,
     temperature: float = 1.0,
     seed: int = 0,
 ) -> Iterator[Generator]:
-    """The model as it is now, in a copy of its own; its memory is free again afterwards."""
+    """The model as it is now, in a copy of its own; its memory is free again afterwards.
+
+    A chain ends at `max_tokens`, what its learner can take.
+    """
+    from training.sampling.hf_generator import TransformersGenerator
+
     copy = model.copy_merged()
     try:
         yield TransformersGenerator(
@@ -196,7 +202,7 @@ def open_transformers_generator(
             tokenizer.builder(instructed=False),
             temperature,
             seed=run.config.seed * 100003 + seed,
-            max_tokens=run.config.max_tokens,
+            max_tokens=max_tokens,
             at_once=_rows(copy),
         )
     finally:
@@ -232,8 +238,8 @@ def open_served_generator(
     """
     from coe_lsp.models.lora_gguf import merge_lora
     from coe_lsp.models.merged import KIND
-    from training.model.base import find_base
     from training.model.export import export_adapter
+    from training.model.source import find_base
 
     source = find_base(run.config.model.base)
     assert source.path is not None
@@ -263,7 +269,7 @@ def open_served_generator(
 
 def find_stronger_model(name: str) -> Path:
     """The GGUF of a model for `open_stronger_generator`. BaseError if there is none."""
-    from training.model.base import BaseError, find_base
+    from training.model.source import BaseError, find_base
 
     path = find_base(name).path
     if path is None:
@@ -314,7 +320,7 @@ def _open_engine_generator(
 @contextmanager
 def open_base_writer(run: TrainingRun, each: int) -> Iterator[Writer]:
     """The base without an adapter, to write `each` whole answers at once."""
-    from training.model.base import find_base
+    from training.model.source import find_base
     from training.sampling.whole_programs import LlamaWriter, TransformersWriter
 
     path = find_base(run.config.model.base).path

@@ -75,17 +75,17 @@ def collect_failed_states(
     """Last states of chains that failed; `tasks` have the programs to start from as `code`."""
     with ExitStack() as stack:
         environments = open_environments(tasks, sandbox, stack)
+        starts = make_starts(environments, with_instructions, threads)
         groups = roll_out(
             generator,
-            make_starts(environments, with_instructions, threads),
+            starts,
             each=each,
             max_turns=max_turns,
             tester=AttemptTester(threads),
         )
-    states = [[c.episode.pad.text for c in chains if not c.episode.solved] for chains in groups]
-    yield from _all_faulty(
-        [environment.task for environment in environments], states, sandbox, threads
-    )
+    states = [[c.episode.pad.text for c in chains if not c.right] for chains in groups]
+    tasks = [start.environment.task for start in starts]
+    yield from _all_faulty(tasks, states, sandbox, threads)
 
 
 def _all_faulty(

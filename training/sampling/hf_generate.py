@@ -12,7 +12,20 @@ from random import Random
 from typing import Any
 
 import torch
-from transformers import DynamicCache, StoppingCriteria
+from attrs import frozen
+from transformers import DynamicCache, LogitsProcessor, StoppingCriteria
+
+
+@frozen
+class Continuation:
+    """What was written after a context, an end and padding included, and how likely each was.
+
+    `logprobs` are natural logarithms under the model's own distribution, whatever the temperature;
+    those of padding mean nothing.
+    """
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
 
 
 def sample_continuations(
@@ -24,7 +37,7 @@ def sample_continuations(
     temperature: float,
     seed: int,
     has_ended: Callable[[list[int]], bool] | None = None,
-) -> list[list[int]]:
+) -> list[Continuation]:
     """What the model writes after each context: up to `most` tokens, an end and padding included.
 
     Each of `ends` ends a text, and the first of them pads. `has_ended` ends others, by the tokens
@@ -46,6 +59,7 @@ def sample_continuations(
         if temperature
         else {"do_sample": False}
     )
+    scores = _Scores()
     if has_ended is not None:
         sampling["stopping_criteria"] = [_RowEnds(has_ended, longest)]
     training = model.training
@@ -71,11 +85,38 @@ def sample_continuations(
             eos_token_id=list(ends) or None,
             pad_token_id=pad,
             use_cache=True,
+            logits_processor=[scores],
             **named,
             **sampling,
         )
     model.train(training)
-    return written[:, longest:].tolist()
+    tokens = written[:, longest:]
+    return [
+        Continuation(tuple(row), tuple(likely))
+        for row, likely in zip(tokens.tolist(), scores.of(tokens).tolist(), strict=True)
+    ]
+
+
+class _Scores(LogitsProcessor):
+    """Keeps of each step only what the token that was drawn had: all logits would fill a GPU."""
+
+    def __init__(self) -> None:
+        self._last: torch.Tensor | None = None
+        self._known: list[torch.Tensor] = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self._take(input_ids[:, -1])
+        self._last = scores.float().log_softmax(-1)
+        return scores
+
+    def of(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The logarithms of what was written: (rows, tokens)."""
+        self._take(tokens[:, -1])
+        return torch.stack(self._known, 1)
+
+    def _take(self, drawn: torch.Tensor) -> None:
+        if self._last is not None:
+            self._known.append(self._last.gather(1, drawn[:, None])[:, 0])
 
 
 class _RowEnds(StoppingCriteria):

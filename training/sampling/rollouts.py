@@ -1,8 +1,10 @@
 """Rollouts: chains of edits by a model, each state tested by the task's tests.
 
 One generator interface, two ways to generate: llama.cpp on the CPU (the serving engine, with the
-adapter as it is now), and transformers on a GPU or without a GGUF (a copy of the model under
-training with the adapter merged into it). Tests of different tasks run in parallel.
+adapter as it is now), and transformers on a GPU or without a GGUF (`hf_generator.py`: a copy of the
+model under training with the adapter merged into it). Tests of different tasks run in parallel.
+A third of a task's tests is hidden where there are enough: a chain ends when those that it sees
+pass, and what the others say of its last program is `Rollout.overfits`.
 """
 
 from __future__ import annotations
@@ -12,30 +14,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from attrs import define, field, frozen
 
-from coe_lsp.chain.commands import find_end
-from coe_lsp.chain.episode import Attempt, Episode, episode_segments
-from coe_lsp.chain.prompt import PromptBuilder, Segment
+from coe_lsp.chain.episode import Attempt, Episode
 from coe_lsp.chain.scratchpad import Scratchpad
-from coe_lsp.repair.policy.protocol import COMMAND_TOKENS, REDRAW_TEMPERATURE
 from coe_lsp.repair.verify import Verdict
-from training.model.base import Tokenizer
-from training.model.encode import SampledCommand
-from training.sampling.hf_generate import sample_continuations
+from training.model.sampled import SampledCommand
 from training.tasks.environment import TaskEnvironment
+from training.tasks.hidden import choose_hidden
 
 if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
     from coe_lsp.repair.policy.llama import LlamaPolicy
 
-
+T = TypeVar("T")
 # How often a command that leads back is drawn again; not tuned.
-_REDRAWS = 6
-_ANOTHER_SEED = 1_000_003
-# A line end and the `>>>` after it, in the smallest tokens.
-_MARK_TOKENS = 4
+REDRAWS = 6
 LLAMA_AT_ONCE = 4
 
 
@@ -80,102 +75,11 @@ class LlamaGenerator:
     ) -> dict[int, SampledCommand]:
         """See `Generator.commands`."""
         proposals = self.policy.propose(episodes, redraw=redraw)
-        return {p.id: SampledCommand(p.text, p.tokens, p.ended) for p in proposals}
+        return {p.id: SampledCommand(p.text, p.tokens, p.ended, p.logprobs) for p in proposals}
 
     def forget(self, chain: int) -> None:
         """See `Generator.forget`."""
         self.policy.forget(chain)
-
-
-@define
-class TransformersGenerator:
-    """Batched generation by a transformers model; contexts are evaluated anew at each turn.
-
-    On a GPU a batch takes as long as its longest row, so all redraws of a state are drawn at the
-    first of them. No batch has more than `at_once` rows.
-    """
-
-    model: Any
-    tokenizer: Tokenizer
-    builder: PromptBuilder
-    temperature: float
-    seed: int = 0
-    max_tokens: int = 2048
-    command_tokens: int = COMMAND_TOKENS
-    at_once: int = 8
-    _drawn_again: dict[int, list[SampledCommand]] = field(factory=dict, init=False)  # type: ignore[type-arg]
-
-    def commands(
-        self, episodes: Mapping[int, Episode], *, redraw: int = 0
-    ) -> dict[int, SampledCommand]:
-        """See `Generator.commands`."""
-        if redraw == 1:
-            self._drawn_again = self._draw(episodes, _REDRAWS, again=True)
-        if redraw:
-            found = self._drawn_again
-            return {chain: found[chain][redraw - 1] for chain in episodes if chain in found}
-        return {chain: one for chain, (one,) in self._draw(episodes, 1, again=False).items()}
-
-    def _draw(
-        self, episodes: Mapping[int, Episode], each: int, *, again: bool
-    ) -> dict[int, list[SampledCommand]]:
-        """`each` commands for every chain that fits."""
-        contexts: dict[int, list[int]] = {}
-        for chain, episode in episodes.items():
-            segments = [segment for segment, _ in episode_segments(self.builder, episode)]
-            if not episode.turns:
-                segments = list(self.builder.opening(episode.task, episode.start))
-            tokens = self.tokenizer.tokenize(segments, add_bos=True)
-            if len(tokens) + self.command_tokens <= self.max_tokens:
-                contexts[chain] = tokens
-        if not contexts:
-            return {}
-        end = self.builder.command_end
-        ends = self.tokenizer.encode(end)[:1] if end.special else []
-        hot = max(self.temperature, REDRAW_TEMPERATURE)
-        chains, together = list(contexts), count_together(self.at_once, each)
-        commands: list[SampledCommand] = []
-        for first in range(0, len(chains), together):
-            some = chains[first : first + together]
-            written = sample_continuations(
-                self.model,
-                [contexts[chain] for chain in some for _ in range(each)],
-                ends=ends,
-                most=self.command_tokens,
-                temperature=hot if again else self.temperature,
-                seed=self.seed + again * _ANOTHER_SEED,
-                has_ended=self._has_ended,
-            )
-            commands += [self._command(row, ends) for row in written]
-        return {chain: commands[n * each : (n + 1) * each] for n, chain in enumerate(chains)}
-
-    def _has_ended(self, row: list[int]) -> bool:
-        """Whether the command in a row is complete; whole rows are only read near line ends."""
-        if all("\n" not in self.tokenizer.decode([token]) for token in row[-_MARK_TOKENS:]):
-            return False
-        return find_end(self.tokenizer.decode(row).encode()) is not None
-
-    def _command(self, row: list[int], ends: Sequence[int]) -> SampledCommand:
-        """The row up to the end of the turn or, like the serving engine, of the line or block."""
-        tokens = list(itertools.takewhile(lambda token: token not in ends, row))
-        ended = len(tokens) < len(row) and bool(ends)
-        written = self.tokenizer.decode(tokens).encode()
-        cut = find_end(written)
-        if cut is None and written.endswith(b"\n"):  # a block, and then the end of the turn
-            cut = len(written) - 1
-        text = written[:cut].decode("utf-8", "replace")
-        if cut is not None:
-            ended = not ends and written[cut:].decode().startswith(self.builder.end_of(text).text)
-            while len(self.tokenizer.decode(tokens)) > len(text):
-                tokens = tokens[:-1]
-            # A merged token such as ")\n": what is before the line end counts.
-            rest = text[len(self.tokenizer.decode(tokens)) :]
-            tokens = [*tokens, *self.tokenizer.encode(Segment(rest))]
-        return SampledCommand(text, tuple(tokens), ended)
-
-    def forget(self, chain: int) -> None:
-        """See `Generator.forget`."""
-        self._drawn_again.pop(chain, None)
 
 
 def count_together(texts: int, each: int) -> int:
@@ -200,33 +104,49 @@ class Start:
         return Episode(task, pad, max_turns=max_turns)
 
 
-def make_start(environment: TaskEnvironment, with_instructions: float) -> Start:
+def make_start(environment: TaskEnvironment, with_instructions: float) -> Start | None:
     """The faulty program of an environment's task, with limits from its reference.
-    `with_instructions`: the share of tasks that are given in words as well, always the same ones.
+
+    None if a reference that is known fails its tests here: nothing could mend the program. Some of
+    the environment's tests are hidden, but not all that this program fails.
     `with_instructions`: the share of tasks that are given in words as well, always the same ones.
     """
-    environment.calibrate()
     task = environment.task
+    if not environment.calibrate() and task.reference:
+        return None
+    program = task.start.strip("\n")
+    passing = environment.evaluate(program.split("\n")).passing
+    environment.hide(choose_hidden(environment.tests, passing, task.task_id))
     words = task.prompt if Random(task.task_id).random() < with_instructions else ""
-    return Start(environment, task.start.strip("\n"), words)
+    return Start(environment, program, words)
 
 
 def make_starts(
     environments: Sequence[TaskEnvironment], with_instructions: float, threads: int
 ) -> list[Start]:
-    """`make_start` for several, side by side."""
+    """`make_start` for several, side by side; without those that give none."""
     with ThreadPoolExecutor(threads) as pool:
-        return list(
-            pool.map(lambda environment: make_start(environment, with_instructions), environments)
+        made = pool.map(
+            lambda environment: make_start(environment, with_instructions), environments
         )
+        return [start for start in made if start is not None]
 
 
 @frozen
 class Rollout:
-    """An episode that a model made, with its commands as they were sampled."""
+    """An episode that a model made, with its commands as they were sampled.
+
+    `overfits`: its last program passes the tests that it was shown, but not all hidden ones.
+    """
 
     episode: Episode
     commands: tuple[SampledCommand, ...] = ()
+    overfits: bool = False
+
+    @property
+    def right(self) -> bool:
+        """Whether all tests pass, the hidden ones too."""
+        return self.episode.solved and not self.overfits
 
 
 @define
@@ -236,30 +156,50 @@ class AttemptTester:
     threads: int
     seconds: float = 0.0
     _known: dict[tuple[int, tuple[str, ...]], Verdict] = field(factory=dict)  # type: ignore[type-arg]
+    _right: dict[tuple[int, tuple[str, ...]], bool] = field(factory=dict)  # type: ignore[type-arg]
 
     def extend(self, attempts: Sequence[tuple[TaskEnvironment, Episode, Attempt]]) -> list[Episode]:
         """The episodes one turn on. Attempts of one environment run one after the other."""
+
+        def extended(index: int) -> Episode:
+            environment, episode, attempt = attempts[index]
+            lines = attempt.pad.lines
+            key = id(environment), lines
+            if key not in self._known:
+                self._known[key] = environment.evaluate(lines)
+            found = self._known[key]
+            feedback = environment.feedback(found, lines)
+            return episode.extend(attempt, feedback, found.solved)
+
+        return self._side_by_side([environment for environment, *_ in attempts], extended)
+
+    def find_overfits(self, ended: Sequence[tuple[TaskEnvironment, Episode]]) -> list[bool]:
+        """Which of these episodes are solved by the tests that were shown alone."""
+
+        def overfits(index: int) -> bool:
+            environment, episode = ended[index]
+            if not episode.solved:
+                return False
+            key = id(environment), episode.pad.lines
+            if key not in self._right:
+                self._right[key] = environment.passes_hidden(episode.pad.lines)
+            return not self._right[key]
+
+        return self._side_by_side([environment for environment, _ in ended], overfits)
+
+    def _side_by_side(
+        self, environments: Sequence[TaskEnvironment], work: Callable[[int], T]
+    ) -> list[T]:
+        """`work` for each index; one environment does one thing at a time."""
         by_environment: dict[int, list[int]] = {}
-        for index, (environment, _, _) in enumerate(attempts):
+        for index, environment in enumerate(environments):
             by_environment.setdefault(id(environment), []).append(index)
-        extended: dict[int, Episode] = {}
-
-        def work(indices: list[int]) -> None:
-            for index in indices:
-                environment, episode, attempt = attempts[index]
-                lines = attempt.pad.lines
-                key = id(environment), lines
-                if key not in self._known:
-                    self._known[key] = environment.evaluate(lines)
-                found = self._known[key]
-                feedback = environment.feedback(found, lines)
-                extended[index] = episode.extend(attempt, feedback, found.solved)
-
         began = time.monotonic()
         with ThreadPoolExecutor(self.threads) as pool:
-            list(pool.map(work, by_environment.values()))
+            several = pool.map(lambda some: [(n, work(n)) for n in some], by_environment.values())
+            found = dict(itertools.chain.from_iterable(several))
         self.seconds += time.monotonic() - began
-        return [extended[index] for index in range(len(attempts))]
+        return [found[index] for index in range(len(environments))]
 
 
 def roll_out(
@@ -269,13 +209,15 @@ def roll_out(
     each: int,
     max_turns: int,
     tester: AttemptTester,
+    redraws: bool = True,
 ) -> list[list[Rollout]]:
     """`each` chains of every start, ended or out of context.
 
-    Those of as many starts advance together as the generator does best at once. An edit that leads
-    back to where its chain was, or changes nothing, is drawn again, a few times, until one does not
-    and is well-formed: else chains that are likelier to say the same once more than anything else
-    spend their turns on that.
+    Those of as many starts advance together as the generator does best at once. With `redraws`, as
+    in serving, an edit that leads back to where its chain was, or changes nothing, is drawn again,
+    a few times, until one does not and is well-formed: else chains that are likelier to say the
+    same once more than anything else spend their turns on that. What learns from its own draws
+    (`training.rlvr`) has to see the first ones.
     """
     with ThreadPoolExecutor(tester.threads) as pool:
         openings = list(pool.map(lambda start: start.episode(max_turns), starts))
@@ -285,7 +227,11 @@ def roll_out(
         numbers = range(first, min(first + together, len(starts)))
         episodes = {n * each + copy: openings[n] for n in numbers for copy in range(each)}
         chains |= _advance(
-            generator, episodes, lambda chain: starts[chain // each].environment, tester
+            generator,
+            episodes,
+            lambda chain: starts[chain // each].environment,
+            tester,
+            REDRAWS if redraws else 0,
         )
     return [[chains[n * each + copy] for copy in range(each)] for n in range(len(starts))]
 
@@ -295,6 +241,7 @@ def _advance(
     episodes: dict[int, Episode],
     environment_of: Callable[[int], TaskEnvironment],
     tester: AttemptTester,
+    redraws: int,
 ) -> dict[int, Rollout]:
     """All chains to their ends."""
     living = dict(episodes)
@@ -303,7 +250,7 @@ def _advance(
         commands = generator.commands(living)
         attempts = {n: living[n].attempt(command.text) for n, command in commands.items()}
         back = {n: living[n] for n, attempt in attempts.items() if living[n].goes_back(attempt)}
-        for redraw in range(1, _REDRAWS + 1):
+        for redraw in range(1, redraws + 1):
             if not back:
                 break
             for n, command in generator.commands(back, redraw=redraw).items():
@@ -321,4 +268,8 @@ def _advance(
                 del living[chain]
             else:
                 living[chain] = episodes[chain]
-    return {chain: Rollout(episode, tuple(written[chain])) for chain, episode in episodes.items()}
+    ended = [(environment_of(chain), episode) for chain, episode in episodes.items()]
+    return {
+        chain: Rollout(episodes[chain], tuple(written[chain]), overfits)
+        for chain, overfits in zip(episodes, tester.find_overfits(ended), strict=True)
+    }

@@ -125,6 +125,6 @@ class TransformersWriter:
             temperature=sampling.temperature,
             seed=questions[0].seed,
         )
-        rows = [list(itertools.takewhile(lambda t: t not in ends, row)) for row in written]
+        rows = [list(itertools.takewhile(lambda t: t not in ends, row.tokens)) for row in written]
         found = [Answer(self.tokenizer.decode(row), len(row)) for row in rows]
         return [found[n * each : (n + 1) * each] for n in range(len(questions))]

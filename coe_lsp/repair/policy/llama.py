@@ -169,6 +169,8 @@ class LlamaPolicy:
         for completion in completions:
             id, given = self._jobs.pop(completion.job)
             self._slots[id].said = given + completion.text
+            # What ended a line is not in `tokens`, or only a part of it that was not sampled.
+            ended_line = completion.finished == "line"
             found.append(
                 Proposal(
                     id,
@@ -176,6 +178,7 @@ class LlamaPolicy:
                     sum(completion.logprobs),
                     completion.tokens,
                     completion.finished == "eog",
+                    completion.logprobs[:-1] if ended_line else completion.logprobs,
                 )
             )
         return found

@@ -49,7 +49,8 @@ class Proposal:
 
     `id` is that of the request.
     `tokens` are those that the model wrote, and `ended` says whether it ended its turn itself or
-    was cut off at a line's end or at the limit. Only training looks at these.
+    was cut off at a line's end or at the limit. `logprobs` are of those of the tokens that were
+    sampled as they are, and of the end if it `ended`. Only training looks at these.
     """
 
     id: int
@@ -57,6 +58,7 @@ class Proposal:
     logprob: float
     tokens: tuple[int, ...] = ()
     ended: bool = True
+    logprobs: tuple[float, ...] = ()
 
 
 class Policy(Protocol):
