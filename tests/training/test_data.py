@@ -74,14 +74,14 @@ def test_an_environment_tells_what_serving_tells(task, sandbox):
         assert environment.feedback(found, broken) == (
             "1 of 2 tests fail\nassert 1: assert 2 == 1\n+  where 2 = above([1, 2, 3], 2)"
         )
-        assert environment.describe(found).tests == ()
-        assert environment.describe(found).context == "import math"
+        assert environment.describe(found, broken).tests == ()
+        assert environment.describe(found, broken).context == "import math"
     with TaskEnvironment(task, sandbox, as_pytest=True) as environment:
         found = environment.evaluate(broken)
         assert environment.feedback(found, broken) == (
             "1 of 2 tests fail\ntest_above: assert 2 == 1\n+  where 2 = above([1, 2, 3], 2)"
         )
-        assert environment.describe(found).tests == (
+        assert environment.describe(found, broken).tests == (
             "def test_above():\n    assert above([1, 2, 3], 2) == 1",
         )
         crash = ["def above(values, limit):", "    return undefined"]
