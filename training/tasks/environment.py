@@ -46,6 +46,7 @@ class TaskEnvironment:
         """TaskError if the function of a harvested task has changed, SourceError if it is gone."""
         self.task = task
         self._limits = limits
+        self._hidden: tuple[str, ...] = ()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._source: SourceFile | None = None
         if task.place is not None:
@@ -94,18 +95,30 @@ class TaskEnvironment:
         self._runner = SuiteRunner(suites, interpreter, sandbox, self._limits)
         self.tests = self.task.tests
 
+    def hide(self, tests: Sequence[str]) -> None:
+        """Take some tests out; only `passes_hidden` runs them from here on."""
+        self._hidden = (*self._hidden, *tests)
+        self.tests = tuple(test for test in self.tests if test not in tests)
+
+    def passes_hidden(self, lines: Sequence[str]) -> bool:
+        """Whether a program passes all tests that were taken out."""
+        return not self._hidden or self._evaluate(lines, self._hidden).solved
+
     def evaluate(self, lines: Sequence[str]) -> Verdict:
-        """What the tests say of a program, given as scratchpad lines."""
+        """What the tests say of a program, given as scratchpad lines; hidden ones say nothing."""
+        return self._evaluate(lines, self.tests)
+
+    def _evaluate(self, lines: Sequence[str], tests: tuple[str, ...]) -> Verdict:
         if self._source is not None:
             try:
                 data = self._source.encode(self._source.replace(self._function, lines))
             except UnicodeEncodeError as error:
-                return verdict([], self.tests, detail=str(error))
+                return verdict([], tests, detail=str(error))
         else:
             setup = self.task.setup + "\n" if self._as_pytest and self.task.setup else ""
             data = (setup + "\n".join(lines) + "\n").encode("utf-8", "replace")
-        run = self._runner.run(data, self.tests, limits=self._limits)
-        return verdict(run.results, self.tests, detail=run.detail, status=run.status)
+        run = self._runner.run(data, tests, limits=self._limits)
+        return verdict(run.results, tests, detail=run.detail, status=run.status)
 
     def calibrate(self) -> bool:
         """Test the reference and tighten the limits to its speed; False if it does not pass."""
