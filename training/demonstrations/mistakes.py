@@ -53,6 +53,7 @@ _PAIRED_NAMES = (
     {"sorted", "list", "reversed"},
 )
 
+
 @frozen
 class Mistake:
     """A program with one mistake in it."""

@@ -9,6 +9,7 @@ or annotations. Programs are judged by the caller; nothing is run here.
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Callable, Collection, Sequence
 
 from attrs import frozen
@@ -70,7 +71,7 @@ def undo_commands(way: Sequence[Lines], *, words: bool, blocks: bool) -> list[Co
     """One command a step; `words` allows REPW."""
     return [
         command
-        for before, after in zip(way, way[1:], strict=False)
+        for before, after in itertools.pairwise(way)
         for command in shortest_commands(
             before, after, words=words, blocks=blocks, turn=_ONE_COMMAND
         )
@@ -201,7 +202,6 @@ class _Bare(ast.NodeTransformer):
     def generic_visit(self, node: ast.AST) -> ast.AST:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             node.returns = None
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
+            documented = ast.get_docstring(node, clean=False) is not None
+            node.body = (node.body[1:] or [ast.Pass()]) if documented else node.body
         return super().generic_visit(node)
