@@ -13,7 +13,7 @@ from random import Random
 
 import libcst as cst
 
-from training.demonstrations.code_visitor import CodeVisitor, is_text
+from training.demonstrations.code_visitor import CodeVisitor, is_basic, is_text, may_be_forgotten
 from training.demonstrations.mistakes import Mistake, draw_changes
 
 _LONGEST = 6
@@ -48,7 +48,7 @@ class _Finder(CodeVisitor):
     # -- calls and values
 
     def visit_Call(self, node: cst.Call) -> None:
-        for place, arg in enumerate(node.args):
+        for place, arg in enumerate(() if is_basic(node) else node.args):
             rest = [*node.args[:place], *node.args[place + 1 :]]
             # What comes after another one that is left out would move into its place; and nobody
             # forgets what a call is for.
@@ -61,11 +61,9 @@ class _Finder(CodeVisitor):
             self.add("argument", node, node.with_changes(args=rest))
         if node in self._statements:
             return
-        plain = len(node.args) == 1 and node.args[0].keyword is None and not node.args[0].star
-        if plain and isinstance(node.func, (cst.Name, cst.Attribute)):
-            self.add("call", node, node.args[0].value)
-        if isinstance(node.func, cst.Attribute) and not node.args:
-            self.add("call", node, node.func.value)
+        if may_be_forgotten(node):
+            left = node.func.value if isinstance(node.func, cst.Attribute) else node.args[0].value
+            self.add("call", node, left)
 
     def visit_IfExp(self, node: cst.IfExp) -> None:
         self.add("conditional", node, node.body, node.orelse)
