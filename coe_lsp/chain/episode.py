@@ -79,7 +79,7 @@ class Episode:
 
         A command that names a line or text that is not there counts as malformed, too.
         """
-        text = text.removesuffix("\n")  # the context has `command_end` there
+        text = text.removesuffix("\n")  # the context has the command's end there
         try:
             return self.apply(parse(text), text)
         except CommandError as error:
@@ -119,14 +119,14 @@ def episode_segments(builder: PromptBuilder, episode: Episode) -> Iterator[tuple
     """The episode's whole context as (segment, written by the model).
 
     The segments of an extended episode begin with those of the episode before it. The state after
-    a turn that ended the episode is not shown to anybody. `command_end` counts as the model's own:
-    training teaches to stop there, although in serving the engine writes it.
+    a turn that ended the episode is not shown to anybody. A command's end counts as the model's
+    own: training teaches to stop there, although in serving the engine writes it.
     """
     for segment in builder.opening(episode.task, episode.start):
         yield segment, False
     for number, turn in enumerate(episode.turns, 1):
         yield Segment(turn.command_text, special=False), True
-        yield builder.command_end, True
+        yield builder.end_of(turn.command_text), True
         if number < len(episode.turns) or not episode.done:
             for segment in builder.next_turn(turn.pad):
                 yield segment, False

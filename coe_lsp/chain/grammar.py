@@ -1,9 +1,10 @@
 r"""The edit language as a GBNF grammar for llama.cpp, with only the line numbers that exist.
 
-It admits exactly what `commands.parse` reads and the program has lines for, so commands written
-under it are malformed in one way only: the text that REPW is to replace may not be in the line.
-Content is anything up to the end of the line. A model that runs out of tokens can still leave a
-command unfinished.
+It admits exactly what `commands.parse` reads and the program has lines for, but for the order of
+the two numbers of REPB: to say that the last is not before the first would take a rule for every
+line. So commands written under it are malformed in two ways only: the last line of a block may be
+before its first, and the text that REPW is to replace may not be in the line. Content is anything
+up to the end of the line. A model that runs out of tokens can still leave a command unfinished.
 """
 
 from __future__ import annotations
@@ -26,20 +27,32 @@ body3 ::= " " body1 | ">" text | [^ >\n] body
 
 
 @functools.lru_cache(maxsize=256)
-def grammar(line_count: int) -> str:
-    """GBNF for one command on a program of `line_count` lines, with an optional line end."""
-    rules = [f'add ::= "ADDL " ({_numbers(line_count + 1)}) " >>>" text', 'exit ::= "EXIT"']
-    kinds = ["add", "exit"]
+def grammar(line_count: int, *, blank_line_ends_block: bool = False) -> str:
+    """GBNF for one command on a program of `line_count` lines, with an optional line end.
+
+    `blank_line_ends_block`: a block may have an empty line after that, see `PromptBuilder`.
+    """
+    rules = [
+        f"new ::= {_numbers(line_count + 1)}",
+        'add ::= "ADDL " new " >>>" text',
+        'insert ::= "ADDB " new below below*',
+        r'below ::= "\n>>>" text',
+        'exit ::= "EXIT"',
+    ]
+    kinds, blocks = ["add", "exit"], ["insert"]
     if line_count:
         rules += [
             f"line ::= {_numbers(line_count)}",
             'replace ::= "REPL " line " >>>" text',
             'words ::= "REPW " line " >>>" first',
             'delete ::= "DELL " line',
+            'block ::= "REPB " line " " line below*',
             *_WORDS.split("\n")[1:-1],
         ]
         kinds += ["replace", "words", "delete"]
-    root = f'root ::= "### " ({" | ".join(kinds)}) "\\n"?'
+        blocks.append("block")
+    ends = r'"\n"? "\n"?' if blank_line_ends_block else r'"\n"?'
+    root = f'root ::= "### " (({" | ".join(kinds)}) "\\n"? | ({" | ".join(blocks)}) {ends})'
     return "\n".join([root, *rules, r"text ::= [^\n]*"])
 
 

@@ -17,7 +17,15 @@ from typing import Literal
 
 from attrs import frozen
 
-from coe_lsp.chain.commands import AddLine, Command, ReplaceLine, ReplaceWords, render
+from coe_lsp.chain.commands import (
+    AddLine,
+    Command,
+    ReplaceBlock,
+    ReplaceLine,
+    ReplaceWords,
+    is_block,
+    render,
+)
 from coe_lsp.chain.feedback import Failure, render_feedback
 from coe_lsp.chain.scratchpad import Scratchpad
 
@@ -30,6 +38,8 @@ the function with line numbers, then *** and what the tests say. Answer with exa
 ### ADDL n >>>line    insert a new line n
 ### DELL n    delete line n
 ### REPW n >>>old >>>new    replace old by new in line n
+### REPB n m    replace lines n to m by the lines below it, each after >>>
+### ADDB n    insert from line n on the lines below it, each after >>>
 ### EXIT    stop
 Keep the indentation right."""
 
@@ -80,7 +90,7 @@ class PromptBuilder:
 
     @property
     def command_end(self) -> Segment:
-        """What ends the model's turn; in training it is part of the target."""
+        """What ends the model's turn if its command is one line; in training part of the target."""
         match self.format:
             case "chatml":
                 return Segment("<|im_end|>", special=True)
@@ -88,6 +98,20 @@ class PromptBuilder:
                 return Segment("<|eot_id|>", special=True)
             case "plain":
                 return Segment("\n")
+
+    @property
+    def blank_line_ends_block(self) -> bool:
+        """Whether a block, which goes on over line ends, is ended by an empty line.
+
+        Else a control token ends it, as every command.
+        """
+        return not self.command_end.special
+
+    def end_of(self, command_text: str) -> Segment:
+        """What ends the model's turn after this command."""
+        if self.blank_line_ends_block and is_block(command_text):
+            return Segment("\n\n")
+        return self.command_end
 
     def opening(self, task: TaskDescription, pad: Scratchpad) -> tuple[Segment, ...]:
         """Everything up to where the model writes its first command.
@@ -103,7 +127,7 @@ class PromptBuilder:
         return (*segments, *start_of_answer(self.format))
 
     def next_turn(self, pad: Scratchpad) -> tuple[Segment, ...]:
-        """What follows `command_end`: the new state, up to where the model writes again."""
+        """What follows the end of a command: the new state, up to where the model writes again."""
         return (
             *between_turns(self.format),
             *chat_turn(self.format, "user", pad.render()),
@@ -117,7 +141,8 @@ class PromptBuilder:
             if number:
                 segments += chat_turn(self.format, "user", pad.render())
             segments += start_of_answer(self.format)
-            segments += [Segment(render(command)), self.command_end, *between_turns(self.format)]
+            text = render(command)
+            segments += [Segment(text), self.end_of(text), *between_turns(self.format)]
             applied = pad.apply(command)
             pad = Scratchpad(applied.lines, feedback)
         return segments
@@ -241,6 +266,23 @@ EXAMPLES: tuple[Example, ...] = (
         [
             (ReplaceLine(3, "        if number % 2 == 0:"), "assert 2 == 4"),
             (ReplaceLine(2, "    for number in reversed(numbers):"), ""),
+        ],
+    ),
+    _example(
+        "def longest(words):\n"
+        "    best = ''\n"
+        "    for word in words:\n"
+        "        best = word\n"
+        "    return best",
+        "def test_it():\n    assert longest(['a', 'abc', 'ab']) == 'abc'",
+        "assert 'ab' == 'abc'",
+        [
+            (
+                ReplaceBlock(
+                    4, 4, ("        if len(word) > len(best):", "            best = word")
+                ),
+                "",
+            )
         ],
     ),
 )

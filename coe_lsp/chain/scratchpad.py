@@ -12,12 +12,14 @@ from attrs import evolve, field, frozen
 
 from coe_lsp.chain.commands import (
     MARK,
+    AddBlock,
     AddLine,
     Command,
     CommandError,
     DeleteLine,
     Exit,
     Reason,
+    ReplaceBlock,
     ReplaceLine,
     ReplaceWords,
 )
@@ -85,6 +87,16 @@ class Scratchpad:
                 self._check(number, len(lines) + 1)
                 lines.insert(number - 1, text)
                 hidden = frozenset(n + (n >= number) for n in hidden)
+            case AddBlock(number, new):
+                self._check(number, len(lines) + 1)
+                lines[number - 1 : number - 1] = new
+                hidden = frozenset(n + len(new) * (n >= number) for n in hidden)
+            case ReplaceBlock(first, last, new):
+                self._check(last, len(lines))
+                lines[first - 1 : last] = new
+                moved = len(new) - (last - first + 1)
+                outside = (n for n in hidden if not first <= n <= last)
+                hidden = frozenset(n + moved * (n > last) for n in outside)
             case ReplaceLine(number, text):
                 self._check(number, len(lines))
                 lines[number - 1] = text

@@ -139,7 +139,7 @@ def turn_text(step: Step) -> Text:
     text = Text.assemble(
         (f"  program {step.candidate:<4} turn {step.turn:<2} ", "dim"),
         (f"{step.passed}/{step.total} ", colour),
-        step.command[:100],
+        " ".join(step.command.split("\n"))[:100],
     )
     if step.error:
         text.append(f"  ({step.error.splitlines()[0][:60]})", style="dim red")

@@ -16,6 +16,7 @@ the composition of a batch changes logits in the last digits, and so may, rarely
 
 from __future__ import annotations
 
+import bisect
 import os
 import threading
 import time
@@ -384,20 +385,32 @@ class Engine:
         job.logprobs.append(self._logprob(row, token))
         piece = context.vocabulary.piece(token)
         if piece is None:
+            if job.sampling.find_end and job.text.endswith(b"\n"):  # of a block: it ended there
+                self._cut(job, len(job.text) - 1)
+                return self._finish(job, "line")
             return self._finish(job, "eog")
-        newline = b""
-        if job.sampling.one_line:
-            piece, newline, _ = piece.partition(b"\n")
-        job.text += piece
         tokens = job.sequence.tokens
-        if newline:
-            # A merged token such as b")\n": the context keeps only what is before the line end.
-            tokens += context.vocabulary.encode(piece)
-            return self._finish(job, "line")
         tokens.append(token)
+        job.text += piece
+        job.token_ends.append(len(job.text))
+        end = job.sampling.find_end(bytes(job.text)) if job.sampling.find_end else None
+        if end is not None:
+            self._cut(job, end)
+            return self._finish(job, "line")
         if len(job.logprobs) == job.sampling.max_tokens or len(tokens) >= self.max_tokens:
             return self._finish(job, "length")
         return None
+
+    def _cut(self, job: Job, end: int) -> None:
+        r"""Keep what is before `end` in the text, and the score of the token that ended it too.
+
+        Of a merged token such as b")\n" the context keeps only what is before the line end.
+        """
+        whole = bisect.bisect_right(job.token_ends, end)
+        known = job.token_ends[whole - 1] if whole else 0
+        self.trim(job.sequence, job.start + whole)
+        job.sequence.tokens += self._native().vocabulary.encode(bytes(job.text[known:end]))
+        del job.text[end:], job.token_ends[whole:], job.logprobs[whole + 1 :]
 
     def _finish(self, job: Job, finished: Finished) -> Completion:
         self.drop(job)

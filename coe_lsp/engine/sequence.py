@@ -83,7 +83,7 @@ class Sequence:
 
 @define(eq=False)
 class Job:
-    """The generation of one line; `completion` is set when it is finished."""
+    """The generation of one text; `completion` is set when it is finished."""
 
     sequence: Sequence
     sampling: Sampling
@@ -91,6 +91,8 @@ class Job:
     start: int
     """Tokens in the sequence when the job was submitted."""
     text: bytearray = field(factory=bytearray, init=False)
+    token_ends: list[int] = field(factory=list[int], init=False, repr=False)
+    """How long the text was after each sampled token."""
     logprobs: list[float] = field(factory=list[float], init=False, repr=False)
     completion: Completion | None = field(default=None, init=False, repr=False)
 
@@ -102,13 +104,13 @@ class Job:
 
 @frozen
 class Completion:
-    """One generated line.
+    """One generated text, as a rule a line.
 
-    `text` has no line end. `tokens` are those that the sequence now ends with, which spell `text`;
-    what ended the line is not among them. `logprobs` has one natural logarithm for each sampled
-    token, the ending one included, under the model's own distribution: no temperature, no
-    truncation, no grammar. `finished`: the line ended, the model ended its text (any control
-    token), or `max_tokens` (or the context) was used up.
+    `text` has no line end of its own. `tokens` are those that the sequence now ends with, which
+    spell `text`; what ended it is not among them. `logprobs` has one natural logarithm for each
+    sampled token, the ending one included, under the model's own distribution: no temperature, no
+    truncation, no grammar. `finished`: the line (or what else `Sampling.find_end` looks for) ended,
+    the model ended its text (any control token), or `max_tokens` (or the context) was used up.
     """
 
     job: Job = field(repr=False)

@@ -1,9 +1,8 @@
-"""All programs that are one edit away, most promising first, and the commands that lead to them."""
+"""All programs that are one edit away, most promising first."""
 
 from __future__ import annotations
 
 import ast
-import difflib
 import itertools
 import math
 import re
@@ -12,7 +11,6 @@ from functools import partial
 
 from attrs import frozen
 
-from coe_lsp.chain.commands import AddLine, Command, DeleteLine, ReplaceLine
 from coe_lsp.mutations.expressions import expression_edits
 from coe_lsp.mutations.insertions import insertion_edits
 from coe_lsp.mutations.layout import layout_edits
@@ -132,22 +130,3 @@ def _line_weight(scores: Mapping[int, float] | None, first: int, last: int) -> f
         return 0.0
     best = max(scores.get(line, 0.0) for line in range(first, last + 1))
     return _SUSPICION * math.log(max(best, 0.1))
-
-
-def commands_between(old: Sequence[str], new: Sequence[str]) -> tuple[Command, ...]:
-    """Commands that turn one program into another, one after the other, top to bottom."""
-    commands: list[Command] = []
-    shift = 0  # how many lines the commands so far have added
-    matcher = difflib.SequenceMatcher(None, list(old), list(new), autojunk=False)
-    for tag, first, last, start, end in matcher.get_opcodes():
-        if tag == "equal":
-            continue
-        both = min(last - first, end - start)
-        for n in range(both):
-            commands.append(ReplaceLine(first + n + 1 + shift, new[start + n]))
-        for n in range(both, end - start):
-            commands.append(AddLine(first + n + 1 + shift, new[start + n]))
-        for _ in range(both, last - first):
-            commands.append(DeleteLine(first + both + 1 + shift))
-        shift += (end - start) - (last - first)
-    return tuple(commands)

@@ -43,6 +43,12 @@ def hidden_lines(lines: Sequence[str], suspiciousness: Mapping[int, float]) -> f
     )
 
 
+def shown_size(lines: Sequence[str]) -> int:
+    """About how many characters of a function are shown, line numbers included."""
+    size = sum(_size(line) for line in lines)
+    return size if size <= _SHOWN_WHOLE else _WINDOW
+
+
 def _size(line: str) -> int:
     return len(line) + _LINE_NUMBER_WIDTH
 

@@ -1,4 +1,4 @@
-"""The five commands: exact bytes, round trip, and one message for each way to go wrong."""
+"""The seven commands: exact bytes, round trip, and one message for each way to go wrong."""
 
 import pytest
 from chain_strategies import commands, texts
@@ -6,13 +6,17 @@ from hypothesis import example, given
 
 from coe_lsp.chain.commands import (
     MAX_LINE,
+    AddBlock,
     AddLine,
     CommandError,
     DeleteLine,
     Exit,
     Reason,
+    ReplaceBlock,
     ReplaceLine,
     ReplaceWords,
+    find_end,
+    is_block,
     parse,
     render,
 )
@@ -28,6 +32,11 @@ EXACT = [
     (ReplaceWords(3, ">", "> >>>b"), "### REPW 3 >>>> >>>> >>>b"),
     (ReplaceWords(3, ">>>", " "), "### REPW 3 >>>>>> >>> "),
     (DeleteLine(MAX_LINE), f"### DELL {MAX_LINE}"),
+    (ReplaceBlock(3, 5, ("    if x:", "")), "### REPB 3 5\n>>>    if x:\n>>>"),
+    (ReplaceBlock(3, 3, (">>> f(1)", "### EXIT")), "### REPB 3 3\n>>>>>> f(1)\n>>>### EXIT"),
+    (ReplaceBlock(12, 40, ()), "### REPB 12 40"),
+    (AddBlock(1, ("\tx\r", "y")), "### ADDB 1\n>>>\tx\r\n>>>y"),
+    (AddBlock(7, ("",)), "### ADDB 7\n>>>"),
     (Exit(), "### EXIT"),
 ]
 
@@ -97,6 +106,26 @@ MALFORMED = [
     ("### DELL 1 ", Reason.EXTRA),
     ("### EXIT now", Reason.EXTRA),
     ("### EXIT ", Reason.EXTRA),
+    ("### REPB\n>>>x", Reason.SEVERAL),
+    ("### REPB x\n>>>x", Reason.NUMBER),
+    ("### REPB 3", Reason.NO_LAST),
+    ("### REPB 3\n>>>x", Reason.NO_LAST),
+    ("### REPB 3-5\n>>>x", Reason.NUMBER),
+    ("### REPB 3 05\n>>>x", Reason.NO_LAST),
+    ("### REPB 3 >>>x", Reason.NO_LAST),
+    ("### REPB 5 3\n>>>x", Reason.ORDER),
+    ("### REPB 3 5 >>>x", Reason.BESIDE),
+    ("### REPB 3 5 \n>>>x", Reason.BESIDE),
+    ("### ADDB 3 >>>x\n>>>y", Reason.BESIDE),
+    ("### ADDB 3 4\n>>>y", Reason.BESIDE),
+    ("### ADDB 3", Reason.NO_LINES),
+    ("### ADDB 3\n", Reason.NO_LINES),
+    ("### ADDB 3\n\n", Reason.UNMARKED),
+    ("### ADDB 3\n>>>x\n\n", Reason.UNMARKED),
+    ("### REPB 3 5\n>>>x\n    y", Reason.UNMARKED),
+    ("### REPB 3 5\n >>>x", Reason.UNMARKED),
+    ("### REPB 3 5\n>>>x\n### EXIT", Reason.UNMARKED),
+    ("### DELL 3\n>>>x", Reason.SEVERAL),
 ]
 
 
@@ -126,8 +155,45 @@ def test_reasons_have_messages_of_their_own_on_one_line():
         lambda: ReplaceWords(1, "a", "\n"),
         lambda: ReplaceWords(1, "", "x"),
         lambda: ReplaceWords(1, "a >>>b", "x"),
+        lambda: ReplaceBlock(0, 1, ()),
+        lambda: ReplaceBlock(3, 2, ("x",)),
+        lambda: ReplaceBlock(1, 2, ("x", "a\nb")),
+        lambda: AddBlock(1, ()),
+        lambda: AddBlock(1, ("x\n",)),
     ],
 )
 def test_commands_that_could_not_be_written_cannot_be_made(make):
     with pytest.raises(ValueError):
         make()
+
+
+@given(commands, texts)
+def test_where_a_command_ends_does_not_depend_on_how_it_is_written(command, after):
+    """Byte by byte it goes on until what follows cannot be part of it; the end is the same then."""
+    text = render(command).encode()
+    assert all(find_end(text[:count]) is None for count in range(len(text) + 1))
+    whole = text + b"\n" + after.encode("utf-8", "replace")
+    end = find_end(whole)
+    if not is_block(render(command)) or not after.startswith((">", "")[not after]):
+        assert end == len(text)
+    elif end is not None:
+        assert whole[:end].startswith(text)
+        assert all(line.startswith(b">>>") for line in whole[:end].split(b"\n")[1:])
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("### REPL 1 >>>x\n>>>y", 15),
+        ("### REPB\n>>>y", 8),
+        ("### REPB 3 4\n", None),
+        ("### REPB 3 4\n>>", None),
+        ("### REPB 3 4\n>> ", 12),
+        ("### REPB 3 4\n\n", 12),
+        ("### ADDB 3\n>>>x\n>>>\n>>>", None),
+        ("### ADDB 3\n>>>x\n1 >>>def f():", 15),
+        ("### ADDB wrong\n>>>x\n>>>y", None),
+    ],
+)
+def test_where_it_ends(text, end):
+    assert find_end(text.encode()) == end

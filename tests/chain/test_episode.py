@@ -92,7 +92,7 @@ def test_a_context_only_grows(program, answers, instructed):
             assert turn.error is None or turn.pad.lines == lines
             after = list(episode_segments(builder, episode))
             written = answer.removesuffix("\n")
-            wanted = [(Segment(written), True), (builder.command_end, True)]
+            wanted = [(Segment(written), True), (builder.end_of(written), True)]
             if not episode.done:
                 wanted += [(segment, False) for segment in builder.next_turn(turn.pad)]
             assert after == before + wanted

@@ -9,7 +9,16 @@ from chain_strategies import commands, damaged_commands, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coe_lsp.chain.commands import AddLine, CommandError, Exit, parse, render
+from coe_lsp.chain.commands import (
+    AddBlock,
+    AddLine,
+    CommandError,
+    Exit,
+    Reason,
+    ReplaceBlock,
+    parse,
+    render,
+)
 from coe_lsp.chain.grammar import grammar
 
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\[(?:[^\]\\]|\\.)*\]|[\w-]+|[()|*?]')
@@ -92,12 +101,18 @@ def wanted(text: str, line_count: int) -> bool:
     """What the parser and the scratchpad say, without the grammar."""
     try:
         command = parse(text)
-    except CommandError:
-        return False
+    except CommandError as error:
+        if error.reason is not Reason.ORDER:
+            return False
+        head, newline, rest = text.partition("\n")  # which it admits: the numbers the other way
+        name, first, last = head.rsplit(" ", 2)
+        return wanted(f"{name} {last} {first}{newline}{rest}", line_count)
     match command:
         case Exit():
             return True
-        case AddLine(line):
+        case ReplaceBlock(_, last):
+            return last <= line_count
+        case AddLine(line) | AddBlock(line):
             return line <= line_count + 1
         case _:
             return command.line <= line_count
@@ -116,6 +131,21 @@ CASES = [
     ("### REPL 4 >>>x\n", 3),
     ("### ADDL 4 >>>x\n", 3),
     ("### ADDL 5 >>>x", 3),
+    ("### REPB 1 3", 3),
+    ("### REPB 1 3\n", 3),
+    ("### REPB 3 1\n>>>x", 3),
+    ("### REPB 2 4\n>>>x", 3),
+    ("### REPB 2 3\n>>>x\n>>>\n>>>  y", 3),
+    ("### REPB 2 3\n>>>x\n", 3),
+    ("### REPB 2 3\n>>>x\n\n", 3),
+    ("### REPB 2 3\n>>>x\n>>", 3),
+    ("### REPB 2 3\n>>>x\n### EXIT", 3),
+    ("### REPB 1 1", 0),
+    ("### ADDB 4\n>>>x\n>>>>>> y", 3),
+    ("### ADDB 5\n>>>x", 3),
+    ("### ADDB 4", 3),
+    ("### ADDB 1\n>>>", 0),
+    ("### DELL 1\n>>>x", 3),
 ]
 
 
@@ -128,6 +158,14 @@ def test_it_admits_what_the_parser_reads(text, line_count):
 @pytest.mark.parametrize(("text", "line_count"), CASES)
 def test_cases(text, line_count):
     assert matcher(line_count).match(text) == wanted(text, line_count)
+
+
+@pytest.mark.parametrize("text", ["### REPB 2 3\n>>>x", "### ADDB 2\n>>>x", "### REPL 2 >>>x"])
+def test_where_no_token_ends_a_turn_an_empty_line_ends_a_block_and_only_that(text):
+    rules = Matcher(grammar(3, blank_line_ends_block=True))
+    assert rules.match(text) and rules.match(text + "\n")
+    assert rules.match(text + "\n\n") == ("REPL" not in text)
+    assert not rules.match(text + "\n\n\n")
 
 
 @settings(max_examples=300)

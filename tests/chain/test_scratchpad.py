@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe_lsp.chain.commands import (
+    AddBlock,
     AddLine,
     CommandError,
     DeleteLine,
     Exit,
     Reason,
+    ReplaceBlock,
     ReplaceLine,
     ReplaceWords,
     parse,
@@ -44,10 +46,15 @@ def test_hiding_changes_no_edit_and_what_was_written_is_shown(text, command, hid
         return
     assert after.lines == attrs.evolve(pad, hidden=frozenset()).apply(command).lines
     # The same lines are hidden as before, wherever they are now, but for the one that was edited.
-    edited = {getattr(command, "line", 0)}
+    edited = range(0)
+    match command:
+        case ReplaceBlock(first, last):
+            edited = range(first, last + 1)
+        case ReplaceLine(line) | ReplaceWords(line) | DeleteLine(line):
+            edited = range(line, line + 1)
+        case _:  # inserts, or edits nothing
+            pass
     kept = [line for n, line in enumerate(pad.lines, 1) if n in pad.hidden and n not in edited]
-    if isinstance(command, AddLine):
-        kept = [line for n, line in enumerate(pad.lines, 1) if n in pad.hidden]
     assert [after.lines[n - 1] for n in sorted(after.hidden)] == kept
 
 
@@ -77,6 +84,11 @@ def test_only_newline_separates_lines():
         (ReplaceWords(2, "x", "z"), (PAD.lines[0], "    y = z + x", PAD.lines[2])),
         (ReplaceWords(2, "    ", ""), (PAD.lines[0], "y = x + x", PAD.lines[2])),
         (DeleteLine(2), (PAD.lines[0], PAD.lines[2])),
+        (ReplaceBlock(2, 3, ("    return 2 * x",)), (PAD.lines[0], "    return 2 * x")),
+        (ReplaceBlock(2, 2, ("", "")), (PAD.lines[0], "", "", PAD.lines[2])),
+        (ReplaceBlock(1, 3, ()), ()),
+        (AddBlock(1, ("# a", "# b")), ("# a", "# b", *PAD.lines)),
+        (AddBlock(4, ("# a", "# b")), (*PAD.lines, "# a", "# b")),
         (Exit(), PAD.lines),
     ],
 )
@@ -84,11 +96,28 @@ def test_commands(command, lines):
     assert PAD.apply(command) == Scratchpad(lines, "")
 
 
-@pytest.mark.parametrize("command", [AddLine(5, "x"), ReplaceLine(4, "x"), DeleteLine(4)])
+@pytest.mark.parametrize(
+    "command",
+    [
+        AddLine(5, "x"),
+        ReplaceLine(4, "x"),
+        DeleteLine(4),
+        ReplaceBlock(3, 4, ()),
+        ReplaceBlock(4, 4, ("x",)),
+        AddBlock(5, ("x",)),
+    ],
+)
 def test_a_line_that_is_not_there(command):
     with pytest.raises(CommandError, match="lines are 1 to") as caught:
         PAD.apply(command)
     assert caught.value.reason is Reason.RANGE
+
+
+def test_a_block_hides_nothing_that_was_hidden_before_and_elsewhere():
+    pad = Scratchpad(tuple("abcdefgh"), "bad", frozenset({2, 3, 5, 6, 8}))
+    assert pad.apply(ReplaceBlock(3, 5, ("x", "y", "z", "w"))).hidden == {2, 7, 9}
+    assert pad.apply(ReplaceBlock(3, 5, ())).hidden == {2, 3, 5}
+    assert pad.apply(AddBlock(3, ("x", "y"))).hidden == {2, 5, 7, 8, 10}
 
 
 def test_the_empty_program():
@@ -117,6 +146,14 @@ def check_only_the_named_line_changed(before, command, after):
             assert after[n - 1] == text
             assert after[: n - 1] == before[: n - 1]
             assert after[n:] == before[n - 1 :]
+        case AddBlock(n, lines):
+            assert after[n - 1 : n - 1 + len(lines)] == lines
+            assert after[: n - 1] + after[n - 1 + len(lines) :] == before
+        case ReplaceBlock(first, last, lines):
+            assert len(after) == len(before) - (last - first + 1) + len(lines)
+            assert after[: first - 1] == before[: first - 1]
+            assert after[first - 1 : first - 1 + len(lines)] == lines
+            assert after[first - 1 + len(lines) :] == before[last:]
         case DeleteLine(n):
             assert after[: n - 1] == before[: n - 1]
             assert after[n - 1 :] == before[n:]
@@ -148,6 +185,9 @@ def fitting_commands(draw, pad):
         old = line[begin : draw(st.integers(begin + 1, len(line)))]
         if " >>>" not in old:
             return ReplaceWords(number, old, command.new)
+    if isinstance(command, ReplaceBlock):
+        first = draw(st.integers(1, number))
+        return attrs.evolve(command, first=first, last=number)
     return attrs.evolve(command, line=number)
 
 

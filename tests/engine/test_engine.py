@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from attrs import frozen
 
+from coe_lsp.chain.commands import find_end
 from coe_lsp.engine.binding import model_parameters
 from coe_lsp.engine.engine import Cancelled, Engine, EngineError
 from coe_lsp.engine.sampling import Sampling
@@ -157,6 +158,35 @@ def test_merged_line_end_keeps_what_is_before_it(engine):
         merged.add(is_merged)
         sequence.release()
     assert merged == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("after", "finished"), [("1 >>>", "line"), ("\\n", "line"), (">> ", "line"), ("", "line")]
+)
+def test_a_block_goes_on_over_line_ends_and_ends_before_what_is_no_part_of_it(
+    engine, after, finished
+):
+    """Also where the model ends its turn after a line end."""
+    written = "### ADDB 3\\n>>>a = [\\n>>>\\n>>>]"
+    sequence = begin(engine, "total = 1\n")
+    prompt = list(sequence.tokens)
+    grammar = f'root ::= "{written}\\n{after}"'
+    completion = one(engine, sequence, grammar=grammar, find_end=find_end)
+    assert completion.text == "### ADDB 3\n>>>a = [\n>>>\n>>>]"
+    assert completion.finished == finished
+    assert list(sequence.tokens) == prompt + list(completion.tokens)
+    assert engine.detokenize(completion.tokens) == completion.text
+    assert len(completion.logprobs) in (len(completion.tokens), len(completion.tokens) + 1)
+    line = one(engine, sequence, grammar='root ::= "\\nx\\n"', find_end=find_end)
+    assert line.text == ""  # goes on from there
+
+
+def test_a_block_ends_with_the_turn(engine):
+    sequence = begin(engine, "total = 1\n")
+    grammar = r'root ::= "### REPB 3 4\n>>>a = 1"'
+    completion = one(engine, sequence, grammar=grammar, find_end=find_end)
+    assert (completion.text, completion.finished) == ("### REPB 3 4\n>>>a = 1", "eog")
+    assert len(completion.logprobs) == len(completion.tokens) + 1
 
 
 def test_next_turn_decodes_only_what_was_appended(engine):

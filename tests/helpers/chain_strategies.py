@@ -4,9 +4,11 @@ from hypothesis import strategies as st
 
 from coe_lsp.chain.commands import (
     MAX_LINE,
+    AddBlock,
     AddLine,
     DeleteLine,
     Exit,
+    ReplaceBlock,
     ReplaceLine,
     ReplaceWords,
     render,
@@ -21,16 +23,39 @@ single_lines = st.one_of(
 )
 old_texts = single_lines.filter(lambda text: text != "" and " >>>" not in text)
 numbers = st.one_of(st.integers(1, 12), st.integers(1, MAX_LINE))
+blocks = st.lists(single_lines, max_size=4).map(tuple)
 commands = st.one_of(
     st.builds(AddLine, numbers, single_lines),
     st.builds(ReplaceLine, numbers, single_lines),
     st.builds(ReplaceWords, numbers, old_texts, single_lines),
     st.builds(DeleteLine, numbers),
+    st.builds(
+        lambda ends, lines: ReplaceBlock(min(ends), max(ends), lines),
+        st.tuples(numbers, numbers),
+        blocks,
+    ),
+    st.builds(AddBlock, numbers, blocks.filter(bool)),
     st.just(Exit()),
 )
 programs = st.lists(single_lines, max_size=12).map("\n".join)
 
-_PIECES = ["### ", "ADDL", "REPL", "REPW", "DELL", "EXIT", " ", " >>>", ">>>", "\n", "x", " x"]
+_PIECES = [
+    "### ",
+    "ADDL",
+    "REPL",
+    "REPW",
+    "DELL",
+    "REPB",
+    "ADDB",
+    "EXIT",
+    " ",
+    " >>>",
+    ">>>",
+    "\n",
+    "\n>>>",
+    "x",
+    " x",
+]
 _FIGURES = ["0", "1", "2", "03", "7", "12", "-1", "9999999999", "١"]
 
 

@@ -4,11 +4,8 @@ import ast
 import textwrap
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from coe_lsp.chain.scratchpad import Scratchpad
-from coe_lsp.mutations.mutants import commands_between, mutants
+from coe_lsp.mutations.mutants import mutants
 from coe_lsp.mutations.surroundings import Surroundings, surroundings
 
 _WRONG_AND_RIGHT = {
@@ -334,15 +331,3 @@ def test_a_comment_that_would_break_the_program_stays_one():
 def test_nothing_comes_of_what_is_hopeless():
     assert list(mutants([])) == []
     assert list(mutants(["def f(:", "  ???", "((", "]]"])) == []
-
-
-_lines = st.lists(st.sampled_from(["a", "b", "c", "", "    d"]), max_size=7)
-
-
-@settings(max_examples=300)
-@given(_lines, _lines)
-def test_commands_lead_from_one_program_to_the_other(old, new):
-    pad = Scratchpad(tuple(old))
-    for command in commands_between(old, new):
-        pad = pad.apply(command)
-    assert pad.lines == tuple(new)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from coe_lsp.chain.episode import Episode
+from coe_lsp.chain.commands import AddBlock, parse
+from coe_lsp.chain.episode import Episode, episode_segments
 from coe_lsp.chain.prompt import PromptBuilder, TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.engine.engine import Engine
@@ -81,6 +82,27 @@ def test_a_wish_that_is_interrupted_is_refused(model):
         loaded.policy.interrupt()
         assert not loaded.policy.ask(CommandRequest(1, start, target_line=2))
     assert len(commands(model, start)) == 3
+
+
+@pytest.mark.parametrize("format", ["chatml", "plain"])
+def test_a_block_is_written_to_its_end(small_model, monkeypatch, format):
+    """And what is read of the chain after it is what an episode's context has."""
+    block = r'"### ADDB 2\n>>>    a = 1" "\n>>>    b = 2"'
+    rules = f'root ::= {block} "\\n\\n"' if format == "plain" else f"root ::= {block}"
+    monkeypatch.setattr("coe_lsp.repair.policy.llama.grammar", lambda *given, **named: rules)
+    start = episode("zeta")
+    builder = PromptBuilder(format, instructed=False)
+    with Engine(small_model, context_tokens=2048, max_sequences=8) as engine:
+        policy = LlamaPolicy(engine, builder)
+        (proposal,) = policy.propose({1: start})
+        assert parse(proposal.text) == AddBlock(2, ("    a = 1", "    b = 2"))
+        after = start.extend(start.attempt(proposal.text), "1 of 1 tests fail", False)
+        next(policy.propose({1: after}))
+        segments = [segment for segment, _ in episode_segments(builder, after)]
+        read = policy._slots[1].sequence.tokens[: policy._slots[1].asked]
+        wanted = engine.tokenize(segments, add_bos=True)
+        assert engine.detokenize(read) == engine.detokenize(wanted)
+        policy.close()
 
 
 @pytest.mark.parametrize("taken", ["newest", "first"])

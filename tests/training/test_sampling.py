@@ -1,5 +1,8 @@
 """Rollouts, whole programs and faulty ones, from transformers and from the serving engine."""
 
+from copy import copy
+
+import pytest
 import torch
 from attrs import evolve
 from training_toys import started
@@ -147,6 +150,36 @@ def test_what_may_be_drawn_again_is_one_batch(tiny_model, tiny_tokenizer, monkey
     generator.commands(episodes, redraw=1)
     assert [count for count, *_ in asked[2:]] == [6, 6]  # no more than `at_once`
     assert asked[0][2] != asked[1][2]
+
+
+@pytest.mark.parametrize(
+    ("format", "after", "ended"),
+    [("chatml", "\n<end>", False), ("chatml", "<end>", True), ("plain", "\n\n1 >>>x", True)],
+)
+@pytest.mark.parametrize("text", ["### REPL 1 >>>a", "### ADDB 1\n>>>a\n>>>", "### REPB 1 2"])
+def test_a_command_is_cut_where_the_serving_engine_cuts_it(
+    tiny_model, tiny_tokenizer, monkeypatch, format, after, ended, text
+):
+    """The model goes on writing; what it would write after the command is not asked for."""
+    tokenizer = copy(tiny_tokenizer)
+    tokenizer.format = format
+    builder = tokenizer.builder(instructed=False)
+    (end,) = tiny_tokenizer.encode(Segment("<|im_end|>", special=True))
+    head, said_end, _ = after.partition("<end>")
+    row = [*tokenizer.encode(Segment(text + head)), *([end] if said_end else [])]
+    row += tokenizer.encode(Segment("more"))
+
+    def written(model, contexts, *, ends, has_ended, **options):
+        upto = range(1, len(row) + 1)
+        done = next((n for n in upto if has_ended(row[:n]) or row[n - 1] in ends), len(row))
+        return [row[:done] + [*ends, 0][:1]]
+
+    monkeypatch.setattr("training.sampling.rollouts.sample_continuations", written)
+    generator = TransformersGenerator(tiny_model.copy_merged(), tokenizer, builder, 1.0)
+    episode = Episode(TaskDescription(), Scratchpad(("x",), "1 of 1 tests fail"))
+    (command,) = generator.commands({7: episode}).values()
+    assert (command.text, command.ended) == (text, ended)
+    assert tokenizer.decode(command.tokens) == text
 
 
 def test_attention_is_not_left_to_cudnn(tiny_base):

@@ -14,8 +14,8 @@ from random import Random
 from attrs import frozen
 
 from coe_lsp.chain.commands import AddLine, Command, DeleteLine, ReplaceLine, ReplaceWords
+from coe_lsp.chain.edits import commands_between
 from coe_lsp.chain.scratchpad import Scratchpad
-from coe_lsp.mutations.mutants import commands_between
 
 _WORD = re.compile(r"[A-Za-z_]\w*|\d+|[-+*/%<>=!]=?|[()\[\],:]")
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")

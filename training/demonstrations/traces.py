@@ -157,7 +157,7 @@ class _Maker:
         before = self._verdict(start)
         told = self._random.random() < self._recipe.with_instructions
         description = self._environment.describe(
-            before, instructions=self._task.prompt if told else ""
+            before, start, instructions=self._task.prompt if told else ""
         )
         pad = Scratchpad(start, self._environment.feedback(before, start))
         episode = Episode(description, pad)

@@ -32,6 +32,7 @@ from coe_lsp.files import replace_file
 from coe_lsp.models.download import NoProgress
 from coe_lsp.models.merged import ensure_merged
 from coe_lsp.repair.policy.llama import LlamaPolicy
+from coe_lsp.repair.policy.protocol import COMMAND_TOKENS
 from training.evaluation.config import EvaluationConfig
 from training.evaluation.metrics import bootstrap, pass_at_k
 from training.files import read_whole_lines, resume_work
@@ -41,7 +42,6 @@ from training.sampling.whole_programs import LlamaWriter, Question
 from training.tasks.environment import TaskEnvironment
 from training.tasks.tasks import Task, TaskError
 
-_COMMAND_TOKENS = 96
 _CONTEXT = 24576
 
 
@@ -316,7 +316,7 @@ class _Runner:
         self, starts: Sequence[Start], each: int, temperature: float
     ) -> list[list[Rollout | _Answer]]:
         config = self._config
-        sampling = Sampling(temperature=temperature, top_k=0, top_p=1.0, max_tokens=_COMMAND_TOKENS)
+        sampling = Sampling(temperature=temperature, top_k=0, top_p=1.0, max_tokens=COMMAND_TOKENS)
         policy = LlamaPolicy(
             self._engine,
             self._builder,

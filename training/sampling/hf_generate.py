@@ -7,12 +7,12 @@ Nothing is compiled: contexts differ in number and length at each turn, and each
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, StoppingCriteria
 
 
 def sample_continuations(
@@ -23,12 +23,13 @@ def sample_continuations(
     most: int,
     temperature: float,
     seed: int,
+    has_ended: Callable[[list[int]], bool] | None = None,
 ) -> list[list[int]]:
     """What the model writes after each context: up to `most` tokens, an end and padding included.
 
-    Each of `ends` ends a text, and the first of them pads. Temperature 0 is greedy. A context that
-    is there several times is read once. The same contexts and seed give the same texts on the same
-    machine, whatever was drawn before.
+    Each of `ends` ends a text, and the first of them pads. `has_ended` ends others, by the tokens
+    written so far. Temperature 0 is greedy. A context that is there several times is read once. The
+    same contexts and seed give the same texts on the same machine, whatever was drawn before.
     """
     different = {
         tuple(tokens): row for row, tokens in enumerate(dict.fromkeys(map(tuple, contexts)))
@@ -45,6 +46,8 @@ def sample_continuations(
         if temperature
         else {"do_sample": False}
     )
+    if has_ended is not None:
+        sampling["stopping_criteria"] = [_RowEnds(has_ended, longest)]
     training = model.training
     model.eval()
     torch.manual_seed(Random(f"{seed}/{padded}/{len(contexts)}").getrandbits(31))
@@ -73,6 +76,22 @@ def sample_continuations(
         )
     model.train(training)
     return written[:, longest:].tolist()
+
+
+class _RowEnds(StoppingCriteria):
+    """Which rows have ended, by what was written to them; asked of each until it has."""
+
+    def __init__(self, has_ended: Callable[[list[int]], bool], start: int) -> None:
+        self._has_ended = has_ended
+        self._start = start
+        self._ended: set[int] = set()
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        for number, row in enumerate(input_ids[:, self._start :].tolist()):
+            if number not in self._ended and self._has_ended(row):
+                self._ended.add(number)
+        ended = [number in self._ended for number in range(len(input_ids))]
+        return torch.tensor(ended, device=input_ids.device)
 
 
 def _cache_name(model: Any) -> str:

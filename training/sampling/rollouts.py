@@ -7,6 +7,7 @@ training with the adapter merged into it). Tests of different tasks run in paral
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field, frozen
 
+from coe_lsp.chain.commands import find_end
 from coe_lsp.chain.episode import Attempt, Episode, episode_segments
 from coe_lsp.chain.prompt import PromptBuilder, Segment
 from coe_lsp.chain.scratchpad import Scratchpad
-from coe_lsp.repair.policy.protocol import REDRAW_TEMPERATURE
+from coe_lsp.repair.policy.protocol import COMMAND_TOKENS, REDRAW_TEMPERATURE
 from coe_lsp.repair.verify import Verdict
 from training.model.base import Tokenizer
 from training.model.encode import SampledCommand
@@ -32,6 +34,8 @@ if TYPE_CHECKING:  # a machine that only trains on a GPU needs no llama.cpp
 # How often a command that leads back is drawn again; not tuned.
 _REDRAWS = 6
 _ANOTHER_SEED = 1_000_003
+# A line end and the `>>>` after it, in the smallest tokens.
+_MARK_TOKENS = 4
 LLAMA_AT_ONCE = 4
 
 
@@ -97,7 +101,7 @@ class TransformersGenerator:
     temperature: float
     seed: int = 0
     max_tokens: int = 2048
-    command_tokens: int = 96
+    command_tokens: int = COMMAND_TOKENS
     at_once: int = 8
     _drawn_again: dict[int, list[SampledCommand]] = field(factory=dict, init=False)  # type: ignore[type-arg]
 
@@ -126,7 +130,8 @@ class TransformersGenerator:
                 contexts[chain] = tokens
         if not contexts:
             return {}
-        (end,) = self.tokenizer.encode(self.builder.command_end)[:1]
+        end = self.builder.command_end
+        ends = self.tokenizer.encode(end)[:1] if end.special else []
         hot = max(self.temperature, REDRAW_TEMPERATURE)
         chains, together = list(contexts), count_together(self.at_once, each)
         commands: list[SampledCommand] = []
@@ -135,21 +140,32 @@ class TransformersGenerator:
             written = sample_continuations(
                 self.model,
                 [contexts[chain] for chain in some for _ in range(each)],
-                ends=[end],
+                ends=ends,
                 most=self.command_tokens,
                 temperature=hot if again else self.temperature,
                 seed=self.seed + again * _ANOTHER_SEED,
+                has_ended=self._has_ended,
             )
-            commands += [self._command(row, end) for row in written]
+            commands += [self._command(row, ends) for row in written]
         return {chain: commands[n * each : (n + 1) * each] for n, chain in enumerate(chains)}
 
-    def _command(self, row: list[int], end: int) -> SampledCommand:
-        """The row up to the end of the turn or, like the serving engine, of the line."""
-        ended = end in row
-        tokens = row[: row.index(end)] if ended else row
-        text, newline, _ = self.tokenizer.decode(tokens).partition("\n")
-        if newline:
-            ended = False
+    def _has_ended(self, row: list[int]) -> bool:
+        """Whether the command in a row is complete; whole rows are only read near line ends."""
+        if all("\n" not in self.tokenizer.decode([token]) for token in row[-_MARK_TOKENS:]):
+            return False
+        return find_end(self.tokenizer.decode(row).encode()) is not None
+
+    def _command(self, row: list[int], ends: Sequence[int]) -> SampledCommand:
+        """The row up to the end of the turn or, like the serving engine, of the line or block."""
+        tokens = list(itertools.takewhile(lambda token: token not in ends, row))
+        ended = len(tokens) < len(row) and bool(ends)
+        written = self.tokenizer.decode(tokens).encode()
+        cut = find_end(written)
+        if cut is None and written.endswith(b"\n"):  # a block, and then the end of the turn
+            cut = len(written) - 1
+        text = written[:cut].decode("utf-8", "replace")
+        if cut is not None:
+            ended = not ends and written[cut:].decode().startswith(self.builder.end_of(text).text)
             while len(self.tokenizer.decode(tokens)) > len(text):
                 tokens = tokens[:-1]
             # A merged token such as ")\n": what is before the line end counts.
@@ -179,7 +195,7 @@ class Start:
         """The episode before its first turn."""
         lines = tuple(self.program.split("\n"))
         before = self.environment.evaluate(lines)
-        task = self.environment.describe(before, instructions=self.instructions)
+        task = self.environment.describe(before, lines, instructions=self.instructions)
         pad = Scratchpad(lines, self.environment.feedback(before, lines))
         return Episode(task, pad, max_turns=max_turns)
 

@@ -83,7 +83,7 @@ class LlamaWriter:
         self._question.set_tokens(engine.tokenize(question.segments, add_bos=True))
         forks = [self._question.fork() for _ in range(each)]
         jobs = [
-            engine.submit(fork, evolve(sampling, one_line=False, seed=question.seed * 1000 + copy))
+            engine.submit(fork, evolve(sampling, find_end=None, seed=question.seed * 1000 + copy))
             for copy, fork in enumerate(forks)
         ]
         found = {id(c.job): Answer(c.text, len(c.logprobs)) for c in engine.run(jobs)}

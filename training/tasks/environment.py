@@ -124,14 +124,22 @@ class TaskEnvironment:
             first = setup.count("\n") + 2 if setup else 1
         return feedback_text(found, first, len(lines))
 
-    def describe(self, found: Verdict, *, instructions: str = "") -> TaskDescription:
-        """The task as serving would describe it for a program that fails like this."""
+    def describe(
+        self, found: Verdict, lines: Sequence[str], *, instructions: str = ""
+    ) -> TaskDescription:
+        """The task as serving would describe it for a program (`lines`) that fails like this.
+
+        What is shown depends on the program: the reference's own calls would tell the repair.
+        """
         failing = [test for test in self.tests if test not in found.passing]
         if self._source is None:
             source = SourceFile.parse(Path(_FILE), self.task.setup.encode())
             description = describe(source, None, self._runner.suites, failing)
         else:
-            description = describe(self._source, self._function, self._runner.suites, failing)
+            changed = evolve(self._source, lines=tuple(self._source.replace(self._function, lines)))
+            grown = len(changed.lines) - len(self._source.lines)
+            function = evolve(self._function, last=self._function.last + grown)
+            description = describe(changed, function, self._runner.suites, failing)
         return evolve(description, instructions=instructions)
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import define, evolve
 
-from coe_lsp.chain.commands import ReplaceLine, render
+from coe_lsp.chain.commands import ReplaceLine, find_end, render
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.grammar import grammar
 from coe_lsp.chain.prompt import PromptBuilder, Segment
@@ -15,15 +15,15 @@ from coe_lsp.engine.sampling import Sampling
 from coe_lsp.engine.sequence import Job, common_start
 from coe_lsp.engine.sequence import Sequence as EngineSequence
 from coe_lsp.repair.policy.protocol import (
+    COMMAND_TOKENS,
     REDRAW_TEMPERATURE,
     CommandRequest,
     ContextError,
     Proposal,
 )
 
-_COMMAND_TOKENS = 96
 # A high temperature, since what is wanted is seldom what a model finds likeliest.
-_SAMPLING = Sampling(temperature=1.0, top_k=60, top_p=0.98, max_tokens=_COMMAND_TOKENS)
+_SAMPLING = Sampling(temperature=1.0, top_k=60, top_p=0.98, max_tokens=COMMAND_TOKENS)
 # A token may also come merged with the end of the line.
 _LINE_ENDS = ("\n", "\n\n")
 # Room that must be left for at least one more turn.
@@ -73,7 +73,7 @@ class LlamaPolicy:
     ) -> None:
         """`opening` may hold what was read for another task; what is common is not read again.
 
-        `sampling` says how to draw; its seed and grammar are set here for each command.
+        `sampling` says how to draw; its seed, grammar and end are set here for each command.
 
         Unless `constrained`, the model may write what it likes, malformed commands included.
         """
@@ -129,11 +129,16 @@ class LlamaPolicy:
         given = ""
         drawn = (redraw,) if redraw else ()
         hot = max(self._sampling.temperature, REDRAW_TEMPERATURE)
+        rules = None
+        if self._constrained:
+            blank_line = self._builder.blank_line_ends_block
+            rules = grammar(len(episode.pad.lines), blank_line_ends_block=blank_line)
         sampling = evolve(
             self._sampling,
             temperature=hot if redraw else self._sampling.temperature,
             seed=hash((self._seed, request.seed, len(episode.turns), *drawn)) & 0xFFFFFFFF,
-            grammar=grammar(len(episode.pad.lines)) if self._constrained else None,
+            grammar=rules,
+            find_end=find_end,
         )
         asked = len(slot.sequence.tokens)
         if request.target_line is not None and (
@@ -278,7 +283,8 @@ class LlamaPolicy:
             if slot.asked is not None and not said:  # another answer was taken
                 slot.sequence.truncate(slot.asked)
             segments = [] if said else [Segment(turn.command_text)]
-            segments += [self._builder.command_end, *self._builder.next_turn(turn.pad)]
+            end = self._builder.end_of(turn.command_text)
+            segments += [end, *self._builder.next_turn(turn.pad)]
             tokens = self._engine.tokenize(segments, add_bos=False)
             if not self._fits(slot.sequence, tokens):
                 return False
@@ -314,11 +320,12 @@ class LlamaPolicy:
         return [point for _, point in points]
 
     def _fits(self, sequence: EngineSequence, tokens: list[int]) -> bool:
-        length = len(sequence.tokens) + len(tokens) + _COMMAND_TOKENS
+        longest = self._sampling.max_tokens
+        length = len(sequence.tokens) + len(tokens) + longest
         # Every other chain may still have to be read, and write its command, in this round.
         others = (s.sequence for s in self._slots.values() if s.sequence is not sequence)
-        room = self._engine.free_tokens - sum(s.pending + _COMMAND_TOKENS for s in others)
-        wanted = sequence.pending + len(tokens) + _COMMAND_TOKENS
+        room = self._engine.free_tokens - sum(s.pending + longest for s in others)
+        wanted = sequence.pending + len(tokens) + longest
         return length <= self._engine.max_tokens and wanted <= room
 
     def _root(self, episode: Episode) -> EngineSequence:

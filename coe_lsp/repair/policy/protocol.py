@@ -16,6 +16,8 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.errors import CoeError
 from coe_lsp.repair.outcome import ModelUsed
 
+#: A block of twenty lines takes as many; a command of one line seldom takes forty.
+COMMAND_TOKENS = 256
 #: The lowest temperature at which another command for the same state is drawn.
 REDRAW_TEMPERATURE = 1.0
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
-from coe_lsp.mutations.mutants import Mutant, commands_between
+from coe_lsp.chain.edits import commands_between
+from coe_lsp.mutations.mutants import Mutant
 from coe_lsp.repair.search.mutation_queue import MutationQueue
 from coe_lsp.repair.search.states import State
 from coe_lsp.repair.search.tester import Candidate

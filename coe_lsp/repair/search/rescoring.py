@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
-from coe_lsp.chain.commands import Command, Exit, ReplaceLine, render
+from coe_lsp.chain.commands import Command, Exit, ReplaceBlock, ReplaceLine, render
 from coe_lsp.chain.episode import Episode
 from coe_lsp.mutations.mutants import Mutant
 from coe_lsp.repair.policy.protocol import Policy
@@ -68,6 +68,10 @@ def _only_differs_in(new: Sequence[str], old: Sequence[str], line: int) -> bool:
 
 
 def _unchanged(command: Command, lines: Sequence[str]) -> Command:
-    """The command that would leave the line as it is, to compare a command with."""
+    """The command that would leave the lines as they are, to compare a command with."""
+    if isinstance(command, ReplaceBlock):
+        last = min(command.last, len(lines))
+        first = min(command.first, last)
+        return ReplaceBlock(first, last, tuple(lines[first - 1 : last]))
     number = 1 if isinstance(command, Exit) else min(command.line, len(lines))
     return ReplaceLine(number, lines[number - 1])
