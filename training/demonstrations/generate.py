@@ -13,10 +13,11 @@ import os
 import statistics
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from attrs import asdict, define, field, frozen
@@ -34,24 +35,26 @@ _DONATED = 400
 
 @define
 class Statistics:
-    """What was made; see `summary`."""
+    """What was made; see `summary`. `functions` by the source of the task."""
 
     tasks: int = 0
     empty: int = 0
     records: int = 0
+    functions: Counter[str] = field(factory=Counter[str], converter=Counter[str])
     kinds: Counter[str] = field(factory=Counter[str], converter=Counter[str])
     commands: Counter[str] = field(factory=Counter[str], converter=Counter[str])
     turns: list[int] = field(factory=list[int])
     distances: list[int] = field(factory=list[int])
 
     @classmethod
-    def of_task(cls, records: Sequence[Record]) -> Statistics:
+    def of_task(cls, task: Task, records: Sequence[Record]) -> Statistics:
         """Count what came of one task."""
         turns = [turn for record in records for turn in record.episode.turns]
         return cls(
             tasks=1,
             empty=not records,
             records=len(records),
+            functions=Counter({task.source: 1} if records else {}),
             kinds=Counter(kind for record in records for kind in record.kinds),
             commands=Counter(turn.command_text[4:8] for turn in turns),
             turns=[len(record.episode.turns) for record in records],
@@ -63,10 +66,20 @@ class Statistics:
         self.tasks += other.tasks
         self.empty += other.empty
         self.records += other.records
+        self.functions += other.functions
         self.kinds += other.kinds
         self.commands += other.commands
         self.turns += other.turns
         self.distances += other.distances
+
+    @property
+    def mix(self) -> dict[str, float]:
+        """The share of each kind of fault among those that were made, detours aside."""
+        made: Counter[str] = Counter()
+        for kind, count in self.kinds.items():
+            made[kind.partition(":")[0]] += count
+        del made["detour"]
+        return {kind: round(count / made.total(), 3) for kind, count in made.most_common()}
 
     def summary(self) -> dict[str, object]:
         """Counts and means; distances are in characters (the paper's mean is 39.9)."""
@@ -74,11 +87,13 @@ class Statistics:
             "tasks": self.tasks,
             "tasks_without": self.empty,
             "demonstrations": self.records,
+            "functions": dict(self.functions.most_common()),
+            "mix": self.mix,
             "turns_mean": round(statistics.fmean(self.turns), 2) if self.turns else 0.0,
             "turns": dict(sorted(Counter(self.turns).items())),
             "distance_mean": round(statistics.fmean(self.distances), 1) if self.distances else 0.0,
             "commands": dict(self.commands.most_common()),
-            "corruptions": dict(self.kinds.most_common()),
+            "faults": dict(self.kinds.most_common()),
         }
 
 
@@ -89,6 +104,7 @@ class _Job:
     recipe: Recipe
     seed: int
     sandbox: Sandbox
+    written: Sequence[str]
 
 
 def generate_demonstrations(
@@ -99,15 +115,17 @@ def generate_demonstrations(
     seed: int,
     processes: int,
     sandbox: Sandbox,
+    written: Mapping[str, Sequence[str]] = MappingProxyType({}),
     deadline: float = float("inf"),
     progress: Callable[[int, int, int], None] = lambda done, total, records: None,
 ) -> Statistics | None:
     """Write demonstrations of all tasks to `path`; `progress` gets tasks done, all, and records.
 
-    None if the deadline (of `time.monotonic`) came first. What an earlier call with the same tasks
+    `written` are faulty programs by task that a model wrote. None if the deadline (of
+    `time.monotonic`) came first. What an earlier call with the same tasks
     and settings made is not made again. OSError if the file cannot be written.
     """
-    settings = json.loads(json.dumps([asdict(recipe), seed, [task.task_id for task in tasks]]))
+    settings = json.loads(json.dumps([asdict(recipe), seed, [task.task_id for task in tasks], dict(written)]))
     done = path.with_name(path.name + ".done")
     if path.exists() and done.exists():
         known = json.loads(done.read_text())
@@ -120,7 +138,10 @@ def generate_demonstrations(
     def work(left: Sequence[Task]) -> Generator[Any, None, None]:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool:
-            jobs = [_Job(task, donors, recipe, seed, sandbox) for task in left]
+            jobs = [
+                _Job(task, donors, recipe, seed, sandbox, written.get(task.task_id, ()))
+                for task in left
+            ]
             yield from pool.map(_make, jobs)
 
     part = path.with_name(path.name + ".part")
@@ -152,8 +173,10 @@ def _end_with_parent() -> None:
 def _make(job: _Job) -> dict[str, Any]:
     """A task's demonstrations as lines of text, and what was counted of them."""
     random = Random(f"{job.seed}/{job.task.task_id}")
-    made = list(make_demonstrations(job.task, job.donors, job.recipe, random, job.sandbox))
+    made = list(
+        make_demonstrations(job.task, job.donors, job.recipe, random, job.sandbox, job.written)
+    )
     return {
         "records": [record.dumps() for record in made],
-        "statistics": asdict(Statistics.of_task(made)),
+        "statistics": asdict(Statistics.of_task(job.task, made)),
     }

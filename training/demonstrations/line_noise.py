@@ -1,8 +1,8 @@
 """The paper's corruptions: delete, add or replace a line, change a word.
 
-Each gives the corrupted lines and the command that undoes it. Added and replacing lines are drawn
-from other programs or from the program itself; a changed word becomes another word of the same kind
-from either. Pure; random numbers come from the caller.
+Added and replacing lines are drawn from other programs or from the program itself; a changed word
+becomes another word of the same kind from either. Docstrings and comments neither lend lines nor
+are changed. Pure; random numbers come from the caller.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from random import Random
 
 from attrs import frozen
 
-from coe_lsp.chain.commands import AddLine, Command, DeleteLine, ReplaceLine, ReplaceWords
-from coe_lsp.chain.edits import commands_between
-from coe_lsp.chain.scratchpad import Scratchpad
+from training.demonstrations.program_text import code_lines
 
 _WORD = re.compile(r"[A-Za-z_]\w*|\d+|[-+*/%<>=!]=?|[()\[\],:]")
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
@@ -23,11 +21,10 @@ _NAME = re.compile(r"[A-Za-z_]\w*\Z")
 
 @frozen
 class Corruption:
-    """Corrupted lines, the kind of corruption, and the command that takes it back."""
+    """Corrupted lines, and the kind of corruption."""
 
     lines: tuple[str, ...]
     kind: str
-    undo: Command
 
 
 @frozen
@@ -39,94 +36,37 @@ class Donors:
 
     @classmethod
     def of(cls, programs: Sequence[str]) -> Donors:
-        lines = sorted({line.strip() for text in programs for line in text.split("\n")} - {""})
+        """What the code of these programs lends."""
+        texts = [text.split("\n") for text in programs]
+        lines = sorted({text[index].strip() for text in texts for index in code_lines(text)})
         words = sorted({word for line in lines for word in _WORD.findall(line)})
         return cls(tuple(lines), tuple(words))
 
 
-def corrupt(lines: Sequence[str], donors: Donors, words: float, random: Random) -> Corruption:
-    """One random corruption; each of the four operators is as likely.
-
-    `words` is the share of changed words that are undone by REPW; the rest is undone by REPL.
-    """
+def corrupt(lines: Sequence[str], donors: Donors, random: Random) -> Corruption:
+    """One random corruption; each of the four operators is as likely."""
     lines = tuple(lines)
-    full = [n for n, line in enumerate(lines) if line.strip()]
+    full = code_lines(lines)
     operators = ["add"] + (["delete", "replace", "word"] if len(full) > 1 else [])
     kind = random.choice(operators)
     if kind == "add":
-        place = random.randrange(len(lines) + 1)
-        return Corruption(
-            (*lines[:place], _foreign(lines, place, donors, random), *lines[place:]),
-            kind,
-            DeleteLine(place + 1),
-        )
+        # Before a line of code or after the last: not in a docstring.
+        place = random.choice([*full, len(lines)])
+        new = _foreign(lines, place, donors, random)
+        return Corruption((*lines[:place], new, *lines[place:]), kind)
     place = random.choice(full)
-    old = lines[place]
     if kind == "delete":
-        return Corruption((*lines[:place], *lines[place + 1 :]), kind, AddLine(place + 1, old))
+        return Corruption((*lines[:place], *lines[place + 1 :]), kind)
     if kind == "replace":
         new = _foreign(lines, place, donors, random)
     else:
-        new = _other_word(old, lines, donors, random)
-    return Corruption(
-        (*lines[:place], new, *lines[place + 1 :]), kind, undo_line(place, new, old, words, random)
-    )
-
-
-def undo_line(place: int, new: str, old: str, words: float, random: Random) -> Command:
-    """The command that turns line `place` (0-based), now `new`, into `old` again."""
-    if random.random() < words:
-        command = _replace_words(place + 1, new, old)
-        if command is not None:
-            return command
-    return ReplaceLine(place + 1, old)
-
-
-def undo_edits(
-    new: Sequence[str], old: Sequence[str], words: float, random: Random
-) -> list[Command]:
-    """Commands, one a line, that turn one program into another, from top to bottom."""
-    commands: list[Command] = []
-    pad = Scratchpad(tuple(new))
-    for plain in commands_between(new, old):
-        command = plain
-        if isinstance(plain, ReplaceLine):
-            place = plain.line - 1
-            command = undo_line(place, pad.lines[place], plain.text, words, random)
-        commands.append(command)
-        pad = pad.apply(command)
-    return commands
-
-
-def _replace_words(line: int, new: str, old: str) -> Command | None:
-    """The shortest change of whole words, widened until it names one place; None if it is long."""
-    a, b = _WORD_OR_GAP.findall(new), _WORD_OR_GAP.findall(old)
-    start = 0
-    while start < min(len(a), len(b)) and a[start] == b[start]:
-        start += 1
-    end = 0
-    while end < min(len(a), len(b)) - start and a[-1 - end] == b[-1 - end]:
-        end += 1
-    while True:
-        before = "".join(a[start : len(a) - end])
-        after = "".join(b[start : len(b) - end])
-        if before.strip() and " >>>" not in before and new.replace(before, after, 1) == old:
-            short = len(before) + len(after) < len(old)
-            return ReplaceWords(line, before, after) if short else None
-        if start:
-            start -= 1
-        elif end:
-            end -= 1
-        else:
-            return None
-
-
-_WORD_OR_GAP = re.compile(r"\w+|\s+|[^\w\s]")
+        new = _other_word(lines[place], lines, donors, random)
+    return Corruption((*lines[:place], new, *lines[place + 1 :]), kind)
 
 
 def _foreign(lines: Sequence[str], place: int, donors: Donors, random: Random) -> str:
     """A line from elsewhere with the indentation of this place."""
-    own = [line.strip() for n, line in enumerate(lines) if n != place and line.strip()]
+    own = [lines[n].strip() for n in code_lines(lines) if n != place]
     pool = own if own and random.random() < 0.5 else donors.lines
     near = lines[min(place, len(lines) - 1)] if lines else ""
     indent = near[: len(near) - len(near.lstrip())]
@@ -135,7 +75,7 @@ def _foreign(lines: Sequence[str], place: int, donors: Donors, random: Random) -
 
 def _other_word(line: str, lines: Sequence[str], donors: Donors, random: Random) -> str:
     match = random.choice(list(_WORD.finditer(line)) or list(re.finditer(r"\S+", line)))
-    own = sorted({word for text in lines for word in _WORD.findall(text)})
+    own = sorted({word for n in code_lines(lines) for word in _WORD.findall(lines[n])})
     pool = own if random.random() < 0.7 else donors.words
     kind = _kind(match[0])
     same = [word for word in pool if _kind(word) == kind and word != match[0]]

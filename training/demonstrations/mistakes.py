@@ -1,13 +1,15 @@
-"""The mistakes that people make, as changes of a syntax tree (libcst keeps every other byte).
+"""Small slips, as changes of a syntax tree (libcst keeps every other byte).
 
 Comparison and arithmetic operators, `and` for `or`, off by one, swapped arguments, a wrong variable
-or method, a wrong constant, a missing `return`, a negated condition, a wrong slice, a missing base
-case, a missing call, a line in the wrong block. Pure; random numbers come from the caller.
+or method, a wrong constant, a missing `return`, a negated condition, a wrong slice, a line in the
+wrong block. What was forgotten altogether is in `omissions`. Names of parameters, annotations and
+docstrings are left alone: nobody errs there in a way that a test would see. Pure; random numbers
+come from the caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 import libcst as cst
@@ -33,7 +35,7 @@ _PAIRED_NAMES = (
     {"min", "max"},
     {"any", "all"},
     {"sum", "len"},
-    {"append", "extend", "insert"},
+    {"append", "extend"},
     {"upper", "lower"},
     {"lstrip", "rstrip", "strip"},
     {"startswith", "endswith"},
@@ -42,12 +44,12 @@ _PAIRED_NAMES = (
     {"add", "discard", "remove"},
     {"isalpha", "isdigit", "isalnum", "isupper", "islower"},
     {"find", "rfind", "index"},
-    {"str", "int", "list", "set", "tuple"},
+    {"str", "int", "float"},
+    {"list", "set", "tuple"},
     {"union", "intersection", "difference"},
-    {"append", "appendleft"},
     {"pop", "popleft"},
     {"True", "False"},
-    {"sorted", "list", "reversed"},
+    {"sorted", "list"},
 )
 
 Change = tuple[str, cst.CSTNode, cst.CSTNode]
@@ -71,13 +73,21 @@ def make_mistakes(program: str, random: Random, most: int) -> list[Mistake]:
     except (cst.ParserSyntaxError, RecursionError):
         return []
     names = sorted(_local_names(module))
-    by_kind: dict[str, list[Change]] = {}
     visitor = _Finder(names, random)
     module.visit(visitor)
-    for change in visitor.changes:
+    return apply_changes(module, visitor.changes, random, most)
+
+
+def apply_changes(
+    module: cst.Module, changes: Sequence[Change], random: Random, most: int
+) -> list[Mistake]:
+    """Up to `most` different programs with one of the changes each, kinds evenly mixed."""
+    program = module.code
+    by_kind: dict[str, list[Change]] = {}
+    for change in changes:
         by_kind.setdefault(change[0], []).append(change)
-    for changes in by_kind.values():
-        random.shuffle(changes)
+    for some in by_kind.values():
+        random.shuffle(some)
     found: dict[str, Mistake] = {}
     while by_kind and len(found) < most:
         kind = random.choice(sorted(by_kind))
@@ -121,6 +131,8 @@ class _Finder(cst.CSTVisitor):
         self.changes: list[Change] = []
         self._names = names
         self._random = random
+        self._kept: set[cst.CSTNode] = set()  # names that are given, not used
+        self._attributes: set[cst.CSTNode] = set()
 
     def _add(self, kind: str, old: cst.CSTNode, *new: cst.CSTNode) -> None:
         if new:
@@ -155,10 +167,6 @@ class _Finder(cst.CSTVisitor):
     def visit_BooleanOperation(self, node: cst.BooleanOperation) -> None:
         other = cst.Or() if isinstance(node.operator, cst.And) else cst.And()
         self._add("boolean", node.operator, other)
-        self._add("missing condition", node, node.left, node.right)
-
-    def visit_UnaryOperation(self, node: cst.UnaryOperation) -> None:
-        self._add("missing operator", node, node.expression)
 
     def visit_AugAssign(self, node: cst.AugAssign) -> None:
         swaps: dict[type[cst.BaseAugOp], Callable[[], cst.BaseAugOp]] = {
@@ -173,6 +181,39 @@ class _Finder(cst.CSTVisitor):
         plain = cst.Assign([cst.AssignTarget(node.target)], node.value)
         self._add("assignment", node, plain)
 
+    # -- where nobody errs
+
+    def visit_Annotation(self, node: cst.Annotation) -> bool:
+        return False
+
+    def visit_Decorator(self, node: cst.Decorator) -> bool:
+        return False
+
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
+        self._kept.add(node.name)
+
+    def visit_Param(self, node: cst.Param) -> None:
+        self._kept.add(node.name)
+
+    def visit_Arg(self, node: cst.Arg) -> None:
+        if node.keyword is not None:
+            self._kept.add(node.keyword)
+
+    def visit_Attribute(self, node: cst.Attribute) -> None:
+        self._attributes.add(node.attr)
+
+    def visit_Raise(self, node: cst.Raise) -> bool:
+        return False
+
+    def visit_Expr(self, node: cst.Expr) -> bool:
+        return not isinstance(node.value, (cst.SimpleString, cst.ConcatenatedString))
+
+    def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
+        return False
+
+    def visit_Import(self, node: cst.Import) -> bool:
+        return False
+
     # -- values
 
     def visit_Integer(self, node: cst.Integer) -> None:
@@ -186,11 +227,14 @@ class _Finder(cst.CSTVisitor):
             self._add("constant", node, node.with_changes(value=f"{node.prefix}{quote}{quote}"))
 
     def visit_Name(self, node: cst.Name) -> None:
+        if node in self._kept:
+            return
+        own = node.value in self._names and node not in self._attributes
         for pair in _PAIRED_NAMES:
-            if node.value in pair:
+            if node.value in pair and not own:
                 others = sorted(pair - {node.value})
                 self._add("name", node, *(cst.Name(name) for name in others))
-        if node.value in self._names:
+        if own:
             others = [cst.Name(name) for name in self._names if name != node.value]
             self._add("variable", node, *others)
 
@@ -204,12 +248,6 @@ class _Finder(cst.CSTVisitor):
                 *node.args[2:],
             ]
             self._add("swapped arguments", node, node.with_changes(args=swapped))
-            fewer = [*node.args[:-2], node.args[-2].with_changes(comma=cst.MaybeSentinel.DEFAULT)]
-            self._add("missing argument", node, node.with_changes(args=fewer))
-        if len(node.args) == 1 and plain and isinstance(node.func, cst.Name):
-            self._add("missing call", node, node.args[0].value)
-        if isinstance(node.func, cst.Attribute):
-            self._add("missing call", node, node.func.value)
 
     def visit_Subscript(self, node: cst.Subscript) -> None:
         if len(node.slice) == 1 and isinstance(node.slice[0].slice, cst.Index):
@@ -251,22 +289,16 @@ class _Finder(cst.CSTVisitor):
         self._add("negated condition", node.test, cst.UnaryOperation(cst.Not(), test))
 
     def visit_Return(self, node: cst.Return) -> None:
-        if node.value is not None:
+        if isinstance(node.value, cst.Call):
             self._add("missing return", node, cst.Expr(node.value))
 
     def visit_IndentedBlock(self, node: cst.IndentedBlock) -> None:
         body = list(node.body)
         if len(body) < 2:
             return
-        for place, statement in enumerate(body):
-            rest = [*body[:place], *body[place + 1 :]]
-            if _is_base_case(statement):
-                self._add("missing base case", node, node.with_changes(body=rest))
-            elif isinstance(statement, cst.SimpleStatementLine):
-                self._add("missing line", node, node.with_changes(body=rest))
         for place in range(len(body) - 1):
             both = body[place], body[place + 1]
-            if all(isinstance(statement, cst.SimpleStatementLine) for statement in both):
+            if all(is_plain_line(statement) for statement in both):
                 swapped = [*body[:place], both[1], both[0], *body[place + 2 :]]
                 self._add("order", node, node.with_changes(body=swapped))
         for place in range(len(body) - 1):
@@ -289,11 +321,12 @@ class _Finder(cst.CSTVisitor):
             self._add("indentation", node, node.with_changes(body=moved))
 
 
-def _is_base_case(statement: cst.BaseStatement) -> bool:
-    if not isinstance(statement, cst.If) or statement.orelse is not None:
+def is_plain_line(statement: cst.CSTNode) -> bool:
+    """Whether a statement is a line of code: no block, and no docstring."""
+    if not isinstance(statement, cst.SimpleStatementLine):
         return False
-    body: Iterator[cst.CSTNode] = iter(statement.body.body)
-    first = next(body, None)
-    if isinstance(first, cst.SimpleStatementLine):
-        first = first.body[0]
-    return isinstance(first, (cst.Return, cst.Raise, cst.Continue)) and next(body, None) is None
+    first = statement.body[0]
+    return not (
+        isinstance(first, cst.Expr)
+        and isinstance(first.value, (cst.SimpleString, cst.ConcatenatedString))
+    )

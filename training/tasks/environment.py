@@ -20,6 +20,7 @@ from attrs import evolve
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.execution.discovery import suites_for
 from coe_lsp.execution.interpreter import Interpreter, probe
+from coe_lsp.execution.localization import localize
 from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Suite
@@ -96,16 +97,19 @@ class TaskEnvironment:
 
     def evaluate(self, lines: Sequence[str]) -> Verdict:
         """What the tests say of a program, given as scratchpad lines."""
-        if self._source is not None:
-            try:
-                data = self._source.encode(self._source.replace(self._function, lines))
-            except UnicodeEncodeError as error:
-                return verdict([], self.tests, detail=str(error))
-        else:
-            setup = self.task.setup + "\n" if self._as_pytest and self.task.setup else ""
-            data = (setup + "\n".join(lines) + "\n").encode("utf-8", "replace")
+        try:
+            data = self._bytes(lines)
+        except UnicodeEncodeError as error:
+            return verdict([], self.tests, detail=str(error))
         run = self._runner.run(data, self.tests, limits=self._limits)
         return verdict(run.results, self.tests, detail=run.detail, status=run.status)
+
+    def _bytes(self, lines: Sequence[str]) -> bytes:
+        """The file under test with the program in it."""
+        if self._source is not None:
+            return self._source.encode(self._source.replace(self._function, lines))
+        setup = self.task.setup + "\n" if self._as_pytest and self.task.setup else ""
+        return (setup + "\n".join(lines) + "\n").encode("utf-8", "replace")
 
     def calibrate(self) -> bool:
         """Test the reference and tighten the limits to its speed; False if it does not pass."""
@@ -117,12 +121,25 @@ class TaskEnvironment:
 
     def feedback(self, found: Verdict, lines: Sequence[str]) -> str:
         """The feedback that serving would show."""
+        return feedback_text(found, self._first_line, len(lines))
+
+    def suspiciousness(self, lines: Sequence[str]) -> dict[int, float]:
+        """How suspect the lines of a program are (1-based), by running its tests traced."""
+        try:
+            data = self._bytes(lines)
+        except UnicodeEncodeError:
+            return {}
+        run = self._runner.run(data, self.tests, coverage=True, limits=self._limits)
+        first = self._first_line
+        return localize(run.results, run.lines).within(first, first + len(lines) - 1)
+
+    @property
+    def _first_line(self) -> int:
+        """The line of the file under test where the program begins."""
         if self._source is not None:
-            first = self._function.first
-        else:
-            setup = self.task.setup if self._as_pytest else ""
-            first = setup.count("\n") + 2 if setup else 1
-        return feedback_text(found, first, len(lines))
+            return self._function.first
+        setup = self.task.setup if self._as_pytest else ""
+        return setup.count("\n") + 2 if setup else 1
 
     def describe(
         self, found: Verdict, lines: Sequence[str], *, instructions: str = ""
