@@ -29,6 +29,8 @@ from training.pipeline.progress import show_bars
 
 if TYPE_CHECKING:
     from coe_lsp.execution.sandbox import Sandbox
+    from training.bugs.packages import Package
+    from training.bugs.store import Store
     from training.pipeline.config import RunConfig
     from training.tasks.tasks import Cleaned, Task
 
@@ -178,9 +180,41 @@ def _bugs(options: argparse.Namespace, sandbox: Sandbox, console: Console) -> in
             if options.package_list
             else [Package(options.releases, "", tuple(options.needs))]
         )
+        if options.split:
+            packages = [package for package in packages if package.split == options.split]
         store = Store(bug_store(), options.clones)
+        if options.functions:
+            return _functions(packages, store, sandbox, options, console)
         bugs = write_bugs(packages, store, bounds, sandbox, options.out, console)
     console.print(summary(bugs), markup=False, soft_wrap=True)
+    return 0
+
+
+def _functions(
+    packages: Sequence[Package],
+    store: Store,
+    sandbox: Sandbox,
+    options: argparse.Namespace,
+    console: Console,
+) -> int:
+    from training.bugs.functions import write_functions
+
+    with console.status("") as status:
+
+        def show(path: Path, number: int, files: int) -> None:
+            status.update(f"running the tests of {path.name} (file {number + 1} of {files})")
+
+        tasks = write_functions(
+            packages,
+            store,
+            sandbox,
+            options.out,
+            lambda text: console.print(text, markup=False, soft_wrap=True),
+            max_lines=options.max_lines,
+            most=options.most or 80,
+            progress=show,
+        )
+    console.print(f"{len(tasks)} functions in {options.out}")
     return 0
 
 

@@ -1,98 +1,111 @@
-"""Kinds of faults, and how they are mixed.
+"""Faulty programs of one task, by kind, so that the mix comes out as wished where it can.
 
-| kind | what it is |
-| --- | --- |
-| human | what people left wrong and mended later, where a task comes with it |
-| omission | something taken away that people forget (`omissions`) |
-| written | a statement or expression that the base model wrote in place of the right one |
-| token | one small slip (`mistakes`) that the search does not repair by itself |
-| paper | the paper's corruptions (`line_noise`) |
-
-A mix has a weight for each. What cannot be made of a function is made up for by other kinds, so
-what comes out is counted: `Fault.kind` says what it really was. Nothing is run here.
+The kind that lags most behind its share is next; one of which a task has no more is not asked
+again. Nothing is run here: whether tests notice a fault is the caller's to find out.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from random import Random
-from typing import Literal
 
-import attrs
-from attrs import field, frozen
-from attrs.validators import ge
+from attrs import define, field
 
 from training.demonstrations.line_noise import Donors, corrupt
-from training.demonstrations.mistakes import make_mistakes
-from training.demonstrations.omissions import make_omissions
+from training.demonstrations.mistakes import Mistake, make_mistakes
+from training.demonstrations.recipe import Kind, Recipe
+from training.demonstrations.structural import take_away
 
-Kind = Literal["human", "omission", "written", "token", "paper"]
-
-
-@frozen
-class Mix:
-    """Weights of kinds. A task's own fault is taken once, and first, unless its weight is 0."""
-
-    human: float = field(default=1.0, validator=ge(0))
-    omission: float = field(default=0.4, validator=ge(0))
-    written: float = field(default=0.25, validator=ge(0))
-    token: float = field(default=0.3, validator=ge(0))
-    paper: float = field(default=0.05, validator=ge(0))
-
-    @property
-    def weights(self) -> dict[Kind, float]:
-        """Of the kinds that are wanted."""
-        return {kind: weight for kind, weight in attrs.asdict(self).items() if weight > 0}
+Lines = tuple[str, ...]
+_IN_VAIN = 6
 
 
-@frozen
-class Fault:
-    """A program with a fault more, and which: the kind, and what it is in particular."""
+@define
+class Faults:
+    """Faults of a task in one form: `reference`, a person's `code` if there is one, `written` ones.
 
-    lines: tuple[str, ...]
-    kind: Kind
-    what: str
+    `made` counts the demonstrations of the task by kind, in whichever form.
+    """
 
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.what}"
-
-
-@frozen
-class FaultMaker:
-    """Puts faults into programs of one task. `known` are whole faulty programs by kind."""
-
+    reference: Lines
+    code: Lines | None
+    written: list[Lines]
     donors: Donors
+    recipe: Recipe
     random: Random
-    known: Mapping[Kind, Sequence[tuple[str, ...]]]
+    made: Counter[Kind]
+    _in_vain: Counter[Kind] = field(factory=Counter["Kind"])
 
-    def make(self, lines: tuple[str, ...], kind: Kind, *, first: bool) -> Fault | None:
-        """One fault of that kind, or None; whole programs are known only where it is the `first`.
+    def next_kind(self) -> Kind | None:
+        """The kind whose turn it is; None if none is left."""
+        weights = self.recipe.mix.weights()
+        there: dict[Kind, float] = {
+            kind: weight
+            for kind, weight in weights.items()
+            if weight and self._in_vain[kind] < _IN_VAIN and self._has(kind)
+        }
+        if not there:
+            return None
+        # What a task lacks is made up for by the others, in their proportion.
+        total = sum(self.made[kind] for kind in there) + 1
+        whole = sum(there.values())
+        lag = {kind: weight / whole * total - self.made[kind] for kind, weight in there.items()}
+        best = max(lag.values())
+        return self.random.choice(sorted(kind for kind in lag if lag[kind] > best - 0.3))
 
-        The same call gives another the next time.
-        """
+    def _has(self, kind: Kind) -> bool:
+        if self.code is not None or kind == "human":
+            return kind == "human" and self.code is not None
+        return kind != "written" or bool(self.written)
+
+    def count(self, kind: Kind, *, made: bool) -> None:
+        """Note whether a fault of that kind came to anything."""
+        self._in_vain[kind] = 0 if made else self._in_vain[kind] + 1
+        self.made[kind] += made
+
+    def make(self, kind: Kind, lines: Lines) -> tuple[Lines, list[str]] | None:
+        """A faulty form of a correct program, and what was done to it; None if there is none."""
+        random, recipe = self.random, self.recipe
         match kind:
-            case "paper":
-                made = corrupt(lines, self.donors, self.random)
-                return Fault(made.lines, kind, made.kind) if made.lines != lines else None
-            case "omission" | "token":
-                make = make_omissions if kind == "omission" else make_mistakes
-                found = make("\n".join(lines), self.random, 1)
-                return Fault(tuple(found[0].text.split("\n")), kind, found[0].kind) if found else None
-            case "human" | "written":
-                programs = self.known.get(kind, ())
-                if not first or not programs:
-                    return None
-                return Fault(self.random.choice(programs), kind, "program")
+            case "human":
+                return None if self.code is None else (self.code, ["human"])
+            case "written":
+                return self.written.pop(), ["written"]
+            case "token":
+                return self._break(lines, "token", make_mistakes)
+            case _:
+                break_it = self._noise if kind == "noise" else self._structural
+                depth = random.choices(range(1, len(recipe.depths) + 1), recipe.depths)[0]
+                kinds: list[str] = []
+                for _ in range(depth):
+                    broken = break_it(lines)
+                    if broken is None:
+                        return None
+                    lines = broken[0]
+                    kinds += broken[1]
+                return lines, kinds
 
+    def mislead(self, lines: Lines) -> tuple[Lines, list[str]] | None:
+        """A program with one more mistake, as a wrong edit leaves it."""
+        if self.recipe.mix.noise:
+            return self._noise(lines)
+        return self._break(lines, "detour", make_mistakes)
 
-def choose_kind(wanted: Mapping[Kind, float], made: Counter[Kind], random: Random) -> Kind | None:
-    """A kind that is behind its share so far, the more so the likelier; None if none is wanted."""
-    total, count = sum(wanted.values()), sum(made[kind] for kind in wanted) + 1
-    behind = {
-        kind: max(count * weight / total - made[kind], 0.05 * weight / total)
-        for kind, weight in wanted.items()
-    }
-    if not behind:
-        return None
-    return random.choices(list(behind), list(behind.values()))[0]
+    def _structural(self, lines: Lines) -> tuple[Lines, list[str]] | None:
+        return self._break(lines, "structural", take_away)
+
+    def _noise(self, lines: Lines) -> tuple[Lines, list[str]] | None:
+        new, kind = corrupt(lines, self.donors, self.random)
+        return None if new == lines else (new, [f"noise: {kind}"])
+
+    def _break(
+        self,
+        lines: Sequence[str],
+        label: str,
+        make: Callable[[str, Random, int], Sequence[Mistake]],
+    ) -> tuple[Lines, list[str]] | None:
+        found = make("\n".join(lines), self.random, 1)
+        if not found:
+            return None
+        return tuple(found[0].text.split("\n")), [f"{label}: {found[0].kind}"]

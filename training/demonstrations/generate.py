@@ -25,7 +25,8 @@ from attrs import asdict, define, field, frozen
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.files import replace_file
 from training.demonstrations.line_noise import Donors
-from training.demonstrations.traces import Recipe, make_demonstrations
+from training.demonstrations.recipe import Recipe
+from training.demonstrations.traces import make_demonstrations
 from training.files import resume_work, write_lines
 from training.tasks.records import Record
 from training.tasks.tasks import Task
@@ -35,26 +36,26 @@ _DONATED = 400
 
 @define
 class Statistics:
-    """What was made; see `summary`. `functions` by the source of the task."""
+    """What was made; see `summary`."""
 
     tasks: int = 0
     empty: int = 0
     records: int = 0
-    functions: Counter[str] = field(factory=Counter[str], converter=Counter[str])
+    mix: Counter[str] = field(factory=Counter[str], converter=Counter[str])
     kinds: Counter[str] = field(factory=Counter[str], converter=Counter[str])
     commands: Counter[str] = field(factory=Counter[str], converter=Counter[str])
     turns: list[int] = field(factory=list[int])
     distances: list[int] = field(factory=list[int])
 
     @classmethod
-    def of_task(cls, task: Task, records: Sequence[Record]) -> Statistics:
+    def of_task(cls, records: Sequence[Record]) -> Statistics:
         """Count what came of one task."""
         turns = [turn for record in records for turn in record.episode.turns]
         return cls(
             tasks=1,
             empty=not records,
             records=len(records),
-            functions=Counter({task.source: 1} if records else {}),
+            mix=Counter(record.kinds[0].partition(":")[0] for record in records),
             kinds=Counter(kind for record in records for kind in record.kinds),
             commands=Counter(turn.command_text[4:8] for turn in turns),
             turns=[len(record.episode.turns) for record in records],
@@ -66,20 +67,15 @@ class Statistics:
         self.tasks += other.tasks
         self.empty += other.empty
         self.records += other.records
-        self.functions += other.functions
+        self.mix += other.mix
         self.kinds += other.kinds
         self.commands += other.commands
         self.turns += other.turns
         self.distances += other.distances
 
-    @property
-    def mix(self) -> dict[str, float]:
-        """The share of each kind of fault among those that were made, detours aside."""
-        made: Counter[str] = Counter()
-        for kind, count in self.kinds.items():
-            made[kind.partition(":")[0]] += count
-        del made["detour"]
-        return {kind: round(count / made.total(), 3) for kind, count in made.most_common()}
+    def realised_mix(self) -> dict[str, float]:
+        """The share of each kind of fault among the demonstrations that came about."""
+        return {kind: round(n / self.records, 3) for kind, n in self.mix.most_common()}
 
     def summary(self) -> dict[str, object]:
         """Counts and means; distances are in characters (the paper's mean is 39.9)."""
@@ -87,11 +83,10 @@ class Statistics:
             "tasks": self.tasks,
             "tasks_without": self.empty,
             "demonstrations": self.records,
-            "functions": dict(self.functions.most_common()),
-            "mix": self.mix,
             "turns_mean": round(statistics.fmean(self.turns), 2) if self.turns else 0.0,
             "turns": dict(sorted(Counter(self.turns).items())),
             "distance_mean": round(statistics.fmean(self.distances), 1) if self.distances else 0.0,
+            "realised_mix": self.realised_mix(),
             "commands": dict(self.commands.most_common()),
             "faults": dict(self.kinds.most_common()),
         }
@@ -104,7 +99,7 @@ class _Job:
     recipe: Recipe
     seed: int
     sandbox: Sandbox
-    written: Sequence[str]
+    written: tuple[str, ...]
 
 
 def generate_demonstrations(
@@ -121,11 +116,13 @@ def generate_demonstrations(
 ) -> Statistics | None:
     """Write demonstrations of all tasks to `path`; `progress` gets tasks done, all, and records.
 
-    `written` are faulty programs by task that a model wrote. None if the deadline (of
-    `time.monotonic`) came first. What an earlier call with the same tasks
+    `written` are faulty programs that a model wrote, by task.
+
+    None if the deadline (of `time.monotonic`) came first. What an earlier call with the same tasks
     and settings made is not made again. OSError if the file cannot be written.
     """
-    settings = json.loads(json.dumps([asdict(recipe), seed, [task.task_id for task in tasks], dict(written)]))
+    names = [[task.task_id, len(written.get(task.task_id, ()))] for task in tasks]
+    settings = json.loads(json.dumps([asdict(recipe), seed, names]))
     done = path.with_name(path.name + ".done")
     if path.exists() and done.exists():
         known = json.loads(done.read_text())
@@ -139,7 +136,7 @@ def generate_demonstrations(
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool:
             jobs = [
-                _Job(task, donors, recipe, seed, sandbox, written.get(task.task_id, ()))
+                _Job(task, donors, recipe, seed, sandbox, tuple(written.get(task.task_id, ())))
                 for task in left
             ]
             yield from pool.map(_make, jobs)
@@ -178,5 +175,5 @@ def _make(job: _Job) -> dict[str, Any]:
     )
     return {
         "records": [record.dumps() for record in made],
-        "statistics": asdict(Statistics.of_task(job.task, made)),
+        "statistics": asdict(Statistics.of_task(made)),
     }

@@ -1,30 +1,26 @@
 """The paper's corruptions: delete, add or replace a line, change a word.
 
 Added and replacing lines are drawn from other programs or from the program itself; a changed word
-becomes another word of the same kind from either. Docstrings and comments neither lend lines nor
-are changed. Pure; random numbers come from the caller.
+becomes another word of the same kind from either. Only lines of code are touched or drawn, not
+docstrings and comments, and no signature is changed. How a corruption is taken back is `undo`'s
+business. Pure; random numbers come from the caller.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 from random import Random
 
 from attrs import frozen
 
-from training.demonstrations.program_text import code_lines
+from coe_lsp.parsing import parse
 
 _WORD = re.compile(r"[A-Za-z_]\w*|\d+|[-+*/%<>=!]=?|[()\[\],:]")
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
-
-
-@frozen
-class Corruption:
-    """Corrupted lines, and the kind of corruption."""
-
-    lines: tuple[str, ...]
-    kind: str
+_SIGNATURE = re.compile(r"\s*(async\s+def|def|class|@)")
+_QUOTES = ("'", '"', "r'", 'r"')
 
 
 @frozen
@@ -36,32 +32,50 @@ class Donors:
 
     @classmethod
     def of(cls, programs: Sequence[str]) -> Donors:
-        """What the code of these programs lends."""
-        texts = [text.split("\n") for text in programs]
-        lines = sorted({text[index].strip() for text in texts for index in code_lines(text)})
+        """Those of the code in some programs."""
+        split = [text.split("\n") for text in programs]
+        lines = sorted({some[n].strip() for some in split for n in code_lines(some)})
         words = sorted({word for line in lines for word in _WORD.findall(line)})
         return cls(tuple(lines), tuple(words))
 
 
-def corrupt(lines: Sequence[str], donors: Donors, random: Random) -> Corruption:
-    """One random corruption; each of the four operators is as likely."""
+def corrupt(lines: Sequence[str], donors: Donors, random: Random) -> tuple[tuple[str, ...], str]:
+    """One random corruption and its kind; each of the four operators is as likely."""
     lines = tuple(lines)
-    full = code_lines(lines)
-    operators = ["add"] + (["delete", "replace", "word"] if len(full) > 1 else [])
+    full = [n for n in code_lines(lines) if not _SIGNATURE.match(lines[n])]
+    operators = ["add"] + (["delete", "replace", "word"] if full else [])
     kind = random.choice(operators)
     if kind == "add":
-        # Before a line of code or after the last: not in a docstring.
-        place = random.choice([*full, len(lines)])
-        new = _foreign(lines, place, donors, random)
-        return Corruption((*lines[:place], new, *lines[place:]), kind)
+        place = random.randrange(len(lines) + 1)
+        return (*lines[:place], _foreign(lines, place, donors, random), *lines[place:]), kind
     place = random.choice(full)
+    before, after = lines[:place], lines[place + 1 :]
     if kind == "delete":
-        return Corruption((*lines[:place], *lines[place + 1 :]), kind)
+        return (*before, *after), kind
     if kind == "replace":
-        new = _foreign(lines, place, donors, random)
-    else:
-        new = _other_word(lines[place], lines, donors, random)
-    return Corruption((*lines[:place], new, *lines[place + 1 :]), kind)
+        return (*before, _foreign(lines, place, donors, random), *after), kind
+    return (*before, _other_word(lines[place], lines, donors, random), *after), kind
+
+
+def code_lines(lines: Sequence[str]) -> list[int]:
+    """The numbers (0-based) of the lines that are neither empty, comments nor text alone.
+
+    Of a program that does not parse those that look like it.
+    """
+    text: set[int] = set()
+    try:
+        for node in ast.walk(parse("\n".join(lines))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
+                last = node.end_lineno or node.lineno
+                alone = lines[node.lineno - 1].lstrip().startswith(_QUOTES)
+                text.update(range(node.lineno - (1 if alone else 0), last))
+    except (SyntaxError, RecursionError):
+        pass
+    return [
+        n
+        for n, line in enumerate(lines)
+        if n not in text and line.strip() and not line.lstrip().startswith(("#", ">>>", *_QUOTES))
+    ]
 
 
 def _foreign(lines: Sequence[str], place: int, donors: Donors, random: Random) -> str:

@@ -1,8 +1,8 @@
-"""Synthetic repair traces: a correct program with faults put in, and the edits that mend it.
+"""Repair traces: a program that tests find faulty, and the commands that put it right.
 
-Start, states and feedback are the true ones: every program of a trace is run against the task's
-tests, and at its end all of them pass, also those that the trace does not show. What the paper
-leaves open (how likely which fault is) is set by a `Recipe`.
+Start, states and feedback are the true ones: every trace is replayed through the episode and the
+tests of the task before it is handed out, and ends with all of them passing, hidden ones too. Which
+faults there are is `faults`' business, in which order they are taken back `undo`'s.
 """
 
 from __future__ import annotations
@@ -11,59 +11,33 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 from rapidfuzz.distance import Levenshtein
 
 from coe_lsp.chain.commands import Command, render
-from coe_lsp.chain.edits import hunks_between, shortest_commands
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.execution.sandbox import Sandbox
-from coe_lsp.repair.folding import hidden_lines
+from coe_lsp.repair.folding import hidden_lines, shown_size
+from coe_lsp.repair.target.hints import undefined_names
+from coe_lsp.repair.target.source import SourceError
 from coe_lsp.repair.verify import Verdict
-from training.demonstrations.faults import Fault, FaultMaker, Kind, Mix, choose_kind
+from training.demonstrations.faults import Faults
 from training.demonstrations.line_noise import Donors
-from training.demonstrations.mistakes import make_mistakes
-from training.demonstrations.program_text import parses
-from training.demonstrations.search_reach import is_within_reach
-from training.demonstrations.undo import Lines, Said, drop_unseen, order_edits
-from training.demonstrations.variants import Variant, Variants
+from training.demonstrations.recipe import Kind, Recipe
+from training.demonstrations.unaided import is_found_unaided
+from training.demonstrations.undo import Judged, plan_undo, undo_commands
+from training.demonstrations.variants import Variant, draw_variant, vary, without_docs
+from training.tasks.environment import TaskEnvironment
+from training.tasks.hidden import choose_hidden
 from training.tasks.records import Record
-from training.tasks.tasks import Task
+from training.tasks.tasks import Task, TaskError
 
-_PER_START = 4
-_TRIES = 6
-_IN_VAIN = 4
-_WRONG_EDITS = 12
-_HIDDEN_SHARE = 3
+Lines = tuple[str, ...]
+_TRIES = 4
+# Serving ends a command after 256 tokens.
+_LONGEST_COMMAND = 900
 _HARMLESS = ("pass", "# checked by the tests", "unused = None", "assert True")
-
-
-@frozen
-class Recipe:
-    """How demonstrations are made; shares are probabilities of a trace.
-
-    `mix`: weights of the kinds of faults (see `training.demonstrations.faults`). `depths`: weights
-    of 1, 2, ... faults. `blocks`: edits of several lines are one command; the paper has none.
-    `words`: share whose commands change words where that is shorter. `pytest`: share tested by
-    pytest instead of plain statements, where a task has those. `wrong_first_edit`: share that begin
-    with a bad edit, which is shown but not learned. `idle_line`: share with a harmless extra line.
-    `without_docs`: share without docstring and comments; `with_instructions`: share that get the
-    task in words. `hidden_tests`: share that shows only two thirds of the tests.
-    """
-
-    per_task: int = 10
-    mix: Mix = field(factory=Mix)
-    depths: tuple[float, ...] = (0.75, 0.2, 0.05)
-    blocks: bool = True
-    words: float = 0.2
-    pytest: float = 0.3
-    wrong_first_edit: float = 0.1
-    idle_line: float = 0.05
-    without_docs: float = 0.5
-    with_instructions: float = 0.25
-    hidden_tests: float = 0.5
-    max_turns: int = 8
 
 
 def make_demonstrations(
@@ -76,236 +50,215 @@ def make_demonstrations(
 ) -> Iterator[Record]:
     """Up to `recipe.per_task` different verified traces of one task.
 
-    None if the reference does not pass its tests, or is no longer there. `written` are programs
-    that a model wrote with a fault.
+    None if the reference does not pass its tests, or is no longer there. `written` are faulty
+    programs of the task that a model wrote.
     """
-    with Variants(
-        task, sandbox, pytest=recipe.pytest, without_docs=recipe.without_docs
-    ) as variants:
-        seen: set[tuple[str, ...]] = set()
-        made: Counter[Kind] = Counter()
-        failed: Counter[Kind] = Counter()
-        wanted = recipe.mix.weights
-        if task.code is None:
-            wanted.pop("human", None)
-        if not written:
-            wanted.pop("written", None)
-        known: dict[tuple[object, Lines], Verdict] = {}
-        for _ in range(_PER_START * recipe.per_task):
-            if len(seen) >= recipe.per_task or not wanted:
-                break
-            variant = variants.draw(random)
-            if variant is None:
-                return
-            kind = "human" if "human" in wanted else choose_kind(wanted, made, random)
-            assert kind is not None
-            trace = _Trace(task, variant, donors, recipe, random, written, known).make(kind)
-            if trace is None or trace.episode.start.lines in seen:
-                failed[kind] += 1
-                if failed[kind] > _IN_VAIN * (made[kind] + 1):
-                    del wanted[kind]
-                continue
-            seen.add(trace.episode.start.lines)
-            made[kind] += 1
-            if kind == "human":
-                del wanted[kind]
-            yield trace
+    wanted = recipe.per_task if task.code is None else min(recipe.per_fix, recipe.per_task)
+    drawn = Counter(
+        draw_variant(task, random, without_docs=recipe.without_docs, as_pytest=recipe.pytest)
+        for _ in range(wanted)
+    )
+    left = [tuple(program.split("\n")) for program in written]
+    random.shuffle(left)
+    made: Counter[Kind] = Counter()
+    seen: set[tuple[object, ...]] = set()
+    for variant, count in drawn.items():
+        opened = _open(task, variant, sandbox)
+        if opened is None:
+            return
+        shown, environment = opened
+        with environment:
+            if recipe.hidden_tests:
+                _hide(environment, shown, f"{task.task_id}/{variant}")
+            faults = Faults(
+                tuple(shown.reference.split("\n")),
+                None if shown.code is None else tuple(shown.code.split("\n")),
+                _fitting(left, shown) if variant.imports or task.place else [],
+                donors,
+                recipe,
+                random,
+                made,
+            )
+            maker = _Maker(shown, environment, faults, recipe, random, task.setup)
+            yield from maker.traces(count, seen)
 
 
-class _Trace:
-    """One trace in the making."""
+def _open(task: Task, variant: Variant, sandbox: Sandbox) -> tuple[Task, TaskEnvironment] | None:
+    """The task in a form that passes its tests, and where they run; None if there is none.
 
+    As it came where it fails in the form that was drawn: as a pytest file lines are indented and
+    names with an underscore are not imported, and a docstring may hold the tests.
+    """
+    for form in dict.fromkeys((variant, evolve(variant, documented=True, as_pytest=False))):
+        shown = vary(task, form)
+        try:
+            placed = shown if task.place is None else task
+            environment = TaskEnvironment(placed, sandbox, as_pytest=form.as_pytest)
+        except (TaskError, SourceError):  # the project was changed since it was harvested
+            return None
+        if environment.calibrate(shown.reference):
+            return shown, environment
+        environment.close()
+    return None
+
+
+def _hide(environment: TaskEnvironment, shown: Task, seed: str) -> None:
+    tests = environment.tests
+    passing = tests if shown.code is None else environment.evaluate(shown.code.split("\n")).passing
+    environment.hide(choose_hidden(tests, passing, seed))
+
+
+def _fitting(written: list[Lines], shown: Task) -> list[Lines]:
+    """Written programs in the form of the task: without docstring where it has none."""
+    if '"""' in shown.reference or "'''" in shown.reference:
+        return written
+    return [tuple(without_docs("\n".join(lines)).split("\n")) for lines in written]
+
+
+class _Maker:
     def __init__(
         self,
         task: Task,
-        variant: Variant,
-        donors: Donors,
+        environment: TaskEnvironment,
+        faults: Faults,
         recipe: Recipe,
         random: Random,
-        written: Sequence[str],
-        known: dict[tuple[object, Lines], Verdict],
+        setup: str,
     ) -> None:
-        """`known` are verdicts by environment and program."""
+        """`setup` is the task's as it came."""
         self._task = task
-        self._variant = variant
-        self._environment = variant.environment
+        self._setup = setup
+        self._environment = environment
+        self._faults = faults
         self._recipe = recipe
         self._random = random
-        self._known = known
-        programs: dict[Kind, list[Lines]] = {"written": [variant.dress(text) for text in written]}
-        if task.code is not None:
-            programs["human"] = [variant.dress(task.code)]
-        self._maker = FaultMaker(donors, random, programs)
+        self._known: dict[Lines, Verdict] = {}
+        self._right: dict[Lines, bool] = {}
 
-    def make(self, kind: Kind) -> Record | None:
-        """A trace that begins with a fault of this kind, or None if it came to nothing."""
+    def traces(self, count: int, seen: set[tuple[object, ...]]) -> Iterator[Record]:
+        """Up to `count` traces that are not `seen`."""
+        for _ in range(_TRIES * count + _TRIES):
+            kind = self._faults.next_kind()
+            if kind is None or not count:
+                return
+            record = self._trace(kind)
+            key = () if record is None else (record.episode.task, record.episode.start)
+            new = record is not None and key not in seen
+            self._faults.count(kind, made=new)
+            if record is not None and new:
+                seen.add(key)
+                count -= 1
+                yield record
+
+    def _trace(self, kind: Kind) -> Record | None:
+        """One trace, or None if this one came to nothing."""
         random, recipe = self._random, self._recipe
-        goal = self._variant.goal
-        if random.random() < recipe.idle_line:
-            goal = self._with_idle_line(goal)
-        faults = self._break(goal, kind)
-        if faults is None:
+        reference = self._faults.reference
+        wanted = reference
+        if kind not in ("human", "written") and random.random() < recipe.idle_line:
+            wanted = self._with_idle_line()
+        made = self._faults.make(kind, wanted)
+        if made is None or self._verdict(made[0]).solved:
             return None
-        start = drop_unseen(faults[-1].lines, goal, self._judge)
-        if len(faults) > 1 and start != faults[-1].lines:
-            return None  # which of the faults was unseen is not known
-        words = random.random() < recipe.words
-        first = order_edits(start, goal, self._judge, blocks=recipe.blocks, words=words)
-        if not first:
-            return None
-        kinds = [str(fault) for fault in faults]
-        commands: list[Command] = list(first)
-        masked = 0
+        start, kinds = made
+        astray: list[Command] = []
+        begin = start
         if random.random() < recipe.wrong_first_edit:
-            astray = self._wrong_edit(start, first[0], words)
-            if astray is not None:
-                wrong, what, lines = astray
-                rest = order_edits(lines, goal, self._judge, blocks=recipe.blocks, words=words)
-                if rest:
-                    commands, masked = [wrong, *rest], 1
-                    kinds.append(f"detour: {what}")
-        if len(commands) > recipe.max_turns:
+            misled = self._faults.mislead(start)
+            if misled is None or misled[0] == wanted:
+                return None
+            begin = misled[0]
+            kinds = [*kinds, f"detour: {misled[1][0].rpartition(': ')[2]}"]
+            astray = undo_commands([start, begin], words=False, blocks=recipe.blocks)
+            if self._verdict(begin).solved:
+                return None
+        way = plan_undo(
+            begin,
+            wanted,
+            self._judge,
+            whole=kind == "human",
+            blocks=recipe.blocks,
+            most=recipe.max_turns - len(astray),
+        )
+        if way is None:
+            return None
+        if kind == "token" and self._is_found_unaided(start, wanted):
+            return None
+        words = random.random() < recipe.words
+        commands = [*astray, *undo_commands(way, words=words, blocks=recipe.blocks)]
+        if any(len(render(command)) > _LONGEST_COMMAND for command in commands):
             return None
         episode = self._replay(start, commands)
-        if episode is None:
+        if episode is None or len(episode.turns) != len(commands):
             return None
-        distance = Levenshtein.distance("\n".join(start), episode.pad.text)
-        return Record(
-            self._task.task_id, episode, range(masked), kinds, distance, self._variant.setup
+        distance = Levenshtein.distance("\n".join(start), "\n".join(episode.pad.lines))
+        setup = None if self._task.setup == self._setup else self._task.setup
+        masked = range(len(astray))
+        return Record(self._task.task_id, episode, masked, kinds, distance, setup)
+
+    def _replay(self, start: Lines, commands: Sequence[Command]) -> Episode | None:
+        """The episode of these commands, if it ends with all tests passing.
+
+        None if one of them changes a line that is not shown.
+        """
+        before = self._verdict(start)
+        told = self._random.random() < self._recipe.with_instructions
+        description = self._environment.describe(
+            before, start, instructions=self._task.prompt if told else ""
+        )
+        pad = Scratchpad(start, self._environment.feedback(before, start), self._hidden(start))
+        episode = Episode(description, pad)
+        for command in commands:
+            first = getattr(command, "line", None) or getattr(command, "first", 1)
+            last = getattr(command, "last", first)
+            if not episode.pad.hidden.isdisjoint(range(first, last + 1)):
+                return None
+            attempt = episode.attempt(render(command))
+            after = self._verdict(attempt.pad.lines)
+            feedback = self._environment.feedback(after, attempt.pad.lines)
+            episode = episode.extend(attempt, feedback, after.solved)
+            if episode.done:
+                break
+        return episode if episode.solved else None
+
+    def _hidden(self, lines: Lines) -> frozenset[int]:
+        """The lines that serving would fold."""
+        if shown_size(lines) == sum(map(len, lines)) + 6 * len(lines):
+            return frozenset()
+        return hidden_lines(lines, self._environment.suspiciousness(lines))
+
+    def _judge(self, lines: Lines) -> Judged:
+        found = self._verdict(lines)
+        if found.solved and lines not in self._right:
+            self._right[lines] = self._environment.passes_hidden(lines)
+        return Judged(
+            found.solved,
+            found.solved and self._right[lines],
+            found.failed,
+            self._environment.named_lines(found, lines),
+            self._environment.feedback(found, lines),
         )
 
-    # -- the start
+    def _verdict(self, lines: Lines) -> Verdict:
+        if lines not in self._known:
+            self._known[lines] = self._environment.evaluate(lines)
+        return self._known[lines]
 
-    def _break(self, goal: Lines, kind: Kind) -> list[Fault] | None:
-        """Faults one on top of the other, each of which changes what the tests say."""
-        recipe, random = self._recipe, self._random
-        depth = random.choices(range(1, len(recipe.depths) + 1), recipe.depths)[0]
-        if kind == "human":
-            depth = 1
-        others = recipe.mix.weights
-        faults: list[Fault] = []
-        lines = goal
-        for number in range(depth):
-            if number:
-                kind = random.choices(list(others), list(others.values()))[0]
-            fault = self._seen_fault(lines, kind, first=not number, alone=depth == 1)
-            if fault is None:
-                if not faults:
-                    return None
-                continue
-            faults.append(fault)
-            lines = fault.lines
-        return faults
+    def _is_found_unaided(self, start: Lines, goal: Lines) -> bool:
+        details = [failure.detail for failure in self._verdict(start).failures]
+        return is_found_unaided(
+            start,
+            goal,
+            self._environment.suspiciousness(start),
+            self._environment.surroundings(),
+            undefined_names(details),
+        )
 
-    def _seen_fault(self, lines: Lines, kind: Kind, *, first: bool, alone: bool) -> Fault | None:
-        before = self._judge(lines)
-        for _ in range(_TRIES):
-            fault = self._maker.make(lines, kind, first=first)
-            if fault is None:
-                return None
-            if kind != "paper" and not parses(fault.lines):
-                continue
-            after = self._judge(fault.lines)
-            if not after.failed or after.feedback == before.feedback:
-                continue
-            if kind == "token" and alone and self._is_within_reach(fault.lines, lines):
-                continue
-            return fault
-        return None
-
-    def _is_within_reach(self, start: Lines, goal: Lines) -> bool:
-        scores = self._environment.suspiciousness(start)
-        return is_within_reach(start, goal, scores)
-
-    def _with_idle_line(self, lines: Lines) -> Lines:
-        """The program with a line that does no harm."""
+    def _with_idle_line(self) -> Lines:
+        """The reference with a line that does no harm."""
+        lines = self._faults.reference
         place = self._random.randrange(1, len(lines) + 1)
         near = lines[place - 1]
         indent = near[: len(near) - len(near.lstrip())] or "    "
         new = (*lines[:place], indent + self._random.choice(_HARMLESS), *lines[place:])
-        return lines if self._judge(new).failed else new
-
-    # -- a bad edit before the good ones
-
-    def _wrong_edit(
-        self, start: Lines, right: Command, words: bool
-    ) -> tuple[Command, str, Lines] | None:
-        """The first edit made with a slip in it: the command, the slip, and the program after it."""
-        mended = Scratchpad(start).apply(right).lines
-        slips = make_mistakes("\n".join(mended), self._random, _WRONG_EDITS)
-        for slip in slips:
-            lines = tuple(slip.text.split("\n"))
-            if len(hunks_between(start, lines)) != 1 or not parses(lines):
-                continue
-            commands = shortest_commands(
-                start, lines, blocks=self._recipe.blocks, words=words
-            )
-            if len(commands) == 1 and lines != start and self._judge(lines).failed:
-                return commands[0], slip.kind, lines
-        return None
-
-    # -- what is shown
-
-    def _replay(self, start: Lines, commands: Sequence[Command]) -> Episode | None:
-        """The episode of these commands; None if it does not end with all tests passing."""
-        pads = [Scratchpad(start)]
-        for command in commands:
-            pads.append(pads[-1].apply(command))
-        verdicts = [self._verdict(pad.lines) for pad in pads]
-        if not verdicts[-1].solved or any(found.solved for found in verdicts[:-1]):
-            return None
-        hidden = self._hide(verdicts[:-1])
-        shown = [_without(found, hidden) for found in verdicts]
-        told = self._random.random() < self._recipe.with_instructions
-        description = self._environment.describe(
-            evolve(shown[0], passing=shown[0].passing | hidden),
-            start,
-            instructions=self._task.prompt if told else "",
-        )
-        scores = self._environment.suspiciousness(start) if hidden_lines(start, {}) else {}
-        feedback = self._environment.feedback(shown[0], start)
-        episode = Episode(
-            description, Scratchpad(start, feedback, hidden_lines(start, scores))
-        )
-        for command, found in zip(commands, shown[1:], strict=True):
-            attempt = episode.attempt(render(command))
-            feedback = self._environment.feedback(found, attempt.pad.lines)
-            episode = episode.extend(attempt, feedback, found.solved)
-        return episode
-
-    def _hide(self, failing: Sequence[Verdict]) -> frozenset[str]:
-        """A third of the tests, if there are three; none where a state would seem right then."""
-        tests = self._environment.tests
-        if len(tests) < _HIDDEN_SHARE or self._random.random() >= self._recipe.hidden_tests:
-            return frozenset()
-        hidden = frozenset(self._random.sample(tests, len(tests) // _HIDDEN_SHARE))
-        for found in failing:
-            left = _without(found, hidden)
-            if left.solved or not left.failures:
-                return frozenset()
-        return hidden
-
-    # -- what the tests say
-
-    def _judge(self, lines: Lines) -> Said:
-        found = self._verdict(lines)
-        return Said(found.failed, self._environment.feedback(found, lines))
-
-    def _verdict(self, lines: Lines) -> Verdict:
-        key = self._environment, lines
-        if key not in self._known:
-            self._known[key] = self._environment.evaluate(lines)
-        return self._known[key]
-
-
-def _without(found: Verdict, hidden: frozenset[str]) -> Verdict:
-    """A verdict that says nothing of some tests."""
-    if not hidden:
-        return found
-    return evolve(
-        found,
-        results=tuple(result for result in found.results if result.id not in hidden),
-        passing=found.passing - hidden,
-        total=found.total - len(hidden),
-        failures=tuple(failure for failure in found.failures if failure.id not in hidden),
-    )
+        return new if self._judge(new).right else lines

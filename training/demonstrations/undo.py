@@ -1,179 +1,207 @@
-"""From a faulty program back to a correct one, in the order that the tests suggest.
+"""In which order a fault is taken back: as the tests suggest, and no more than they need.
 
-The difference is cut into edits, hunks that lie close being one. Of those the next is the one after
-which the fewest tests fail; among equals, one of a line that the feedback names. An edit that no
-test sees by itself is none: `drop_unseen` takes its fault out of the start. What the tests say
-comes from the caller; nothing is run here.
+Between the faulty and the right program lie units, each one command: a line, or a block of lines
+that differ. Next comes the unit with which fewest tests fail; of equals the one that touches the
+line that the feedback names. What tests do not need is left out; so is what only changes docstrings
+or annotations. Programs are judged by the caller; nothing is run here.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+import ast
+import itertools
+from collections.abc import Callable, Collection, Sequence
 
 from attrs import frozen
 
 from coe_lsp.chain.commands import Command
 from coe_lsp.chain.edits import Hunk, hunks_between, shortest_commands
-from coe_lsp.chain.scratchpad import Scratchpad
-from training.demonstrations.program_text import parses
+from coe_lsp.parsing import parse
 
 Lines = tuple[str, ...]
-
-# Hunks with so many lines between them are one edit, where a command may have several lines.
-_BETWEEN = 2
-# So many lines between them are no obstacle if the tests see nothing of the one without the other.
-_BETWEEN_COUPLED = 8
-_NAMED = re.compile(r"\(line (\d+)\)")
+# So dear that a unit is always one command.
+_ONE_COMMAND = 1_000_000
 
 
 @frozen
-class Said:
-    """What the tests say of a program: how many fail, and the feedback."""
+class Judged:
+    """What tests say of a program.
 
+    `solved`: all that are shown pass, `right`: the hidden ones too. `named` are the lines (1-based)
+    in which failures ended.
+    """
+
+    solved: bool
+    right: bool
     failed: int
+    named: frozenset[int]
     feedback: str
 
-    @property
-    def named(self) -> frozenset[int]:
-        """The lines (1-based) that the feedback names."""
-        return named_lines(self.feedback)
+
+Judge = Callable[[Lines], Judged]
 
 
-Judge = Callable[[Lines], Said]
+def plan_undo(
+    start: Lines, goal: Lines, judge: Judge, *, whole: bool, blocks: bool, most: int
+) -> list[Lines] | None:
+    """The programs on the way from `start` to one that passes all tests, `start` first.
 
-
-def named_lines(feedback: str) -> frozenset[int]:
-    """The lines (1-based) that a feedback names."""
-    return frozenset(int(number) for number in _NAMED.findall(feedback))
-
-
-def drop_unseen(start: Lines, goal: Lines, judge: Judge) -> Lines:
-    """The start without those differences from the goal that no test sees by themselves."""
-    while True:
-        hunks = hunks_between(start, goal)
-        for hunk in hunks if len(hunks) > 1 else ():
-            alone = (*goal[: hunk.start], *start[hunk.first : hunk.last], *goal[hunk.end :])
-            if not judge(alone).failed:
-                start = (*start[: hunk.first], *goal[hunk.start : hunk.end], *start[hunk.last :])
-                break
-        else:
-            return start
-
-
-def order_edits(
-    start: Lines, goal: Lines, judge: Judge, *, blocks: bool, words: bool
-) -> list[Command] | None:
-    """The commands that lead from `start` to a program that passes, most often `goal`.
-
-    Each is to be given to the program that those before it made. Without `blocks` an edit may need
-    several. None if some program on the way would not parse though the one before it did.
+    None if there is no such way of at most `most` commands on which each program parses that comes
+    after one that does, and none passes the shown tests alone. `whole`: the fault was mended by a
+    person, whose mend is kept whole unless the tests need but one piece of it.
     """
-    commands: list[Command] = []
-    now = start
-    edits = _edits(start, goal, _BETWEEN if blocks else 0)
-    done: set[int] = set()
-    while judge(now).failed:
-        left = [number for number in range(len(edits)) if number not in done]
-        if not left:
-            return None
-        chosen, then = _next(now, start, goal, edits, done, judge)
-        if chosen is None:
-            return None
-        said, before = judge(then), judge(now)
-        if blocks and said.failed and said.feedback == before.feedback:
-            beside = _neighbour(edits, chosen, left)
-            if beside is not None:
-                edits = _joined(edits, chosen, beside)
-                done = {n if n < max(chosen, beside) else n - 1 for n in done}
-                continue
-        done.add(chosen)
-        for command in shortest_commands(now, then, blocks=blocks, words=words):
-            after = Scratchpad(now).apply(command).lines
-            if parses(now) and not parses(after):
-                return None
-            commands.append(command)
-            now = after
-            if not judge(now).failed:
-                break
-    return commands
+    units = _units(start, goal, blocks=blocks)
+    if len(units) > most:
+        return None
+    way = _Way(start, goal, judge)
+    order = way.greedy(units, finish_last=False)
+    if order is None:
+        return None
+    needed = way.prune(order)
+    if whole and len(needed) > 1 and len(needed) < len(units):
+        order = way.greedy(units, finish_last=True)
+    else:
+        order = way.greedy(needed, finish_last=False)
+    if not order:
+        return None
+    return [way.with_units(order[:count]) for count in range(len(order) + 1)]
 
 
-def _next(
-    now: Lines,
-    start: Lines,
-    goal: Lines,
-    edits: Sequence[Hunk],
-    done: set[int],
-    judge: Judge,
-) -> tuple[int | None, Lines]:
-    """The best next edit, and the program after it; no edit if none leaves a program."""
-    before = judge(now)
-    found: list[tuple[tuple[int, bool, bool, int], Lines]] = []
-    for number, edit in enumerate(edits):
-        if number in done:
-            continue
-        then = _program(start, goal, edits, done | {number})
-        if parses(now) and not parses(then):
-            continue
-        said = judge(then)
-        place = _places(edits, done, number)
-        misses = not any(line in place for line in before.named)
-        same = said.feedback == before.feedback
-        found.append(((said.failed, misses, same, number), then))
-    if not found:
-        return None, now
-    key, then = min(found)
-    return key[-1], then
-
-
-def _program(start: Lines, goal: Lines, edits: Sequence[Hunk], done: set[int]) -> Lines:
-    """The start with some of the edits."""
-    lines: list[str] = []
-    position = 0
-    for number, edit in enumerate(edits):
-        lines += start[position : edit.first]
-        lines += (
-            goal[edit.start : edit.end] if number in done else start[edit.first : edit.last]
+def undo_commands(way: Sequence[Lines], *, words: bool, blocks: bool) -> list[Command]:
+    """One command a step; `words` allows REPW."""
+    return [
+        command
+        for before, after in itertools.pairwise(way)
+        for command in shortest_commands(
+            before, after, words=words, blocks=blocks, turn=_ONE_COMMAND
         )
-        position = edit.last
-    return (*lines, *start[position:])
+    ]
 
 
-def _places(edits: Sequence[Hunk], done: set[int], number: int) -> range:
-    """The lines (1-based) of an edit where those that are done have moved it, and one around."""
-    shift = sum(edits[other].growth for other in done if other < number)
-    return range(edits[number].first + shift, edits[number].last + shift + 2)
+def does_parse(lines: Sequence[str]) -> bool:
+    """Whether a program is one as far as syntax goes."""
+    try:
+        parse("\n".join(lines))
+    except (SyntaxError, RecursionError):
+        return False
+    return True
 
 
-def _edits(start: Lines, goal: Lines, between: int) -> list[Hunk]:
-    """Hunks; those with so few lines between them are one."""
-    found: list[Hunk] = []
-    for hunk in hunks_between(start, goal):
-        if found and hunk.first - found[-1].last <= between:
-            found[-1] = _spanning(found[-1], hunk)
+def meaning(lines: Sequence[str]) -> str | None:
+    """The syntax tree without docstrings and annotations; None for what does not parse."""
+    try:
+        tree = parse("\n".join(lines))
+    except (SyntaxError, RecursionError):
+        return None
+    return ast.dump(_Bare().visit(tree))
+
+
+class _Way:
+    def __init__(self, start: Lines, goal: Lines, judge: Judge) -> None:
+        self._start, self._goal, self._judge = start, goal, judge
+
+    def with_units(self, units: Collection[Hunk]) -> Lines:
+        """The start with some units done."""
+        lines: list[str] = []
+        last = 0
+        for unit in sorted(units, key=lambda u: (u.first, u.start)):
+            lines += self._start[last : unit.first]
+            lines += self._goal[unit.start : unit.end]
+            last = unit.last
+        return (*lines, *self._start[last:])
+
+    def greedy(self, units: Sequence[Hunk], *, finish_last: bool) -> list[Hunk] | None:
+        """Units in order until all tests pass; None if they never do."""
+        order: list[Hunk] = []
+        left = list(units)
+        now = self._judge(self._start)
+        while not now.right:
+            before = self.with_units(order)
+            parsed = does_parse(before)
+            ranked: list[tuple[tuple[int, ...], Hunk]] = []
+            for unit in left:
+                after = self.with_units([*order, unit])
+                if parsed and not does_parse(after):
+                    continue
+                then = self._judge(after)
+                if then.solved and not then.right:
+                    continue
+                early = finish_last and then.right and len(left) > 1
+                touched = not now.named.isdisjoint(self._now_lines(order, unit))
+                changed = then.feedback != now.feedback
+                place = -unit.first
+                rank = (-early, -then.failed, touched, does_parse(after), changed, place)
+                ranked.append((tuple(map(int, rank)), unit))
+            if not ranked:
+                return None
+            chosen = max(ranked, key=lambda one: one[0])[1]
+            order.append(chosen)
+            left.remove(chosen)
+            now = self._judge(self.with_units(order))
+        return order
+
+    def prune(self, order: Sequence[Hunk]) -> list[Hunk]:
+        """Those units without which tests fail."""
+        kept = list(order)
+        for unit in order:
+            rest = [other for other in kept if other != unit]
+            if rest and self._judge(self.with_units(rest)).right:
+                kept = rest
+        return kept
+
+    def _now_lines(self, order: Collection[Hunk], unit: Hunk) -> range:
+        """Which lines of the program with `order` done a unit touches (1-based)."""
+        grown = sum(u.growth for u in order if (u.first, u.start) < (unit.first, unit.start))
+        return range(unit.first + 1 + grown, max(unit.last, unit.first + 1) + 1 + grown)
+
+
+def _units(start: Lines, goal: Lines, *, blocks: bool) -> list[Hunk]:
+    hunks = hunks_between(start, goal)
+    units: list[Hunk] = []
+    if not blocks:
+        for hunk in hunks:
+            units += _single_lines(hunk)
+    for hunk in hunks if blocks else ():
+        joined = Hunk(units[-1].first, hunk.last, units[-1].start, hunk.end) if units else hunk
+        whole = (*start[: joined.first], *goal[joined.start : joined.end], *start[joined.last :])
+        if units and len(shortest_commands(start, whole)) == 1:
+            units[-1] = joined
         else:
-            found.append(hunk)
-    return found
+            units.append(hunk)
+    if len(units) < 2:
+        return units
+    way = _Way(start, goal, lambda lines: Judged(False, False, 0, frozenset(), ""))
+    plain = meaning(start)
+    return [u for u in units if plain is None or meaning(way.with_units([u])) != plain]
 
 
-def _spanning(one: Hunk, other: Hunk) -> Hunk:
-    return Hunk(one.first, other.last, one.start, other.end)
+def _single_lines(hunk: Hunk) -> list[Hunk]:
+    both = min(hunk.last - hunk.first, hunk.end - hunk.start)
+    pairs = [
+        Hunk(hunk.first + n, hunk.first + n + 1, hunk.start + n, hunk.start + n + 1)
+        for n in range(both)
+    ]
+    gone = [Hunk(n, n + 1, hunk.end, hunk.end) for n in range(hunk.first + both, hunk.last)]
+    new = [Hunk(hunk.last, hunk.last, n, n + 1) for n in range(hunk.start + both, hunk.end)]
+    return [*pairs, *gone, *new]
 
 
-def _neighbour(edits: Sequence[Hunk], chosen: int, left: Sequence[int]) -> int | None:
-    """The nearest other edit that is left, if it is near enough to be made with this one."""
+class _Bare(ast.NodeTransformer):
+    """Takes docstrings and annotations out."""
 
-    def gaps() -> Iterator[tuple[int, int]]:
-        for other in (chosen - 1, chosen + 1):
-            if other in left:
-                first, second = sorted((chosen, other))
-                yield edits[second].first - edits[first].last, other
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
 
-    near = [pair for pair in gaps() if pair[0] <= _BETWEEN_COUPLED]
-    return min(near)[1] if near else None
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        self.generic_visit(node)
+        if node.value is None:
+            return ast.Pass()
+        return ast.Assign(targets=[node.target], value=node.value)
 
-
-def _joined(edits: Sequence[Hunk], one: int, other: int) -> list[Hunk]:
-    first, second = sorted((one, other))
-    return [*edits[:first], _spanning(edits[first], edits[second]), *edits[second + 1 :]]
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.returns = None
+            documented = ast.get_docstring(node, clean=False) is not None
+            node.body = (node.body[1:] or [ast.Pass()]) if documented else node.body
+        return super().generic_visit(node)

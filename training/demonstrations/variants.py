@@ -1,105 +1,79 @@
-"""The ways in which one task can meet a model: docstring or none, imports, kind of tests.
+"""The forms in which one task is shown, drawn anew for every trace.
 
-Each way of testing has an environment of its own, opened when it is first drawn. A demonstration
-draws anew, so that a function is not seen in the same dress ten times.
+With or without docstring and comments, with imports above the function or outside it, tested by
+plain statements or by pytest. A function of a project stays where it is: only its docstring and
+comments may go.
 """
 
 from __future__ import annotations
 
 import ast
-from contextlib import ExitStack
 from random import Random
-from typing import Self
 
 from attrs import evolve, frozen
 
-from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.parsing import parse
-from coe_lsp.repair.target.source import SourceError
-from training.demonstrations.program_text import without_docs
-from training.tasks.environment import TaskEnvironment
-from training.tasks.tasks import Task, TaskError
+from training.tasks.tasks import Task
 
 
 @frozen
 class Variant:
-    """One of them; `goal` passes all tests of the environment. `bare`: no docstring, no comments.
+    """`documented`: with docstring and comments; `imports`: above the function."""
 
-    `setup` is what runs before the program, None if it is the task's own.
-    """
-
-    environment: TaskEnvironment
-    goal: tuple[str, ...]
-    bare: bool
-    setup: str | None
-
-    def dress(self, program: str) -> tuple[str, ...]:
-        """Another program of the task in the same way."""
-        lines = tuple(program.split("\n"))
-        return without_docs(lines) if self.bare else lines
+    documented: bool
+    imports: bool
+    as_pytest: bool
 
 
-class Variants:
-    """Draws variants of a task; a context manager that ends their workers."""
+def draw_variant(task: Task, random: Random, *, without_docs: float, as_pytest: float) -> Variant:
+    """One form; the same numbers are drawn for every task."""
+    drawn = random.random(), random.random(), random.random()
+    documented = drawn[0] >= without_docs
+    if task.place is not None:
+        return Variant(documented, True, False)
+    return Variant(documented, drawn[1] < 0.5, drawn[2] < as_pytest)
 
-    def __init__(self, task: Task, sandbox: Sandbox, *, pytest: float, without_docs: float) -> None:
-        self._task = task
-        self._sandbox = sandbox
-        self._pytest = pytest
-        self._without_docs = without_docs
-        self._stack = ExitStack()
-        self._open: dict[tuple[bool, bool], TaskEnvironment | None] = {}
-        self._passing: dict[tuple[int, tuple[str, ...]], bool] = {}
 
-    def draw(self, random: Random) -> Variant | None:
-        """One of them; None if the reference does not pass its tests, or is no longer there."""
-        as_pytest = random.random() < self._pytest
-        outside = random.random() < 0.5
-        bare = random.random() < self._without_docs
-        environment = self._environment(as_pytest, outside) or self._environment(False, False)
-        if environment is None:
-            return None
-        task = environment.task
-        setup = None if task.setup == self._task.setup else task.setup
-        goal = tuple(task.reference.split("\n"))
-        if bare:
-            plain = without_docs(goal)
-            key = id(environment), plain
-            if key not in self._passing:  # its doctests are gone with a docstring
-                self._passing[key] = environment.evaluate(plain).solved
-            bare = self._passing[key]
-            goal = plain if bare else goal
-        return Variant(environment, goal, bare, setup)
+def vary(task: Task, variant: Variant) -> Task:
+    """The task in that form; `code` as well as `reference`."""
+    if task.place is None:
+        task = evolve(task, reference=_tidy(task.reference), code=task.code and _tidy(task.code))
+    if not variant.documented:
+        code = task.code and without_docs(task.code)
+        task = evolve(task, reference=without_docs(task.reference), code=code)
+    return task if variant.imports or task.code else _without_imports(task)
 
-    def _environment(self, as_pytest: bool, outside: bool) -> TaskEnvironment | None:
-        """None if the reference fails there.
 
-        As a pytest file it may: lines are indented, and names with an underscore not imported.
-        """
-        if self._task.place is not None:
-            as_pytest = outside = False
-        key = as_pytest, outside
-        if key not in self._open:
-            self._open[key] = self._calibrated(as_pytest, outside)
-        return self._open[key]
-
-    def _calibrated(self, as_pytest: bool, outside: bool) -> TaskEnvironment | None:
-        task = self._task
-        if task.place is None:
-            task = evolve(task, reference=_tidy(task.reference))
-            task = _without_imports(task) if outside else task
-        try:
-            environment = TaskEnvironment(task, self._sandbox, as_pytest=as_pytest)
-        except (TaskError, SourceError):  # the project was changed since it was harvested
-            return None
-        self._stack.callback(environment.close)
-        return environment if environment.calibrate() else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
+def without_docs(program: str) -> str:
+    """Docstrings and lines that are comments taken out, if the program stays one."""
+    drop: set[int] = set()
+    try:
+        tree = parse(program)
+    except (SyntaxError, RecursionError):
+        return program
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            continue
+        first = node.body[0]
+        if ast.get_docstring(node) is not None and len(node.body) > 1:
+            drop.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+    texts = {
+        number
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Constant, ast.JoinedStr))
+        for number in range(node.lineno + 1, (node.end_lineno or node.lineno) + 1)
+    }
+    kept = [
+        line
+        for number, line in enumerate(program.split("\n"), 1)
+        if number not in drop and (number in texts or not line.lstrip().startswith("#"))
+    ]
+    text = "\n".join(kept).strip("\n")
+    try:
+        parse(text)
+    except SyntaxError:
+        return program
+    return text
 
 
 def _tidy(program: str) -> str:

@@ -24,6 +24,7 @@ from coe_lsp.execution.localization import localize
 from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Suite
+from coe_lsp.mutations.surroundings import Surroundings, surroundings
 from coe_lsp.repair.target.source import SourceError, SourceFile
 from coe_lsp.repair.task import describe, feedback_text
 from coe_lsp.repair.verify import Verdict, limits_for, verdict
@@ -47,6 +48,7 @@ class TaskEnvironment:
         """TaskError if the function of a harvested task has changed, SourceError if it is gone."""
         self.task = task
         self._limits = limits
+        self._hidden: tuple[str, ...] = ()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._source: SourceFile | None = None
         if task.place is not None:
@@ -95,25 +97,57 @@ class TaskEnvironment:
         self._runner = SuiteRunner(suites, interpreter, sandbox, self._limits)
         self.tests = self.task.tests
 
+    def hide(self, tests: Sequence[str]) -> None:
+        """Take some tests out; only `passes_hidden` runs them from here on."""
+        self._hidden = (*self._hidden, *tests)
+        self.tests = tuple(test for test in self.tests if test not in tests)
+
+    def passes_hidden(self, lines: Sequence[str]) -> bool:
+        """Whether a program passes all tests that were taken out."""
+        return not self._hidden or self._evaluate(lines, self._hidden).solved
+
     def evaluate(self, lines: Sequence[str]) -> Verdict:
-        """What the tests say of a program, given as scratchpad lines."""
+        """What the tests say of a program, given as scratchpad lines; hidden ones say nothing."""
+        return self._evaluate(lines, self.tests)
+
+    def _evaluate(self, lines: Sequence[str], tests: tuple[str, ...]) -> Verdict:
         try:
             data = self._bytes(lines)
         except UnicodeEncodeError as error:
-            return verdict([], self.tests, detail=str(error))
-        run = self._runner.run(data, self.tests, limits=self._limits)
-        return verdict(run.results, self.tests, detail=run.detail, status=run.status)
+            return verdict([], tests, detail=str(error))
+        run = self._runner.run(data, tests, limits=self._limits)
+        return verdict(run.results, tests, detail=run.detail, status=run.status)
 
     def _bytes(self, lines: Sequence[str]) -> bytes:
-        """The file under test with the program in it."""
+        """The file with a program in its place. UnicodeEncodeError if its encoding lacks one."""
         if self._source is not None:
             return self._source.encode(self._source.replace(self._function, lines))
         setup = self.task.setup + "\n" if self._as_pytest and self.task.setup else ""
         return (setup + "\n".join(lines) + "\n").encode("utf-8", "replace")
 
-    def calibrate(self) -> bool:
-        """Test the reference and tighten the limits to its speed; False if it does not pass."""
-        found = self.evaluate(self.task.reference.split("\n"))
+    def suspiciousness(self, lines: Sequence[str]) -> dict[int, float]:
+        """How suspect the lines of a program are (1-based), by running it traced; as in serving."""
+        try:
+            data = self._bytes(lines)
+        except UnicodeEncodeError:
+            return {}
+        run = self._runner.run(data, self.tests, coverage=True, limits=self._limits)
+        first = self._first
+        scores = localize(run.results, run.lines).within(first, first + len(lines) - 1)
+        return dict(scores)
+
+    def surroundings(self) -> Surroundings:
+        """What a program can see beyond itself."""
+        if self._source is None:
+            return surroundings(self.task.setup, "")
+        return surroundings(self._source.text, self._function.owner)
+
+    def calibrate(self, program: str | None = None) -> bool:
+        """Test the reference and tighten the limits to its speed; False if it does not pass.
+
+        `program`: another form of it that is to be used in its place.
+        """
+        found = self.evaluate((self.task.reference if program is None else program).split("\n"))
         if found.solved:
             times = [result.seconds for result in found.results]
             self._limits = limits_for(self._limits, times)
@@ -121,21 +155,17 @@ class TaskEnvironment:
 
     def feedback(self, found: Verdict, lines: Sequence[str]) -> str:
         """The feedback that serving would show."""
-        return feedback_text(found, self._first_line, len(lines))
+        return feedback_text(found, self._first, len(lines))
 
-    def suspiciousness(self, lines: Sequence[str]) -> dict[int, float]:
-        """How suspect the lines of a program are (1-based), by running its tests traced."""
-        try:
-            data = self._bytes(lines)
-        except UnicodeEncodeError:
-            return {}
-        run = self._runner.run(data, self.tests, coverage=True, limits=self._limits)
-        first = self._first_line
-        return localize(run.results, run.lines).within(first, first + len(lines) - 1)
+    def named_lines(self, found: Verdict, lines: Sequence[str]) -> frozenset[int]:
+        """The lines of a program (1-based) in which failures ended."""
+        ended = (failure.line for failure in found.failures)
+        inside = range(self._first, self._first + len(lines))
+        return frozenset(line - self._first + 1 for line in ended if line in inside)
 
     @property
-    def _first_line(self) -> int:
-        """The line of the file under test where the program begins."""
+    def _first(self) -> int:
+        """The file's line where the program begins."""
         if self._source is not None:
             return self._function.first
         setup = self.task.setup if self._as_pytest else ""
