@@ -231,6 +231,19 @@ def _sample(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _show(options: argparse.Namespace, console: Console) -> int:
+    from training.demonstrations.measures import measure
+    from training.demonstrations.show import show
+    from training.tasks.records import read_records, read_some_records
+
+    for record in read_some_records(options.records, options.count, Random(options.seed)):
+        console.print(show(record), markup=False, highlight=False, soft_wrap=True)
+    if options.measure:
+        for name, value in measure(read_records(options.records)).rows():
+            console.print(f"{name:58} {value}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
 def _faulty(options: argparse.Namespace, console: Console) -> int:
     from coe_lsp.engine.engine import Engine
     from training.files import resume_work, write_lines
@@ -360,6 +373,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "run": _run,
     "tasks": _tasks,
     "sample": _sample,
+    "show": _show,
     "faulty": _faulty,
     "evaluate": _evaluate,
     "s1k": _s1k,

@@ -96,6 +96,12 @@ def build_parser() -> argparse.ArgumentParser:
     sample.add_argument("--seed", type=int, default=0, help="which ones (%(default)s)")
     _target(sample, "the task file to write")
 
+    show = command("show", "demonstrations as text to read, and what they are in numbers")
+    show.add_argument("--records", type=Path, required=True, help="a file of demonstrations")
+    show.add_argument("--count", type=int, default=10, help="how many to print (%(default)s)")
+    show.add_argument("--seed", type=int, default=0, help="which ones (%(default)s)")
+    show.add_argument("--measure", action="store_true", help="measure all of them")
+
     faulty = command("faulty", "programs that a model wrote wrong, as tasks; resumes")
     faulty.add_argument("--tasks", required=True, help=task_file)
     faulty.add_argument("--model", default="qwen2.5-coder-0.5b", help="what writes (%(default)s)")

@@ -13,49 +13,18 @@ import libcst as cst
 # Without one of these nothing is left of what was meant, so nobody forgets it.
 _BASIC = frozenset(
     {
-        "enumerate",
-        "filter",
-        "getattr",
-        "hasattr",
-        "id",
-        "isinstance",
-        "issubclass",
-        "iter",
-        "len",
-        "map",
-        "next",
-        "open",
-        "range",
-        "setattr",
-        "super",
-        "type",
-        "vars",
-        "zip",
+        "enumerate", "filter", "getattr", "hasattr", "id", "isinstance", "issubclass", "iter",
+        "len", "map", "next", "open", "range", "setattr", "super", "type", "vars", "zip",
     }
-)
+)  # fmt: skip
 # What is called on a value and gives the like of it.
 _CONVERTING = frozenset(
     {
-        "absolute",
-        "casefold",
-        "copy",
-        "decode",
-        "encode",
-        "expanduser",
-        "items",
-        "keys",
-        "lower",
-        "lstrip",
-        "resolve",
-        "rstrip",
-        "split",
-        "splitlines",
-        "strip",
-        "title",
-        "upper",
+        "absolute", "casefold", "copy", "decode", "encode", "expanduser", "items", "keys",
+        "lower", "lstrip", "resolve", "rstrip", "split", "splitlines", "strip", "title", "upper",
         "values",
     }
-)
+)  # fmt: skip
 Change = tuple[str, cst.CSTNode, cst.CSTNode]
 
 

@@ -1,8 +1,9 @@
 """Faults of human size: what a person forgets to write, taken away from a correct program.
 
 A guard or its condition, a branch, a `try` or one of its handlers, an argument, a call around a
-value, one side of a conditional, two lines that belong together. Each is taken from the syntax tree
-(libcst keeps every other byte), so what is left parses. Pure; random numbers come from the caller.
+value, one side of a conditional, two lines that belong together, and the small things of
+`left_out`. Each is taken from the syntax tree (libcst keeps every other byte), so what is left
+parses. Pure; random numbers come from the caller.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from random import Random
 
 import libcst as cst
 
-from training.demonstrations.code_visitor import CodeVisitor, is_basic, is_text, may_be_forgotten
+from training.demonstrations.code_visitor import is_basic, is_text, may_be_forgotten
+from training.demonstrations.left_out import LeftOut
 from training.demonstrations.mistakes import Mistake, draw_changes
 
 _LONGEST = 6
@@ -35,7 +37,7 @@ def take_away(program: str, random: Random, most: int) -> list[Mistake]:
     return [one for one in found if not _assigns_itself(one.text, program)]
 
 
-class _Finder(CodeVisitor):
+class _Finder(LeftOut):
     def __init__(self, module: cst.Module, random: Random) -> None:
         super().__init__(random)
         self._module = module
@@ -82,6 +84,7 @@ class _Finder(CodeVisitor):
             self.add("branch", node, node.with_changes(orelse=orelse.orelse))
 
     def visit_IndentedBlock(self, node: cst.IndentedBlock) -> None:
+        super().visit_IndentedBlock(node)
         body = list(node.body)
         for place, statement in enumerate(body):
             before, after = body[:place], body[place + 1 :]
