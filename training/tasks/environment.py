@@ -159,9 +159,9 @@ class TaskEnvironment:
 
     def named_lines(self, found: Verdict, lines: Sequence[str]) -> frozenset[int]:
         """The lines of a program (1-based) in which failures ended."""
-        ended = (failure.line for failure in found.failures)
-        inside = range(self._first, self._first + len(lines))
-        return frozenset(line - self._first + 1 for line in ended if line in inside)
+        first = self._first
+        ended = (failure.line - first + 1 for failure in found.failures if failure.line is not None)
+        return frozenset(line for line in ended if 1 <= line <= len(lines))
 
     @property
     def _first(self) -> int:
