@@ -30,6 +30,8 @@ from training.pipeline.progress import show_bars
 
 if TYPE_CHECKING:
     from coe_lsp.execution.sandbox import Sandbox
+    from training.bugs.packages import Package
+    from training.bugs.store import Store
     from training.pipeline.config import RunConfig
     from training.tasks.tasks import Cleaned, Task
 
@@ -195,9 +197,41 @@ def _bugs(options: argparse.Namespace, sandbox: Sandbox, console: Console) -> in
             if options.package_list
             else [Package(options.releases, "", tuple(options.needs))]
         )
+        if options.split:
+            packages = [package for package in packages if package.split == options.split]
         store = Store(bug_store(), options.clones)
+        if options.functions:
+            return _functions(packages, store, sandbox, options, console)
         bugs = write_bugs(packages, store, bounds, sandbox, options.out, console)
     console.print(summary(bugs), markup=False, soft_wrap=True)
+    return 0
+
+
+def _functions(
+    packages: Sequence[Package],
+    store: Store,
+    sandbox: Sandbox,
+    options: argparse.Namespace,
+    console: Console,
+) -> int:
+    from training.bugs.functions import write_functions
+
+    with console.status("") as status:
+
+        def show(path: Path, number: int, files: int) -> None:
+            status.update(f"running the tests of {path.name} (file {number + 1} of {files})")
+
+        tasks = write_functions(
+            packages,
+            store,
+            sandbox,
+            options.out,
+            lambda text: console.print(text, markup=False, soft_wrap=True),
+            max_lines=options.max_lines,
+            most=options.most or 80,
+            progress=show,
+        )
+    console.print(f"{len(tasks)} functions in {options.out}")
     return 0
 
 
@@ -211,6 +245,19 @@ def _sample(options: argparse.Namespace, console: Console) -> int:
         options.tasks, options.out, where=where, count=options.count, seed=options.seed
     )
     console.print(f"{count} tasks in {options.out}")
+    return 0
+
+
+def _show(options: argparse.Namespace, console: Console) -> int:
+    from training.demonstrations.measures import measure
+    from training.demonstrations.show import show
+    from training.tasks.records import read_records, read_some_records
+
+    for record in read_some_records(options.records, options.count, Random(options.seed)):
+        console.print(show(record), markup=False, highlight=False, soft_wrap=True)
+    if options.measure:
+        for name, value in measure(read_records(options.records)).rows():
+            console.print(f"{name:58} {value}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -385,6 +432,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "run": _run,
     "tasks": _tasks,
     "sample": _sample,
+    "show": _show,
     "faulty": _faulty,
     "evaluate": _evaluate,
     "s1k": _s1k,

@@ -54,6 +54,12 @@ def build_parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--bugs", help="a list of real bugs, optionally path#split, made into tasks again"
     )
+    tasks.add_argument(
+        "--functions",
+        action="store_true",
+        help="with --package-list: not bugs but covered functions, of each newest version",
+    )
+    tasks.add_argument("--split", help="with --package-list: only the packages of that split")
     tasks.add_argument("--python", help="runs the tests; else as for repairs")
     tasks.add_argument(
         "--max-lines", type=_count, default=40, help="longer functions are left out (%(default)s)"
@@ -66,7 +72,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="with --releases: what the tests need besides; may be given several times",
     )
     tasks.add_argument("--clones", type=Path, help="the folder with clones of listed repositories")
-    tasks.add_argument("--most", type=_count, help="real bugs of a package or repository (9)")
+    tasks.add_argument(
+        "--most", type=_count, help="real bugs of a package or repository (9), or functions (80)"
+    )
     tasks.add_argument(
         "--versions", type=_count, help="releases or commits to look at, newest first (14, 200)"
     )
@@ -87,6 +95,12 @@ def build_parser() -> argparse.ArgumentParser:
     sample.add_argument("--count", type=_count, help="how many; all if not given")
     sample.add_argument("--seed", type=int, default=0, help="which ones (%(default)s)")
     _target(sample, "the task file to write")
+
+    show = command("show", "demonstrations as text to read, and what they are in numbers")
+    show.add_argument("--records", type=Path, required=True, help="a file of demonstrations")
+    show.add_argument("--count", type=int, default=10, help="how many to print (%(default)s)")
+    show.add_argument("--seed", type=int, default=0, help="which ones (%(default)s)")
+    show.add_argument("--measure", action="store_true", help="measure all of them")
 
     faulty = command("faulty", "programs that a model wrote wrong, as tasks; resumes")
     faulty.add_argument("--tasks", required=True, help=task_file)

@@ -1,4 +1,4 @@
-"""Tasks, corruptions and demonstrations, up to the file that training reads."""
+"""Tasks: files, harvests, environments, and what of them is left out."""
 
 import json
 import re
@@ -7,22 +7,17 @@ from random import Random
 
 import pytest
 from attrs import evolve
-from hypothesis import given
-from hypothesis import strategies as st
 
-from coe_lsp.chain.scratchpad import Scratchpad
 from training.__main__ import main
-from training.demonstrations.generate import generate_demonstrations
-from training.demonstrations.line_noise import Donors, corrupt, undo_edits
-from training.demonstrations.mistakes import make_mistakes
-from training.demonstrations.traces import Recipe, make_demonstrations
+from training.demonstrations.line_noise import Donors
+from training.demonstrations.recipe import Recipe
+from training.demonstrations.traces import make_demonstrations
 from training.files import cut_back
 from training.tasks.environment import TaskEnvironment, open_environments
 from training.tasks.harvest import harvest_package, harvest_project
-from training.tasks.records import Record, RecordError, read_records, write_records
+from training.tasks.records import RecordError, read_records, write_records
 from training.tasks.tasks import TaskError, clean, load_tasks, save_tasks
 
-LINES = st.lists(st.text(st.characters(exclude_characters="\n\r"), max_size=12), max_size=8)
 PROGRAM = """\
 def scale(values, low, high):
     if not values:
@@ -35,34 +30,6 @@ def scale(values, low, high):
         value += 1
     return sorted(result, reverse=True)
 """
-
-
-@given(LINES, LINES, st.floats(0, 1), st.randoms(use_true_random=False))
-def test_commands_between_two_programs_turn_one_into_the_other(old, new, words, random):
-    pad = Scratchpad(tuple(old))
-    for command in undo_edits(old, new, words, random):
-        pad = pad.apply(command)
-    assert pad.lines == tuple(new)
-
-
-@given(LINES, st.floats(0, 1), st.randoms(use_true_random=False))
-def test_every_corruption_is_undone_by_its_command(lines, words, random):
-    donors = Donors.of([PROGRAM])
-    made = corrupt(lines, donors, words, random)
-    assert Scratchpad(made.lines).apply(made.undo).lines == tuple(lines)
-
-
-def test_mistakes_of_many_kinds_are_single_and_different():
-    found = make_mistakes(PROGRAM, Random(1), 500)
-    assert len({mistake.text for mistake in found}) == len(found) > 50
-    kinds = {mistake.kind for mistake in found}
-    assert kinds >= {
-        "comparison", "arithmetic", "boolean", "off by one", "swapped operands", "variable",
-        "constant", "missing return", "negated condition", "slice", "missing base case",
-        "missing call", "missing line", "missing argument", "swapped arguments", "assignment",
-    }  # fmt: skip
-    assert make_mistakes(PROGRAM, Random(1), 500) == found
-    assert make_mistakes("def f(:\n", Random(1), 5) == []
 
 
 def test_an_environment_tells_what_serving_tells(task, sandbox):
@@ -90,65 +57,6 @@ def test_an_environment_tells_what_serving_tells(task, sandbox):
         assert "where <object object> = above(" in environment.feedback(
             environment.evaluate(vague), vague
         )
-
-
-@pytest.mark.parametrize("pytest_share", [0.0, 1.0])
-def test_demonstrations_end_in_success_and_say_the_truth(task, sandbox, pytest_share):
-    recipe = Recipe(per_task=12, pytest=pytest_share, wrong_first_edit=0.4, without_docs=0.0)
-    donors = Donors.of([PROGRAM])
-    made = list(make_demonstrations(task, donors, recipe, Random(3), sandbox))
-    assert len(made) == 12
-    assert len({record.episode.start.lines for record in made}) == 12
-    assert any(record.masked for record in made)
-    assert any(len(record.episode.turns) > 1 for record in made)
-    with TaskEnvironment(task, sandbox, as_pytest=bool(pytest_share)) as environment:
-        for record in made:
-            episode = record.episode
-            assert episode.solved and episode.start.feedback
-            assert record.distance > 0
-            for turn in episode.turns:
-                found = environment.evaluate(turn.pad.lines)
-                assert turn.passed == found.solved
-                if "ran too long" not in turn.pad.feedback:
-                    assert turn.pad.feedback == environment.feedback(found, turn.pad.lines)
-                assert turn.error is None
-            assert Record.loads(record.dumps()) == record
-
-
-def test_a_reference_that_fails_gives_no_demonstrations(task, sandbox):
-    wrong = evolve(task, reference="def above(values, limit):\n    return 7")
-    assert (
-        list(make_demonstrations(wrong, Donors.of([PROGRAM]), Recipe(), Random(0), sandbox)) == []
-    )
-
-
-def test_generation_is_seeded_and_resumes_where_it_was_killed(task, sandbox, tmp_path):
-    tasks = [evolve(task, task_id=f"toy/{n}") for n in range(3)]
-    recipe = Recipe(per_task=3, pytest=0.0)
-
-    def make(name, **options):
-        path = tmp_path / name
-        found = generate_demonstrations(
-            tasks, recipe, path, seed=5, processes=2, sandbox=sandbox, **options
-        )
-        return path, found
-
-    whole, statistics = make("whole.jsonl")
-    assert statistics.records == 9 and statistics.summary()["demonstrations"] == 9
-    half, stopped = make("half.jsonl", deadline=0.0)
-    work = tmp_path / "half.jsonl.part"
-    assert stopped is None and work.read_text().count("\n") == 2  # settings, a task
-    with work.open("a") as file:  # killed in the middle of a line
-        file.write('{"records": ["{')
-    _, resumed = make("half.jsonl")
-    assert half.read_text() == whole.read_text()
-    assert resumed.records == 9
-    assert not work.exists()
-    before = half.stat()
-    _, again = make("half.jsonl")  # killed after the end, before anybody noted it
-    assert again.summary() == resumed.summary()
-    assert half.stat().st_mtime_ns == before.st_mtime_ns
-    assert len(list(read_records(whole))) == 9
 
 
 def test_task_files(task, tmp_path):
@@ -227,44 +135,6 @@ def test_a_log_is_cut_back_and_stays_the_same_file_to_others(tmp_path):
     assert (tmp_path / "new" / "metrics.jsonl").read_text() == ""
 
 
-def test_what_is_shown_follows_the_faulty_program_and_not_the_reference(
-    tmp_path, write, interpreter, sandbox
-):
-    """Else a helper that the reference calls would tell what the repair is."""
-    write("pyproject.toml", "")
-    write("tests/test_it.py", "from it import f\n\ndef test_f():\n    assert f([3, 1]) == [1, 3]\n")
-    write(
-        "it.py",
-        """
-        def in_order(values):
-            return sorted(values)
-
-
-        def other(values):
-            return values
-
-
-        def f(values):
-            found = in_order(values)
-            return found
-        """,
-    )
-    tasks = harvest_project(tmp_path, interpreter, sandbox, max_lines=40).tasks
-    (task,) = [task for task in tasks if task.entry_point == "f"]
-    faulty = [
-        "def f(values):",
-        "    found = values",
-        "    found = other(found)",
-        "    return found",
-    ]
-    with TaskEnvironment(task, sandbox) as environment:
-        shown = environment.describe(environment.evaluate(faulty), faulty)
-        assert "def other(values):" in shown.context and "in_order" not in shown.context
-        assert shown.tests == ("def test_f():\n    assert f([3, 1]) == [1, 3]",)
-        right = task.reference.split("\n")
-        assert "in_order" in environment.describe(environment.evaluate(right), right).context
-
-
 def test_harvest_of_a_project(clamp_project, write, interpreter, sandbox):
     text = (clamp_project / "ranges.py").read_text()
     write(
@@ -333,16 +203,6 @@ def test_what_was_edited_after_the_harvest_is_left_out(clamp_project, write, int
     write("more.py", "def first(\n")
     with ExitStack() as stack:
         assert open_environments(tasks, sandbox, stack) == []
-
-
-def test_tests_that_pytest_would_read_otherwise_are_plain_statements(task, sandbox):
-    """Indented, the text in three quotes would be another one."""
-    text = evolve(task, tests=(*task.tests, 'assert len("""a\nb""") == above([1] * 3, 0)'))
-    made = list(
-        make_demonstrations(text, Donors.of([PROGRAM]), Recipe(3, pytest=1.0), Random(0), sandbox)
-    )
-    assert made
-    assert all("test_program" not in record.episode.start.feedback for record in made)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ import os
 import statistics
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from attrs import asdict, define, field, frozen
@@ -24,7 +25,8 @@ from attrs import asdict, define, field, frozen
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.files import replace_file
 from training.demonstrations.line_noise import Donors
-from training.demonstrations.traces import Recipe, make_demonstrations
+from training.demonstrations.recipe import Recipe
+from training.demonstrations.traces import make_demonstrations
 from training.files import resume_work, write_lines
 from training.tasks.records import Record
 from training.tasks.tasks import Task
@@ -39,6 +41,7 @@ class Statistics:
     tasks: int = 0
     empty: int = 0
     records: int = 0
+    mix: Counter[str] = field(factory=Counter[str], converter=Counter[str])
     kinds: Counter[str] = field(factory=Counter[str], converter=Counter[str])
     commands: Counter[str] = field(factory=Counter[str], converter=Counter[str])
     turns: list[int] = field(factory=list[int])
@@ -52,6 +55,7 @@ class Statistics:
             tasks=1,
             empty=not records,
             records=len(records),
+            mix=Counter(record.kinds[0].partition(":")[0] for record in records),
             kinds=Counter(kind for record in records for kind in record.kinds),
             commands=Counter(turn.command_text[4:8] for turn in turns),
             turns=[len(record.episode.turns) for record in records],
@@ -63,10 +67,15 @@ class Statistics:
         self.tasks += other.tasks
         self.empty += other.empty
         self.records += other.records
+        self.mix += other.mix
         self.kinds += other.kinds
         self.commands += other.commands
         self.turns += other.turns
         self.distances += other.distances
+
+    def realised_mix(self) -> dict[str, float]:
+        """The share of each kind of fault among the demonstrations that came about."""
+        return {kind: round(n / self.records, 3) for kind, n in self.mix.most_common()}
 
     def summary(self) -> dict[str, object]:
         """Counts and means; distances are in characters (the paper's mean is 39.9)."""
@@ -77,8 +86,9 @@ class Statistics:
             "turns_mean": round(statistics.fmean(self.turns), 2) if self.turns else 0.0,
             "turns": dict(sorted(Counter(self.turns).items())),
             "distance_mean": round(statistics.fmean(self.distances), 1) if self.distances else 0.0,
+            "realised_mix": self.realised_mix(),
             "commands": dict(self.commands.most_common()),
-            "corruptions": dict(self.kinds.most_common()),
+            "faults": dict(self.kinds.most_common()),
         }
 
 
@@ -89,6 +99,7 @@ class _Job:
     recipe: Recipe
     seed: int
     sandbox: Sandbox
+    written: tuple[str, ...]
 
 
 def generate_demonstrations(
@@ -99,15 +110,19 @@ def generate_demonstrations(
     seed: int,
     processes: int,
     sandbox: Sandbox,
+    written: Mapping[str, Sequence[str]] = MappingProxyType({}),
     deadline: float = float("inf"),
     progress: Callable[[int, int, int], None] = lambda done, total, records: None,
 ) -> Statistics | None:
     """Write demonstrations of all tasks to `path`; `progress` gets tasks done, all, and records.
 
+    `written` are faulty programs that a model wrote, by task.
+
     None if the deadline (of `time.monotonic`) came first. What an earlier call with the same tasks
     and settings made is not made again. OSError if the file cannot be written.
     """
-    settings = json.loads(json.dumps([asdict(recipe), seed, [task.task_id for task in tasks]]))
+    names = [[task.task_id, len(written.get(task.task_id, ()))] for task in tasks]
+    settings = json.loads(json.dumps([asdict(recipe), seed, names]))
     done = path.with_name(path.name + ".done")
     if path.exists() and done.exists():
         known = json.loads(done.read_text())
@@ -120,7 +135,10 @@ def generate_demonstrations(
     def work(left: Sequence[Task]) -> Generator[Any, None, None]:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool:
-            jobs = [_Job(task, donors, recipe, seed, sandbox) for task in left]
+            jobs = [
+                _Job(task, donors, recipe, seed, sandbox, tuple(written.get(task.task_id, ())))
+                for task in left
+            ]
             yield from pool.map(_make, jobs)
 
     part = path.with_name(path.name + ".part")
@@ -152,7 +170,9 @@ def _end_with_parent() -> None:
 def _make(job: _Job) -> dict[str, Any]:
     """A task's demonstrations as lines of text, and what was counted of them."""
     random = Random(f"{job.seed}/{job.task.task_id}")
-    made = list(make_demonstrations(job.task, job.donors, job.recipe, random, job.sandbox))
+    made = list(
+        make_demonstrations(job.task, job.donors, job.recipe, random, job.sandbox, job.written)
+    )
     return {
         "records": [record.dumps() for record in made],
         "statistics": asdict(Statistics.of_task(made)),

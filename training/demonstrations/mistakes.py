@@ -2,7 +2,8 @@
 
 Comparison and arithmetic operators, `and` for `or`, off by one, swapped arguments, a wrong variable
 or method, a wrong constant, a missing `return`, a negated condition, a wrong slice, a missing base
-case, a missing call, a line in the wrong block. Pure; random numbers come from the caller.
+case, a missing call, a line in the wrong block. Each is one token or one line; larger faults are in
+`structural`. Pure; random numbers come from the caller.
 """
 
 from __future__ import annotations
@@ -13,6 +14,14 @@ from random import Random
 import libcst as cst
 from attrs import frozen
 
+from training.demonstrations.code_visitor import (
+    Change,
+    CodeVisitor,
+    is_basic,
+    is_text,
+    may_be_forgotten,
+)
+
 _COMPARISONS: tuple[type[cst.BaseCompOp], ...] = (
     cst.LessThan,
     cst.LessThanEqual,
@@ -21,14 +30,14 @@ _COMPARISONS: tuple[type[cst.BaseCompOp], ...] = (
     cst.Equal,
     cst.NotEqual,
 )
-_ARITHMETIC: tuple[type[cst.BaseBinaryOp], ...] = (
-    cst.Add,
-    cst.Subtract,
-    cst.Multiply,
-    cst.FloorDivide,
-    cst.Divide,
-    cst.Modulo,
-)
+_ARITHMETIC: dict[type[cst.BaseBinaryOp], tuple[type[cst.BaseBinaryOp], ...]] = {
+    cst.Add: (cst.Subtract, cst.Multiply),
+    cst.Subtract: (cst.Add,),
+    cst.Multiply: (cst.Add, cst.Divide),
+    cst.Divide: (cst.FloorDivide, cst.Multiply),
+    cst.FloorDivide: (cst.Divide, cst.Modulo),
+    cst.Modulo: (cst.FloorDivide,),
+}
 _PAIRED_NAMES = (
     {"min", "max"},
     {"any", "all"},
@@ -50,8 +59,6 @@ _PAIRED_NAMES = (
     {"sorted", "list", "reversed"},
 )
 
-Change = tuple[str, cst.CSTNode, cst.CSTNode]
-
 
 @frozen
 class Mistake:
@@ -66,14 +73,20 @@ def make_mistakes(program: str, random: Random, most: int) -> list[Mistake]:
 
     Empty for a program that libcst cannot parse.
     """
+    return draw_changes(program, lambda module: _Finder(module, random), random, most)
+
+
+def draw_changes(
+    program: str, find: Callable[[cst.Module], CodeVisitor], random: Random, most: int
+) -> list[Mistake]:
+    """Up to `most` different programs with one change each that a visitor finds, kinds mixed."""
     try:
         module = cst.parse_module(program)
     except (cst.ParserSyntaxError, RecursionError):
         return []
-    names = sorted(_local_names(module))
-    by_kind: dict[str, list[Change]] = {}
-    visitor = _Finder(names, random)
+    visitor = find(module)
     module.visit(visitor)
+    by_kind: dict[str, list[Change]] = {}
     for change in visitor.changes:
         by_kind.setdefault(change[0], []).append(change)
     for changes in by_kind.values():
@@ -113,18 +126,15 @@ def _local_names(module: cst.Module) -> set[str]:
     return names
 
 
-class _Finder(cst.CSTVisitor):
-    """Collects changes: kind, node, replacement."""
+class _Finder(CodeVisitor):
+    def __init__(self, module: cst.Module, random: Random) -> None:
+        super().__init__(random)
+        self._names = sorted(_local_names(module))
+        self._statements: set[cst.CSTNode] = set()
 
-    def __init__(self, names: Sequence[str], random: Random) -> None:
-        super().__init__()
-        self.changes: list[Change] = []
-        self._names = names
-        self._random = random
-
-    def _add(self, kind: str, old: cst.CSTNode, *new: cst.CSTNode) -> None:
-        if new:
-            self.changes.append((kind, old, self._random.choice(new)))
+    def visit_Expr(self, node: cst.Expr) -> bool:
+        self._statements.add(node.value)
+        return super().visit_Expr(node)
 
     # -- operators
 
@@ -132,33 +142,32 @@ class _Finder(cst.CSTVisitor):
         operator = node.operator
         if isinstance(operator, _COMPARISONS):
             others = [kind() for kind in _COMPARISONS if not isinstance(operator, kind)]
-            self._add("comparison", operator, *others)
+            self.add("comparison", operator, *others)
         elif isinstance(operator, cst.In):
-            self._add("comparison", operator, cst.NotIn())
+            self.add("comparison", operator, cst.NotIn())
         elif isinstance(operator, cst.NotIn):
-            self._add("comparison", operator, cst.In())
+            self.add("comparison", operator, cst.In())
         elif isinstance(operator, cst.Is):
-            self._add("comparison", operator, cst.IsNot())
+            self.add("comparison", operator, cst.IsNot())
         elif isinstance(operator, cst.IsNot):
-            self._add("comparison", operator, cst.Is())
+            self.add("comparison", operator, cst.Is())
 
     def visit_BinaryOperation(self, node: cst.BinaryOperation) -> None:
         operator = node.operator
-        if isinstance(operator, _ARITHMETIC):
-            others = [kind() for kind in _ARITHMETIC if not isinstance(operator, kind)]
-            self._add("arithmetic", operator, *others)
+        others = _ARITHMETIC.get(type(operator), ())
+        self.add("arithmetic", operator, *(kind() for kind in others))
         if isinstance(operator, (cst.Subtract, cst.Divide, cst.FloorDivide, cst.Modulo)):
-            self._add("swapped operands", node, node.with_changes(left=node.right, right=node.left))
+            self.add("swapped operands", node, node.with_changes(left=node.right, right=node.left))
         if isinstance(operator, (cst.Add, cst.Subtract)) and isinstance(node.right, cst.Integer):
-            self._add("off by one", node, node.left)
+            self.add("off by one", node, node.left)
 
     def visit_BooleanOperation(self, node: cst.BooleanOperation) -> None:
         other = cst.Or() if isinstance(node.operator, cst.And) else cst.And()
-        self._add("boolean", node.operator, other)
-        self._add("missing condition", node, node.left, node.right)
+        self.add("boolean", node.operator, other)
+        self.add("missing condition", node, node.left, node.right)
 
     def visit_UnaryOperation(self, node: cst.UnaryOperation) -> None:
-        self._add("missing operator", node, node.expression)
+        self.add("missing operator", node, node.expression)
 
     def visit_AugAssign(self, node: cst.AugAssign) -> None:
         swaps: dict[type[cst.BaseAugOp], Callable[[], cst.BaseAugOp]] = {
@@ -169,54 +178,63 @@ class _Finder(cst.CSTVisitor):
         }
         swap = swaps.get(type(node.operator))
         if swap is not None:
-            self._add("arithmetic", node.operator, swap())
+            self.add("arithmetic", node.operator, swap())
         plain = cst.Assign([cst.AssignTarget(node.target)], node.value)
-        self._add("assignment", node, plain)
+        self.add("assignment", node, plain)
 
     # -- values
 
     def visit_Integer(self, node: cst.Integer) -> None:
         value = int(node.value, 0)
         others = {value + 1, value - 1, 0, 1, 2} - {value}
-        self._add("constant", node, *(cst.Integer(str(n)) for n in sorted(others) if n >= 0))
+        self.add("constant", node, *(cst.Integer(str(n)) for n in sorted(others) if n >= 0))
 
     def visit_SimpleString(self, node: cst.SimpleString) -> None:
         if node.raw_value and len(node.raw_value) < 12:
             quote = node.quote
-            self._add("constant", node, node.with_changes(value=f"{node.prefix}{quote}{quote}"))
+            self.add("constant", node, node.with_changes(value=f"{node.prefix}{quote}{quote}"))
 
-    def visit_Name(self, node: cst.Name) -> None:
+    def visit_Attribute(self, node: cst.Attribute) -> bool:
+        self._other_of_pair(node.attr)
+        node.value.visit(self)
+        return False
+
+    def _other_of_pair(self, node: cst.Name) -> None:
         for pair in _PAIRED_NAMES:
             if node.value in pair:
                 others = sorted(pair - {node.value})
-                self._add("name", node, *(cst.Name(name) for name in others))
+                self.add("name", node, *(cst.Name(name) for name in others))
+
+    def visit_Name(self, node: cst.Name) -> None:
+        self._other_of_pair(node)
         if node.value in self._names:
             others = [cst.Name(name) for name in self._names if name != node.value]
-            self._add("variable", node, *others)
+            self.add("variable", node, *others)
 
     def visit_Call(self, node: cst.Call) -> None:
         plain = all(arg.star == "" and arg.keyword is None for arg in node.args)
-        if len(node.args) >= 2 and plain:
+        if len(node.args) >= 2 and plain and not is_basic(node):
             first, second = node.args[0], node.args[1]
             swapped = [
                 first.with_changes(value=second.value),
                 second.with_changes(value=first.value),
                 *node.args[2:],
             ]
-            self._add("swapped arguments", node, node.with_changes(args=swapped))
+            self.add("swapped arguments", node, node.with_changes(args=swapped))
             fewer = [*node.args[:-2], node.args[-2].with_changes(comma=cst.MaybeSentinel.DEFAULT)]
-            self._add("missing argument", node, node.with_changes(args=fewer))
-        if len(node.args) == 1 and plain and isinstance(node.func, cst.Name):
-            self._add("missing call", node, node.args[0].value)
-        if isinstance(node.func, cst.Attribute):
-            self._add("missing call", node, node.func.value)
+            self.add("missing argument", node, node.with_changes(args=fewer))
+        if node in self._statements:  # what is left of it would do nothing
+            return
+        if may_be_forgotten(node):
+            left = node.func.value if isinstance(node.func, cst.Attribute) else node.args[0].value
+            self.add("missing call", node, left)
 
     def visit_Subscript(self, node: cst.Subscript) -> None:
         if len(node.slice) == 1 and isinstance(node.slice[0].slice, cst.Index):
             index = node.slice[0].slice
             plus = cst.BinaryOperation(index.value, cst.Add(), cst.Integer("1"))
             minus = cst.BinaryOperation(index.value, cst.Subtract(), cst.Integer("1"))
-            self._add("off by one", index, *(index.with_changes(value=v) for v in (plus, minus)))
+            self.add("off by one", index, *(index.with_changes(value=v) for v in (plus, minus)))
 
     def visit_Slice(self, node: cst.Slice) -> None:
         new: list[cst.CSTNode] = []
@@ -230,7 +248,7 @@ class _Finder(cst.CSTVisitor):
             )
         if node.step is not None:
             new.append(node.with_changes(step=None, second_colon=cst.MaybeSentinel.DEFAULT))
-        self._add("slice", node, *new)
+        self.add("slice", node, *new)
 
     # -- statements
 
@@ -248,27 +266,30 @@ class _Finder(cst.CSTVisitor):
             test = test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
         if isinstance(node.test, (cst.Name, cst.Call, cst.Attribute)):
             test = node.test
-        self._add("negated condition", node.test, cst.UnaryOperation(cst.Not(), test))
+        self.add("negated condition", node.test, cst.UnaryOperation(cst.Not(), test))
 
     def visit_Return(self, node: cst.Return) -> None:
         if node.value is not None:
-            self._add("missing return", node, cst.Expr(node.value))
+            self.add("missing return", node, cst.Expr(node.value))
 
     def visit_IndentedBlock(self, node: cst.IndentedBlock) -> None:
         body = list(node.body)
         if len(body) < 2:
             return
         for place, statement in enumerate(body):
+            if is_text(statement):
+                continue
             rest = [*body[:place], *body[place + 1 :]]
             if _is_base_case(statement):
-                self._add("missing base case", node, node.with_changes(body=rest))
+                self.add("missing base case", node, node.with_changes(body=rest))
             elif isinstance(statement, cst.SimpleStatementLine):
-                self._add("missing line", node, node.with_changes(body=rest))
+                self.add("missing line", node, node.with_changes(body=rest))
         for place in range(len(body) - 1):
             both = body[place], body[place + 1]
-            if all(isinstance(statement, cst.SimpleStatementLine) for statement in both):
+            plain = all(isinstance(statement, cst.SimpleStatementLine) for statement in both)
+            if plain and not is_text(body[place]):
                 swapped = [*body[:place], both[1], both[0], *body[place + 2 :]]
-                self._add("order", node, node.with_changes(body=swapped))
+                self.add("order", node, node.with_changes(body=swapped))
         for place in range(len(body) - 1):
             self._move(node, body, place)
 
@@ -286,7 +307,7 @@ class _Finder(cst.CSTVisitor):
         )
         if getattr(block, "orelse", None) is None:
             moved = [*body[:place], block.with_changes(body=inner), *body[place + 2 :]]
-            self._add("indentation", node, node.with_changes(body=moved))
+            self.add("indentation", node, node.with_changes(body=moved))
 
 
 def _is_base_case(statement: cst.BaseStatement) -> bool:

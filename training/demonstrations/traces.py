@@ -1,100 +1,138 @@
-"""Synthetic repair traces: corrupt a correct program, then take the corruptions back, turn by turn.
+"""Repair traces: a program that tests find faulty, and the commands that put it right.
 
 Start, states and feedback are the true ones: every trace is replayed through the episode and the
-tests of the task before it is handed out, and ends with all of them passing. What the paper leaves
-open (how likely which corruption is) is set by a `Recipe`.
+tests of the task before it is handed out, and ends with all of them passing, hidden ones too. Which
+faults there are is `faults`' business, in which order they are taken back `undo`'s.
 """
 
 from __future__ import annotations
 
-import ast
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from attrs import evolve, frozen
+from attrs import evolve
 from rapidfuzz.distance import Levenshtein
 
 from coe_lsp.chain.commands import Command, render
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.execution.sandbox import Sandbox
-from coe_lsp.parsing import parse
+from coe_lsp.repair.folding import hidden_lines, shown_size
+from coe_lsp.repair.target.hints import undefined_names
 from coe_lsp.repair.target.source import SourceError
 from coe_lsp.repair.verify import Verdict
-from training.demonstrations.line_noise import Donors, corrupt, undo_edits
-from training.demonstrations.mistakes import make_mistakes
+from training.demonstrations.faults import Faults
+from training.demonstrations.line_noise import Donors
+from training.demonstrations.recipe import Kind, Recipe
+from training.demonstrations.unaided import is_found_unaided
+from training.demonstrations.undo import Judged, plan_undo, undo_commands
+from training.demonstrations.variants import Variant, draw_variant, vary, without_docs
 from training.tasks.environment import TaskEnvironment
+from training.tasks.hidden import choose_hidden
 from training.tasks.records import Record
 from training.tasks.tasks import Task, TaskError
 
-_PER_START = 4
+Lines = tuple[str, ...]
+_TRIES = 4
+# How often what mends a function is shown.
+_ENOUGH = 2
+# Serving ends a command after 256 tokens.
+_LONGEST_COMMAND = 900
 _HARMLESS = ("pass", "# checked by the tests", "unused = None", "assert True")
 
 
-@frozen
-class Recipe:
-    """How demonstrations are made; shares are probabilities.
-
-    `depths`: weights of 1, 2, ... corruptions. `human_mistakes`: share of corruptions that are
-    mistakes as people make them, the others are the paper's. `words`: share of changed lines undone
-    by REPW. `pytest`: share of tasks tested by pytest instead of plain statements.
-    `wrong_first_edit`: share of traces that begin with a bad edit, which is shown but not learned.
-    `idle_line`: share with a harmless extra line. `without_docs`: share of tasks without docstring
-    and comments; `with_instructions`: share that get the task in words.
-    """
-
-    per_task: int = 100
-    depths: tuple[float, ...] = (0.4, 0.25, 0.15, 0.1, 0.1)
-    human_mistakes: float = 0.5
-    words: float = 0.2
-    pytest: float = 0.3
-    wrong_first_edit: float = 0.1
-    idle_line: float = 0.05
-    without_docs: float = 0.6
-    with_instructions: float = 0.5
-    max_turns: int = 8
-
-
 def make_demonstrations(
-    task: Task, donors: Donors, recipe: Recipe, random: Random, sandbox: Sandbox
+    task: Task,
+    donors: Donors,
+    recipe: Recipe,
+    random: Random,
+    sandbox: Sandbox,
+    written: Sequence[str] = (),
 ) -> Iterator[Record]:
     """Up to `recipe.per_task` different verified traces of one task.
 
-    None if the reference does not pass its tests, or is no longer there.
+    None if the reference does not pass its tests, or is no longer there. `written` are faulty
+    programs of the task that a model wrote.
     """
-    setup = task.setup
-    if task.place is None:
-        task = vary(task, recipe, random)
-    environment = _calibrated(task, sandbox, as_pytest=random.random() < recipe.pytest)
-    if environment is None:
-        return
-    with environment:
-        maker = _Maker(task, environment, donors, recipe, random, setup)
-        seen: set[tuple[str, ...]] = set()
-        for _ in range(_PER_START * recipe.per_task):
-            if len(seen) >= recipe.per_task:
-                break
-            record = maker.trace()
-            if record is not None and record.episode.start.lines not in seen:
-                seen.add(record.episode.start.lines)
-                yield record
+    wanted = recipe.per_task if task.code is None else min(recipe.per_fix, recipe.per_task)
+    drawn = Counter(
+        draw_variant(task, random, without_docs=recipe.without_docs, as_pytest=recipe.pytest)
+        for _ in range(wanted)
+    )
+    left = [tuple(program.split("\n")) for program in written]
+    random.shuffle(left)
+    made: Counter[Kind] = Counter()
+    told: Counter[str] = Counter()
+    for variant, count in drawn.items():
+        opened = _open(task, variant, sandbox)
+        if opened is None:
+            return
+        shown, environment = opened
+        with environment:
+            if recipe.hidden_tests:
+                _hide(environment, shown, f"{task.task_id}/{variant}")
+            faults = Faults(
+                tuple(shown.reference.split("\n")),
+                None if shown.code is None else tuple(shown.code.split("\n")),
+                _fitting(left, shown) if variant.imports or task.place else [],
+                donors,
+                recipe,
+                random,
+                made,
+            )
+            maker = _Maker(shown, environment, faults, recipe, random, task.setup)
+            yield from maker.traces(count, told)
 
 
-def _calibrated(task: Task, sandbox: Sandbox, *, as_pytest: bool) -> TaskEnvironment | None:
-    """An environment whose tests the reference passes; None if it passes none.
+def _open(task: Task, variant: Variant, sandbox: Sandbox) -> tuple[Task, TaskEnvironment] | None:
+    """The task in a form that passes its tests, and where they run; None if there is none.
 
-    With plain statements if it fails as a pytest file, where lines are indented and names with an
-    underscore are not imported.
+    As it came where it fails in the form that was drawn: as a pytest file lines are indented and
+    names with an underscore are not imported, and a docstring may hold the tests.
     """
-    for variant in (True, False) if as_pytest else (False,):
+    for form in dict.fromkeys((variant, evolve(variant, documented=True, as_pytest=False))):
+        shown = vary(task, form)
         try:
-            environment = TaskEnvironment(task, sandbox, as_pytest=variant)
+            placed = shown if task.place is None else task
+            environment = TaskEnvironment(placed, sandbox, as_pytest=form.as_pytest)
         except (TaskError, SourceError):  # the project was changed since it was harvested
             return None
-        if environment.calibrate():
-            return environment
+        if environment.calibrate(shown.reference):
+            return shown, environment
         environment.close()
     return None
+
+
+def _hide(environment: TaskEnvironment, shown: Task, seed: str) -> None:
+    tests = environment.tests
+    passing = tests if shown.code is None else environment.evaluate(shown.code.split("\n")).passing
+    environment.hide(choose_hidden(tests, passing, seed))
+
+
+def _fitting(written: list[Lines], shown: Task) -> list[Lines]:
+    """Written programs in the form of the task: without docstring where it has none."""
+    if '"""' in shown.reference or "'''" in shown.reference:
+        return written
+    return [tuple(without_docs("\n".join(lines)).split("\n")) for lines in written]
+
+
+def _contents(record: Record) -> list[str]:
+    """The start with what is said of it, and what each command that is learned writes."""
+    episode = record.episode
+    opening = "\n".join([episode.task.instructions, episode.start.text])
+    turns = enumerate(episode.turns)
+    return [
+        opening if not record.masked else f"{opening}\n{episode.turns[0].command_text}",
+        *(t.command_text.partition(">>>")[2] for n, t in turns if n not in record.masked),
+    ]
+
+
+def _is_told(record: Record, told: Counter[str], *, again: bool) -> bool:
+    """`again`: there is but one thing to be told of the task."""
+    start, *written = _contents(record)
+    enough = not again and all(told[text] >= _ENOUGH for text in written if text)
+    return bool(told[start]) or enough
 
 
 class _Maker:
@@ -102,7 +140,7 @@ class _Maker:
         self,
         task: Task,
         environment: TaskEnvironment,
-        donors: Donors,
+        faults: Faults,
         recipe: Recipe,
         random: Random,
         setup: str,
@@ -111,57 +149,92 @@ class _Maker:
         self._task = task
         self._setup = setup
         self._environment = environment
-        self._donors = donors
+        self._faults = faults
         self._recipe = recipe
         self._random = random
-        self._reference = tuple(task.reference.split("\n"))
-        self._known: dict[tuple[str, ...], Verdict] = {}
+        self._known: dict[Lines, Verdict] = {}
+        self._right: dict[Lines, bool] = {}
 
-    def trace(self) -> Record | None:
+    def traces(self, count: int, told: Counter[str]) -> Iterator[Record]:
+        """Up to `count` traces with something in them that was not `told` twice before.
+
+        Told are starts and the lines that were written to mend them.
+        """
+        for _ in range(_TRIES * count + _TRIES):
+            kind = self._faults.next_kind()
+            if kind is None or not count:
+                return
+            record = self._trace(kind)
+            new = record is not None and not _is_told(record, told, again=kind == "human")
+            self._faults.count(kind, made=new)
+            if record is not None and new:
+                told.update(_contents(record))
+                count -= 1
+                yield record
+
+    def _trace(self, kind: Kind) -> Record | None:
         """One trace, or None if this one came to nothing."""
         random, recipe = self._random, self._recipe
-        lines = self._with_idle_line() if random.random() < recipe.idle_line else self._reference
-        wanted = lines
-        depth = random.choices(range(1, len(recipe.depths) + 1), recipe.depths)[0]
-        commands: list[Command] = []
-        kinds: list[str] = []
-        for _ in range(depth):
-            made = self._corrupted(lines)
-            if made is None:
-                return None
-            lines, kind, undo = made
-            commands[:0] = undo
-            kinds.append(kind)
-        masked: list[int] = []
-        start = lines
+        reference = self._faults.reference
+        wanted = reference
+        if kind not in ("human", "written") and random.random() < recipe.idle_line:
+            wanted = self._with_idle_line()
+        made = self._faults.make(kind, wanted)
+        if made is None or self._verdict(made[0]).solved:
+            return None
+        start, kinds = made
+        astray: list[Command] = []
+        begin = start
         if random.random() < recipe.wrong_first_edit:
-            made = self._corrupted(lines)
-            if made is None:
+            misled = self._faults.mislead(start)
+            if misled is None or misled[0] == wanted:
                 return None
-            lines, kind, undo = made
-            astray = undo_edits(start, lines, 0.0, random)
-            commands[:0] = [*astray, *undo]
-            masked = list(range(len(astray)))
-            kinds.append(f"detour: {kind}")
-        if len(commands) > recipe.max_turns or self._verdict(start).solved:
+            begin = misled[0]
+            kinds = [*kinds, f"detour: {misled[1][0].rpartition(': ')[2]}"]
+            astray = undo_commands([start, begin], words=False, blocks=recipe.blocks)
+            if self._verdict(begin).solved:
+                return None
+        way = plan_undo(
+            begin,
+            wanted,
+            self._judge,
+            whole=kind == "human",
+            blocks=recipe.blocks,
+            most=recipe.max_turns - len(astray),
+        )
+        if way is None:
+            return None
+        if kind == "token" and self._is_found_unaided(start, wanted):
+            return None
+        words = random.random() < recipe.words
+        commands = [*astray, *undo_commands(way, words=words, blocks=recipe.blocks)]
+        if any(len(render(command)) > _LONGEST_COMMAND for command in commands):
             return None
         episode = self._replay(start, commands)
-        if episode is None or len(episode.turns) <= len(masked):
+        if episode is None or len(episode.turns) != len(commands):
             return None
-        distance = Levenshtein.distance("\n".join(start), "\n".join(wanted))
+        distance = Levenshtein.distance("\n".join(start), "\n".join(episode.pad.lines))
         setup = None if self._task.setup == self._setup else self._task.setup
+        masked = range(len(astray))
         return Record(self._task.task_id, episode, masked, kinds, distance, setup)
 
-    def _replay(self, start: tuple[str, ...], commands: Sequence[Command]) -> Episode | None:
-        """The episode of these commands, if it ends with all tests passing."""
+    def _replay(self, start: Lines, commands: Sequence[Command]) -> Episode | None:
+        """The episode of these commands, if it ends with all tests passing.
+
+        None if one of them changes a line that is not shown.
+        """
         before = self._verdict(start)
         told = self._random.random() < self._recipe.with_instructions
         description = self._environment.describe(
             before, start, instructions=self._task.prompt if told else ""
         )
-        pad = Scratchpad(start, self._environment.feedback(before, start))
+        pad = Scratchpad(start, self._environment.feedback(before, start), self._hidden(start))
         episode = Episode(description, pad)
         for command in commands:
+            first = getattr(command, "line", None) or getattr(command, "first", 1)
+            last = getattr(command, "last", first)
+            if not episode.pad.hidden.isdisjoint(range(first, last + 1)):
+                return None
             attempt = episode.attempt(render(command))
             after = self._verdict(attempt.pad.lines)
             feedback = self._environment.feedback(after, attempt.pad.lines)
@@ -170,83 +243,44 @@ class _Maker:
                 break
         return episode if episode.solved else None
 
-    def _verdict(self, lines: tuple[str, ...]) -> Verdict:
+    def _hidden(self, lines: Lines) -> frozenset[int]:
+        """The lines that serving would fold."""
+        if shown_size(lines) == sum(map(len, lines)) + 6 * len(lines):
+            return frozenset()
+        return hidden_lines(lines, self._environment.suspiciousness(lines))
+
+    def _judge(self, lines: Lines) -> Judged:
+        found = self._verdict(lines)
+        if found.solved and lines not in self._right:
+            self._right[lines] = self._environment.passes_hidden(lines)
+        return Judged(
+            found.solved,
+            found.solved and self._right[lines],
+            found.failed,
+            self._environment.named_lines(found, lines),
+            self._environment.feedback(found, lines),
+        )
+
+    def _verdict(self, lines: Lines) -> Verdict:
         if lines not in self._known:
             self._known[lines] = self._environment.evaluate(lines)
         return self._known[lines]
 
-    def _corrupted(
-        self, lines: tuple[str, ...]
-    ) -> tuple[tuple[str, ...], str, list[Command]] | None:
-        recipe, random = self._recipe, self._random
-        if random.random() < recipe.human_mistakes:
-            found = make_mistakes("\n".join(lines), random, 1)
-            if found:
-                new = tuple(found[0].text.split("\n"))
-                return new, found[0].kind, undo_edits(new, lines, recipe.words, random)
-        made = corrupt(lines, self._donors, recipe.words, random)
-        return (made.lines, made.kind, [made.undo]) if made.lines != lines else None
+    def _is_found_unaided(self, start: Lines, goal: Lines) -> bool:
+        details = [failure.detail for failure in self._verdict(start).failures]
+        return is_found_unaided(
+            start,
+            goal,
+            self._environment.suspiciousness(start),
+            self._environment.surroundings(),
+            undefined_names(details),
+        )
 
-    def _with_idle_line(self) -> tuple[str, ...]:
+    def _with_idle_line(self) -> Lines:
         """The reference with a line that does no harm."""
-        lines = self._reference
+        lines = self._faults.reference
         place = self._random.randrange(1, len(lines) + 1)
         near = lines[place - 1]
         indent = near[: len(near) - len(near.lstrip())] or "    "
         new = (*lines[:place], indent + self._random.choice(_HARMLESS), *lines[place:])
-        return new if self._verdict(new).solved else lines
-
-
-def vary(task: Task, recipe: Recipe, random: Random) -> Task:
-    """The task as a served model may meet it: with or without docstring, imports elsewhere."""
-    task = evolve(task, reference=_tidy(task.reference))
-    if random.random() < recipe.without_docs:
-        task = evolve(task, reference=_without_docs(task.reference))
-    if random.random() < 0.5:
-        task = _without_imports(task)
-    return task
-
-
-def _tidy(program: str) -> str:
-    lines = [line.rstrip() for line in program.replace("\r\n", "\n").strip("\n").split("\n")]
-    return "\n".join(lines)
-
-
-def _without_docs(program: str) -> str:
-    """Docstrings and lines that are comments taken out, if the program stays one."""
-    drop: set[int] = set()
-    for node in ast.walk(parse(program)):
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            continue
-        first = node.body[0]
-        if ast.get_docstring(node) is not None and len(node.body) > 1:
-            drop.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
-    lines = program.split("\n")
-    kept = [
-        line
-        for number, line in enumerate(lines, 1)
-        if number not in drop and not line.lstrip().startswith("#")
-    ]
-    text = "\n".join(kept).strip("\n")
-    try:
-        parse(text)
-    except SyntaxError:
-        return program
-    return text
-
-
-def _without_imports(task: Task) -> Task:
-    """Imports at the top moved into the setup, as they are outside the function when serving."""
-    body = parse(task.reference).body
-    count = 0
-    while count < len(body) and isinstance(body[count], (ast.Import, ast.ImportFrom)):
-        count += 1
-    if not count or count == len(body):
-        return task
-    lines = task.reference.split("\n")
-    cut = body[count].lineno - 1
-    decorators = getattr(body[count], "decorator_list", [])
-    cut = min([cut, *(d.lineno - 1 for d in decorators)])
-    head = "\n".join(line for line in lines[:cut] if line.strip())
-    setup = f"{task.setup}\n{head}".strip("\n")
-    return evolve(task, setup=setup, reference="\n".join(lines[cut:]))
+        return new if self._judge(new).right else lines

@@ -122,9 +122,12 @@ def run_demonstrations(run: TrainingRun) -> bool:
         return False
     if not found.records:
         raise TaskError(
-            "No demonstration came of any task: their references fail, or no corruption does."
+            "No demonstration came of any task: their references fail, or no fault does."
         )
-    replace_file(run.file("demonstrations.json"), json.dumps(found.summary(), indent=1).encode())
+    shares = ", ".join(f"{kind} {share:.0%}" for kind, share in found.realised_mix().items())
+    run.say(f"{found.records} demonstrations of {found.tasks - found.empty} tasks: {shares}")
+    summary = {"wished_mix": run.config.demonstrations.mix.weights(), **found.summary()}
+    replace_file(run.file("demonstrations.json"), json.dumps(summary, indent=1).encode())
     return True
 
 

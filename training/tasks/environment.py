@@ -20,9 +20,11 @@ from attrs import evolve
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.execution.discovery import suites_for
 from coe_lsp.execution.interpreter import Interpreter, probe
+from coe_lsp.execution.localization import localize
 from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Suite
+from coe_lsp.mutations.surroundings import Surroundings, surroundings
 from coe_lsp.repair.target.source import SourceError, SourceFile
 from coe_lsp.repair.task import describe, feedback_text
 from coe_lsp.repair.verify import Verdict, limits_for, verdict
@@ -109,20 +111,43 @@ class TaskEnvironment:
         return self._evaluate(lines, self.tests)
 
     def _evaluate(self, lines: Sequence[str], tests: tuple[str, ...]) -> Verdict:
-        if self._source is not None:
-            try:
-                data = self._source.encode(self._source.replace(self._function, lines))
-            except UnicodeEncodeError as error:
-                return verdict([], tests, detail=str(error))
-        else:
-            setup = self.task.setup + "\n" if self._as_pytest and self.task.setup else ""
-            data = (setup + "\n".join(lines) + "\n").encode("utf-8", "replace")
+        try:
+            data = self._bytes(lines)
+        except UnicodeEncodeError as error:
+            return verdict([], tests, detail=str(error))
         run = self._runner.run(data, tests, limits=self._limits)
         return verdict(run.results, tests, detail=run.detail, status=run.status)
 
-    def calibrate(self) -> bool:
-        """Test the reference and tighten the limits to its speed; False if it does not pass."""
-        found = self.evaluate(self.task.reference.split("\n"))
+    def _bytes(self, lines: Sequence[str]) -> bytes:
+        """The file with a program in its place. UnicodeEncodeError if its encoding lacks one."""
+        if self._source is not None:
+            return self._source.encode(self._source.replace(self._function, lines))
+        setup = self.task.setup + "\n" if self._as_pytest and self.task.setup else ""
+        return (setup + "\n".join(lines) + "\n").encode("utf-8", "replace")
+
+    def suspiciousness(self, lines: Sequence[str]) -> dict[int, float]:
+        """How suspect the lines of a program are (1-based), by running it traced; as in serving."""
+        try:
+            data = self._bytes(lines)
+        except UnicodeEncodeError:
+            return {}
+        run = self._runner.run(data, self.tests, coverage=True, limits=self._limits)
+        first = self._first
+        scores = localize(run.results, run.lines).within(first, first + len(lines) - 1)
+        return dict(scores)
+
+    def surroundings(self) -> Surroundings:
+        """What a program can see beyond itself."""
+        if self._source is None:
+            return surroundings(self.task.setup, "")
+        return surroundings(self._source.text, self._function.owner)
+
+    def calibrate(self, program: str | None = None) -> bool:
+        """Test the reference and tighten the limits to its speed; False if it does not pass.
+
+        `program`: another form of it that is to be used in its place.
+        """
+        found = self.evaluate((self.task.reference if program is None else program).split("\n"))
         if found.solved:
             times = [result.seconds for result in found.results]
             self._limits = limits_for(self._limits, times)
@@ -130,12 +155,21 @@ class TaskEnvironment:
 
     def feedback(self, found: Verdict, lines: Sequence[str]) -> str:
         """The feedback that serving would show."""
+        return feedback_text(found, self._first, len(lines))
+
+    def named_lines(self, found: Verdict, lines: Sequence[str]) -> frozenset[int]:
+        """The lines of a program (1-based) in which failures ended."""
+        first = self._first
+        ended = (failure.line - first + 1 for failure in found.failures if failure.line is not None)
+        return frozenset(line for line in ended if 1 <= line <= len(lines))
+
+    @property
+    def _first(self) -> int:
+        """The file's line where the program begins."""
         if self._source is not None:
-            first = self._function.first
-        else:
-            setup = self.task.setup if self._as_pytest else ""
-            first = setup.count("\n") + 2 if setup else 1
-        return feedback_text(found, first, len(lines))
+            return self._function.first
+        setup = self.task.setup if self._as_pytest else ""
+        return setup.count("\n") + 2 if setup else 1
 
     def describe(
         self, found: Verdict, lines: Sequence[str], *, instructions: str = ""

@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import DiscoveryError, is_test_file, suites_for
@@ -29,6 +30,7 @@ HarvestProgress = Callable[[Path, int, int], None]
 _SLOW = 0.25
 _SHORTEST = 3
 _MOST_TESTS = 20
+_MOST_FILES = 40
 _SKIPPED = {"node_modules", "site-packages", "build", "dist", "__pycache__", "venv", "env", "tests"}
 
 
@@ -38,16 +40,26 @@ def harvest_project(
     sandbox: Sandbox,
     *,
     max_lines: int,
+    most: int | None = None,
+    random: Random | None = None,
     progress: HarvestProgress = lambda path, number, files: None,
 ) -> Cleaned:
-    """Tasks of all functions below `root`. TaskError if its tests cover none."""
+    """Tasks of all functions below `root`. TaskError if its tests cover none.
+
+    With `most` no file is begun when there are so many, nor more than forty; `random` draws them.
+    """
     if not root.is_dir():
         raise TaskError(f"{root} is no folder: name the one that holds the project.")
 
     def suites(path: Path) -> Sequence[Suite]:
         return suites_for(path, root, interpreter)
 
-    found = _harvest(list(_sources(root)), root, suites, interpreter, sandbox, max_lines, progress)
+    files = list(_sources(root))
+    if random is not None:
+        random.shuffle(files)
+    if most is not None:
+        files = files[:_MOST_FILES]
+    found = _harvest(files, root, suites, interpreter, sandbox, max_lines, progress, most=most)
     if not found.tasks:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in found.dropped.most_common())
         raise TaskError(
@@ -96,10 +108,13 @@ def _harvest(
     progress: HarvestProgress,
     *,
     doctest: bool = False,
+    most: int | None = None,
 ) -> Cleaned:
     dropped: Counter[str] = Counter()
     tasks: list[Task] = []
     for number, path in enumerate(files):
+        if most is not None and len(tasks) >= most:
+            break
         progress(path, number, len(files))
         count = 0
         try:
@@ -113,7 +128,7 @@ def _harvest(
             dropped["no tests"] += count
         except (SourceError, WorkerError) as error:
             dropped[_reason(error)] += 1
-    return Cleaned(tuple(tasks), dropped)
+    return Cleaned(tuple(tasks[:most]), dropped)
 
 
 def _reason(error: CoeError) -> str:

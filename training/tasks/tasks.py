@@ -202,11 +202,12 @@ def clean(tasks: Iterable[Task], *, max_lines: int, forbidden: Iterable[Task] = 
 
     Of several tasks with the same id the first stays.
 
-    Two programs are the same if their syntax trees are, names of functions and all; `forbidden` are
-    tasks of benchmarks, matched also by the names-insensitive shape of the reference.
+    Two programs are the same if their syntax trees are, names of functions and all; but what was
+    mended from different faulty programs, or from none, differs. `forbidden` are tasks of
+    benchmarks, matched also by the names-insensitive shape of the reference.
     """
     dropped: Counter[str] = Counter()
-    seen: set[str] = set()
+    seen: set[tuple[str, str | None]] = set()
     ids: set[str] = set()
     banned = {_shape(task.reference) for task in forbidden}
     kept: list[Task] = []
@@ -214,7 +215,7 @@ def clean(tasks: Iterable[Task], *, max_lines: int, forbidden: Iterable[Task] = 
         text = _normal(task.reference)
         if text is None:
             dropped["does not parse"] += 1
-        elif text in seen:
+        elif (text, task.code) in seen:
             dropped["duplicate"] += 1
         elif banned and _shape(task.reference) in banned:
             dropped["also in an evaluation set"] += 1
@@ -223,7 +224,7 @@ def clean(tasks: Iterable[Task], *, max_lines: int, forbidden: Iterable[Task] = 
         elif task.task_id in ids:
             dropped["another task's id"] += 1
         else:
-            seen.add(text)
+            seen.add((text, task.code))
             ids.add(task.task_id)
             kept.append(task)
     return Cleaned(tuple(kept), dropped)

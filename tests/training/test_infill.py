@@ -1,0 +1,76 @@
+"""Faults that a model writes into a gap: which gaps there are, and what is kept of the answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from training.sampling.infill import Infilling, find_gaps, is_plausible, write_faults
+from training.sampling.whole_programs import Answer
+
+PROGRAM = '''\
+def label(value: int, low=0):
+    """Say what it is."""
+    import math
+    if value < low:
+        return "é" + str(value)
+    total = 0
+    for n in range(value):
+        total += n
+    return total'''
+
+
+def test_gaps_are_statements_and_values_and_make_up_the_program_again():
+    gaps = find_gaps(PROGRAM)
+    assert all(gap.before + gap.masked + gap.after == PROGRAM for gap in gaps)
+    masked = {gap.masked for gap in gaps}
+    assert {
+        "value < low", '"é" + str(value)', "range(value)", "n", "total", "0",
+        "        total += n",
+        '    if value < low:\n        return "é" + str(value)',
+        "    total = 0\n    for n in range(value):\n        total += n",
+    } <= masked  # fmt: skip
+    assert not any("Say" in text or "import" in text or "def" in text for text in masked)
+    assert find_gaps("def f(:") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "plausible"),
+    [
+        ("value <= low", True),
+        ("value  <  low", False),
+        ("value < low  # really", False),
+        ("value <", False),
+        ("pass", False),
+        ("value\n\n\n\n\n\n< low", False),
+    ],
+)
+def test_what_is_filled_in_is_code_that_means_something_else(text, plausible):
+    (gap,) = [gap for gap in find_gaps(PROGRAM) if gap.masked == "value < low"]
+    assert is_plausible(gap, text) is plausible
+
+
+class Canned:
+    """A writer that has its answers ready, by what is masked."""
+
+    at_once = 4
+    format = "chatml"
+
+    def __init__(self, answers):
+        self._answers = answers
+
+    def answers(self, questions, each, sampling):
+        assert sampling.temperature == 1.0 and sampling.top_k == 0
+        assert all(question.segments[0].special for question in questions)
+        return [[Answer(text, 5) for text in self._answers[:each]] for _ in questions]
+
+
+def test_only_programs_that_fail_are_kept(task, sandbox):
+    """`len(values)` counts too much; what is right in other words passes, and is no fault."""
+    right = "sum(1 for value in values if limit < value)"
+    writer = Canned(["    return len(values)", f"    return {right}", "    return ("])
+    made = list(write_faults([task], writer, Infilling(gaps=50, each=3), sandbox, threads=1))
+    assert made and all(one.reference == task.reference for one in made)
+    assert any("return len(values)" in (one.code or "") for one in made)
+    assert task.reference.replace("return total", f"return {right}") not in {o.code for o in made}
+    assert len({one.task_id for one in made}) == len(made)
+    assert list(write_faults([], writer, Infilling(), sandbox, threads=1)) == []
