@@ -66,6 +66,11 @@ class Gap:
         return self.before + text.rstrip() + self.after
 
 
+def fills_gaps(writer: Writer) -> bool:
+    """Whether a writer's model knows the marks of a gap."""
+    return all(writer.count_tokens(Segment(m, special=True)) == 1 for m in (PREFIX, SUFFIX, MIDDLE))
+
+
 def find_gaps(program: str) -> list[Gap]:
     """Statements of at most six lines, runs of two of them, and expressions on one line.
 
