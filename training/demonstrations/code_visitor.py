@@ -10,6 +10,21 @@ from random import Random
 
 import libcst as cst
 
+# Without one of these nothing is left of what was meant, so nobody forgets it.
+_BASIC = frozenset(
+    {
+        "enumerate", "filter", "getattr", "hasattr", "id", "isinstance", "issubclass", "iter",
+        "len", "map", "next", "open", "range", "setattr", "super", "type", "vars", "zip",
+    }
+)  # fmt: skip
+# What is called on a value and gives the like of it.
+_CONVERTING = frozenset(
+    {
+        "absolute", "casefold", "copy", "decode", "encode", "expanduser", "items", "keys",
+        "lower", "lstrip", "resolve", "rstrip", "split", "splitlines", "strip", "title", "upper",
+        "values",
+    }
+)  # fmt: skip
 Change = tuple[str, cst.CSTNode, cst.CSTNode]
 
 
@@ -75,3 +90,17 @@ def is_text(node: cst.CSTNode) -> bool:
         node = node.body[0]
     kinds = (cst.SimpleString, cst.ConcatenatedString)
     return isinstance(node, cst.Expr) and isinstance(node.value, kinds)
+
+
+def is_basic(call: cst.Call) -> bool:
+    """Whether a call is of a function that nobody calls with too few arguments."""
+    return isinstance(call.func, cst.Name) and call.func.value in _BASIC
+
+
+def may_be_forgotten(call: cst.Call) -> bool:
+    """Whether people may write what is called, or what it is called with, alone: `x` for `f(x)`."""
+    if isinstance(call.func, cst.Attribute) and not call.args:
+        return call.func.attr.value in _CONVERTING
+    if len(call.args) != 1 or call.args[0].keyword is not None or call.args[0].star:
+        return False
+    return isinstance(call.func, cst.Name) and not is_basic(call)

@@ -14,7 +14,13 @@ from random import Random
 import libcst as cst
 from attrs import frozen
 
-from training.demonstrations.code_visitor import Change, CodeVisitor, is_text
+from training.demonstrations.code_visitor import (
+    Change,
+    CodeVisitor,
+    is_basic,
+    is_text,
+    may_be_forgotten,
+)
 
 _COMPARISONS: tuple[type[cst.BaseCompOp], ...] = (
     cst.LessThan,
@@ -24,14 +30,14 @@ _COMPARISONS: tuple[type[cst.BaseCompOp], ...] = (
     cst.Equal,
     cst.NotEqual,
 )
-_ARITHMETIC: tuple[type[cst.BaseBinaryOp], ...] = (
-    cst.Add,
-    cst.Subtract,
-    cst.Multiply,
-    cst.FloorDivide,
-    cst.Divide,
-    cst.Modulo,
-)
+_ARITHMETIC: dict[type[cst.BaseBinaryOp], tuple[type[cst.BaseBinaryOp], ...]] = {
+    cst.Add: (cst.Subtract, cst.Multiply),
+    cst.Subtract: (cst.Add,),
+    cst.Multiply: (cst.Add, cst.Divide),
+    cst.Divide: (cst.FloorDivide, cst.Multiply),
+    cst.FloorDivide: (cst.Divide, cst.Modulo),
+    cst.Modulo: (cst.FloorDivide,),
+}
 _PAIRED_NAMES = (
     {"min", "max"},
     {"any", "all"},
@@ -148,9 +154,8 @@ class _Finder(CodeVisitor):
 
     def visit_BinaryOperation(self, node: cst.BinaryOperation) -> None:
         operator = node.operator
-        if isinstance(operator, _ARITHMETIC):
-            others = [kind() for kind in _ARITHMETIC if not isinstance(operator, kind)]
-            self.add("arithmetic", operator, *others)
+        others = _ARITHMETIC.get(type(operator), ())
+        self.add("arithmetic", operator, *(kind() for kind in others))
         if isinstance(operator, (cst.Subtract, cst.Divide, cst.FloorDivide, cst.Modulo)):
             self.add("swapped operands", node, node.with_changes(left=node.right, right=node.left))
         if isinstance(operator, (cst.Add, cst.Subtract)) and isinstance(node.right, cst.Integer):
@@ -208,7 +213,7 @@ class _Finder(CodeVisitor):
 
     def visit_Call(self, node: cst.Call) -> None:
         plain = all(arg.star == "" and arg.keyword is None for arg in node.args)
-        if len(node.args) >= 2 and plain:
+        if len(node.args) >= 2 and plain and not is_basic(node):
             first, second = node.args[0], node.args[1]
             swapped = [
                 first.with_changes(value=second.value),
@@ -220,10 +225,9 @@ class _Finder(CodeVisitor):
             self.add("missing argument", node, node.with_changes(args=fewer))
         if node in self._statements:  # what is left of it would do nothing
             return
-        if len(node.args) == 1 and plain and isinstance(node.func, cst.Name):
-            self.add("missing call", node, node.args[0].value)
-        if isinstance(node.func, cst.Attribute):
-            self.add("missing call", node, node.func.value)
+        if may_be_forgotten(node):
+            left = node.func.value if isinstance(node.func, cst.Attribute) else node.args[0].value
+            self.add("missing call", node, left)
 
     def visit_Subscript(self, node: cst.Subscript) -> None:
         if len(node.slice) == 1 and isinstance(node.slice[0].slice, cst.Index):

@@ -14,7 +14,7 @@ from random import Random
 
 import libcst as cst
 
-from training.demonstrations.code_visitor import is_text
+from training.demonstrations.code_visitor import is_basic, is_text, may_be_forgotten
 from training.demonstrations.left_out import LeftOut
 from training.demonstrations.mistakes import Mistake, draw_changes
 
@@ -50,7 +50,7 @@ class _Finder(LeftOut):
     # -- calls and values
 
     def visit_Call(self, node: cst.Call) -> None:
-        for place, arg in enumerate(node.args):
+        for place, arg in enumerate(() if is_basic(node) else node.args):
             rest = [*node.args[:place], *node.args[place + 1 :]]
             # What comes after another one that is left out would move into its place; and nobody
             # forgets what a call is for.
@@ -63,11 +63,9 @@ class _Finder(LeftOut):
             self.add("argument", node, node.with_changes(args=rest))
         if node in self._statements:
             return
-        plain = len(node.args) == 1 and node.args[0].keyword is None and not node.args[0].star
-        if plain and isinstance(node.func, (cst.Name, cst.Attribute)):
-            self.add("call", node, node.args[0].value)
-        if isinstance(node.func, cst.Attribute) and not node.args and not _is_self(node.func.value):
-            self.add("call", node, node.func.value)
+        if may_be_forgotten(node):
+            left = node.func.value if isinstance(node.func, cst.Attribute) else node.args[0].value
+            self.add("call", node, left)
 
     def visit_IfExp(self, node: cst.IfExp) -> None:
         self.add("conditional", node, node.body, node.orelse)
@@ -187,10 +185,6 @@ class _Finder(LeftOut):
 def _assigns_itself(text: str, program: str) -> bool:
     """Whether a line of the form `x = x` is new."""
     return len(_ITSELF.findall(text)) > len(_ITSELF.findall(program))
-
-
-def _is_self(node: cst.BaseExpression) -> bool:
-    return isinstance(node, cst.Name) and node.value in ("self", "cls")
 
 
 def _ends(block: cst.BaseSuite) -> bool:

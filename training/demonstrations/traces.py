@@ -35,6 +35,8 @@ from training.tasks.tasks import Task, TaskError
 
 Lines = tuple[str, ...]
 _TRIES = 4
+# How often what mends a function is shown.
+_ENOUGH = 2
 # Serving ends a command after 256 tokens.
 _LONGEST_COMMAND = 900
 _HARMLESS = ("pass", "# checked by the tests", "unused = None", "assert True")
@@ -61,7 +63,7 @@ def make_demonstrations(
     left = [tuple(program.split("\n")) for program in written]
     random.shuffle(left)
     made: Counter[Kind] = Counter()
-    seen: set[tuple[object, ...]] = set()
+    told: Counter[str] = Counter()
     for variant, count in drawn.items():
         opened = _open(task, variant, sandbox)
         if opened is None:
@@ -80,7 +82,7 @@ def make_demonstrations(
                 made,
             )
             maker = _Maker(shown, environment, faults, recipe, random, task.setup)
-            yield from maker.traces(count, seen)
+            yield from maker.traces(count, told)
 
 
 def _open(task: Task, variant: Variant, sandbox: Sandbox) -> tuple[Task, TaskEnvironment] | None:
@@ -115,6 +117,24 @@ def _fitting(written: list[Lines], shown: Task) -> list[Lines]:
     return [tuple(without_docs("\n".join(lines)).split("\n")) for lines in written]
 
 
+def _contents(record: Record) -> list[str]:
+    """The start with what is said of it, and what each command that is learned writes."""
+    episode = record.episode
+    opening = "\n".join([episode.task.instructions, episode.start.text])
+    turns = enumerate(episode.turns)
+    return [
+        opening if not record.masked else f"{opening}\n{episode.turns[0].command_text}",
+        *(t.command_text.partition(">>>")[2] for n, t in turns if n not in record.masked),
+    ]
+
+
+def _is_told(record: Record, told: Counter[str], *, again: bool) -> bool:
+    """`again`: there is but one thing to be told of the task."""
+    start, *written = _contents(record)
+    enough = not again and all(told[text] >= _ENOUGH for text in written if text)
+    return bool(told[start]) or enough
+
+
 class _Maker:
     def __init__(
         self,
@@ -135,18 +155,20 @@ class _Maker:
         self._known: dict[Lines, Verdict] = {}
         self._right: dict[Lines, bool] = {}
 
-    def traces(self, count: int, seen: set[tuple[object, ...]]) -> Iterator[Record]:
-        """Up to `count` traces that are not `seen`."""
+    def traces(self, count: int, told: Counter[str]) -> Iterator[Record]:
+        """Up to `count` traces with something in them that was not `told` twice before.
+
+        Told are starts and the lines that were written to mend them.
+        """
         for _ in range(_TRIES * count + _TRIES):
             kind = self._faults.next_kind()
             if kind is None or not count:
                 return
             record = self._trace(kind)
-            key = () if record is None else (record.episode.task, record.episode.start)
-            new = record is not None and key not in seen
+            new = record is not None and not _is_told(record, told, again=kind == "human")
             self._faults.count(kind, made=new)
             if record is not None and new:
-                seen.add(key)
+                told.update(_contents(record))
                 count -= 1
                 yield record
 

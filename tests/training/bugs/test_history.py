@@ -11,11 +11,13 @@ from attrs import evolve
 from training.bugs.bugs import BugError, load_bugs
 from training.bugs.checkout import check_out
 from training.bugs.collect import Bounds, collect_history
+from training.bugs.functions import write_functions
 from training.bugs.history import find_commits, write_tree
 from training.bugs.packages import Package
 from training.bugs.store import Store, own_store
 from training.bugs.tasks import bug_tasks
 from training.tasks.environment import TaskEnvironment
+from training.tasks.tasks import load_tasks
 
 NAME = "someone/tools-repository"
 
@@ -126,3 +128,27 @@ def test_the_command_says_what_it_found(repository, tmp_path):
     assert "faults" in done.stdout
     assert "one line" in done.stdout
     assert {bug.function for bug in load_bugs(out)} >= {"clamp", "Words.count"}
+
+
+def test_functions_of_listed_packages_are_harvested_in_the_newest_version(
+    repository, sandbox, tmp_path
+):
+    (tmp_path / "clones/someone").mkdir(parents=True)
+    (tmp_path / "clones" / NAME).symlink_to(repository)
+    offline_environment(tmp_path / "store")
+    said = []
+    tasks = write_functions(
+        [Package(NAME, "train", ()), Package("someone/missing", "train", ())],
+        Store(tmp_path / "store", tmp_path / "clones"),
+        sandbox,
+        tmp_path / "functions.jsonl",
+        said.append,
+        max_lines=64,
+        most=80,
+    )
+    assert load_tasks(str(tmp_path / "functions.jsonl")) == tasks
+    assert {task.entry_point for task in tasks} == {"clamp"}  # the others are too short
+    assert {(task.source, task.split) for task in tasks} == {(NAME, "train")}
+    assert "missing is not cloned" in said[1]
+    with TaskEnvironment(tasks[0], sandbox) as environment:
+        assert environment.calibrate()
