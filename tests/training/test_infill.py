@@ -56,6 +56,34 @@ def test_what_is_filled_in_is_code_that_means_something_else(text, plausible):
     assert is_plausible(gap, text) is plausible
 
 
+@pytest.mark.parametrize(
+    ("masked", "text", "left"),
+    [
+        ("value < low", "value == 0:\n        return 3\n", "value == 0"),
+        ("range(value)", "range(1, value):\n", "range(1, value)"),
+        (
+            "        total += n",
+            "        total = n\n    return total\n\ndef x():",
+            "        total = n",
+        ),
+        (
+            '    if value < low:\n        return "é" + str(value)',
+            "    if value:\n        return 1\n    else:\n        return 2\n    total = 0\n    for",
+            "    if value:\n        return 1\n    else:\n        return 2",
+        ),
+        (
+            "    return total",
+            "    return [\n        n\n    ]\n    return",
+            "    return [\n        n\n    ]",
+        ),
+    ],
+)
+def test_what_a_model_writes_beyond_the_gap_is_cut(masked, text, left):
+    (gap,) = [gap for gap in find_gaps(PROGRAM) if gap.masked == masked]
+    assert gap.cut(text) == left
+    assert gap.cut(masked) == masked
+
+
 class Canned:
     """A writer that has its answers ready, by what is masked."""
 
