@@ -34,6 +34,7 @@ from training.pipeline.workspace import (
     open_transformers_generator,
     serves,
 )
+from training.pipeline.written import read_written
 from training.sampling.rollouts import (
     AttemptTester,
     Generator,
@@ -123,13 +124,18 @@ def run_tasks(run: TrainingRun) -> bool:
 
 def run_demonstrations(run: TrainingRun) -> bool:
     """Make demonstrations of all tasks."""
+    tasks = load_tasks(str(run.file("tasks.jsonl")))
+    written = read_written(run, tasks)
+    if written is None:
+        return False
     found = generate_demonstrations(
-        load_tasks(str(run.file("tasks.jsonl"))),
+        tasks,
         run.config.demonstrations,
         run.file("demonstrations.jsonl"),
         seed=run.config.seed,
         processes=run.config.processes,
         sandbox=run.sandbox,
+        written=written,
         deadline=run.deadline,
         progress=lambda done, total, count: run.report(f"{count} demonstrations", done, total),
     )

@@ -29,7 +29,9 @@ from training.tasks.tasks import Task
 PREFIX, SUFFIX, MIDDLE = "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"
 _MOST_LINES = 6
 _MORE_LINES = 4
-_MOST_TOKENS = 96
+_MOST_TOKENS = 64
+# Lines that belong to the statement before them.
+_GOES_ON = ("elif ", "else:", "except", "finally:", ")", "]", "}", "#")
 
 
 @frozen
@@ -44,11 +46,15 @@ class Infilling:
 
 @frozen
 class Gap:
-    """A program with a piece taken out: what is before it, what it was, what is behind."""
+    """A program with a piece taken out: what is before it, what it was, what is behind.
+
+    The piece has so many `statements`; an expression on one line has none.
+    """
 
     before: str
     masked: str
     after: str
+    statements: int
 
     @property
     def prompt(self) -> tuple[Segment, ...]:
@@ -65,6 +71,36 @@ class Gap:
         """The program with something else in the gap."""
         return self.before + text.rstrip() + self.after
 
+    def cut(self, text: str) -> str:
+        """What of an answer is for the gap: a small model goes on to write the rest of the file.
+
+        As many statements as there were, up to the line that comes next; of an expression what
+        comes before the rest of its line.
+        """
+        rest = self.after.partition("\n")[0]
+        lines = text.split("\n")
+        if not self.statements:
+            return lines[0].partition(rest)[0] if rest.strip() else lines[0]
+        following = next((line for line in self.after.split("\n") if line.strip()), None)
+        indent = _indent(self.masked)
+        begun = 0
+        for number, line in enumerate(lines):
+            begins = not line.lstrip().startswith(_GOES_ON) and _indent(line) <= indent
+            begun += bool(line.strip()) and begins
+            left = bool(line.strip()) and _indent(line) < indent
+            if begun > self.statements or left or (number and line == following):
+                return "\n".join(lines[:number])
+        return text
+
+
+def _indent(text: str) -> int:
+    return len(text) - len(text.lstrip(" "))
+
+
+def fills_gaps(writer: Writer) -> bool:
+    """Whether a writer's model knows the marks of a gap."""
+    return all(writer.count_tokens(Segment(m, special=True)) == 1 for m in (PREFIX, SUFFIX, MIDDLE))
+
 
 def find_gaps(program: str) -> list[Gap]:
     """Statements of at most six lines, runs of two of them, and expressions on one line.
@@ -80,25 +116,25 @@ def find_gaps(program: str) -> list[Gap]:
     for line in lines:
         starts.append(starts[-1] + len(line) + 1)
 
-    def gap(first: int, last: int) -> Gap:
-        return Gap(program[:first], program[first:last], program[last:])
+    def gap(first: int, last: int, statements: int) -> Gap:
+        return Gap(program[:first], program[first:last], program[last:], statements)
 
     found: list[Gap] = []
     for node in ast.walk(tree):
         for body in _bodies(node):
             for place, statement in enumerate(body):
-                for last in body[place : place + 2]:
+                for more, last in enumerate(body[place : place + 2], 1):
                     first_line, last_line = statement.lineno, last.end_lineno or last.lineno
                     if last_line - first_line < _MOST_LINES and _is_masked(lines, statement):
                         end = starts[last_line] - 1
-                        found.append(gap(starts[first_line - 1], end))
+                        found.append(gap(starts[first_line - 1], end, more))
         for value in _values(node):
             if value.lineno == value.end_lineno and value.end_col_offset is not None:
                 line = lines[value.lineno - 1].encode()
                 first = len(line[: value.col_offset].decode())
                 last = len(line[: value.end_col_offset].decode())
                 at = starts[value.lineno - 1]
-                found.append(gap(at + first, at + last))
+                found.append(gap(at + first, at + last, 0))
     return list(dict.fromkeys(found))
 
 
@@ -160,8 +196,11 @@ def write_faults(
     answers = writer.answers(questions, infilling.each, drawing) if questions else []
     programs: dict[str, list[str]] = {task.task_id: [] for task in tasks}
     for (task, gap), some in zip(asked, answers, strict=True):
-        whole = [answer.text for answer in some if answer.tokens < _MOST_TOKENS]
-        programs[task.task_id] += [gap.fill(text) for text in whole if is_plausible(gap, text)]
+        for answer in some:
+            text = gap.cut(answer.text)
+            unfinished = text == answer.text and answer.tokens >= _MOST_TOKENS
+            if not unfinished and is_plausible(gap, text):
+                programs[task.task_id].append(gap.fill(text))
     with ThreadPoolExecutor(threads) as pool:
         for found in pool.map(
             partial(_failing, sandbox=sandbox), tasks, [programs[task.task_id] for task in tasks]

@@ -46,6 +46,10 @@ class Writer(Protocol):
         """How its model marks the turns of a conversation."""
         ...
 
+    def count_tokens(self, segment: Segment) -> int:
+        """How many tokens a piece of a question takes."""
+        ...
+
     def answers(
         self, questions: Sequence[Question], each: int, sampling: Sampling
     ) -> list[list[Answer]]:
@@ -69,6 +73,10 @@ class LlamaWriter:
     def format(self) -> ChatFormat:
         """See `Writer.format`."""
         return detect_format(self.engine.chat_template)
+
+    def count_tokens(self, segment: Segment) -> int:
+        """See `Writer.count_tokens`."""
+        return len(self.engine.tokenize([segment], add_bos=False))
 
     def answers(
         self, questions: Sequence[Question], each: int, sampling: Sampling
@@ -108,6 +116,10 @@ class TransformersWriter:
     def format(self) -> ChatFormat:
         """See `Writer.format`."""
         return self.tokenizer.format
+
+    def count_tokens(self, segment: Segment) -> int:
+        """See `Writer.count_tokens`."""
+        return len(self.tokenizer.tokenize([segment], add_bos=False))
 
     def answers(
         self, questions: Sequence[Question], each: int, sampling: Sampling
