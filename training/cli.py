@@ -73,7 +73,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     tasks.add_argument("--clones", type=Path, help="the folder with clones of listed repositories")
     tasks.add_argument(
-        "--most", type=_count, help="real bugs of a package or repository (16), or functions (80)"
+        "--most",
+        type=_count,
+        help="real bugs of a package or repository (9), or functions (80)",
     )
     tasks.add_argument(
         "--versions", type=_count, help="releases or commits to look at, newest first (14, 200)"

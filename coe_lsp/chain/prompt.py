@@ -245,6 +245,23 @@ EXAMPLES: tuple[Example, ...] = (
         [(ReplaceWords(4, "part[1]", "part[0]"), "")],
     ),
     _example(
+        "def longest(words):\n"
+        "    best = ''\n"
+        "    for word in words:\n"
+        "        best = word\n"
+        "    return best",
+        "def test_it():\n    assert longest(['a', 'abc', 'ab']) == 'abc'",
+        "assert 'ab' == 'abc'",
+        [
+            (
+                ReplaceBlock(
+                    4, 4, ("        if len(word) > len(best):", "            best = word")
+                ),
+                "",
+            )
+        ],
+    ),
+    _example(
         "def running_max(numbers):\n"
         "    best = numbers[0]\n"
         "    result = []\n"
@@ -266,23 +283,6 @@ EXAMPLES: tuple[Example, ...] = (
         [
             (ReplaceLine(3, "        if number % 2 == 0:"), "assert 2 == 4"),
             (ReplaceLine(2, "    for number in reversed(numbers):"), ""),
-        ],
-    ),
-    _example(
-        "def longest(words):\n"
-        "    best = ''\n"
-        "    for word in words:\n"
-        "        best = word\n"
-        "    return best",
-        "def test_it():\n    assert longest(['a', 'abc', 'ab']) == 'abc'",
-        "assert 'ab' == 'abc'",
-        [
-            (
-                ReplaceBlock(
-                    4, 4, ("        if len(word) > len(best):", "            best = word")
-                ),
-                "",
-            )
         ],
     ),
 )

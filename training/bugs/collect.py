@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -36,14 +37,15 @@ Progress = Callable[[str], None]
 class Bounds:
     """How much is taken: faults and features of a package, faults and tries of a version.
 
-    `versions` of a package are looked at, newest first.
+    `versions` of a package are looked at, newest first, for about `seconds`.
     """
 
-    faults: int = 16
-    features: int = 4
+    faults: int = 9
+    features: int = 2
     faults_of_version: int = 5
-    tries_of_version: int = 40
+    tries_of_version: int = 24
     versions: int = 14
+    seconds: float = 240.0
 
 
 @frozen
@@ -109,12 +111,14 @@ class _Gathering:
         self._bounds, self._random = bounds, random
         self._bugs: list[Bug] = []
         self._dropped: Counter[str] = Counter()
+        self._end = time.monotonic() + bounds.seconds
         self._in_vain = 0  # versions in a row whose tests told nothing
         self._versions: dict[str, str] = {}
 
     @property
     def enough(self) -> bool:
-        return self._count("fault") >= self._bounds.faults
+        late = time.monotonic() > self._end
+        return late or self._count("fault") >= self._bounds.faults
 
     @property
     def hopeless(self) -> bool:

@@ -104,7 +104,7 @@ def own_bug_tasks(
     """The mended functions of a user's own history, as tasks. BugError if there is no history."""
     store = own_store(bug_store(), repository, python, sandbox)
     package, collected = collect_own(
-        repository, store, Bounds(faults=100, versions=200), sandbox, say, progress
+        repository, store, Bounds(faults=100, versions=200, seconds=1800.0), sandbox, say, progress
     )
     faults = [bug for bug in collected.bugs if bug.kind == "fault"]
     return bug_tasks(faults, {package.name: package}, store, sandbox, max_lines=max_lines)

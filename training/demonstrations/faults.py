@@ -52,7 +52,8 @@ class Faults:
         whole = sum(there.values())
         lag = {kind: weight / whole * total - self.made[kind] for kind, weight in there.items()}
         best = max(lag.values())
-        return self.random.choice(sorted(kind for kind in lag if lag[kind] > best - 0.3))
+        near: list[Kind] = [kind for kind in lag if lag[kind] > best - 0.3]
+        return self.random.choice(near)
 
     def _has(self, kind: Kind) -> bool:
         if self.code is not None or kind == "human":
