@@ -19,7 +19,7 @@ from coe_lsp.execution.discovery import DiscoveryError, is_test_file, suites_for
 from coe_lsp.execution.interpreter import Interpreter
 from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.sandbox import Sandbox
-from coe_lsp.execution.suite import Suite
+from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.execution.worker import WorkerError
 from coe_lsp.repair.target.source import SourceError, SourceFile
 from training.tasks.tasks import Cleaned, Place, Task, TaskError
@@ -27,6 +27,8 @@ from training.tasks.tasks import Cleaned, Place, Task, TaskError
 # A file whose tests are about to run, its number, and how many files there are.
 HarvestProgress = Callable[[Path, int, int], None]
 
+# Generous: on a busy machine what is late says nothing about the tests.
+_LIMITS = Limits(wall_seconds=180.0, test_seconds=10.0)
 _SLOW = 0.25
 _SHORTEST = 3
 _MOST_TESTS = 20
@@ -122,7 +124,7 @@ def _harvest(
             count = len(source.functions())
             if not count:
                 continue
-            with SuiteRunner(suites(path), interpreter, sandbox) as runner:
+            with SuiteRunner(suites(path), interpreter, sandbox, _LIMITS) as runner:
                 tasks += _of_file(source, root, runner, interpreter, max_lines, dropped, doctest)
         except DiscoveryError:
             dropped["no tests"] += count
