@@ -52,7 +52,7 @@ def make_demonstrations(
 ) -> Iterator[Record]:
     """Up to `recipe.per_task` different verified traces of one task.
 
-    None if the reference does not pass its tests, or is no longer there. `written` are faulty
+    None at all if the reference fails its tests, or is no longer there. `written` are faulty
     programs of the task that a model wrote.
     """
     wanted = recipe.per_task if task.code is None else min(recipe.per_fix, recipe.per_task)
