@@ -180,7 +180,7 @@ def measure_bug_arms(bug, arms, models, options):
     try:
         for row, patches in measure_bug(bug, arms, models, options):
             write(options.out, row, patches)
-    except CoeError as error:
+    except (CoeError, OSError, ValueError) as error:  # one odd project must not end the rest
         print(f"{bug.bug_id} is left out: {error}", file=sys.stderr, flush=True)
 
 
