@@ -249,6 +249,17 @@ def test_a_card_says_what_was_realised(tiny_gguf, tmp_path):
     card = write_card(run, tmp_path / "tiny-coe-v1.gguf").read_text()
     head, _, body = card.removeprefix("---\n").partition("\n---\n")
     keys = dict(line.split(": ", 1) for line in head.split("\n"))
+    (tmp_path / "qwen2.5-coder-0.5b").mkdir()  # as on a rented machine
+    named = evolve(
+        run,
+        config=evolve(
+            run.config, model=evolve(run.config.model, base=str(tmp_path / "qwen2.5-coder-0.5b"))
+        ),
+    )
+    assert (
+        "base_model: Qwen/Qwen2.5-Coder-0.5B-Instruct\n"
+        in write_card(named, tmp_path / "x.gguf").read_text()
+    )
     assert keys["base_model"] == str(tiny_gguf) and keys["library_name"] == "gguf"
     assert keys["tags"].startswith("[lora")
     assert "| realised mix | guard 75%, human fix 25% |" in body

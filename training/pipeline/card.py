@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from coe_lsp.models.registry import HubSource, ModelRef, resolve
+from coe_lsp.models.registry import HubSource, load_registry
 from training.files import read_whole_lines
 from training.model.source import find_base
 from training.pipeline.comparison import read_verdict
@@ -50,10 +50,12 @@ def write_card(run: TrainingRun, adapter: Path) -> Path:
 
 
 def _origin(name: str) -> tuple[str, str]:
-    """The base's repository on the hub as far as it is known, and its licence."""
-    source = find_base(name)
-    reference: ModelRef | None = resolve(name) if source.path is not None else None
-    spec = None if reference is None else reference.spec
+    """The base's repository on the hub as far as it is known, and its licence.
+
+    A folder has the name of the base that it was made of.
+    """
+    key = find_base(name).base_key
+    spec = next((spec for spec in load_registry().models if spec.base_key == key), None)
     if spec is None:
         return name, ""
     repositories = [place.repo for place in spec.sources if isinstance(place, HubSource)]
