@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from random import Random
 
 import pytest
 
+from training.demonstrations.faults import Faults
+from training.demonstrations.line_noise import Donors
+from training.demonstrations.recipe import Mix, Recipe
 from training.demonstrations.structural import take_away
 
 PROGRAM = '''\
@@ -84,6 +88,30 @@ def test_what_is_left_parses_and_signature_docstring_and_errors_are_as_they_were
         ast.parse(text)
         assert text.startswith(kept[0]), kind
         assert kept[1] in text or kind == "guard", kind
+
+
+def test_a_first_value_is_left_out_but_not_what_a_name_stands_for() -> None:
+    """A line without which the rest has no meaning is no line that a person forgets."""
+    program = """\
+def f(rows, key):
+    order = sorted(rows, key=key)
+    count = 0
+    for row in order:
+        count += row
+    return count"""
+    gone = {found.text for found in take_away(program, Random(0), 100) if found.kind == "line"}
+    assert program.replace("    count = 0\n", "") in gone
+    assert program.replace("    order = sorted(rows, key=key)\n", "") not in gone
+
+
+def test_of_a_function_more_than_half_is_left() -> None:
+    program = tuple(["def f(a):", "    r = 0", "    for n in a:", "        r += n", "    return r"])
+    recipe = Recipe(depths=(0.5, 0.5), mix=Mix(structural=1.0))
+    donors, random = Donors.of([]), Random(0)
+    faults = Faults(program, None, [], donors, recipe, random, Counter())
+    made = [faults.make("structural", program) for _ in range(60)]
+    sizes = {len(fault[0]) for fault in made if fault is not None}
+    assert sizes == {4, 5}
 
 
 def test_a_program_that_does_not_parse_has_none() -> None:

@@ -79,12 +79,15 @@ class Faults:
                 break_it = self._noise if kind == "noise" else self._structural
                 depth = random.choices(range(1, len(recipe.depths) + 1), recipe.depths)[0]
                 kinds: list[str] = []
+                whole = lines
                 for _ in range(depth):
                     broken = break_it(lines)
                     if broken is None:
                         return None
                     lines = broken[0]
                     kinds += broken[1]
+                if kind == "structural" and _is_gutted(whole, lines):
+                    return None
                 return lines, kinds
 
     def mislead(self, lines: Lines) -> tuple[Lines, list[str]] | None:
@@ -110,3 +113,9 @@ class Faults:
         if not found:
             return None
         return tuple(found[0].text.split("\n")), [f"{label}: {found[0].kind}"]
+
+
+def _is_gutted(whole: Lines, left: Lines) -> bool:
+    """Whether half of a function or more is gone: that is to be written, not mended."""
+    gone = len(whole) - len(left)
+    return gone > 1 and 2 * gone >= len(whole) - 1

@@ -78,8 +78,26 @@ class LeftOut(CodeVisitor):
             if isinstance(statement, cst.With) and isinstance(statement.body, cst.IndentedBlock):
                 inner = [*before, *statement.body.body, *after]
                 self.add("with", node, node.with_changes(body=inner))
-            if _is_line(statement) and any(not is_text(other) for other in (*before, *after)):
-                self.add("line", node, node.with_changes(body=[*before, *after]))
+            rest = [*before, *after]
+            if not _is_line(statement) or all(map(is_text, rest)):
+                continue
+            # What a name stands for is not forgotten, its first value is.
+            name = _worked_out(statement)
+            if name is None or not any(name in set(_names(other)) for other in after):
+                self.add("line", node, node.with_changes(body=rest))
+
+
+def _worked_out(statement: cst.BaseStatement) -> str | None:
+    """The name that a line gives a value that it works out; of an update or a plain value none."""
+    assert isinstance(statement, cst.SimpleStatementLine)
+    assign = statement.body[0]
+    if not isinstance(assign, cst.Assign) or not isinstance(assign.targets[0].target, cst.Name):
+        return None
+    name = assign.targets[0].target.value
+    value = assign.value
+    works = (cst.Attribute, cst.Subscript, cst.BinaryOperation, cst.IfExp)
+    worked_out = isinstance(value, works) or (isinstance(value, cst.Call) and bool(value.args))
+    return name if worked_out and name not in set(_names(value)) else None
 
 
 def _is_line(statement: cst.BaseStatement) -> bool:

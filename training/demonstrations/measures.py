@@ -68,7 +68,7 @@ class Measures:
     """Counts over a set of traces."""
 
     counts: Counter[str] = field(factory=Counter[str])
-    kinds: Counter[str] = field(factory=Counter[str])
+    mix: Counter[str] = field(factory=Counter[str])
 
     def add(self, record: Record) -> None:
         """Count a trace."""
@@ -76,7 +76,7 @@ class Measures:
         start, goal = episode.start.lines, episode.pad.lines
         hunks = hunks_between(start, goal)
         size = max((max(h.last - h.first, h.end - h.start) for h in hunks), default=0)
-        self.kinds.update(kind for kind in record.kinds if not kind.startswith("detour"))
+        self.mix.update(kind.partition(":")[0] for kind in record.kinds[:1])
         states = [episode.start, *(turn.pad for turn in episode.turns)]
         counts["traces"] += 1
         counts["turns"] += len(episode.turns)
@@ -107,10 +107,7 @@ class Measures:
         def share(name: str, whole: int) -> str:
             return f"{counts[name]} of {whole} ({counts[name] / max(whole, 1):.0%})"
 
-        mix: Counter[str] = Counter()
-        for kind, count in self.kinds.items():
-            mix[kind.partition(":")[0]] += count
-        shares = ", ".join(f"{k} {n / mix.total():.0%}" for k, n in mix.most_common())
+        shares = ", ".join(f"{k} {n / self.mix.total():.0%}" for k, n in self.mix.most_common())
         found = f"goal among the search's first {FIRST}"
         return [
             ("traces", str(traces)),
