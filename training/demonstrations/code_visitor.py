@@ -6,6 +6,7 @@ are passed over. Which faults there are is the subclasses' business.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from random import Random
 
 import libcst as cst
@@ -104,3 +105,16 @@ def may_be_forgotten(call: cst.Call) -> bool:
     if len(call.args) != 1 or call.args[0].keyword is not None or call.args[0].star:
         return False
     return isinstance(call.func, cst.Name) and not is_basic(call)
+
+
+@lru_cache(maxsize=2048)
+def names_in(node: cst.CSTNode) -> tuple[str, ...]:
+    """All names in a piece of code, each as often as it stands there."""
+    names: list[str] = []
+
+    class Collect(cst.CSTVisitor):
+        def visit_Name(self, node: cst.Name) -> None:
+            names.append(node.value)
+
+    node.visit(Collect())
+    return tuple(names)

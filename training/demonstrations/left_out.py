@@ -5,11 +5,12 @@ Part of the structural faults (`structural` has the larger things). Whatever is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 import libcst as cst
 
-from training.demonstrations.code_visitor import CodeVisitor, is_text
+from training.demonstrations.code_visitor import CodeVisitor, is_text, names_in
 
 # A variable with more lines than that is not forgotten but unknown.
 _MOST_LINES = 4
@@ -61,7 +62,10 @@ class LeftOut(CodeVisitor):
     # -- statements
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
+        lines = _lines_by_name(node)
         for name in sorted(_given_names(node)):
+            if not 2 <= lines[name] <= _MOST_LINES:
+                continue
             left = _without_variable(node, name)
             if left is not None:
                 self.add("coupled lines", node, left)
@@ -122,6 +126,22 @@ def _given_names(function: cst.FunctionDef) -> set[str]:
     return names
 
 
+def _lines_by_name(function: cst.FunctionDef) -> Counter[str]:
+    """How many lines and conditions have a name."""
+    counts: Counter[str] = Counter()
+
+    class Count(cst.CSTVisitor):
+        def visit_SimpleStatementLine(self, node: cst.SimpleStatementLine) -> bool:
+            counts.update(set(names_in(node)))
+            return False
+
+        def visit_If(self, node: cst.If) -> None:
+            counts.update(set(names_in(node.test)))
+
+    function.body.visit(Count())
+    return counts
+
+
 def _without_variable(function: cst.FunctionDef, name: str) -> cst.FunctionDef | None:
     """The function without a variable: its first value, its updates, the guards that ask for it.
 
@@ -131,7 +151,7 @@ def _without_variable(function: cst.FunctionDef, name: str) -> cst.FunctionDef |
     body = function.body.visit(remover)
     if not isinstance(body, cst.IndentedBlock) or not 2 <= remover.removed <= _MOST_LINES:
         return None
-    if name in set(_names(body)) or not any(not is_text(statement) for statement in body.body):
+    if name in set(names_in(body)) or not any(not is_text(statement) for statement in body.body):
         return None
     return function.with_changes(body=body)
 
@@ -147,7 +167,7 @@ class _Remover(cst.CSTTransformer):
     ) -> cst.BaseStatement | cst.RemovalSentinel:
         if isinstance(original_node.body[0], (cst.Return, cst.Raise)):
             return updated_node
-        if self._name not in set(_names(original_node)):
+        if self._name not in set(names_in(original_node)):
             return updated_node
         self.removed += 1
         return cst.RemoveFromParent()
@@ -173,15 +193,4 @@ class _Remover(cst.CSTTransformer):
 
     def _is_guard(self, node: cst.If) -> bool:
         one = node.orelse is None and len(node.body.body) == 1
-        return one and self._name in set(_names(node.test))
-
-
-def _names(node: cst.CSTNode) -> Iterator[str]:
-    names: list[str] = []
-
-    class Collect(cst.CSTVisitor):
-        def visit_Name(self, node: cst.Name) -> None:
-            names.append(node.value)
-
-    node.visit(Collect())
-    yield from names
+        return one and self._name in set(names_in(node.test))

@@ -9,12 +9,13 @@ parses. Pure; random numbers come from the caller.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
 import libcst as cst
 
-from training.demonstrations.code_visitor import is_basic, is_text, may_be_forgotten
+from training.demonstrations.code_visitor import is_basic, is_text, may_be_forgotten, names_in
 from training.demonstrations.left_out import LeftOut
 from training.demonstrations.mistakes import Mistake, draw_changes
 
@@ -131,12 +132,14 @@ class _Finder(LeftOut):
     # -- two lines that belong together
 
     def _coupled(self, node: cst.IndentedBlock, body: list[cst.BaseStatement]) -> None:
+        counts = Counter(name for statement in body for name in names_in(statement))
         for place, statement in enumerate(body):
             name = _assigned(statement)
             if name is None:
                 continue
             self._initial_and_update(node, body, place, name)
-            self._value_and_use(node, body, place, name)
+            if counts[name] - names_in(statement).count(name) == 1:
+                self._value_and_use(node, body, place, name)
 
     def _initial_and_update(
         self, node: cst.IndentedBlock, body: list[cst.BaseStatement], place: int, name: str
@@ -167,9 +170,9 @@ class _Finder(LeftOut):
     ) -> None:
         """A value that is worked out in one line and passed on in another: neither is there."""
         rest = [*body[:place], *body[place + 1 :]]
-        if not rest or len([n for s in rest for n in _names(s) if n == name]) != 1:
-            return
         for number, statement in enumerate(rest):
+            if name not in names_in(statement):
+                continue
             finder = _Passing(name)
             statement.visit(finder)
             for call, fewer in finder.found:
@@ -240,14 +243,3 @@ def _assigned(statement: cst.BaseStatement) -> str | None:
         target = assign.targets[0].target
         return target.value if isinstance(target, cst.Name) else None
     return None
-
-
-def _names(node: cst.CSTNode) -> list[str]:
-    names: list[str] = []
-
-    class Collect(cst.CSTVisitor):
-        def visit_Name(self, node: cst.Name) -> None:
-            names.append(node.value)
-
-    node.visit(Collect())
-    return names
