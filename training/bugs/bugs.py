@@ -110,11 +110,21 @@ def drop_repeated(bugs: Iterable[Bug]) -> list[Bug]:
     seen: set[tuple[str, str]] = set()
     kept: list[Bug] = []
     for bug in bugs:
-        key = (bug.origin.package.rpartition("/")[2].lower(), bug.fix)
+        key = (project_of(bug), bug.fix)
         if key not in seen:
             seen.add(key)
             kept.append(bug)
     return kept
+
+
+def project_of(bug: Bug) -> str:
+    """What a bug's package is called, as package and as repository alike."""
+    return bug.origin.package.rpartition("/")[2].lower()
+
+
+def projects(bugs: Iterable[Bug]) -> set[str]:
+    """The projects that bugs are of."""
+    return {project_of(bug) for bug in bugs}
 
 
 def save_bugs(path: Path, bugs: Iterable[Bug]) -> None:

@@ -12,7 +12,15 @@ from rich.console import Console
 
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.folders import cache_folder
-from training.bugs.bugs import SIZES, Bug, BugError, drop_repeated, load_bugs, save_bugs
+from training.bugs.bugs import (
+    SIZES,
+    Bug,
+    BugError,
+    drop_repeated,
+    load_bugs,
+    projects,
+    save_bugs,
+)
 from training.bugs.collect import (
     Bounds,
     Collected,
@@ -140,7 +148,7 @@ def summary(bugs: Sequence[Bug]) -> str:
     faults = [bug for bug in bugs if bug.kind == "fault"]
     lines = [
         f"{len(faults)} faults and {len(bugs) - len(faults)} features "
-        f"of {len({bug.origin.package for bug in bugs})} packages",
+        f"of {len(projects(bugs))} packages",
         "",
         "| split | packages | faults | " + " | ".join(SIZES) + " |",
         "| --- " * (3 + len(SIZES)) + "|",
@@ -149,6 +157,6 @@ def summary(bugs: Sequence[Bug]) -> str:
         some = [bug for bug in faults if bug.split == split]
         sizes = Counter(bug.size for bug in some)
         shares = " | ".join(f"{sizes[size]} ({sizes[size] / len(some):.0%})" for size in SIZES)
-        packages = len({bug.origin.package for bug in some})
+        packages = len(projects(some))
         lines.append(f"| {split or 'all'} | {packages} | {len(some)} | {shares} |")
     return "\n".join(lines)
