@@ -105,7 +105,7 @@ def f(rows, key):
 
 
 def test_of_a_function_more_than_half_is_left() -> None:
-    program = tuple(["def f(a):", "    r = 0", "    for n in a:", "        r += n", "    return r"])
+    program = ("def f(a):", "    r = 0", "    for n in a:", "        r += n", "    return r")
     recipe = Recipe(depths=(0.5, 0.5), mix=Mix(structural=1.0))
     donors, random = Donors.of([]), Random(0)
     faults = Faults(program, None, [], donors, recipe, random, Counter())

@@ -50,7 +50,9 @@ class Faults:
         # What a task lacks is made up for by the others, in their proportion.
         total = sum(self.made[kind] for kind in there) + 1
         whole = sum(there.values())
-        lag = {kind: weight / whole * total - self.made[kind] for kind, weight in there.items()}
+        lag: dict[Kind, float] = {
+            kind: weight / whole * total - self.made[kind] for kind, weight in there.items()
+        }
         best = max(lag.values())
         near: list[Kind] = [kind for kind in lag if lag[kind] > best - 0.3]
         return self.random.choice(near)

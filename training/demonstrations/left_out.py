@@ -83,7 +83,7 @@ class LeftOut(CodeVisitor):
                 continue
             # What a name stands for is not forgotten, its first value is.
             name = _worked_out(statement)
-            if name is None or not any(name in set(_names(other)) for other in after):
+            if name is None or not any(name in set(names_in(other)) for other in after):
                 self.add("line", node, node.with_changes(body=rest))
 
 
@@ -97,7 +97,7 @@ def _worked_out(statement: cst.BaseStatement) -> str | None:
     value = assign.value
     works = (cst.Attribute, cst.Subscript, cst.BinaryOperation, cst.IfExp)
     worked_out = isinstance(value, works) or (isinstance(value, cst.Call) and bool(value.args))
-    return name if worked_out and name not in set(_names(value)) else None
+    return name if worked_out and name not in set(names_in(value)) else None
 
 
 def _is_line(statement: cst.BaseStatement) -> bool:
