@@ -385,7 +385,7 @@ def test_generation_is_seeded_and_resumes_where_it_was_killed(task, sandbox, tmp
         return path, found
 
     whole, statistics = make("whole.jsonl")
-    assert statistics.records == 9 and statistics.summary()["demonstrations"] == 9
+    assert 6 <= statistics.records == statistics.summary()["demonstrations"]
     half, stopped = make("half.jsonl", deadline=0.0)
     work = tmp_path / "half.jsonl.part"
     assert stopped is None and work.read_text().count("\n") == 2  # settings, a task
@@ -393,13 +393,13 @@ def test_generation_is_seeded_and_resumes_where_it_was_killed(task, sandbox, tmp
         file.write('{"records": ["{')
     _, resumed = make("half.jsonl")
     assert half.read_text() == whole.read_text()
-    assert resumed.records == 9
+    assert resumed.records == statistics.records
     assert not work.exists()
     before = half.stat()
     _, again = make("half.jsonl")  # killed after the end, before anybody noted it
     assert again.summary() == resumed.summary()
     assert half.stat().st_mtime_ns == before.st_mtime_ns
-    assert len(list(read_records(whole))) == 9
+    assert len(list(read_records(whole))) == statistics.records
 
 
 def test_tests_that_pytest_would_read_otherwise_are_plain_statements(task, sandbox):
