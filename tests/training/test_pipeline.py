@@ -201,10 +201,12 @@ def test_a_run_says_that_it_was_terminated_and_its_exit_code_says_so_too(task, t
     )
     part = tmp_path / "out" / "demonstrations.jsonl.part"
     end = time.monotonic() + 120
-    while not (part.exists() and part.read_text().count("\n") > 2):
-        assert process.poll() is None and time.monotonic() < end
-        time.sleep(0.05)
-    process.terminate()
+    try:
+        while not (part.exists() and part.read_text().count("\n") > 2):
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
+    finally:
+        process.terminate()
     _, said = process.communicate(timeout=120)
     assert process.returncode == 143, said
     assert "interrupted; the same command goes on" in said

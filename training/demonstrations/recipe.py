@@ -17,12 +17,12 @@ class Mix:
     """Weights of the kinds of faults; with 0 there are none of a kind.
 
     `human` are tasks that come with a faulty program, which have no other demonstrations: of these
-    it says only whether they are used. `written` needs programs that a model wrote.
+    it says only whether they are used. `written` needs programs that a model wrote, which takes a GPU.
     """
 
     human: float = field(default=1.0, validator=ge(0))
     structural: float = field(default=0.4, validator=ge(0))
-    written: float = field(default=0.3, validator=ge(0))
+    written: float = field(default=0.0, validator=ge(0))
     token: float = field(default=0.3, validator=ge(0))
     noise: float = field(default=0.0, validator=ge(0))
 
