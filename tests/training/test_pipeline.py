@@ -239,7 +239,7 @@ def test_a_card_says_what_was_realised(tiny_gguf, tmp_path):
                 "demonstrations": 50,
                 "turns_mean": 1.5,
                 "distance_mean": 9.0,
-                "corruptions": {"guard": 30, "human fix": 10},
+                "realised_mix": {"guard": 0.75, "human fix": 0.25},
                 "commands": {"REPL": 40},
             }
         )

@@ -74,7 +74,7 @@ def _rows(run: TrainingRun) -> dict[str, str]:
             f"{made['demonstrations']}, {made['turns_mean']} turns and "
             f"{made['distance_mean']} characters changed on average"
         )
-        rows["realised mix"] = _shares(made["corruptions"])
+        rows["realised mix"] = _shares(made["realised_mix"])
         rows["commands"] = _shares(made["commands"])
     rows["LoRA"] = f"rank {config.model.lora.rank}, alpha {config.model.lora.alpha}"
     for stage in ("sft", "rejection"):
@@ -101,7 +101,7 @@ def _kept(stage: Path) -> str:
     return f"the adapter of step {state['step']} was kept" if state else "the last step was kept"
 
 
-def _shares(counts: dict[str, int]) -> str:
+def _shares(counts: dict[str, float]) -> str:
     total = sum(counts.values()) or 1
     return ", ".join(f"{name} {count / total:.0%}" for name, count in counts.items())
 
