@@ -46,6 +46,8 @@ def pick(values: list, low: int = 0) -> list:
     if not values:
         raise ValueError("no values")
     count: int = 0
+    if any(value > low for value in values):
+        return values
     return [max(value, low) for value in values if value > low + count]
 """
 

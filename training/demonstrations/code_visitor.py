@@ -104,6 +104,8 @@ def may_be_forgotten(call: cst.Call) -> bool:
         return call.func.attr.value in _CONVERTING
     if len(call.args) != 1 or call.args[0].keyword is not None or call.args[0].star:
         return False
+    if isinstance(call.args[0].value, cst.GeneratorExp):  # which has no parentheses of its own
+        return False
     return isinstance(call.func, cst.Name) and not is_basic(call)
 
 
