@@ -17,7 +17,7 @@ class Mix:
     """Weights of the kinds of faults; with 0 there are none of a kind.
 
     `human` are tasks that come with a faulty program, which have no other demonstrations: of these
-    it says only whether they are used. `written` needs programs that a model wrote, which takes a GPU.
+    it says only whether they are used. `written` needs programs that a model wrote: slow on a CPU.
     """
 
     human: float = field(default=1.0, validator=ge(0))
