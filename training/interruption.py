@@ -70,6 +70,7 @@ def handling_signals() -> Iterator[None]:
     finally:
         for number, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(number, handler)
+        _STOP.asked = None
 
 
 def _handle(number: int, _frame: FrameType | None) -> None:

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import pytest
 from attrs import evolve
 
+from training.demonstrations.recipe import Mix, Recipe
 from training.pipeline import written
 from training.pipeline.config import RunConfig
 from training.pipeline.workspace import TrainingRun
@@ -24,6 +25,8 @@ def label(value: int, low=0):
     for n in range(value):
         total += n
     return total'''
+
+WRITTEN = Recipe(mix=Mix(written=1.0))
 
 
 def test_gaps_are_statements_and_values_and_make_up_the_program_again():
@@ -134,7 +137,7 @@ def test_a_run_has_them_written_once_and_goes_on_after_a_kill(task, sandbox, tmp
     writer = Writer(["    return len(values)", "0"])
     monkeypatch.setattr(written, "open_base_writer", lambda run, each: nullcontext(writer))
     said = []
-    config = RunConfig(out=str(tmp_path), processes=1)
+    config = RunConfig(out=str(tmp_path), processes=1, demonstrations=WRITTEN)
     run = TrainingRun(config, lambda *given: None, say=said.append)
     with pytest.raises(Interrupted):
         read_written(run, tasks)
@@ -149,6 +152,8 @@ def test_a_base_that_knows_no_gaps_writes_none_and_says_so(task, tmp_path, monke
     writer = Canned([], tokens=3)
     monkeypatch.setattr(written, "open_base_writer", lambda run, each: nullcontext(writer))
     said = []
-    run = TrainingRun(RunConfig(out=str(tmp_path)), lambda *given: None, say=said.append)
+    run = TrainingRun(
+        RunConfig(out=str(tmp_path), demonstrations=WRITTEN), lambda *given: None, say=said.append
+    )
     assert read_written(run, [task]) == {}
     assert "cannot fill in gaps" in said[0]
