@@ -1,7 +1,8 @@
 r"""The edit language as a GBNF grammar for llama.cpp, with only the line numbers that exist.
 
-It admits exactly what `commands.parse` reads and the program has lines for, but for the order of
-the two numbers of REPB: to say that the last is not before the first would take a rule for every
+It admits what `commands.parse` reads and the program has lines for, but not EXIT: the loop ends by
+itself when all tests pass, and giving up earlier mends nothing. It does not see to the order of the
+two numbers of REPB: to say that the last is not before the first would take a rule for every
 line. So commands written under it are malformed in two ways only: the last line of a block may be
 before its first, and the text that REPW is to replace may not be in the line. Content is anything
 up to the end of the line. A model that runs out of tokens can still leave a command unfinished.
@@ -37,9 +38,8 @@ def grammar(line_count: int, *, blank_line_ends_block: bool = False) -> str:
         'add ::= "ADDL " new " >>>" text',
         'insert ::= "ADDB " new below below*',
         r'below ::= "\n>>>" text',
-        'exit ::= "EXIT"',
     ]
-    kinds, blocks = ["add", "exit"], ["insert"]
+    kinds, blocks = ["add"], ["insert"]
     if line_count:
         rules += [
             f"line ::= {_numbers(line_count)}",

@@ -40,7 +40,6 @@ the function with line numbers, then *** and what the tests say. Answer with exa
 ### REPW n >>>old >>>new    replace old by new in line n
 ### REPB n m    replace lines n to m by the lines below it, each after >>>
 ### ADDB n    insert from line n on the lines below it, each after >>>
-### EXIT    stop
 Keep the indentation right."""
 
 

@@ -192,6 +192,12 @@ class Repair:
         warm.keep(baseline)
         self._watcher.baseline(baseline, warm.runner.suites)
         before = Counts(baseline.passed, len(baseline.failing))
+        if not baseline.failing and baseline.missing:
+            count, reason = len(baseline.missing), baseline.detail
+            raise CoeError(
+                f"{count} of the tests for {file} did not run ({reason}), and the others pass: "
+                "name the failing test with --tests (editors: coe.tests)."
+            )
         if not baseline.failing:
             name = named.name if named else None
             return Outcome("already_passing", file, name, before=before, after=before,

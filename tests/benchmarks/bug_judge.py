@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from coe_lsp.execution.discovery import find_test_files
 from coe_lsp.execution.interpreter import probe
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.execution.suite import Limits, Suite
@@ -18,7 +17,9 @@ from coe_lsp.execution.worker import Worker
 from coe_lsp.files import replacing
 from coe_lsp.repair.target.source import SourceFile, split_lines
 from training.bugs.bugs import BugError
-from training.bugs.changes import code_tree, find_hunks
+from training.bugs.changes import find_hunks
+from training.bugs.harvest import run_all_tests
+from training.meaning import meaning
 
 _LIMITS = Limits(wall_seconds=180.0, test_seconds=10.0, timeouts=3)
 
@@ -62,8 +63,9 @@ class Judge:
         """The files of tests that can be imported, and the tests that pass twice."""
         if not kept.exists():
             self.checkout.write(self.checkout.fixed)
-            files, first = self._importable()
-            steady = first & self._passing(files)
+            root = self.checkout.root
+            files, run = run_all_tests(root, self._interpreter, self._sandbox, _LIMITS)
+            steady = _passed(run) & self._passing(files)
             self.checkout.write(self.checkout.faulty)
             kept.parent.mkdir(parents=True, exist_ok=True)
             with replacing(kept) as part:
@@ -71,28 +73,11 @@ class Judge:
         files, steady = json.loads(kept.read_text(encoding="utf-8"))
         return files, set(steady)
 
-    def _importable(self):
-        """The files of tests without those that cannot be imported, and the tests that pass.
-
-        pytest runs nothing at all if there is one of these.
-        """
-        root = self.checkout.root
-        files = sorted(path.relative_to(root).as_posix() for path in find_test_files(root))
-        run = self._run(files)
-        broken = {result.id for result in run.failures} & set(files)
-        if broken:
-            files = [file for file in files if file not in broken]
-            run = self._run(files)
-        return files, _passed(run)
-
     def _passing(self, files, select=None):
-        return _passed(self._run(files, select))
-
-    def _run(self, files, select=None):
         root = self.checkout.root
         suite = Suite("pytest", root, root / self._file, tuple(files))
         with Worker(suite, self._interpreter, self._sandbox, _LIMITS) as worker:
-            return worker.run(select=select)
+            return _passed(worker.run(select=select))
 
 
 def _passed(run):
@@ -121,11 +106,11 @@ def is_human(texts, checkout):
     if not texts.keys() <= checkout.fixed.keys():
         return False
     now = {path: text.encode() for path, text in checkout.faulty.items()} | texts
-    return all(_tree(now[path]) == code_tree(text) for path, text in checkout.fixed.items())
+    return all(_tree(now[path]) == meaning(text) for path, text in checkout.fixed.items())
 
 
 def _tree(data):
-    return code_tree(data.decode("utf-8", "replace"))
+    return meaning(data.decode("utf-8", "replace"))
 
 
 def places_of_fix(checkout):
@@ -137,18 +122,19 @@ def places_of_fix(checkout):
     for path, faulty in checkout.faulty.items():
         functions = SourceFile.parse(Path(path), faulty.encode()).functions()
         lines = split_lines(faulty)
-        for hunk in find_hunks(split_lines(checkout.fixed[path]), lines):
-            found |= {(path, f.name) for f in functions if _touches(hunk, f, lines)}
+        fixed = split_lines(checkout.fixed[path])
+        for hunk in find_hunks(lines, fixed):
+            found |= {(path, f.name) for f in functions if _touches(hunk, f, lines, fixed)}
     return found
 
 
-def _touches(hunk, function, lines):
-    if hunk.last >= hunk.first:
-        return function.first <= hunk.last and hunk.first <= function.last
-    if hunk.first == function.last + 1:  # only what is indented deeper goes on with it
-        new = next((line for line in hunk.before if line.strip()), "")
+def _touches(hunk, function, lines, fixed):
+    if hunk.last > hunk.first:
+        return function.first <= hunk.last and hunk.first < function.last
+    if hunk.first == function.last:  # only what is indented deeper goes on with it
+        new = next((line for line in fixed[hunk.start : hunk.end] if line.strip()), "")
         return _indentation(new) > _indentation(lines[function.first - 1])
-    return function.first < hunk.first <= function.last
+    return function.first <= hunk.first < function.last
 
 
 def _indentation(line):

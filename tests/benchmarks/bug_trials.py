@@ -26,14 +26,14 @@ from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
 from coe_lsp.repair.target.source import SourceFile, split_lines, unified_diff
-from training.bugs.bugs import load_bugs
+from training.bugs.bugs import load_bugs, project_of
 from training.bugs.checkout import check_out
 from training.bugs.command import bug_store
+from training.bugs.harvest import find_definitions
 from training.bugs.packages import read_packages
 from training.bugs.store import Store
 
 GIVEN = ("file", "function", "test")
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def is_list_of_bugs(name):
@@ -58,7 +58,7 @@ def load_trials(name, count, seed, given="file"):
     turn = Counter()
     order = []
     for bug in bugs:
-        package = bug.origin.package.rpartition("/")[2].lower()
+        package = project_of(bug)
         turn[package] += 1
         order.append((turn[package], package, bug))
     return [bug for _, _, bug in sorted(order, key=lambda entry: entry[:2])][:count]
@@ -136,13 +136,6 @@ def without_tests(text, names):
         indent = lines[node.lineno - 1][: node.col_offset]
         lines[first - 1 : node.end_lineno] = [f"{indent}pass\n"] if node in emptied else []
     return "".join(lines)
-
-
-def find_definitions(body, path):
-    """All functions or classes of that name (a later one replaces the others), below its classes."""
-    name, *rest = path
-    found = [node for node in body if isinstance(node, _DEFINITIONS) and node.name == name]
-    return [n for node in found for n in find_definitions(node.body, rest)] if rest else found
 
 
 def measure_bug(bug, arms, models, options):

@@ -109,7 +109,7 @@ def wanted(text: str, line_count: int) -> bool:
         return wanted(f"{name} {last} {first}{newline}{rest}", line_count)
     match command:
         case Exit():
-            return True
+            return False
         case ReplaceBlock(_, last):
             return last <= line_count
         case AddLine(line) | AddBlock(line):

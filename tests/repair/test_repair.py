@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from samples import CLAMP, TEST_CLAMP
 
 from coe_lsp.errors import CoeError
@@ -15,6 +16,7 @@ from coe_lsp.repair.policy.protocol import LoadedPolicy, Proposal
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
 from coe_lsp.repair.search.search import SearchSettings
+from coe_lsp.repair.target.baseline import measure
 from coe_lsp.repair.target.hints import undefined_names
 
 
@@ -114,6 +116,24 @@ def test_a_chain_of_two_edits(clamp_project):
     )
     assert path.read_bytes() == before
     assert log.events[:2] == [("baseline", 2, 1), ("target", "clamp")]
+
+
+def test_tests_that_did_not_run_do_not_pass(clamp_project, monkeypatch):
+    """The time for the tests was up, say: nobody knows whether those that were left pass."""
+    path = clamp_project / "ranges.py"
+    text = path.read_text()
+    path.write_text(text.replace("high:\n        return low", "high:\n        return high"))
+    assert repair(path, Scripted([FIX])).status == "already_passing"
+
+    def cut_short(*arguments):
+        found = measure(*arguments)
+        (last,) = list(found.results)[-1:]
+        left = {test: result for test, result in found.results.items() if test != last}
+        return evolve(found, results=left, missing=(last,), detail="still running after 60 s")
+
+    monkeypatch.setattr("coe_lsp.repair.repair.measure", cut_short)
+    with pytest.raises(CoeError, match="1 of the tests for ranges.py did not run .still running"):
+        repair(path, Scripted([FIX]))
 
 
 def test_json_form(clamp_project):

@@ -15,7 +15,8 @@ from training.demonstrations.recipe import Mix, Recipe
 from training.demonstrations.structural import take_away
 from training.demonstrations.traces import make_demonstrations
 from training.demonstrations.unaided import is_found_unaided
-from training.demonstrations.undo import Judged, does_parse, plan_undo, undo_commands
+from training.demonstrations.undo import Judged, plan_undo, undo_commands
+from training.meaning import does_parse
 from training.tasks.environment import TaskEnvironment
 from training.tasks.records import Record, read_records
 from training.tasks.tasks import clean
@@ -187,7 +188,7 @@ def test_what_is_broken_is_code():
         assert found
         for one in found:
             assert one.text.startswith(DOCUMENTED[: DOCUMENTED.index("= 0")]), one
-            assert does_parse(one.text.split("\n"))
+            assert does_parse(one.text)
             assert DOCUMENTED.split("    # from", maxsplit=1)[0].partition(":\n")[2] in one.text
             if "raise" in one.text:
                 assert 'raise ValueError("no values")' in one.text
@@ -228,7 +229,7 @@ def total(values, key=None):
     pair = found["value and use"].text
     assert "low" not in pair and "show(result)" in pair
     assert "    first = values[0]\n    for" in found["try"].text
-    assert all(does_parse(one.text.split("\n")) for one in found.values())
+    assert all(does_parse(one.text) for one in found.values())
     assert take_away("def f(:\n", Random(1), 5) == []
 
 

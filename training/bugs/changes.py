@@ -8,30 +8,21 @@ would leave a file that does not parse.
 from __future__ import annotations
 
 import ast
-import difflib
-import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from coe_lsp.chain.edits import Hunk, hunks_between
 from coe_lsp.parsing import parse
 from coe_lsp.repair.target.source import Function, SourceFile, split_lines
 from training.bugs.bugs import Size, Unit
+from training.meaning import does_parse, meaning
 
 #: Changed lines with so few between them are one hunk.
 _GAP = 2
 _DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-
-
-@frozen
-class Hunk:
-    """Lines `first` to `last` (1-based; last = first - 1 if none) that stand for `before`."""
-
-    first: int
-    last: int
-    before: tuple[str, ...]
 
 
 @frozen
@@ -58,27 +49,26 @@ class Change:
 
 
 def find_hunks(before: Sequence[str], after: Sequence[str]) -> list[Hunk]:
-    """The hunks that lead from `after` back to `before`, both as lines with their ends."""
-    matcher = difflib.SequenceMatcher(None, after, before, autojunk=False)
-    hunks: list[tuple[int, int, int, int]] = []
-    for tag, first, last, start, end in matcher.get_opcodes():
-        if tag == "equal":
-            continue
-        if hunks and first - hunks[-1][1] <= _GAP:
-            hunks[-1] = (hunks[-1][0], last, hunks[-1][2], end)
+    """The runs of lines that differ; those with next to nothing between them are one."""
+    joined: list[Hunk] = []
+    for hunk in hunks_between(before, after):
+        if joined and hunk.first - joined[-1].last <= _GAP:
+            joined[-1] = evolve(joined[-1], last=hunk.last, end=hunk.end)
         else:
-            hunks.append((first, last, start, end))
-    return [Hunk(first + 1, last, tuple(before[start:end])) for first, last, start, end in hunks]
+            joined.append(hunk)
+    return joined
 
 
 def find_changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
     """Functions, then hunks, by file; the same text is given once. Paths in both versions only."""
     seen: set[str] = set()
     for path in sorted(before.keys() & after.keys()):
-        if before[path] == after[path] or not _both_parse(before[path], after[path]):
+        if before[path] == after[path] or not (
+            does_parse(before[path]) and does_parse(after[path])
+        ):
             continue
-        for change in (*_functions(path, before[path], after[path]),
-                       *_hunks(path, before[path], after[path])):  # fmt: skip
+        texts = before[path], after[path]
+        for change in (*_functions(path, *texts), *_hunks(path, *texts)):
             if change.digest not in seen and _matters(change, after):
                 seen.add(change.digest)
                 yield change
@@ -114,15 +104,14 @@ def measure_fix(change: Change, after: Mapping[str, str]) -> Fix:
     added: list[str] = []
     removed: list[str] = []
     hunks = 0
-    for path, faulty in change.files.items():
+    for path, faulty in sorted(change.files.items()):
         old, new = _code(faulty), _code(after[path])
-        for hunk in find_hunks(new, old):
-            gone = [line for line in old[hunk.first - 1 : hunk.last] if line]
-            come = [line for line in hunk.before if line]
-            for tag, *span in difflib.SequenceMatcher(None, gone, come, False).get_opcodes():
-                if tag != "equal":
-                    removed += gone[span[0] : span[1]]
-                    added += come[span[2] : span[3]]
+        for hunk in find_hunks(old, new):
+            gone = [line for line in old[hunk.first : hunk.last] if line]
+            come = [line for line in new[hunk.start : hunk.end] if line]
+            for part in hunks_between(gone, come):
+                removed += gone[part.first : part.last]
+                added += come[part.start : part.end]
             hunks += bool(gone or come)
     size: Size = "one function" if change.function else "several"
     if hunks <= 1:
@@ -158,29 +147,8 @@ def _code(text: str) -> list[str]:
     return ["" if line.strip().startswith("#") else line for line in lines]
 
 
-def _both_parse(*texts: str) -> bool:
-    return all(code_tree(text) is not None for text in texts)
-
-
-@functools.lru_cache(maxsize=256)
-def code_tree(text: str) -> str | None:
-    """The syntax tree without docstrings and annotations; None if the text does not parse."""
-    try:
-        tree = parse(text)
-    except (SyntaxError, RecursionError, ValueError):
-        return None
-    for node in ast.walk(tree):
-        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False):
-            node.body = node.body[1:] or [ast.Pass()]
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            node.returns = None
-        if isinstance(node, ast.arg):
-            node.annotation = None
-    return ast.dump(tree)
-
-
 def _matters(change: Change, after: Mapping[str, str]) -> bool:
-    trees = [(code_tree(text), code_tree(after[path])) for path, text in change.files.items()]
+    trees = [(meaning(text), meaning(after[path])) for path, text in change.files.items()]
     return all(old is not None for old, _ in trees) and any(old != new for old, new in trees)
 
 
@@ -211,18 +179,17 @@ def _functions(path: str, before: str, after: str) -> Iterator[Change]:
 def _hunks(path: str, before: str, after: str) -> Iterator[Change]:
     lines = split_lines(after)
     _, functions = _unique_functions(after, path)
-    for number, hunk in enumerate(find_hunks(split_lines(before), lines)):
-        text = "".join((*lines[: hunk.first - 1], *hunk.before, *lines[hunk.last :]))
+    old = split_lines(before)
+    for number, hunk in enumerate(find_hunks(lines, old)):
+        put_back = old[hunk.start : hunk.end]
+        text = "".join((*lines[: hunk.first], *put_back, *lines[hunk.last :]))
+        first = hunk.first + 1
         inside = [
             name
             for name, f in functions.items()
-            if f.first <= hunk.first and hunk.last <= f.last and hunk.first <= f.last
+            if f.first <= first <= f.last and hunk.last <= f.last
         ]
-        touched = (
-            range(hunk.first, hunk.last + 1)
-            if hunk.last >= hunk.first
-            else range(max(1, hunk.first - 1), hunk.first + 1)
-        )
+        touched = range(first, hunk.last + 1) or range(max(1, hunk.first), first + 1)
         function = inside[0] if inside else None
         yield Change("hunk", {path: text}, {path: touched}, function, number)
 

@@ -10,7 +10,7 @@ import itertools
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -62,19 +62,12 @@ def collect_releases(
     store: Store,
     sandbox: Sandbox,
     bounds: Bounds,
-    *,
-    seed: int = 0,
     progress: Progress = lambda text: None,
 ) -> Collected:
     """Bugs between successive releases. BugError if there are none to be had."""
-    releases = find_releases(package.name)
-    gather = _Gathering(package, store, sandbox, bounds, Random(f"{package.name}{seed}"))
-    for old, new in list(itertools.pairwise(releases))[::-1][: bounds.versions]:
-        if gather.enough or gather.hopeless:
-            break
-        progress(f"{package.name} {new.version}")
-        gather.add(Origin(package.name, new.version, old.version))
-    return gather.collected
+    pairs = list(itertools.pairwise(find_releases(package.name)))[::-1]
+    origins = [(Origin(package.name, new.version, old.version), None) for old, new in pairs]
+    return _gather(origins, _Gathering(package, store, sandbox, bounds), progress)
 
 
 def collect_history(
@@ -83,8 +76,6 @@ def collect_history(
     store: Store,
     sandbox: Sandbox,
     bounds: Bounds,
-    *,
-    seed: int = 0,
     progress: Progress = lambda text: None,
 ) -> Collected:
     """Bugs that commits of a repository mended. BugError if there is no history."""
@@ -92,23 +83,34 @@ def collect_history(
     if not commits:
         raise BugError(f"No commit of {repository} changes both code and tests: nothing to learn.")
     name = package.name if store.interpreter is None else str(repository)
-    gather = _Gathering(package, store, sandbox, bounds, Random(f"{package.name}{seed}"))
-    for commit in commits[: bounds.versions]:
-        if gather.enough or gather.hopeless:
+    origins = [
+        (Origin(package.name, commit.commit, commit.parent, name), commit.sources)
+        for commit in commits
+    ]
+    return _gather(origins, _Gathering(package, store, sandbox, bounds), progress)
+
+
+def _gather(
+    origins: Sequence[tuple[Origin, tuple[str, ...] | None]],
+    gathering: _Gathering,
+    progress: Progress,
+) -> Collected:
+    """Try versions, newest first; beside each the files that it changed, if it is a commit."""
+    for origin, sources in origins[: gathering.bounds.versions]:
+        if gathering.enough or gathering.hopeless:
             break
-        progress(f"{package.name} {commit.commit[:10]}")
-        gather.add(Origin(package.name, commit.commit, commit.parent, name), commit.sources)
-    return gather.collected
+        progress(origin.name)
+        gathering.add(origin, sources)
+    return gathering.collected
 
 
 class _Gathering:
     """What has been found of a package so far, and whether that is enough."""
 
-    def __init__(
-        self, package: Package, store: Store, sandbox: Sandbox, bounds: Bounds, random: Random
-    ) -> None:
+    def __init__(self, package: Package, store: Store, sandbox: Sandbox, bounds: Bounds) -> None:
         self._package, self._store, self._sandbox = package, store, sandbox
-        self._bounds, self._random = bounds, random
+        self.bounds = bounds
+        self._random = Random(package.name)  # the same changes are tried each time
         self._bugs: list[Bug] = []
         self._dropped: Counter[str] = Counter()
         self._end = time.monotonic() + bounds.seconds
@@ -118,7 +120,7 @@ class _Gathering:
     @property
     def enough(self) -> bool:
         late = time.monotonic() > self._end
-        return late or self._count("fault") >= self._bounds.faults
+        return late or self._count("fault") >= self.bounds.faults
 
     @property
     def hopeless(self) -> bool:
@@ -132,7 +134,7 @@ class _Gathering:
     def _count(self, kind: str) -> int:
         return sum(bug.kind == kind for bug in self._bugs)
 
-    def add(self, origin: Origin, sources: tuple[str, ...] | None = None) -> None:
+    def add(self, origin: Origin, sources: tuple[str, ...] | None) -> None:
         """Try changes of one version until there are enough.
 
         `sources` are the files that a commit changed: then all of it is a change as well.
@@ -172,7 +174,7 @@ class _Gathering:
         ):  # fmt: skip
             self._bugs.append(bug)
             faults += bug.kind == "fault"
-            if faults >= self._bounds.faults_of_version or self.enough:
+            if faults >= self.bounds.faults_of_version or self.enough:
                 break
         self._versions[origin.after] = f"{faults} faults of {len(changes)} changes"
 
@@ -181,7 +183,7 @@ class _Gathering:
         some = [change for change in changes if change.unit != "commit"]
         self._random.shuffle(some)
         whole = [change for change in changes if change.unit == "commit"]
-        return [*whole, *some][: self._bounds.tries_of_version]
+        return [*whole, *some][: self.bounds.tries_of_version]
 
     def _wanted(self, bugs: Iterator[Bug]) -> Iterator[Bug]:
         """Not too many features, and of a function (or the same lines) not more than two."""
@@ -189,7 +191,7 @@ class _Gathering:
         for bug in bugs:
             place = (bug.files, bug.function or bug.hunk)
             places[place] += 1
-            if bug.kind == "feature" and self._count("feature") >= self._bounds.features:
+            if bug.kind == "feature" and self._count("feature") >= self.bounds.features:
                 self._dropped["a feature, of which there are enough"] += 1
             elif places[place] > 2:
                 self._dropped["of a function that has two already"] += 1

@@ -83,16 +83,7 @@ def harvest_functions(
     BugError or TaskError if there are none.
     """
     origin = _newest(package, store)
-    folder = store.folder / "functions" / origin.name.replace("/", "+")
-    root = folder / package.name.rpartition("/")[2]
-    known = folder / "python"
-    if not known.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        if not root.exists():
-            store.write_tree(origin, root)
-        python = store.link(package, origin, root, folder / "environment")
-        known.write_text(str(python), encoding="utf-8")
-    python = Path(known.read_text(encoding="utf-8"))
+    root, python = store.keep_tree(package, origin)
     found = harvest_project(
         root,
         probe(python, root, sandbox),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -27,6 +27,7 @@ from training.bugs.bugs import Bug, Origin
 from training.bugs.changes import Change, is_source, measure_fix
 from training.bugs.names import judge_names
 
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _TEST_SECONDS = 5.0
 _MOST_SECONDS = 45.0
 _LEAST_PASSING = 3
@@ -70,19 +71,9 @@ def read_sources(root: Path) -> dict[str, str]:
 
 def run_suite(root: Path, interpreter: Interpreter, sandbox: Sandbox) -> Tested:
     """Run all tests of a tree. NoUseError if too few pass, too many fail, or it takes too long."""
-    files = tuple(sorted(p.relative_to(root).as_posix() for p in find_test_files(root)))
-    if not files:
-        raise NoUseError("no tests")
+    limits = Limits(wall_seconds=_MOST_SECONDS, test_seconds=_TEST_SECONDS, timeouts=_TIMEOUTS)
     try:
-        run = _run_all(root, files, interpreter, sandbox)
-        broken = {r.id for r in run.failures if "::" not in r.id}
-        if broken & set(files):  # pytest runs nothing if one file cannot be imported
-            files = tuple(file for file in files if file not in broken)
-            if not files:
-                raise NoUseError(
-                    f"no file of tests can be imported ({run.failures[0].detail[:99]})"
-                )
-            run = _run_all(root, files, interpreter, sandbox)
+        files, run = run_all_tests(root, interpreter, sandbox, limits)
     except WorkerError as error:
         raise NoUseError(str(error).partition("\n")[0]) from error
     passing = frozenset(r.id for r in run.results if r.outcome == "passed")
@@ -96,11 +87,23 @@ def run_suite(root: Path, interpreter: Interpreter, sandbox: Sandbox) -> Tested:
     return Tested(passing, files, run.seconds)
 
 
-def _run_all(root: Path, files: tuple[str, ...], interpreter: Interpreter, sandbox: Sandbox) -> Run:
-    limits = Limits(wall_seconds=_MOST_SECONDS, test_seconds=_TEST_SECONDS, timeouts=_TIMEOUTS)
-    suite = Suite("pytest", root, root / files[0], files)
-    with Worker(suite, interpreter, sandbox, limits) as worker:
-        return worker.run()
+def run_all_tests(
+    root: Path, interpreter: Interpreter, sandbox: Sandbox, limits: Limits
+) -> tuple[tuple[str, ...], Run]:
+    """One run of all tests of a tree, and the files that they are in.
+
+    Without files that cannot be imported: pytest runs nothing at all if there is one. NoUseError if
+    none is left; WorkerError if no test can be run.
+    """
+    files = tuple(sorted(p.relative_to(root).as_posix() for p in find_test_files(root)))
+    while files:
+        with Worker(Suite("pytest", root, root / files[0], files), interpreter, sandbox) as worker:
+            run = worker.run(limits=limits)
+        broken = {result.id for result in run.failures} & set(files)
+        if not broken:
+            return files, run
+        files = tuple(file for file in files if file not in broken)
+    raise NoUseError("no file of tests can be imported")
 
 
 def find_bugs(
@@ -113,13 +116,11 @@ def find_bugs(
     interpreter: Interpreter,
     sandbox: Sandbox,
     dropped: Counter[str],
-    *,
-    wanted: Callable[[Bug], bool] = lambda bug: True,
 ) -> Iterator[Bug]:
     """The changes that tests notice. What is dropped is counted by reason.
 
-    `root` has the version `after`. Changes of one file only are tried where they lie; those of
-    several need the files in place: they are written, and put back afterwards.
+    `root` has the version `after`. The other files of a change of several are written while it is
+    tried, and put back afterwards.
     """
     by_file: dict[str, list[Change]] = {}
     for change in changes:
@@ -138,7 +139,7 @@ def find_bugs(
                     continue
                 fix = measure_fix(change, after)
                 place = change.function or ("" if change.hunk is None else f"hunk {change.hunk}")
-                bug = Bug(
+                yield Bug(
                     bug_id=f"{origin.name}/{'+'.join(sorted(change.files))}::{place or 'all'}"
                     f"#{change.digest[:6]}",
                     origin=origin,
@@ -156,8 +157,6 @@ def find_bugs(
                     digest=change.digest,
                     fix=fix.digest,
                 )
-                if wanted(bug):
-                    yield bug
 
 
 class _Bench:
@@ -233,19 +232,19 @@ def _failing(run: Run, steady: frozenset[str]) -> set[str]:
 
 
 def test_texts(root: Path, test: str) -> Iterator[str]:
-    """The source of a test by its id, with that of its class's fixtures; nothing if not found."""
+    """The source of a test by its id; nothing if it is not found."""
     path, *names = test.partition("[")[0].split("::")
     try:
         text = read_bounded(root / path).decode("utf-8")
-        body: list[ast.stmt] = parse(text).body
+        body = parse(text).body
     except (OSError, SyntaxError, UnicodeDecodeError):
         return
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    node: ast.stmt | None = None
-    for name in names:
-        node = next((n for n in body if isinstance(n, kinds) and n.name == name), None)
-        if not isinstance(node, kinds):
-            return
-        body = node.body
-    if node is not None:
+    for node in find_definitions(body, names):
         yield "\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])
+
+
+def find_definitions(body: Sequence[ast.stmt], path: Sequence[str]) -> list[Definition]:
+    """All functions or classes of that name, of which the last one counts, below its classes."""
+    name, *rest = path
+    found = [node for node in body if isinstance(node, Definition) and node.name == name]
+    return [n for node in found for n in find_definitions(node.body, rest)] if rest else found

@@ -60,6 +60,18 @@ class Store:
         version = "9999" if origin.repository else origin.after  # new enough for all
         return link_environment(tree, packages, python, folder, name=name, version=version)
 
+    def keep_tree(self, package: Package, origin: Origin) -> tuple[Path, Path]:
+        """The tree of the newer version, kept here, and an interpreter for its tests. BugError."""
+        folder = self.folder / "kept" / origin.name.replace("/", "+")
+        root = folder / package.name.rpartition("/")[2]
+        known = folder / "python"
+        if not known.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what a kill left half
+            self.write_tree(origin, root)
+            python = self.link(package, origin, root, folder / "environment")
+            known.write_text(str(python), encoding="utf-8")
+        return root, Path(known.read_text(encoding="utf-8"))
+
     def _release(self, origin: Origin, version: str) -> Path:
         kept = self.folder / "trees" / f"{origin.package}-{version}"
         if kept.is_dir():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.interpreter import probe
@@ -63,7 +62,7 @@ class NotOneFunctionError(Exception):
 def _task(bug: Bug, package: Package, store: Store, sandbox: Sandbox) -> Task:
     if bug.function is None or len(bug.files) != 1:
         raise NotOneFunctionError("not within one function")
-    root, python = mended_tree(bug, package, store)
+    root, python = store.keep_tree(package, bug.origin)
     interpreter = probe(python, root, sandbox)
     (file,) = bug.files
     source = SourceFile.read(root / file)
@@ -105,20 +104,6 @@ def _faulty_function(bug: Bug, change: Change, source: SourceFile) -> Sequence[s
     if around != (source.lines[: new.first - 1], source.lines[new.last :]):
         raise NotOneFunctionError("not within one function")
     return faulty.scratch_lines(old)
-
-
-def mended_tree(bug: Bug, package: Package, store: Store) -> tuple[Path, Path]:
-    """The version's tree as people mended it, kept in the store, and its interpreter."""
-    folder = store.folder / "mended" / bug.origin.name.replace("/", "+")
-    root = folder / package.name.rpartition("/")[2]
-    done = folder / "python"
-    if not done.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        if not root.exists():
-            store.write_tree(bug.origin, root)
-        python = store.link(package, bug.origin, root, folder / "environment")
-        done.write_text(str(python), encoding="utf-8")
-    return root, Path(done.read_text(encoding="utf-8"))
 
 
 def _files(bug: Bug) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from attrs import field, frozen
 from coe_lsp.chain.commands import AddBlock, AddLine, Command, Exit, ReplaceBlock
 from coe_lsp.chain.edits import hunks_between
 from training.demonstrations.unaided import FIRST, is_found_unaided
-from training.demonstrations.undo import does_parse
+from training.meaning import does_parse
 from training.tasks.records import Record
 
 _TOO_LONG = "ran too long"
@@ -45,7 +45,7 @@ def find_targets(record: Record) -> Iterator[Target]:
                 number == len(turns) - 1,
                 bool(named),
                 not named.isdisjoint(_touched(turn.command)),
-                does_parse(before.lines) and not does_parse(turn.pad.lines),
+                does_parse(before.text) and not does_parse(turn.pad.text),
             )
         before = turn.pad
 
@@ -80,7 +80,7 @@ class Measures:
         states = [episode.start, *(turn.pad for turn in episode.turns)]
         counts["traces"] += 1
         counts["turns"] += len(episode.turns)
-        counts["start does not parse"] += not does_parse(start)
+        counts["start does not parse"] += not does_parse("\n".join(start))
         counts["one line"] += len(hunks) == 1 and size == 1
         counts["one hunk of several lines"] += len(hunks) == 1 and size > 1
         counts["several hunks"] += len(hunks) > 1

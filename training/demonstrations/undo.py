@@ -8,7 +8,6 @@ or annotations. Programs are judged by the caller; nothing is run here.
 
 from __future__ import annotations
 
-import ast
 import itertools
 from collections.abc import Callable, Collection, Sequence
 
@@ -16,7 +15,7 @@ from attrs import frozen
 
 from coe_lsp.chain.commands import Command
 from coe_lsp.chain.edits import Hunk, hunks_between, shortest_commands
-from coe_lsp.parsing import parse
+from training.meaning import does_parse, meaning
 
 Lines = tuple[str, ...]
 # So dear that a unit is always one command.
@@ -78,24 +77,6 @@ def undo_commands(way: Sequence[Lines], *, words: bool, blocks: bool) -> list[Co
     ]
 
 
-def does_parse(lines: Sequence[str]) -> bool:
-    """Whether a program is one as far as syntax goes."""
-    try:
-        parse("\n".join(lines))
-    except (SyntaxError, RecursionError):
-        return False
-    return True
-
-
-def meaning(lines: Sequence[str]) -> str | None:
-    """The syntax tree without docstrings and annotations; None for what does not parse."""
-    try:
-        tree = parse("\n".join(lines))
-    except (SyntaxError, RecursionError):
-        return None
-    return ast.dump(_Bare().visit(tree))
-
-
 class _Way:
     def __init__(self, start: Lines, goal: Lines, judge: Judge) -> None:
         self._start, self._goal, self._judge = start, goal, judge
@@ -117,11 +98,11 @@ class _Way:
         now = self._judge(self._start)
         while not now.right:
             before = self.with_units(order)
-            parsed = does_parse(before)
+            parsed = does_parse("\n".join(before))
             ranked: list[tuple[tuple[int, ...], Hunk]] = []
             for unit in left:
                 after = self.with_units([*order, unit])
-                if parsed and not does_parse(after):
+                if parsed and not does_parse("\n".join(after)):
                     continue
                 then = self._judge(after)
                 if then.solved and not then.right:
@@ -130,7 +111,7 @@ class _Way:
                 touched = not now.named.isdisjoint(self._now_lines(order, unit))
                 changed = then.feedback != now.feedback
                 place = -unit.first
-                rank = (-early, -then.failed, touched, does_parse(after), changed, place)
+                rank = (-early, -then.failed, touched, does_parse("\n".join(after)), changed, place)
                 ranked.append((tuple(map(int, rank)), unit))
             if not ranked:
                 return None
@@ -171,8 +152,8 @@ def _units(start: Lines, goal: Lines, *, blocks: bool) -> list[Hunk]:
     if len(units) < 2:
         return units
     way = _Way(start, goal, lambda lines: Judged(False, False, 0, frozenset(), ""))
-    plain = meaning(start)
-    return [u for u in units if plain is None or meaning(way.with_units([u])) != plain]
+    plain = meaning("\n".join(start))
+    return [u for u in units if plain is None or meaning("\n".join(way.with_units([u]))) != plain]
 
 
 def _single_lines(hunk: Hunk) -> list[Hunk]:
@@ -184,24 +165,3 @@ def _single_lines(hunk: Hunk) -> list[Hunk]:
     gone = [Hunk(n, n + 1, hunk.end, hunk.end) for n in range(hunk.first + both, hunk.last)]
     new = [Hunk(hunk.last, hunk.last, n, n + 1) for n in range(hunk.start + both, hunk.end)]
     return [*pairs, *gone, *new]
-
-
-class _Bare(ast.NodeTransformer):
-    """Takes docstrings and annotations out."""
-
-    def visit_arg(self, node: ast.arg) -> ast.arg:
-        node.annotation = None
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        self.generic_visit(node)
-        if node.value is None:
-            return ast.Pass()
-        return ast.Assign(targets=[node.target], value=node.value)
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            node.returns = None
-            documented = ast.get_docstring(node, clean=False) is not None
-            node.body = (node.body[1:] or [ast.Pass()]) if documented else node.body
-        return super().generic_visit(node)

@@ -41,7 +41,18 @@ def corrupt_tasks(
     for task in known:
         found[task.task_id].append(task)
     if correct:
-        if not _make(correct, recipe, path, each, seed, processes, sandbox, deadline, progress):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = generate_demonstrations(
+            correct,
+            evolve(recipe, per_task=each),
+            path,
+            seed=seed,
+            processes=processes,
+            sandbox=sandbox,
+            deadline=deadline,
+            progress=lambda done, total, records: progress(done, total),
+        )
+        if made is None:
             return None
         by_id = {task.task_id: task for task in correct}
         for task in read_faulty_tasks(path, by_id):
@@ -51,28 +62,3 @@ def corrupt_tasks(
         for name, some in found.items()
         for number, task in enumerate(some[:each])
     ]
-
-
-def _make(
-    tasks: Sequence[Task],
-    recipe: Recipe,
-    path: Path,
-    each: int,
-    seed: int,
-    processes: int,
-    sandbox: Sandbox,
-    deadline: float,
-    progress: Callable[[int, int], None],
-) -> bool:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made = generate_demonstrations(
-        tasks,
-        evolve(recipe, per_task=each),
-        path,
-        seed=seed,
-        processes=processes,
-        sandbox=sandbox,
-        deadline=deadline,
-        progress=lambda done, total, records: progress(done, total),
-    )
-    return made is not None

@@ -59,7 +59,7 @@ def write_faulty_programs(
     drawing = Sampling(temperature=sampling.temperature, max_tokens=_ANSWER_TOKENS)
     found = writer.answers(questions, sampling.each, drawing)
     programs = [[extract_program(answer.text) for answer in some] for some in found]
-    yield from _all_faulty(tasks, programs, sandbox, threads)
+    yield from keep_faulty(tasks, programs, sandbox, threads)
 
 
 def collect_failed_states(
@@ -85,12 +85,13 @@ def collect_failed_states(
         )
     states = [[c.episode.pad.text for c in chains if not c.right] for chains in groups]
     tasks = [start.environment.task for start in starts]
-    yield from _all_faulty(tasks, states, sandbox, threads)
+    yield from keep_faulty(tasks, states, sandbox, threads)
 
 
-def _all_faulty(
+def keep_faulty(
     tasks: Sequence[Task], programs: Sequence[Sequence[str]], sandbox: Sandbox, threads: int
 ) -> Iterator[Task]:
+    """Of each task's programs those that fail, as tasks named by task and number."""
     with ThreadPoolExecutor(threads) as pool:
         for found in pool.map(partial(_faulty, sandbox=sandbox), tasks, programs):
             yield from found

@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from functools import partial
 from random import Random
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from coe_lsp.chain.prompt import Segment
 from coe_lsp.engine.sampling import Sampling
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.parsing import parse
-from training.demonstrations.undo import meaning
+from training.meaning import meaning
+from training.sampling.faulty_programs import keep_faulty
 from training.sampling.whole_programs import Question, Writer
-from training.tasks.environment import open_environments
 from training.tasks.tasks import Task
 
 PREFIX, SUFFIX, MIDDLE = "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"
@@ -201,11 +198,8 @@ def write_faults(
             unfinished = text == answer.text and answer.tokens >= _MOST_TOKENS
             if not unfinished and is_plausible(gap, text):
                 programs[task.task_id].append(gap.fill(text))
-    with ThreadPoolExecutor(threads) as pool:
-        for found in pool.map(
-            partial(_failing, sandbox=sandbox), tasks, [programs[task.task_id] for task in tasks]
-        ):
-            yield from found
+    written = [programs[task.task_id] for task in tasks]
+    yield from keep_faulty(tasks, written, sandbox, threads)
 
 
 def is_plausible(gap: Gap, text: str) -> bool:
@@ -214,19 +208,5 @@ def is_plausible(gap: Gap, text: str) -> bool:
         return False
     if text.strip() in ("", "pass", "...") or "TODO" in text:
         return False
-    program = meaning(gap.fill(text).split("\n"))
-    return program is not None and program != meaning(gap.fill(gap.masked).split("\n"))
-
-
-def _failing(task: Task, programs: Sequence[str], sandbox: Sandbox) -> list[Task]:
-    """Those programs that fail the tests, if the reference passes them."""
-    if not programs:
-        return []
-    with ExitStack() as stack:
-        return [
-            evolve(task, task_id=f"{task.task_id}#{number}", code=program)
-            for environment in open_environments([task], sandbox, stack)
-            if environment.calibrate()
-            for number, program in enumerate(dict.fromkeys(programs))
-            if not environment.evaluate(program.split("\n")).solved
-        ]
+    program = meaning(gap.fill(text))
+    return program is not None and program != meaning(gap.fill(gap.masked))
