@@ -1,17 +1,16 @@
 """How many tokens and commands people's changes take in the edit language, and in other forms.
 
-    python tests/benchmarks/measure_format.py PAIRS.jsonl [...] [--model qwen2.5-coder-0.5b]
+    python tests/benchmarks/measure_format.py "training/bugs/real_bugs.jsonl#train" --clones CLONES
 
-Each line of a file is an object with the text of a function `before` and `after` a change. Counted
-are the tokens that a model has to write, without the states that it reads between commands. Prints
-a table for docs/training.md.
+Measured are the human fixes of a list of real bugs that lie within one function. Counted are the
+tokens that a model has to write, without the states that it reads between commands. Prints a table
+for docs/training.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import mean
@@ -24,6 +23,11 @@ from coe_lsp.engine.engine import Engine
 from coe_lsp.models.download import ensure
 from coe_lsp.models.registry import resolve
 from coe_lsp.repair.policy.protocol import COMMAND_TOKENS
+from coe_lsp.repair.target.source import SourceFile
+from training.bugs.bugs import load_bugs
+from training.bugs.command import bug_store
+from training.bugs.store import Store
+from training.bugs.tasks import NotOneFunctionError, faulty_function
 
 Lines = Sequence[str]
 Count = Callable[[str], int]
@@ -114,14 +118,28 @@ def table(pairs: Sequence[tuple[Lines, Lines]], count: Count) -> str:
     return "\n".join(rows)
 
 
+def fixes(name: str, store: Store) -> Iterator[tuple[Lines, Lines]]:
+    """The functions of a list's faults as people left them wrong, and as they mended them."""
+    path, _, split = name.partition("#")
+    for bug in load_bugs(Path(path), split=split):
+        if bug.kind != "fault" or bug.function is None or len(bug.files) > 1:
+            continue
+        ((file, text),) = store.read(bug.origin, bug.origin.after, bug.files).items()
+        source = SourceFile.parse(Path(file), text.encode())
+        try:
+            faulty = faulty_function(bug, store, source)
+        except NotOneFunctionError:
+            continue
+        yield faulty, source.scratch_lines(source.find(bug.function))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pairs", nargs="+", type=Path)
+    parser.add_argument("bugs", help="a list of real bugs, optionally path#split")
+    parser.add_argument("--clones", type=Path, help="clones of their repositories")
     parser.add_argument("--model", default="qwen2.5-coder-0.5b", help="whose tokens are counted")
     options = parser.parse_args()
-    rows = [json.loads(line) for path in options.pairs for line in path.read_text().splitlines()]
-    pairs = [(row["before"].split("\n"), row["after"].split("\n")) for row in rows]
-    pairs = [(before, after) for before, after in pairs if before != after]
+    pairs = list(fixes(options.bugs, Store(bug_store(), options.clones)))
     path = ensure(resolve(options.model), progress=BarProgress())
     with Engine(path, context_tokens=256, max_sequences=1) as engine:
         tokens = cache(lambda text: len(engine.tokenize([Segment(text)], add_bos=False)))

@@ -57,7 +57,7 @@ def taken_back(bug: Bug, store: Store, fixed: Mapping[str, str]) -> Change:
 
     BugError if there is no such change any more.
     """
-    before = store.read_before(bug.origin, bug.files)
+    before = store.read(bug.origin, bug.origin.before, bug.files)
     whole = whole_change(before, fixed)
     for change in (*find_changes(before, fixed), *([whole] if whole else [])):
         if change.digest == bug.digest:

@@ -154,7 +154,7 @@ class _Gathering:
     ) -> None:
         now = read_sources(tree)
         paths = tuple(now) if sources is None else tuple(path for path in sources if path in now)
-        then = {**now, **self._store.read_before(origin, paths)}
+        then = {**now, **self._store.read(origin, origin.before, paths)}
         changes = list(find_changes(then, now))
         if sources is not None and (whole := whole_change(then, now)):
             known = {change.digest for change in changes}

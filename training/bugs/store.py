@@ -40,11 +40,11 @@ class Store:
             tree = self._release(origin, origin.after)
             shutil.copytree(tree, target, symlinks=True)
 
-    def read_before(self, origin: Origin, files: tuple[str, ...]) -> dict[str, str]:
-        """The texts of some files in the older version. BugError."""
+    def read(self, origin: Origin, version: str, files: tuple[str, ...]) -> dict[str, str]:
+        """The texts of some files in one of the two versions. BugError."""
         if origin.repository:
-            return read_texts(self.clone(origin.repository), origin.before, files)
-        return tree_texts(self._release(origin, origin.before), files)
+            return read_texts(self.clone(origin.repository), version, files)
+        return tree_texts(self._release(origin, version), files)
 
     def link(self, package: Package, origin: Origin, tree: Path, folder: Path) -> Path:
         """Make an environment for a tree in `folder`; the interpreter in it. BugError."""

@@ -16,7 +16,6 @@ from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.execution.worker import Worker
 from coe_lsp.repair.target.source import SourceError, SourceFile
 from training.bugs.bugs import Bug
-from training.bugs.changes import Change
 from training.bugs.checkout import taken_back
 from training.bugs.packages import Package
 from training.bugs.store import Store
@@ -66,7 +65,7 @@ def _task(bug: Bug, package: Package, store: Store, sandbox: Sandbox) -> Task:
     interpreter = probe(python, root, sandbox)
     (file,) = bug.files
     source = SourceFile.read(root / file)
-    faulty = _faulty_function(bug, taken_back(bug, store, {file: source.text}), source)
+    faulty = faulty_function(bug, store, source)
     function = source.find(bug.function)
     with Worker(
         Suite("pytest", root, root / file, _files(bug)), interpreter, sandbox, _LIMITS
@@ -91,9 +90,13 @@ def _task(bug: Bug, package: Package, store: Store, sandbox: Sandbox) -> Task:
     )
 
 
-def _faulty_function(bug: Bug, change: Change, source: SourceFile) -> Sequence[str]:
-    """The function as it was; NotOneFunctionError if the change goes beyond it."""
-    (text,) = change.files.values()
+def faulty_function(bug: Bug, store: Store, source: SourceFile) -> Sequence[str]:
+    """The function as people left it wrong, in lines. `source` is the file as they mended it.
+
+    NotOneFunctionError if the change goes beyond it, BugError if it cannot be made again.
+    """
+    (file,) = bug.files
+    text = taken_back(bug, store, {file: source.text}).files[file]
     faulty = SourceFile.parse(source.path, text.encode())
     assert bug.function is not None
     try:
