@@ -54,9 +54,7 @@ def bug_of(repository, store, function, tests):
     commits = subprocess.run(git, check=True, capture_output=True, text=True).stdout.split()
     for before, after in itertools.pairwise(commits):
         origin = Origin("tools", after, before, str(repository))
-        texts = [
-            store.read_before(evolve(origin, before=c), ("tools.py",)) for c in (before, after)
-        ]
+        texts = [store.read(origin, commit, ("tools.py",)) for commit in (before, after)]
         for change in find_changes(*texts):
             if change.function == function:
                 fix = measure_fix(change, texts[1])
