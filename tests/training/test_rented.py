@@ -81,7 +81,7 @@ corrupted = 2
 written = 0
 held_out = 2
 [rlvr]
-steps = 2
+steps = 3
 starts = 2
 num_generations = 2
 max_turns = 1
@@ -119,7 +119,8 @@ def test_a_rented_run_killed_in_each_slice_ends(
     shutil.rmtree(tmp_path / "bundle")
     shutil.rmtree(tmp_path / "out")
     (tmp_path / "tasks.jsonl").unlink()
-    shutil.rmtree(clamp_project)
+    ranges.unlink()
+    shutil.rmtree(clamp_project / "tests")
 
     def start(*more):
         environment = {
@@ -156,7 +157,7 @@ def test_a_rented_run_killed_in_each_slice_ends(
     verdict = json.loads((run / "comparison.json").read_text())
     assert set(verdict["right"]) == {"none", "sft", "new"} and verdict["programs"] > 0
     steps = [json.loads(x)["step"] for x in (run / "rlvr" / "metrics.jsonl").open()]
-    assert steps == [1, 2]
+    assert steps == [1, 2, 3]
     join_folder(there / "saved", there / "back")
     assert list((there / "back").glob("*-coe-v1.gguf")) and list((there / "back").glob("*.md"))
 

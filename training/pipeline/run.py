@@ -64,11 +64,16 @@ def run_all(
         def say(text: str) -> None:
             console.print(text, markup=False, soft_wrap=True)
 
+        begun = 0
         for name, stage in _plan(config):
             if name in state.done or (only is not None and name not in only):
                 continue
-            line = bar(name)
             started = time.monotonic()
+            if begun and started >= deadline:  # one stage is begun whatever the time
+                console.print(f"Stopped before stage {name}; run the same command again to go on.")
+                return False
+            begun += 1
+            line = bar(name)
             finished = stage(TrainingRun(config, line, deadline, say))
             state.spend(name, time.monotonic() - started)
             if not finished:

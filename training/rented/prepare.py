@@ -1,9 +1,9 @@
 """Everything that a rented GPU needs, made on the CPU: data, programs, base, and settings.
 
 What needs no GPU is done here: tasks, demonstrations, their tokens, faulty programs to start from.
-The base goes dequantised, in bfloat16, so that nothing has to read a GGUF there. Projects whose
-functions are started from go along with their tests, to be run by the Python that is there;
-functions whose tests do not pass there are left out there.
+The base goes as its GGUF (`training.rented.base`). Projects whose functions chains are started
+from go along with their tests, to be run by the Python that is there; functions whose tests do not
+pass there are left out there.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from pathlib import Path
 import attrs
 from attrs import evolve
 
-from coe_lsp.chain.prompt import Segment
 from coe_lsp.files import replace_file
 from training.files import write_lines
 from training.model.encoded import save_examples
-from training.model.source import BaseSource, find_base
+from training.model.source import find_base
 from training.pipeline.config import ConfigError, EvaluationPlan, TasksConfig
 from training.pipeline.held_out import choose_held_out
 from training.pipeline.run import RunError
 from training.pipeline.stages import split_examples
 from training.pipeline.starts import corrupt_training_tasks
 from training.pipeline.workspace import TrainingRun
+from training.rented.base import carry_base
 from training.rented.pieces import cut_folder
 from training.tasks.records import read_records
 from training.tasks.tasks import Place, Task, load_tasks, save_tasks
@@ -62,7 +62,7 @@ def prepare(run: TrainingRun, bundle: Path, *, processes: int, piece_bytes: int)
     # Enough to know what demonstrations begin with.
     with run.file("demonstrations.jsonl").open(encoding="utf-8") as file:
         write_lines(target / "demonstrations.jsonl", (_beginning(line) for line in file))
-    base = _carry_base(source, inside)
+    base = carry_base(source, inside)
     there = evolve(
         config,
         out=RUN,
@@ -97,6 +97,8 @@ def _carry_tasks(run: TrainingRun, inside: Path) -> None:
     tasks = load_tasks(str(run.file("tasks.jsonl")))
     held = choose_held_out(tasks, run.config.held_out, run.config.seed)
     trained = [task for task in tasks if task.task_id not in held][: run.config.starts.tasks]
+    if not run.config.stages:  # then no chains are started
+        trained = []
     text = run.file("held_out.jsonl").read_text(encoding="utf-8")
     programs = [Task.loads(line) for line in text.splitlines()]
     folders: dict[str, str] = {}
@@ -104,7 +106,8 @@ def _carry_tasks(run: TrainingRun, inside: Path) -> None:
         if task.place is not None and task.place.root not in folders:
             name = f"{len(folders):03}-{Path(task.place.root).name}"
             folders[task.place.root] = f"projects/{name}"
-            _copy_project(Path(task.place.root), inside / folders[task.place.root])
+            target = inside / folders[task.place.root]
+            _copy_project(Path(task.place.root), target, without=(inside.parent, run.folder))
     save_tasks(inside / RUN / "tasks.jsonl", _moved(tasks, folders))
     save_tasks(inside / RUN / "held_out.jsonl", _moved(programs, folders))
 
@@ -128,74 +131,20 @@ def place_here(task: Task, bundle: Path, python: str) -> Task:
     return evolve(task, place=evolve(place, root=str(root), python=python))
 
 
-def _copy_project(root: Path, target: Path) -> None:
+def _copy_project(root: Path, target: Path, *, without: Sequence[Path]) -> None:
+    """`without` are folders that may be in the project but are not of it: the bundle, the run."""
+    ours = [path.resolve() for path in without]
+
     def skipped(folder: str, names: list[str]) -> set[str]:
         here = Path(folder)
         return {
             name
             for name in names
             if name in _SKIPPED
+            or (here / name).resolve() in ours
             or (here / name / "pyvenv.cfg").exists()
             or (here / name).is_symlink()
             or ((here / name).is_file() and (here / name).stat().st_size > _MOST_BYTES)
         }
 
     shutil.copytree(root, target, ignore=skipped)
-
-
-def _carry_base(source: BaseSource, inside: Path) -> str:
-    """The base in transformers' form and bfloat16; the name of its folder, which adapters take.
-
-    Where transformers' tokenizer says other tokens than the one that serves, the vocabulary goes
-    along, and llama-cpp-python is needed there.
-    """
-    import torch
-    from transformers import AutoTokenizer
-
-    from training.model.base import VOCABULARY, load_model, load_tokenizer
-
-    name = source.base_key
-    folder = inside / name
-    if source.path is None:
-        raise ConfigError(f"{source.name} has no GGUF: name the model by what will serve it.")
-    load_model(source, dtype=torch.bfloat16).save_pretrained(folder)
-    native = AutoTokenizer.from_pretrained(source.folder, gguf_file=source.gguf)
-    served = load_tokenizer(source)
-    native.chat_template = native.chat_template or None
-    native.save_pretrained(folder)
-    carried = load_tokenizer(BaseSource(name, str(folder), None, name))
-    texts = [segment for path in _sources() for segment in _segments(path)]
-    same = served.format == carried.format and served.bos == carried.bos
-    if not same or any(served.encode(s) != carried.encode(s) for s in texts):
-        _write_vocabulary(source.path, folder / VOCABULARY)
-    return name
-
-
-def _sources() -> Iterator[Path]:
-    """Python files to compare tokenizers on: this package's own."""
-    package = Path(__file__).parents[1]
-    yield from sorted(package.rglob("*.py"))
-
-
-def _segments(path: Path) -> Iterator[Segment]:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        yield Segment(f"### REPL {len(line)} >>>{line}\n{len(line):>4} {line}")
-
-
-def _write_vocabulary(source: Path, target: Path) -> None:
-    """A GGUF's metadata without its weights."""
-    import gguf
-
-    reader = gguf.GGUFReader(source)
-    architecture = reader.fields["general.architecture"].contents()
-    writer = gguf.GGUFWriter(target, architecture)
-    for field in reader.fields.values():
-        if field.name == "general.architecture" or field.name.startswith("GGUF."):
-            continue
-        kind = field.types[0]
-        inner = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(field.name, field.contents(), kind, sub_type=inner)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()

@@ -21,6 +21,7 @@ from coe_lsp.files import replace_file
 from training.model.checkpoint import list_checkpoints
 from training.pipeline.config import RunConfig
 from training.pipeline.run import run_all
+from training.rented.base import unpack_base
 from training.rented.pieces import cut_folder, join_folder
 from training.rented.prepare import PREPARED, RUN, SETTINGS, place_here
 from training.tasks.tasks import Task, save_tasks
@@ -47,6 +48,7 @@ def run_slice(
     join_folder(pieces, work)
     config = _settings(work)
     _begin(work, config, saved)
+    unpack_base(Path(config.model.base))
     try:
         return run_all(config, minutes=minutes, console=console)
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ _SLOW = 0.25
 _SHORTEST = 3
 _MOST_TESTS = 20
 _MOST_FILES = 40
+_MOST_SECONDS = 180.0
 _SKIPPED = {"node_modules", "site-packages", "build", "dist", "__pycache__", "venv", "env", "tests"}
 
 
@@ -48,7 +50,8 @@ def harvest_project(
 ) -> Cleaned:
     """Tasks of all functions below `root`. TaskError if its tests cover none.
 
-    With `most` no file is begun when there are so many, nor more than forty; `random` draws them.
+    With `most` no file is begun when there are so many, nor more than forty, nor after three
+    minutes; `random` draws them.
     """
     if not root.is_dir():
         raise TaskError(f"{root} is no folder: name the one that holds the project.")
@@ -114,8 +117,10 @@ def _harvest(
 ) -> Cleaned:
     dropped: Counter[str] = Counter()
     tasks: list[Task] = []
+    began = time.monotonic()
     for number, path in enumerate(files):
-        if most is not None and len(tasks) >= most:
+        late = time.monotonic() - began > _MOST_SECONDS
+        if most is not None and (late or len(tasks) >= most):
             break
         progress(path, number, len(files))
         count = 0
