@@ -83,6 +83,33 @@ def test_package_conftest_that_imports_the_target_still_takes_candidates(
     assert worker.run(b"def double(x):\n    return x + x\n").passed == 1
 
 
+def test_assertions_are_rewritten_once_also_where_the_conftest_imports_the_target(
+    write, tmp_path, worker_for
+):
+    """Rewriting is most of what a child would do over again; the detail must stay what it was."""
+    write("core.py", "def double(x):\n    return x + x + 1\n")
+    conftest = (
+        "import core\nfrom _pytest.assertion import rewrite\n"
+        "seen, own = [], rewrite.rewrite_asserts\n"
+        "def spy(tree, source, path, config):\n"
+        "    seen.append(path)\n    return own(tree, source, path, config)\n"
+        "rewrite.rewrite_asserts = spy\n"
+        "import pytest\n@pytest.fixture\ndef rewritten():\n    return seen\n"
+    )
+    write("conftest.py", conftest)
+    tests = (
+        "import core\ndef test_double():\n    assert core.double(2) == 4\n"
+        "def test_not_again(rewritten):\n    assert rewritten == []\n"
+    )
+    path = write("test_core.py", tests)
+    worker = worker_for(Suite("pytest", tmp_path, tmp_path / "core.py", ("test_core.py",)))
+    failed = [[failure.detail for failure in worker.run().failures] for _ in range(3)]
+    assert [len(details) for details in failed] == [2, 1, 1]
+    assert all("assert 5 == 4" in details[0] for details in failed)
+    path.write_text(tests.replace("== 4", "== 40"))  # another text is rewritten again
+    assert [f.detail for f in worker.run().failures if "== 40" in f.detail]
+
+
 def test_target_that_pytest_itself_imports(worker_for):
     import iniconfig
 

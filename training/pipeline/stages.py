@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from coe_lsp.execution.interpreter import find_interpreter, probe
 from coe_lsp.files import replace_file
-from training.bugs.command import listed_bug_tasks, own_bug_tasks
 from training.demonstrations.generate import generate_demonstrations
 from training.files import write_lines
 from training.pipeline.held_out import choose_held_out, is_held_out
@@ -42,6 +41,9 @@ _VALIDATED = 200
 
 def run_tasks(run: TrainingRun) -> bool:
     """Load, harvest and clean the tasks."""
+    # Needs what talks to a package index, which no other stage does.
+    from training.bugs.command import listed_bug_tasks, own_bug_tasks
+
     config = run.config.tasks
     found: list[Task] = []
     dropped: Counter[str] = Counter()

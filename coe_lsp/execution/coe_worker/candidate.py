@@ -95,11 +95,15 @@ class CodeCache:
         """Serve imports from here."""
         sys.meta_path.insert(0, _Finder(self._stems, self._loader))
 
+    def code(self, path: str) -> CodeType | None:
+        """What a file was compiled to, if it was and has not changed since."""
+        known = self._code.get(os.path.realpath(path))
+        return known[1] if known is not None and known[0] == _stamp(path) else None
+
     def _loader(self, file: str) -> Any:
-        known = self._code.get(file)
-        if known is None or known[0] != _stamp(file):
+        code = self.code(file)
+        if code is None:
             return None
-        code = known[1]
 
         def loader(name: str, origin: str) -> Any:
             return _CodeLoader(name, origin, code)

@@ -26,8 +26,10 @@ def serve(suite: SuiteSpec, zygote: Any) -> None:
     import pytest
 
     if child is None:
+        zygote.rewriter = lambda path: _rewrite_always(path, None)
         child = zygote.park("imported")
         if child is not None:
+            _use_rewritten(zygote.compiled)
             child.begin(_rewriter(suite.path))
     plugin = _Plugin(pytest, suite, zygote, child)
     # What pytest itself prints goes where nobody reads; the child takes its stream back.
@@ -62,6 +64,27 @@ def _rewrite_always(path: str, config: Any) -> Any:
         rewrite_asserts(tree, source, path, config)
 
     return rewrite
+
+
+def _use_rewritten(compiled: Any) -> None:
+    """Let pytest take test modules that the zygote rewrote; else each child rewrites them again.
+
+    That is most of a child's time where test files are long. Only where pytest is configured in the
+    child: in a zygote that is, what it compiled comes before pytest's own hook.
+    """
+    from _pytest.assertion import rewrite
+
+    own = getattr(rewrite, "_rewrite_test", None)
+    if own is None:  # a pytest that is built differently: it rewrites them itself
+        return
+
+    def rewrite_test(path: Any, config: Any) -> Any:
+        code = compiled.code(str(path))
+        if code is None or config.getini("enable_assertion_pass_hook"):
+            return own(path, config)
+        return os.stat(path), code
+
+    rewrite._rewrite_test = rewrite_test
 
 
 class _Plugin:

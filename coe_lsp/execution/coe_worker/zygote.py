@@ -91,6 +91,7 @@ class _Spawned:
     def __init__(self, child: Child) -> None:
         self._child = child
         self.rewriter: Any = None
+        self.compiled = candidate.CodeCache()
 
     def park(self, stage: Stage) -> Child:
         return self._child
@@ -115,6 +116,7 @@ class Zygote:
         self._learned = False
         # How a suite compiles a test module by its path; pytest's sets it.
         self.rewriter: Callable[[str], candidate.Rewriter | None] = lambda path: None
+        self.compiled = candidate.CodeCache()
         self._spawn = opening.spawn or not hasattr(os, "fork")
         self._child: Child | None = None
         self._prefork: PreforkHandle | None = None
@@ -230,12 +232,11 @@ class Zygote:
     def _learn(self, modules: list[ImportedModule]) -> None:
         """Do once what every child would do again: import dependencies, compile the project."""
         _import_dependencies([name for name, _, _ in modules], self.suite)
-        cache = candidate.CodeCache()
         root = os.path.realpath(self.suite.root) + os.sep
         for _, file, rewritten in modules:
             if file.endswith(".py") and os.path.realpath(file).startswith(root):
-                cache.compile(file, self.rewriter(file) if rewritten else None)
-        cache.install()
+                self.compiled.compile(file, self.rewriter(file) if rewritten else None)
+        self.compiled.install()
         # Pages that the collector does not touch stay shared with the children.
         gc.collect()
         gc.freeze()
