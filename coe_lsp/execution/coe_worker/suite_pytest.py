@@ -26,7 +26,7 @@ def serve(suite: SuiteSpec, zygote: Any) -> None:
     import pytest
 
     if child is None:
-        zygote.rewriter = lambda path: _rewrite_always(path, None)
+        zygote.rewriter = _rewrite_always
         child = zygote.park("imported")
         if child is not None:
             _use_rewritten(zygote.compiled)
@@ -57,7 +57,7 @@ def _rewriter(path: str | None, config: Any = None) -> Any:
     return _rewrite_always(path, config)
 
 
-def _rewrite_always(path: str, config: Any) -> Any:
+def _rewrite_always(path: str, config: Any = None) -> Any:
     def rewrite(tree: ast.Module, source: bytes) -> None:
         from _pytest.assertion.rewrite import rewrite_asserts
 
@@ -74,7 +74,8 @@ def _use_rewritten(compiled: Any) -> None:
     """
     from _pytest.assertion import rewrite
 
-    own = getattr(rewrite, "_rewrite_test", None)
+    name = "_rewrite_test"
+    own = getattr(rewrite, name, None)
     if own is None:  # a pytest that is built differently: it rewrites them itself
         return
 
@@ -84,7 +85,7 @@ def _use_rewritten(compiled: Any) -> None:
             return own(path, config)
         return os.stat(path), code
 
-    rewrite._rewrite_test = rewrite_test
+    setattr(rewrite, name, rewrite_test)
 
 
 class _Plugin:
