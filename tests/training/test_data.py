@@ -35,6 +35,11 @@ def scale(values, low, high):
 def test_an_environment_tells_what_serving_tells(task, sandbox):
     broken = task.reference.replace(">", ">=").split("\n")
     with TaskEnvironment(task, sandbox) as environment:
+        tests = environment.tests
+        environment.hide(tests[:1])
+        assert environment.tests == tests[1:]
+        environment.hide(())
+        assert environment.tests == tests
         assert environment.calibrate()
         found = environment.evaluate(broken)
         assert (found.passed, found.total) == (1, 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from random import Random
 
 from attrs import evolve
@@ -64,12 +65,12 @@ def make_demonstrations(
     random.shuffle(left)
     made: Counter[Kind] = Counter()
     told: Counter[str] = Counter()
-    for variant, count in drawn.items():
-        opened = _open(task, variant, sandbox)
-        if opened is None:
-            return
-        shown, environment = opened
-        with environment:
+    with _Environments(task, sandbox) as environments:
+        for variant, count in drawn.items():
+            opened = environments.open(variant)
+            if opened is None:
+                return
+            shown, environment = opened
             if recipe.hidden_tests:
                 _hide(environment, shown, f"{task.task_id}/{variant}")
             faults = Faults(
@@ -85,23 +86,38 @@ def make_demonstrations(
             yield from maker.traces(count, told)
 
 
-def _open(task: Task, variant: Variant, sandbox: Sandbox) -> tuple[Task, TaskEnvironment] | None:
-    """The task in a form that passes its tests, and where they run; None if there is none.
+class _Environments(ExitStack):
+    """Where the tests of a task's forms run: one of each form, of a project's function one."""
 
-    As it came where it fails in the form that was drawn: as a pytest file lines are indented and
-    names with an underscore are not imported, and a docstring may hold the tests.
-    """
-    for form in dict.fromkeys((variant, evolve(variant, documented=True, as_pytest=False))):
-        shown = vary(task, form)
-        try:
-            placed = shown if task.place is None else task
-            environment = TaskEnvironment(placed, sandbox, as_pytest=form.as_pytest)
-        except (TaskError, SourceError):  # the project was changed since it was harvested
-            return None
-        if environment.calibrate(shown.reference):
-            return shown, environment
-        environment.close()
-    return None
+    def __init__(self, task: Task, sandbox: Sandbox) -> None:
+        super().__init__()
+        self._task = task
+        self._sandbox = sandbox
+        self._shared: TaskEnvironment | None = None
+
+    def open(self, variant: Variant) -> tuple[Task, TaskEnvironment] | None:
+        """The task in a form that passes its tests, and where they run; None if there is none.
+
+        As it came where it fails in the form that was drawn: as a pytest file lines are indented
+        and names with an underscore are not imported, and a docstring may hold the tests.
+        """
+        for form in dict.fromkeys((variant, evolve(variant, documented=True, as_pytest=False))):
+            shown = vary(self._task, form)
+            try:
+                environment = self._shared or self._begin(shown, as_pytest=form.as_pytest)
+            except (TaskError, SourceError):  # the project was changed since it was harvested
+                return None
+            environment.hide(())
+            if environment.calibrate(shown.reference):
+                return shown, environment
+        return None
+
+    def _begin(self, shown: Task, *, as_pytest: bool) -> TaskEnvironment:
+        if self._task.place is None:
+            self.close()  # the one before
+            return self.enter_context(TaskEnvironment(shown, self._sandbox, as_pytest=as_pytest))
+        self._shared = self.enter_context(TaskEnvironment(self._task, self._sandbox))
+        return self._shared
 
 
 def _hide(environment: TaskEnvironment, shown: Task, seed: str) -> None:

@@ -50,6 +50,7 @@ class TaskEnvironment:
         """TaskError if the function of a harvested task has changed, SourceError if it is gone."""
         self.task = task
         self._limits = self._most = limits
+        self._every: tuple[str, ...] = ()
         self._hidden: tuple[str, ...] = ()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._source: SourceFile | None = None
@@ -100,9 +101,10 @@ class TaskEnvironment:
         self.tests = self.task.tests
 
     def hide(self, tests: Sequence[str]) -> None:
-        """Take some tests out; only `passes_hidden` runs them from here on."""
-        self._hidden = (*self._hidden, *tests)
-        self.tests = tuple(test for test in self.tests if test not in tests)
+        """Take these tests out, and no others; only `passes_hidden` runs them from here on."""
+        self._every = self._every or self.tests
+        self._hidden = tuple(tests)
+        self.tests = tuple(test for test in self._every if test not in tests)
 
     def passes_hidden(self, lines: Sequence[str]) -> bool:
         """Whether a program passes all tests that were taken out."""
