@@ -106,6 +106,9 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if use == "shipped":
         console.print("There is nothing to set: coe-lsp uses the shipped adapter by itself.")
         return 0
+    if use == "sft":
+        console.print("The adapter before RLVR is not exported: run again with stages = [].")
+        return 0
     console.print(
         "In your project's pyproject.toml: "
         f'[tool.coe] adapter = "{adapter if use == "new" else "none"}"',

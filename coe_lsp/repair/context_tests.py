@@ -115,10 +115,14 @@ class TestReader:
 
 
 def _find(body: Sequence[ast.stmt], names: Sequence[str]) -> list[ast.stmt]:
-    """The classes around a test, and its function; empty if it is not there."""
+    """The classes around a test, and its function; empty if it is not there.
+
+    Of several of one name the last, which is the one that runs.
+    """
     found: list[ast.stmt] = []
     for name in names:
-        node = next((n for n in body if isinstance(n, _Kinds) and n.name == name), None)
+        named = (n for n in reversed(body) if isinstance(n, _Kinds) and n.name == name)
+        node = next(named, None)
         if not isinstance(node, _Kinds):
             return []
         found.append(node)

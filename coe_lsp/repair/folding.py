@@ -23,7 +23,7 @@ def hidden_lines(lines: Sequence[str], suspiciousness: Mapping[int, float]) -> f
     `suspiciousness` by line. A line that alone stands between two that are shown is shown as
     well, if it is not overlong.
     """
-    if sum(_size(line) for line in lines) <= _SHOWN_WHOLE:
+    if not is_folded(lines):
         return frozenset()
     shown = set(_head(lines))
     left = _WINDOW - sum(_size(lines[number - 1]) for number in shown)
@@ -43,10 +43,14 @@ def hidden_lines(lines: Sequence[str], suspiciousness: Mapping[int, float]) -> f
     )
 
 
+def is_folded(lines: Sequence[str]) -> bool:
+    """Whether a function is so long that some of its lines are hidden."""
+    return sum(_size(line) for line in lines) > _SHOWN_WHOLE
+
+
 def shown_size(lines: Sequence[str]) -> int:
     """About how many characters of a function are shown, line numbers included."""
-    size = sum(_size(line) for line in lines)
-    return size if size <= _SHOWN_WHOLE else _WINDOW
+    return _WINDOW if is_folded(lines) else sum(_size(line) for line in lines)
 
 
 def _size(line: str) -> int:

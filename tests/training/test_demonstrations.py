@@ -248,6 +248,7 @@ def test_single_tokens_are_those_that_the_search_does_not_undo(task, sandbox):
     )
     recipe = Recipe(mix=Mix(structural=0, written=0, token=1), wrong_first_edit=0, idle_line=0)
     made = list(make_demonstrations(hard, Donors.of([PROGRAM]), recipe, Random(1), sandbox))
+    assert made
     for record in made:
         assert not is_found_unaided(record.episode.start.lines, record.episode.pad.lines)
 

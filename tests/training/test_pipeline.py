@@ -32,9 +32,14 @@ CONFIGS = ROOT / "training" / "configs"
 
 
 def tasks_of(packages, others=0):
-    place = Place("/x", "m.py", "f", "python")
     made = [
-        Task(f"{name}/{n}", "def f(): pass", ("t",), source=name, place=place)
+        Task(
+            f"{name}/{n}",
+            "def f(): pass",
+            ("t",),
+            source=name,
+            place=Place("/x", "m.py", f"f{n}", "python"),
+        )
         for name, count in packages.items()
         for n in range(count)
     ]
@@ -53,6 +58,17 @@ def test_whole_packages_are_held_out_where_there_are_several():
     assert sum(name.startswith("plain/") for name in held) == 5
     assert held == choose_held_out(reversed(tasks), 0.1, seed=3)
     assert held != choose_held_out(tasks, 0.1, seed=4)
+
+
+def test_what_people_mended_in_a_function_is_held_out_with_it():
+    one = tasks_of({"own": 20})
+    both = [*one, *(evolve(task, task_id=f"{task.task_id}#mended") for task in one)]
+    held = choose_held_out(both, 0.2, 0)
+    assert len(held) == 8 and all(f"{name}#mended" in held for name in held if "#" not in name)
+    packages = {f"p{n}": 5 for n in range(6)} | {"jinja2": 5, "pallets/jinja": 5}
+    for seed in range(10):
+        held = choose_held_out(tasks_of(packages), 0.3, seed)
+        assert len({name in held for name in ("jinja2/0", "pallets/jinja/0")}) == 1
 
 
 def test_of_one_package_functions_are_held_out_and_of_few_none():

@@ -8,6 +8,7 @@ is fetched or run here.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,8 @@ Unit = Literal["function", "hunk", "commit"]
 Kind = Literal["fault", "feature"]
 #: How much the human fix changes, from little to much.
 Size = Literal["one line", "one hunk", "one function", "several"]
+# What a name on the index has that the repository's may lack: python-dateutil, jinja2.
+_DECORATION = re.compile(r"^python-|(?<=[a-z]{3})\d$")
 SIZES: tuple[Size, ...] = ("one line", "one hunk", "one function", "several")
 
 
@@ -119,7 +122,12 @@ def drop_repeated(bugs: Iterable[Bug]) -> list[Bug]:
 
 def project_of(bug: Bug) -> str:
     """What a bug's package is called, as package and as repository alike."""
-    return bug.origin.package.rpartition("/")[2].lower()
+    return project_name(bug.origin.package)
+
+
+def project_name(package: str) -> str:
+    """One name for a package and its repository: `jinja` of `jinja2` and `pallets/jinja`."""
+    return _DECORATION.sub("", package.rpartition("/")[2].lower())
 
 
 def projects(bugs: Iterable[Bug]) -> set[str]:

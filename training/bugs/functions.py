@@ -17,7 +17,7 @@ from attrs import evolve
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.interpreter import probe
 from coe_lsp.execution.sandbox import Sandbox
-from training.bugs.bugs import BugError, Origin
+from training.bugs.bugs import BugError, Origin, project_name
 from training.bugs.history import find_commits
 from training.bugs.packages import Package
 from training.bugs.releases import find_releases
@@ -43,8 +43,8 @@ def write_functions(
     A package that cannot be had, or whose tests say nothing, is told of and left out, a repository
     if it is on the list as a package as well.
     """
-    released = {package.name for package in packages if not package.is_repository}
-    packages = [p for p in packages if not p.is_repository or p.name.split("/")[1] not in released]
+    released = {project_name(p.name) for p in packages if not p.is_repository}
+    packages = [p for p in packages if not p.is_repository or project_name(p.name) not in released]
 
     def work(left: Sequence[Package]) -> Generator[Any, None, None]:
         for package in left:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from pathlib import Path
 
 from attrs import frozen
@@ -16,6 +15,8 @@ from coe_lsp.execution.test_files import TestNames
 from training.bugs.bugs import BugError
 from training.bugs.changes import is_source
 
+# What comes before a blob: its name, kind and size.
+_HEAD_BYTES = 200
 _SAFE = (
     "-c",
     "core.hooksPath=/dev/null",
@@ -70,34 +71,45 @@ def read_texts(repository: Path, commit: str, paths: tuple[str, ...]) -> dict[st
 
 
 def write_tree(repository: Path, commit: str, target: Path) -> None:
-    """Write all files of a commit into a folder, links as plain files."""
+    """Write all files of a commit into a folder, links as plain files.
+
+    From the stored blobs, since a checkout runs whatever filters the repository's settings name.
+    BugError also if a path leads out of the folder.
+    """
     target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="coe-index-") as scratch:
-        index = {
-            "GIT_DIR": _git(repository, "rev-parse", "--absolute-git-dir").strip(),
-            "GIT_WORK_TREE": str(target),
-            "GIT_INDEX_FILE": str(Path(scratch) / "index"),
-        }
-        _git(repository, "read-tree", commit, environment=index)
-        _git(repository, "checkout-index", "--all", "--force", f"--prefix={target}/",
-             environment=index)  # fmt: skip
+    listed = _git_bytes(repository, "ls-tree", "-r", "-z", "--full-tree", commit)
+    entries = [entry.partition(b"\t") for entry in listed.split(b"\0") if entry]
+    blobs = [(head.split(), os.fsdecode(name)) for head, _, name in entries]
+    blobs = [(head, name) for head, name in blobs if head[1] == b"blob"]
+    asked = b"".join(head[2] + b"\n" for head, _ in blobs)
+    left = memoryview(_git_bytes(repository, "cat-file", "--batch", given=asked))
+    for (mode, _, _), name in blobs:
+        line, _, _ = bytes(left[:_HEAD_BYTES]).partition(b"\n")
+        size = int(line.rsplit(b" ", 1)[1])
+        start = len(line) + 1
+        path = target / name
+        if ".." in path.parts or not path.is_relative_to(target):
+            raise BugError(f"{repository} has a file that leads out of it: {name!r}.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(left[start : start + size])
+        if mode == b"100755":
+            path.chmod(0o755)
+        left = left[start + size + 1 :]
 
 
-def _git(repository: Path, *arguments: str, environment: dict[str, str] | None = None) -> str:
-    return _git_bytes(repository, *arguments, environment=environment).decode("utf-8", "replace")
+def _git(repository: Path, *arguments: str) -> str:
+    return _git_bytes(repository, *arguments).decode("utf-8", "replace")
 
 
-def _git_bytes(
-    repository: Path, *arguments: str, environment: dict[str, str] | None = None
-) -> bytes:
+def _git_bytes(repository: Path, *arguments: str, given: bytes = b"") -> bytes:
     command = ["git", *_SAFE, "-C", str(repository), *arguments]
     try:
         done = subprocess.run(
             command,
             capture_output=True,
             check=False,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", **(environment or {})},
+            input=given,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
         )
     except OSError as error:
         raise BugError(f"git cannot be run: {error.strerror}.") from error

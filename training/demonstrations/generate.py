@@ -15,6 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
@@ -23,6 +24,7 @@ from typing import Any
 from attrs import asdict, define, field, frozen
 
 from coe_lsp.execution.sandbox import Sandbox
+from coe_lsp.execution.worker import WorkerError
 from coe_lsp.files import replace_file
 from training.demonstrations.line_noise import Donors
 from training.demonstrations.recipe import Recipe
@@ -168,11 +170,16 @@ def _end_with_parent() -> None:
 
 
 def _make(job: _Job) -> dict[str, Any]:
-    """A task's demonstrations as lines of text, and what was counted of them."""
+    """A task's demonstrations as lines of text, and what was counted of them.
+
+    A project whose tests cannot be started any more gives none.
+    """
     random = Random(f"{job.seed}/{job.task.task_id}")
-    made = list(
-        make_demonstrations(job.task, job.donors, job.recipe, random, job.sandbox, job.written)
-    )
+    made: list[Record] = []
+    with suppress(WorkerError):
+        made += make_demonstrations(
+            job.task, job.donors, job.recipe, random, job.sandbox, job.written
+        )
     return {
         "records": [record.dumps() for record in made],
         "statistics": asdict(Statistics.of_task(made)),

@@ -19,7 +19,6 @@ from coe_lsp.chain.commands import Command, render
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.execution.sandbox import Sandbox
-from coe_lsp.repair.folding import hidden_lines, shown_size
 from coe_lsp.repair.target.hints import undefined_names
 from coe_lsp.repair.target.source import SourceError
 from coe_lsp.repair.verify import Verdict
@@ -244,7 +243,9 @@ class _Maker:
         description = self._environment.describe(
             before, start, instructions=self._task.prompt if told else ""
         )
-        pad = Scratchpad(start, self._environment.feedback(before, start), self._hidden(start))
+        pad = Scratchpad(
+            start, self._environment.feedback(before, start), self._environment.hidden_lines(start)
+        )
         episode = Episode(description, pad)
         for command in commands:
             first = getattr(command, "line", None) or getattr(command, "first", 1)
@@ -258,12 +259,6 @@ class _Maker:
             if episode.done:
                 break
         return episode if episode.solved else None
-
-    def _hidden(self, lines: Lines) -> frozenset[int]:
-        """The lines that serving would fold."""
-        if shown_size(lines) == sum(map(len, lines)) + 6 * len(lines):
-            return frozenset()
-        return hidden_lines(lines, self._environment.suspiciousness(lines))
 
     def _judge(self, lines: Lines) -> Judged:
         found = self._verdict(lines)

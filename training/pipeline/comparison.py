@@ -19,7 +19,7 @@ from coe_lsp.models.adapters import resolve_adapter
 from training.evaluation.comparison import Comparison, compare, format_p
 from training.evaluation.config import EvaluationConfig
 from training.model.source import find_base
-from training.pipeline.starts import read_starts
+from training.pipeline.starts import split_held_out
 from training.pipeline.workspace import TrainingRun
 from training.tasks.tasks import Task
 
@@ -31,12 +31,13 @@ _CHANCE = 0.05
 class Verdict:
     """How many of `programs` each arm repairs, and which to use: `new`, `shipped`, `sft` or `none`.
 
-    `against` compares the new adapter with its rival, the first of these that there is.
+    `against` compares the new adapter with `rival`: the best of the others.
     """
 
     programs: int
     right: dict[str, int]
     use: str
+    rival: str
     against: Comparison
 
     def lines(self) -> list[str]:
@@ -49,7 +50,7 @@ class Verdict:
         }
         counts = ", ".join(f"{names[arm]} {count}" for arm, count in self.right.items())
         pair = self.against
-        other = names[_rival(self.right)]
+        other = names[self.rival]
         said = [
             f"Of {self.programs} faulty programs of functions that were not trained on, "
             f"repaired: {counts}.",
@@ -61,26 +62,17 @@ class Verdict:
         return [*said, f"{advice} {names[self.use]}.{chance}"]
 
 
-def _rival(right: dict[str, int]) -> str:
-    """What the new adapter has to be better than."""
-    return next(arm for arm in ("shipped", "sft", "none") if arm in right)
-
-
 def judge(results: dict[str, dict[str, float]]) -> Verdict:
     """From what each arm repaired, 1 or 0 by program. The new one has to be better to be used."""
     right = {arm: int(sum(found.values())) for arm, found in results.items()}
     old = max((arm for arm in right if arm != "new"), key=lambda arm: (right[arm], arm))
-    return Verdict(
-        len(results["new"]),
-        right,
-        "new" if right["new"] > right[old] else old,
-        compare(results["new"], results[_rival(right)]),
-    )
+    use = "new" if right["new"] > right[old] else old
+    return Verdict(len(results["new"]), right, use, old, compare(results["new"], results[old]))
 
 
 def run_comparison(run: TrainingRun) -> bool:
     """Measure the new adapter, the shipped one, and the base; leaves `comparison.json`."""
-    programs = read_starts(run, "held_out.jsonl")
+    _, programs = split_held_out(run)
     source = find_base(run.config.model.base)
     new = run.file(f"{source.base_key}-coe-v1.gguf")
     if not programs:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from random import Random
 
+from training.bugs.bugs import project_name
 from training.tasks.tasks import Task
 
 _FEWEST_PACKAGES = 5
@@ -18,18 +19,22 @@ def choose_held_out(tasks: Sequence[Task], share: float, seed: int) -> frozenset
     """The ids of about that share of the tasks, at least one if there are five.
 
     Tasks of a project have a package; with five packages or more some are held out whole, the rest
-    of the share comes from tasks without one.
+    of the share comes from tasks without one. A function is held out with all that people mended in
+    it, and a package with its repository.
     """
     packages: dict[str, list[str]] = {}
-    others: list[str] = []
+    for task in tasks:
+        if task.place is not None:
+            packages.setdefault(project_name(task.source), []).append(task.task_id)
+    if len(packages) < _FEWEST_PACKAGES:
+        packages = {}
+    others: dict[str, list[str]] = {}
     for task in tasks:
         if task.place is None:
-            others.append(task.task_id)
-        else:
-            packages.setdefault(task.source, []).append(task.task_id)
-    if len(packages) < _FEWEST_PACKAGES:
-        others = [task.task_id for task in tasks]
-        packages = {}
+            others.setdefault(task.task_id, []).append(task.task_id)
+        elif not packages:
+            key = f"{task.place.file}::{task.place.function}"
+            others.setdefault(key, []).append(task.task_id)
     wanted = round(share * sum(map(len, packages.values())))
     order = sorted(packages)
     Random(seed).shuffle(order)
@@ -38,11 +43,12 @@ def choose_held_out(tasks: Sequence[Task], share: float, seed: int) -> frozenset
         # A package that is most of the data cannot be held out.
         if len(held) < wanted and len(packages[package]) <= 2 * max(wanted, 1):
             held += packages[package]
-    held += _some(others, share, seed)
+    for key in _some(others, share, seed):
+        held += others[key]
     return frozenset(held)
 
 
-def _some(names: Sequence[str], share: float, seed: int) -> list[str]:
+def _some(names: Collection[str], share: float, seed: int) -> list[str]:
     order = sorted(names)
     Random(seed).shuffle(order)
     least = 1 if share and len(order) >= _FEWEST_TASKS else 0

@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from training.model.base import Tokenizer
 from training.model.checkpoint import load_adapter, save_adapter
 from training.model.policy_model import PolicyModel
-from training.pipeline.starts import read_starts
+from training.pipeline.starts import read_starts, split_held_out
 from training.pipeline.workspace import (
     TrainingRun,
     load_policy_model,
@@ -40,7 +40,8 @@ from training.tasks.tasks import Task, TaskError
 def run_rlvr(run: TrainingRun) -> bool:
     """Reinforcement learning from the latest adapter."""
     config = run.config
-    programs, held_out = read_starts(run), read_starts(run, "held_out.jsonl")
+    programs = read_starts(run)
+    held_out, _ = split_held_out(run)
     if not programs:
         run.say("A greedy chain repairs all start programs: RLVR has nothing to learn from.")
         return True

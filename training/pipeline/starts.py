@@ -33,6 +33,27 @@ def read_starts(run: TrainingRun, name: str = "starts.jsonl") -> list[Task]:
     return load_tasks(str(path)) if path.exists() and path.stat().st_size else []
 
 
+def split_held_out(run: TrainingRun) -> tuple[list[Task], list[Task]]:
+    """Held-out programs: by which RLVR chooses its adapter, and by which that is compared after.
+
+    No function is in both, or the comparison would favour what was chosen. Without RLVR nothing is
+    chosen.
+    """
+    programs = read_starts(run, "held_out.jsonl")
+    if "rlvr" not in run.config.stages:
+        return [], programs
+    functions = list(dict.fromkeys(_function_of(program) for program in programs))
+    choosing = set(functions[::2])
+    parts: tuple[list[Task], list[Task]] = [], []
+    for program in programs:
+        parts[_function_of(program) not in choosing].append(program)
+    return parts
+
+
+def _function_of(program: Task) -> str:
+    return program.task_id.partition("#")[0]
+
+
 def run_held_out(run: TrainingRun) -> bool:
     """Faulty programs of the functions that are never trained on, the same in every run."""
     tasks = load_tasks(str(run.file("tasks.jsonl")))

@@ -302,6 +302,7 @@ def _open_engine_generator(
     from coe_lsp.engine.engine import Engine
     from coe_lsp.engine.sampling import Sampling
     from coe_lsp.repair.policy.llama import LlamaPolicy
+    from coe_lsp.repair.policy.protocol import COMMAND_TOKENS
 
     # The chains that advance together, and what was read of their program.
     sequences = max(LLAMA_AT_ONCE, each)
@@ -311,7 +312,9 @@ def _open_engine_generator(
                 engine,
                 PromptBuilder(detect_format(engine.chat_template), instructed=instructed),
                 seed=run.config.seed * 100003 + seed,
-                sampling=Sampling(temperature=temperature, top_k=0, top_p=1.0, max_tokens=96),
+                sampling=Sampling(
+                    temperature=temperature, top_k=0, top_p=1.0, max_tokens=COMMAND_TOKENS
+                ),
                 constrained=constrained,
             )
         )

@@ -100,7 +100,8 @@ class Start:
         lines = tuple(self.program.split("\n"))
         before = self.environment.evaluate(lines)
         task = self.environment.describe(before, lines, instructions=self.instructions)
-        pad = Scratchpad(lines, self.environment.feedback(before, lines))
+        feedback = self.environment.feedback(before, lines)
+        pad = Scratchpad(lines, feedback, self.environment.hidden_lines(lines))
         return Episode(task, pad, max_turns=max_turns)
 
 

@@ -25,6 +25,8 @@ from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Run, Suite
 from coe_lsp.mutations.surroundings import Surroundings, surroundings
+from coe_lsp.repair.folding import hidden_lines, is_folded
+from coe_lsp.repair.forgery import machinery_in
 from coe_lsp.repair.target.source import SourceError, SourceFile
 from coe_lsp.repair.task import describe, feedback_text
 from coe_lsp.repair.verify import Verdict, limits_for, verdict
@@ -119,10 +121,19 @@ class TaskEnvironment:
             data = self._bytes(lines)
         except UnicodeEncodeError as error:
             return verdict([], tests, detail=str(error))
+        if named := machinery_in(lines, self._known_lines()):
+            return verdict([], tests, detail=f"code under test may not use {named}")
         run = self._runner.run(data, tests, limits=self._limits)
         if _late(run) and self._limits != self._most:  # perhaps the machine is busy, as in serving
             run = self._runner.run(data, tests, limits=_more(self._limits, self._most))
         return verdict(run.results, tests, detail=run.detail, status=run.status)
+
+    def _known_lines(self) -> Sequence[str]:
+        """What the program may name: all that its file does, or the task's own programs."""
+        if self._source is not None:
+            return self._source.lines
+        task = self.task
+        return "\n".join([task.setup, task.reference, task.code or ""]).split("\n")
 
     def _bytes(self, lines: Sequence[str]) -> bytes:
         """The file with a program in its place. UnicodeEncodeError if its encoding lacks one."""
@@ -141,6 +152,10 @@ class TaskEnvironment:
         first = self._first
         scores = localize(run.results, run.lines).within(first, first + len(lines) - 1)
         return dict(scores)
+
+    def hidden_lines(self, lines: Sequence[str]) -> frozenset[int]:
+        """The lines of a program (1-based) that serving would fold; a short one is not run."""
+        return hidden_lines(lines, self.suspiciousness(lines) if is_folded(lines) else {})
 
     def surroundings(self) -> Surroundings:
         """What a program can see beyond itself."""

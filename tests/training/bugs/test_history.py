@@ -111,6 +111,9 @@ def test_what_a_repository_names_is_not_run(repository, tmp_path):
     monitor.chmod(0o755)
     with (repository / ".git/config").open("a") as config:
         config.write(f"[core]\n\tfsmonitor = {monitor}\n")
+        config.write(f'[filter "evil"]\n\tsmudge = touch {trap}; cat\n\trequired = true\n')
+    (repository / ".git/info").mkdir(exist_ok=True)
+    (repository / ".git/info/attributes").write_text("*.py filter=evil\n")
     (newest, *_) = find_commits(repository)
     write_tree(repository, newest.commit, tmp_path / "tree")
     assert (tmp_path / "tree/tools.py").exists()
