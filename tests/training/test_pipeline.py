@@ -56,7 +56,7 @@ def test_whole_packages_are_held_out_where_there_are_several():
     assert by_package["large"] == {False}
     assert sum(task.place is not None for task in tasks if task.task_id in held) == 20
     assert sum(name.startswith("plain/") for name in held) == 5
-    assert held == choose_held_out(reversed(tasks), 0.1, seed=3)
+    assert held == choose_held_out(tasks[::-1], 0.1, seed=3)
     assert held != choose_held_out(tasks, 0.1, seed=4)
 
 
