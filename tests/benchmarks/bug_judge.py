@@ -41,8 +41,8 @@ class Judge:
         self._files, self._wanted = self._measured(
             kept / f"{bug.origin.name.replace('/', '+')}.json"
         )
-        if not self._wanted & set(bug.failing):
-            raise BugError(f"{bug.bug_id}: its tests do not pass with the human fix here.")
+        if not self._wanted >= set(bug.failing):
+            raise BugError(f"{bug.bug_id}: its tests do not all pass with the human fix here.")
 
     def is_right(self, texts):
         """Whether files with these texts (bytes by path) pass all that the human fix passes."""
@@ -65,6 +65,8 @@ class Judge:
             self.checkout.write(self.checkout.fixed)
             root = self.checkout.root
             files, run = run_all_tests(root, self._interpreter, self._sandbox, _LIMITS)
+            if run.status != "completed":  # a list that is cut short would judge too kindly
+                raise BugError(f"The whole suite does not end with the human fix: {run.detail}.")
             steady = _passed(run) & self._passing(files)
             self.checkout.write(self.checkout.faulty)
             kept.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ affair.
 from __future__ import annotations
 
 import ast
+import hashlib
 import random
 import tempfile
 import time
@@ -70,8 +71,9 @@ class Trial:
     def __init__(self, bug, package, store, folder):
         """CoeError if it cannot be made, or its tests do not see the human fix."""
         self.bug = bug
+        needs = hashlib.sha256(repr(package.needs).encode()).hexdigest()[:8]
         self.judge = Judge(
-            check_out(bug, package, store, folder / "judge"), store.folder / "steady"
+            check_out(bug, package, store, folder / "judge"), store.folder / "steady" / needs
         )
         self.checkout = check_out(bug, package, store, folder / "user")
         self.hidden = choose_hidden(bug, self.checkout.root)

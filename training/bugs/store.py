@@ -5,6 +5,7 @@ Releases are fetched and kept, commits are read from a clone. Knows nothing of w
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -61,16 +62,20 @@ class Store:
         return link_environment(tree, packages, python, folder, name=name, version=version)
 
     def keep_tree(self, package: Package, origin: Origin) -> tuple[Path, Path]:
-        """The tree of the newer version, kept here, and an interpreter for its tests. BugError."""
+        """The tree of the newer version, kept here, and an interpreter for its tests. BugError.
+
+        Made again when the list says that its tests need something else.
+        """
         folder = self.folder / "kept" / origin.name.replace("/", "+")
         root = folder / package.name.rpartition("/")[2]
         known = folder / "python"
-        if not known.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # what a kill left half
+        needs = json.dumps(package.needs)
+        if not known.exists() or known.read_text(encoding="utf-8").split("\n")[1:] != [needs]:
+            shutil.rmtree(folder, ignore_errors=True)
             self.write_tree(origin, root)
             python = self.link(package, origin, root, folder / "environment")
-            known.write_text(str(python), encoding="utf-8")
-        return root, Path(known.read_text(encoding="utf-8"))
+            known.write_text(f"{python}\n{needs}", encoding="utf-8")
+        return root, Path(known.read_text(encoding="utf-8").split("\n")[0])
 
     def _release(self, origin: Origin, version: str) -> Path:
         kept = self.folder / "trees" / f"{origin.package}-{version}"
