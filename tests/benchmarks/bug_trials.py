@@ -49,20 +49,34 @@ def is_list_of_bugs(name):
 def load_trials(name, count, seed, given="file"):
     """The faults of a list, `path` or `path#split`; a sample takes from each package in turn.
 
-    If the function is to be given, those that lie within one.
+    If the function is to be given, those that lie within one. Of a change that is in the list in
+    parts and as a whole only one is taken: they would count as independent.
     """
     path, _, split = name.partition("#")
     bugs = [bug for bug in load_bugs(Path(path), split=split) if bug.kind == "fault"]
     if given == "function":
         bugs = [bug for bug in bugs if bug.function]
     random.Random(seed).shuffle(bugs)
+    apart = []
+    for bug in bugs:
+        if not any(_overlap(bug, other) for other in apart):
+            apart.append(bug)
     turn = Counter()
     order = []
-    for bug in bugs:
+    for bug in apart:
         package = project_of(bug)
         turn[package] += 1
         order.append((turn[package], package, bug))
     return [bug for _, _, bug in sorted(order, key=lambda entry: entry[:2])][:count]
+
+
+def _overlap(one, other):
+    """Whether two bugs may take back the same lines of a version."""
+    if project_of(one) != project_of(other) or one.origin.after != other.origin.after:
+        return False
+    if not set(one.files) & set(other.files):
+        return False
+    return one.function == other.function or None in (one.function, other.function)
 
 
 class Trial:

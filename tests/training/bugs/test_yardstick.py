@@ -203,7 +203,7 @@ def test_tests_are_taken_out_by_their_lines():
 
 def test_samples_take_packages_in_turn(tmp_path):
     many = [
-        evolve(a_bug(), bug_id=f"{name}{n}", origin=Origin(name, "2", "1"), split="dev")
+        evolve(a_bug(), bug_id=f"{name}{n}", origin=Origin(name, f"{n}.1", f"{n}.0"), split="dev")
         for name in ("a", "b", "c")
         for n in range(5)
     ]
@@ -213,6 +213,15 @@ def test_samples_take_packages_in_turn(tmp_path):
     chosen = load_trials(str(path), 6, 0)
     assert sorted(bug.origin.package for bug in chosen) == ["a", "a", "b", "b", "c", "c"]
     assert chosen == load_trials(str(path), 6, 0)
+    # Of a change in parts and as a whole one is taken; of two functions of a version both.
+    parts = [evolve(each, origin=Origin("d", "2", "1"), function=name)
+             for each, name in zip(many, ("f", "f", "g"), strict=False)]  # fmt: skip
+    path.write_text("".join(each.dumps() + "\n" for each in parts))
+    assert {bug.function for bug in load_trials(str(path), 6, 0)} == {"f", "g"}
+    assert len(load_trials(str(path), 6, 0)) == 2
+    parts[2] = evolve(parts[2], function=None)
+    path.write_text("".join(each.dumps() + "\n" for each in parts))
+    assert len(load_trials(str(path), 6, 0)) == 1
 
 
 @pytest.fixture
