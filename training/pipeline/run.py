@@ -221,24 +221,12 @@ def check_machine(config: RunConfig, folder: Path) -> None:
 
     from training.model.base import load_tokenizer
     from training.model.export import check_base
-    from training.model.source import find_base
 
     source = find_base(config.model.base)
     if source.path is None:
         load_tokenizer(source)  # a gated or missing repository says so now
-        if config.evaluation.files:
-            raise RunError(
-                "Evaluation runs in the serving engine: leave evaluation.files out, make a GGUF of "
-                f"{source.name} with llama.cpp's convert_hf_to_gguf.py, and evaluate with that."
-            )
-    if config.rejection.model is not None:
-        if "rejection" not in config.stages:
-            raise RunError("rejection.model is set, but stages has no rejection.")
-        find_stronger_model(config.rejection.model)
     check_base(source.files)
     find_starting_adapter(config.model)
-    for name in config.evaluation.files:
-        load_tasks(name)
     free = shutil.disk_usage(folder).free
     if free < _BYTES_FREE:
         raise RunError(
