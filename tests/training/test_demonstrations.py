@@ -18,6 +18,7 @@ from training.demonstrations.unaided import is_found_unaided
 from training.demonstrations.undo import Judged, plan_undo, undo_commands
 from training.meaning import does_parse
 from training.tasks.environment import TaskEnvironment
+from training.tasks.harvest import harvest_project
 from training.tasks.records import Record, read_records
 from training.tasks.tasks import clean
 
@@ -375,6 +376,23 @@ def test_long_functions_are_folded_as_in_serving(task, sandbox):
         for pad, turn in zip(pads, record.episode.turns, strict=False):
             if isinstance(turn.command, (ReplaceLine, ReplaceWords, DeleteLine)):
                 assert turn.command.line not in pad.hidden
+
+
+def test_a_project_whose_tests_cannot_start_stops_no_others(
+    task, clamp_project, write, interpreter, sandbox, tmp_path
+):
+    write("ranges.py", "def clamp(low, high, x):\n    y = max(x, low)\n    return min(y, high)\n")
+    write("tests/test_ranges.py", "from ranges import clamp\n\n\ndef test_clamp():\n"
+                                  "    assert clamp(1, 3, 0) == 1 and clamp(1, 3, 5) == 3\n")  # fmt: skip
+    (broken,) = harvest_project(clamp_project, interpreter, sandbox, max_lines=40).tasks
+    write("conftest.py", "raise ImportError('gone')\n")
+    path = tmp_path / "made.jsonl"
+    recipe = Recipe(per_task=2, pytest=0.0)
+    made = generate_demonstrations(
+        [broken, task], recipe, path, seed=5, processes=1, sandbox=sandbox
+    )
+    assert (made.tasks, made.empty) == (2, 1)
+    assert {record.task_id for record in read_records(path)} == {task.task_id}
 
 
 def test_generation_is_seeded_and_resumes_where_it_was_killed(task, sandbox, tmp_path):
