@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,12 +22,13 @@ from training.pipeline.comparison import judge
 from training.pipeline.config import RunConfig, read_config
 from training.pipeline.estimate import Probe, estimate
 from training.pipeline.held_out import choose_held_out, is_held_out
+from training.pipeline.stages import run_tasks
 from training.pipeline.starts import read_starts, run_held_out, run_starts
 from training.pipeline.workspace import TrainingRun
 from training.sampling.rollouts import Rollout
 from training.session import Session
 from training.sft import _Plan, train_sft
-from training.tasks.tasks import Place, Task, save_tasks
+from training.tasks.tasks import Cleaned, Place, Task, load_tasks, save_tasks
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "training" / "configs"
@@ -353,3 +356,25 @@ class NoModel:
 
     def __exit__(self, *_):
         pass
+
+
+def test_what_was_harvested_is_not_harvested_again(task, tmp_path, monkeypatch):
+    """Each part is kept when it is done; when the time is up the next one waits for the next call."""
+    asked = []
+
+    def harvests(run):
+        def harvest(name):
+            asked.append(name)
+            made = evolve(task, task_id=name, reference=task.reference.replace("total", name))
+            return Cleaned((made,), Counter({"too long": 2}))
+
+        return [(name, partial(harvest, name)) for name in ("project", "history")]
+
+    monkeypatch.setattr("training.pipeline.stages.find_harvests", harvests)
+    config = RunConfig(str(tmp_path))
+    late = TrainingRun(config, lambda *_: None, deadline=0.0)
+    assert not run_tasks(late) and asked == ["project"]
+    assert run_tasks(late) and asked == ["project", "history"]
+    assert {each.task_id for each in load_tasks(str(tmp_path / "tasks.jsonl"))} == set(asked)
+    counts = json.loads((tmp_path / "tasks.json").read_text())
+    assert counts == {"kept": 2, "dropped": {"too long": 4}}

@@ -34,6 +34,9 @@ from training.bugs.tasks import bug_tasks
 from training.files import resume_work
 from training.tasks.tasks import Cleaned
 
+# For the commits of a user's own history.
+_OWN_SECONDS = 1800.0
+
 
 def bug_store() -> Path:
     """Where trees and environments are kept."""
@@ -106,14 +109,17 @@ def own_bug_tasks(
     sandbox: Sandbox,
     say: Callable[[str], None],
     *,
+    seconds: float,
     max_lines: int,
     progress: Progress,
 ) -> Cleaned:
-    """The mended functions of a user's own history, as tasks. BugError if there is no history."""
+    """The mended functions of a user's own history, as tasks. BugError if there is no history.
+
+    Commits are looked at for half an hour, or so many `seconds` if they are less.
+    """
     store = own_store(bug_store(), repository, python, sandbox)
-    package, collected = collect_own(
-        repository, store, Bounds(faults=100, versions=200, seconds=1800.0), sandbox, say, progress
-    )
+    bounds = Bounds(faults=100, versions=200, seconds=min(_OWN_SECONDS, seconds))
+    package, collected = collect_own(repository, store, bounds, sandbox, say, progress)
     faults = [bug for bug in collected.bugs if bug.kind == "fault"]
     return bug_tasks(faults, {package.name: package}, store, sandbox, max_lines=max_lines)
 

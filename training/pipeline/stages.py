@@ -8,17 +8,16 @@ A stage returns False when its time was up, and goes on from there at the next c
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from coe_lsp.execution.interpreter import find_interpreter, probe
 from coe_lsp.files import replace_file
 from training.demonstrations.generate import generate_demonstrations
 from training.files import write_lines
+from training.pipeline.harvests import find_harvests, keep_harvest, read_harvest
 from training.pipeline.held_out import choose_held_out, is_held_out
 from training.pipeline.pieces import resume_lines, size_of_piece
 from training.pipeline.starts import read_starts
@@ -29,7 +28,6 @@ from training.pipeline.workspace import (
     open_stronger_generator,
 )
 from training.pipeline.written import read_written
-from training.tasks.harvest import harvest_package, harvest_project
 from training.tasks.records import Record, read_records, read_some_records
 from training.tasks.tasks import Task, TaskError, clean, load_tasks, save_tasks
 
@@ -40,10 +38,7 @@ _VALIDATED = 200
 
 
 def run_tasks(run: TrainingRun) -> bool:
-    """Load, harvest and clean the tasks."""
-    # Needs what talks to a package index, which no other stage does.
-    from training.bugs.command import listed_bug_tasks, own_bug_tasks
-
+    """Load, harvest and clean the tasks; what was harvested in an earlier call is taken again."""
     config = run.config.tasks
     found: list[Task] = []
     dropped: Counter[str] = Counter()
@@ -51,44 +46,15 @@ def run_tasks(run: TrainingRun) -> bool:
         found += load_tasks(name)
     measured = (*config.exclude, *run.config.evaluation.files)
     excluded = [task for name in measured for task in load_tasks(name)]
-
-    def show(path: Path, number: int, files: int) -> None:
-        run.report(f"tests of {path.name}", number, files)
-
-    if config.project is not None:
-        root = Path(config.project).resolve()
-        interpreter = find_interpreter(root, config.python, run.sandbox)
-        harvested = harvest_project(
-            root, interpreter, run.sandbox, max_lines=config.max_lines, progress=show
-        )
-        found += harvested.tasks
-        dropped += harvested.dropped
-    if config.history is not None:
-        mended = own_bug_tasks(
-            Path(config.history).resolve(),
-            config.python,
-            run.sandbox,
-            run.say,
-            max_lines=config.max_lines,
-            progress=lambda text: run.report(text, 0, 1),
-        )
-        found += mended.tasks
-        dropped += mended.dropped
-    if config.bugs is not None:
-        mended = listed_bug_tasks(
-            config.bugs,
-            config.clones,
-            run.sandbox,
-            max_lines=config.max_lines,
-            progress=lambda done, total: run.report("bugs made again", done, total),
-        )
-        found += mended.tasks
-        dropped += mended.dropped
-    for package in config.packages:
-        interpreter = probe(Path(sys.executable), Path.cwd(), run.sandbox)
-        harvested = harvest_package(
-            package, interpreter, run.sandbox, max_lines=config.max_lines, progress=show
-        )
+    worked = False
+    for name, harvest in find_harvests(run):
+        harvested = read_harvest(run, name)
+        if harvested is None:
+            if worked and run.minutes <= 0:
+                return False
+            harvested = harvest()
+            keep_harvest(run, name, harvested)
+            worked = True
         found += harvested.tasks
         dropped += harvested.dropped
     if not found:
