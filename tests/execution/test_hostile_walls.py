@@ -447,7 +447,7 @@ def test_killing_everybody_loses_no_result(target):
 def test_threads_are_counted(target):
     body = (
         "import threading\nthreading.stack_size(1 << 16)\n"
-        "for _ in range(2000): threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\n"
+        "for _ in range(700): threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\n"
         "time.sleep(9)"
     )
     run, _ = target.act(body)
