@@ -43,7 +43,7 @@ def split_held_out(run: TrainingRun) -> tuple[list[Task], list[Task]]:
     if "rlvr" not in run.config.stages:
         return [], programs
     functions = list(dict.fromkeys(_function_of(program) for program in programs))
-    choosing = set(functions[::2])
+    choosing = set(functions[1::2])  # a single one is for the comparison
     parts: tuple[list[Task], list[Task]] = [], []
     for program in programs:
         parts[_function_of(program) not in choosing].append(program)
