@@ -107,7 +107,13 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         console.print("There is nothing to set: coe-lsp uses the shipped adapter by itself.")
         return 0
     if use == "sft":
-        console.print("The adapter before RLVR is not exported: run again with stages = [].")
+        sft = Path(config.out) / "sft" / "adapter"
+        console.print(
+            f"To have it: python -m training export --adapter {sft} "
+            f"--model {config.model.base} --out FILE.gguf",
+            soft_wrap=True,
+            markup=False,
+        )
         return 0
     console.print(
         "In your project's pyproject.toml: "

@@ -23,7 +23,7 @@ from training.pipeline.config import RunConfig, read_config
 from training.pipeline.estimate import Probe, estimate
 from training.pipeline.held_out import choose_held_out, is_held_out
 from training.pipeline.stages import run_tasks
-from training.pipeline.starts import read_starts, run_held_out, run_starts
+from training.pipeline.starts import read_starts, run_held_out, run_starts, split_held_out
 from training.pipeline.workspace import TrainingRun
 from training.sampling.rollouts import Rollout
 from training.session import Session
@@ -356,6 +356,20 @@ class NoModel:
 
     def __exit__(self, *_):
         pass
+
+
+def test_functions_that_choose_a_step_do_not_compare(task, tmp_path):
+    run = TrainingRun(RunConfig(str(tmp_path)), lambda *_: None)
+
+    def split(*functions):
+        ids = [f"{name}#{n}" for n in range(3) for name in functions]
+        save_tasks(tmp_path / "held_out.jsonl", [evolve(task, task_id=each) for each in ids])
+        return [{each.task_id[0] for each in part} for part in split_held_out(run)]
+
+    assert split("a", "b", "c") == [{"b"}, {"a", "c"}]
+    assert split("a") == [set(), {"a"}]
+    plain = evolve(run, config=evolve(run.config, stages=()))
+    assert [len(part) for part in split_held_out(plain)] == [0, 3]
 
 
 def test_what_was_harvested_is_not_harvested_again(task, tmp_path, monkeypatch):

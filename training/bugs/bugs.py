@@ -25,9 +25,9 @@ Unit = Literal["function", "hunk", "commit"]
 Kind = Literal["fault", "feature"]
 #: How much the human fix changes, from little to much.
 Size = Literal["one line", "one hunk", "one function", "several"]
+SIZES: tuple[Size, ...] = ("one line", "one hunk", "one function", "several")
 # What a name on the index has that the repository's may lack: python-dateutil, jinja2.
 _DECORATION = re.compile(r"^python-|(?<=[a-z]{3})\d$")
-SIZES: tuple[Size, ...] = ("one line", "one hunk", "one function", "several")
 
 
 class BugError(CoeError):

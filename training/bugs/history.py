@@ -22,8 +22,6 @@ _SAFE = (
     "core.hooksPath=/dev/null",
     "-c",
     "core.fsmonitor=false",
-    "-c",
-    "core.symlinks=false",
 )
 
 
@@ -85,8 +83,10 @@ def write_tree(repository: Path, commit: str, target: Path) -> None:
     left = memoryview(_git_bytes(repository, "cat-file", "--batch", given=asked))
     for (mode, _, _), name in blobs:
         line, _, _ = bytes(left[:_HEAD_BYTES]).partition(b"\n")
-        size = int(line.rsplit(b" ", 1)[1])
-        start = len(line) + 1
+        start, length = len(line) + 1, line.rpartition(b" ")[2]
+        if not length.isdigit():  # "missing", in a clone that has not fetched everything
+            raise BugError(f"{repository} has not all of its files here: fetch them.")
+        size = int(length)
         path = target / name
         if ".." in path.parts or not path.is_relative_to(target):
             raise BugError(f"{repository} has a file that leads out of it: {name!r}.")

@@ -70,12 +70,14 @@ class Store:
         root = folder / package.name.rpartition("/")[2]
         known = folder / "python"
         needs = json.dumps(package.needs)
-        if not known.exists() or known.read_text(encoding="utf-8").split("\n")[1:] != [needs]:
+        said = known.read_text(encoding="utf-8").split("\n") if known.exists() else []
+        if said[1:] != [needs]:
             shutil.rmtree(folder, ignore_errors=True)
             self.write_tree(origin, root)
             python = self.link(package, origin, root, folder / "environment")
-            known.write_text(f"{python}\n{needs}", encoding="utf-8")
-        return root, Path(known.read_text(encoding="utf-8").split("\n")[0])
+            said = [str(python), needs]
+            known.write_text("\n".join(said), encoding="utf-8")
+        return root, Path(said[0])
 
     def _release(self, origin: Origin, version: str) -> Path:
         kept = self.folder / "trees" / f"{origin.package}-{version}"

@@ -31,14 +31,18 @@ _CHANCE = 0.05
 class Verdict:
     """How many of `programs` each arm repairs, and which to use: `new`, `shipped`, `sft` or `none`.
 
-    `against` compares the new adapter with `rival`: the best of the others.
+    `against` compares the new adapter with its `rival`.
     """
 
     programs: int
     right: dict[str, int]
     use: str
-    rival: str
     against: Comparison
+
+    @property
+    def rival(self) -> str:
+        """The best of the others."""
+        return _rival(self.right)
 
     def lines(self) -> list[str]:
         """What the user is told."""
@@ -62,12 +66,16 @@ class Verdict:
         return [*said, f"{advice} {names[self.use]}.{chance}"]
 
 
+def _rival(right: dict[str, int]) -> str:
+    return max((arm for arm in right if arm != "new"), key=lambda arm: (right[arm], arm))
+
+
 def judge(results: dict[str, dict[str, float]]) -> Verdict:
     """From what each arm repaired, 1 or 0 by program. The new one has to be better to be used."""
     right = {arm: int(sum(found.values())) for arm, found in results.items()}
-    old = max((arm for arm in right if arm != "new"), key=lambda arm: (right[arm], arm))
-    use = "new" if right["new"] > right[old] else old
-    return Verdict(len(results["new"]), right, use, old, compare(results["new"], results[old]))
+    rival = _rival(right)
+    use = "new" if right["new"] > right[rival] else rival
+    return Verdict(len(results["new"]), right, use, compare(results["new"], results[rival]))
 
 
 def run_comparison(run: TrainingRun) -> bool:

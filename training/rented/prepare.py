@@ -96,9 +96,8 @@ def _carry_tasks(run: TrainingRun, inside: Path) -> None:
     """Tasks and held-out programs, and the projects of those that chains will start from."""
     tasks = load_tasks(str(run.file("tasks.jsonl")))
     held = choose_held_out(tasks, run.config.held_out, run.config.seed)
-    trained = [task for task in tasks if task.task_id not in held][: run.config.starts.tasks]
-    if not run.config.stages:  # then no chains are started
-        trained = []
+    count = run.config.starts.tasks if run.config.stages else 0
+    trained = [task for task in tasks if task.task_id not in held][:count]
     text = run.file("held_out.jsonl").read_text(encoding="utf-8")
     programs = [Task.loads(line) for line in text.splitlines()]
     folders: dict[str, str] = {}

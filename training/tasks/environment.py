@@ -129,11 +129,10 @@ class TaskEnvironment:
         return verdict(run.results, tests, detail=run.detail, status=run.status)
 
     def _known_lines(self) -> Sequence[str]:
-        """What the program may name: all that its file does, or the task's own programs."""
-        if self._source is not None:
-            return self._source.lines
+        """What a program may name of the test machinery: all that its file or the task does."""
         task = self.task
-        return "\n".join([task.setup, task.reference, task.code or ""]).split("\n")
+        file = self._source.text if self._source is not None else task.setup
+        return "\n".join([file, task.reference, task.code or ""]).split("\n")
 
     def _bytes(self, lines: Sequence[str]) -> bytes:
         """The file with a program in its place. UnicodeEncodeError if its encoding lacks one."""

@@ -1,4 +1,4 @@
-"""Runs pytest suites, through pytest's public hooks only.
+"""Runs pytest suites, through pytest's public hooks; assertion rewriting alone has none.
 
 `pytest.main` is entered once in the zygote; our `pytest_collection` hook parks when the session has
 started: configuration, plugins and the first conftest files are loaded, no test module is. Each
