@@ -316,7 +316,25 @@ def test_a_run_killed_in_each_stage_ends_like_one_that_was_not(clamp_project, ti
         .read_text()
         .replace("return low\n    return", "return high\n    return")
     )
-    (project / "ranges.py").write_text(fixed)
+    # Enough to take away that not all of it is learned from.
+    rich = """
+
+def above(values, limit):
+    if limit is None:
+        return 0
+    total = 0
+    for value in values:
+        if value is None:
+            continue
+        elif value > limit:
+            total += 1
+    return total
+"""
+    (project / "ranges.py").write_text(fixed + rich)
+    with (project / "tests" / "test_ranges.py").open("a") as file:
+        file.write("\n\ndef test_above():\n    from ranges import above\n"
+                   "    assert above([1, 2, 3], 2) == 1\n    assert above([1], None) == 0\n"
+                   "    assert above([None, 3], 2) == 1\n")  # fmt: skip
 
     def start(name):
         path = settings(tmp_path / f"{name}.toml", project, tiny_gguf, tmp_path / name)

@@ -43,7 +43,9 @@ def run_rlvr(run: TrainingRun) -> bool:
     programs = read_starts(run)
     held_out, _ = split_held_out(run)
     if not programs:
-        run.say("A greedy chain repairs all start programs: RLVR has nothing to learn from.")
+        run.say(
+            "No fresh fault is left that a greedy chain does not repair: nothing for RLVR to learn."
+        )
         return True
     model, tokenizer = load_policy_model(run)
     made = [run.file(stage) / "adapter" for stage in ("rejection", "sft")]
