@@ -75,7 +75,7 @@ def suites_for(
     """
     if named:
         return tuple(_named_suites(path, root, interpreter, named))
-    files = [path] if is_test_file(path, root) else list(_relevant_files(path, root))
+    files = test_files_for(path, root)
     suites: list[Suite] = []
     if files:
         args = tuple(str(file.relative_to(root)) for file in files)
@@ -88,6 +88,17 @@ def suites_for(
             "name or import it, and for doctests. Name some with --tests (editors: coe.tests)."
         )
     return tuple(suites)
+
+
+def suite_of_tests(root: Path, interpreter: Interpreter, tests: Sequence[str]) -> Suite:
+    """The suite of some tests, without a file under repair; DiscoveryError if it cannot run.
+
+    `tests` are files, folders and node ids relative to the root; none means all of the project's.
+    """
+    if interpreter.has_pytest:
+        return Suite("pytest", root, None, tuple(tests))
+    files = [str(file.relative_to(root)) for file in find_test_files(root)]
+    return _test_suite(None, root, interpreter, tuple(tests or files))
 
 
 def _named_suites(
@@ -120,7 +131,9 @@ def _is_code(test: str) -> bool:
     return any(not isinstance(statement, ast.Expr) for statement in body)
 
 
-def _test_suite(path: Path, root: Path, interpreter: Interpreter, args: tuple[str, ...]) -> Suite:
+def _test_suite(
+    path: Path | None, root: Path, interpreter: Interpreter, args: tuple[str, ...]
+) -> Suite:
     if interpreter.has_pytest:
         return Suite("pytest", root, path, args)
     for arg in args:
@@ -162,6 +175,11 @@ def is_test_file(path: Path, root: Path | None = None) -> bool:
 def is_for_tests(path: Path, root: Path) -> bool:
     """Whether a file is there for tests alone: one of tests, or what pytest sets them up by."""
     return path.name == "conftest.py" or is_test_file(path, root)
+
+
+def test_files_for(path: Path, root: Path) -> list[Path]:
+    """The files of tests that matter for a file."""
+    return [path] if is_test_file(path, root) else list(_relevant_files(path, root))
 
 
 def subjects_of(path: Path, root: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Opens a project for the tests of one of its files: interpreter, suites, sandbox and limits.
+"""Opens a project for some of its tests: interpreter, suites, sandbox and limits.
 
 The one place where these four are put together, for repairs, checks, `coe-lsp tests` and training.
 It starts no test process; `Project.start_runner` does.
@@ -6,12 +6,13 @@ It starts no test process; `Project.start_runner` does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from coe_lsp.execution.discovery import find_root, suites_for
+from coe_lsp.execution.discovery import find_root, suite_of_tests, suites_for
 from coe_lsp.execution.interpreter import Interpreter, find_interpreter
 from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.sandbox import Sandbox, find_sandbox
@@ -46,10 +47,13 @@ class ProjectOptions:
 
 @frozen
 class Project:
-    """A file's project, opened for its tests. Equal if the same tests would run the same way."""
+    """A project opened for tests. Equal if the same tests would run the same way.
+
+    `path` is the file under repair; None where that is not known yet.
+    """
 
     root: Path
-    path: Path
+    path: Path | None
     interpreter: Interpreter
     sandbox: Sandbox
     suites: tuple[Suite, ...]
@@ -67,6 +71,27 @@ class Project:
         interpreter = find_interpreter(root, options.python, sandbox)
         suites = tuple(suites_for(path, root, interpreter, options.tests))
         return cls(root, path, interpreter, sandbox, suites, options.limits)
+
+    @classmethod
+    def of_tests(cls, root: Path, tests: Sequence[str], options: ProjectOptions) -> Project:
+        """Find all that some tests need: files and node ids relative to the root, none for all.
+
+        CoeError like `open`.
+        """
+        sandbox = find_sandbox(options.sandbox, options.env, options.show)
+        interpreter = find_interpreter(root, options.python, sandbox)
+        suite = suite_of_tests(root, interpreter, tests)
+        return cls(root, None, interpreter, sandbox, (suite,), options.limits)
+
+    def for_file(self, path: Path) -> Project:
+        """The same tests with a file under repair."""
+        suites = tuple(evolve(suite, path=path) for suite in self.suites)
+        return evolve(self, path=path, suites=suites)
+
+    def with_overlay(self, overlay: Mapping[Path, bytes]) -> Project:
+        """The same with other files taken for something else than what is on the disk."""
+        beside = tuple((path, data) for path, data in overlay.items() if path != self.path)
+        return evolve(self, suites=tuple(evolve(s, overlay=beside) for s in self.suites))
 
     def start_runner(self) -> SuiteRunner:
         """The test processes of the suites; the caller closes them."""

@@ -51,7 +51,8 @@ def _check_numbers(reply: RunReply) -> None:
         if not 0 <= seconds < math.inf:  # nothing holds for what is not a number
             raise FrameError("it has a time that cannot be")
     lines = {result.line for result in reply.results if result.line is not None}
-    if min(lines.union(*reply.lines.values(), *reply.entries.values()), default=1) < 1:
+    seen = [line for ran in reply.files.values() for line in ran.lines.values()]
+    if min(lines.union(*reply.lines.values(), *reply.entries.values(), *seen), default=1) < 1:
         raise FrameError("it has a line that cannot be")
 
 
@@ -64,6 +65,7 @@ def to_run(reply: RunReply, *, hot: bool) -> Run:
         reply.collected,
         reply.lines,
         reply.entries,
+        reply.files,
         reply.output,
         reply.seconds,
         hot,

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from types import TracebackType
 
+from coe_lsp.execution.coe_worker.messages import FilesRan
 from coe_lsp.execution.interpreter import Interpreter
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Preforked, Run, Suite
@@ -47,14 +48,16 @@ class SuiteRunner:
 
     def run(
         self,
-        source: bytes,
+        source: bytes | None,
         select: Sequence[str] | None = None,
         *,
         coverage: bool = False,
         limits: Limits | None = None,
         hot: tuple[bytes, Sequence[str]] | None = None,
     ) -> Run:
-        """One run of all suites together. `select` names tests by id across them.
+        """One run of all suites together; without `source` of the files as they are on disk.
+
+        `select` names tests by id across them.
 
         With a `hot` program and tests to prefork (see `Worker.run`), it is quicker and may in rare
         cases be wrong.
@@ -124,7 +127,9 @@ def merge(runs: Sequence[Run]) -> Run:
     bad = next((run for run in runs if run.status != "completed"), None)
     lines: dict[str, frozenset[int]] = {}
     entries: dict[str, frozenset[int]] = {}
+    files: dict[str, FilesRan] = {}
     for run in runs:
+        files.update(run.files)
         lines.update(run.lines)
         entries.update(run.entries)
     return Run(
@@ -134,6 +139,7 @@ def merge(runs: Sequence[Run]) -> Run:
         collected=tuple(test for run in runs for test in run.collected),
         lines=lines,
         entries=entries,
+        files=files,
         output="".join(run.output for run in runs),
         seconds=sum(run.seconds for run in runs),
     )

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from coe_lsp.execution.coe_worker.messages import Kind, Status, TestResult
+from coe_lsp.execution.coe_worker.messages import FilesRan, Kind, Status, TestResult
 
 
 @frozen
 class Suite:
     """A set of tests and the file that they are to be run against.
 
-    `args` are paths or node ids relative to `root`. `path` is None only for `asserts` on a program
-    that is not a file; `setup` and `statements` belong to `asserts` alone.
+    `args` are paths or node ids relative to `root`. `path` is None for `asserts` on a program that
+    is not a file, and where no file is under repair yet; `setup` and `statements` belong to
+    `asserts` alone. `overlay` has what other files are to be taken for, with their paths: what
+    was changed already, and what an editor has not saved.
     """
 
     kind: Kind
@@ -26,6 +28,7 @@ class Suite:
     args: tuple[str, ...] = ()
     setup: str = ""
     statements: tuple[str, ...] = ()
+    overlay: tuple[tuple[Path, bytes], ...] = ()
 
 
 @frozen
@@ -67,7 +70,8 @@ class Run:
     """One run of a suite.
 
     If coverage was asked for, `lines` has the executed lines by test, and `entries` the first lines
-    of those functions that were called from outside the file.
+    of those functions that were called from outside the file. For a suite without a file, `files`
+    has by test what ran of all the project's.
 
     `status` tells how the process ended; when it is not `completed`, tests that had not reported
     by then are missing from `results`. If it was `hot`, the candidate's functions put into a
@@ -81,6 +85,7 @@ class Run:
     collected: tuple[str, ...] = ()
     lines: dict[str, frozenset[int]] = field(factory=dict[str, frozenset[int]])
     entries: dict[str, frozenset[int]] = field(factory=dict[str, frozenset[int]])
+    files: dict[str, FilesRan] = field(factory=dict[str, FilesRan])
     output: str = ""
     seconds: float = 0.0
     hot: bool = False

@@ -303,4 +303,5 @@ def _suite_spec(suite: Suite) -> SuiteSpec:
         list(suite.args),
         suite.setup,
         list(suite.statements),
+        {str(path): data.decode("latin-1") for path, data in suite.overlay},
     )

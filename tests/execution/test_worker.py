@@ -70,6 +70,29 @@ def test_coverage_tells_lines_and_entries(clamp_project, worker_for):
     assert set(run.entries.values()) == {frozenset({1})}
 
 
+def test_without_a_file_all_files_of_the_project_are_watched(write, tmp_path, worker_for):
+    write("pkg/__init__.py", "")
+    write("pkg/area.py", "from pkg import side\n\n\ndef square(x):\n    y = side.of(x)\n"
+                         "    return y * y\n\n\ndef unused():\n    pass\n")  # fmt: skip
+    write("pkg/side.py", "def of(x):\n    return len(x)\n")
+    write("env/lib/site-packages/far.py", "def run():\n    return 1\n")
+    write("test_area.py", "import sys\nfrom pkg import area\n\n\ndef test_square():\n"
+                          "    assert area.square('ab') == 4\n\n\ndef test_number():\n"
+                          "    sys.path.append('env/lib/site-packages')\n    import far\n"
+                          "    far.run()\n    area.square(2)\n")  # fmt: skip
+    run = worker_for(Suite("pytest", tmp_path, None, ("test_area.py",))).run(coverage=True)
+    ran = {test.rpartition("::")[2]: found for test, found in run.files.items()}
+    lines = {file: set(found) for file, found in ran["test_square"].lines.items()}
+    assert lines == {"test_area.py": {6}, "pkg/area.py": {5, 6}, "pkg/side.py": {2}}
+    # The test itself, what it calls, and what that calls.
+    depths = {"test_area.py": {5: 0}, "pkg/area.py": {4: 1}, "pkg/side.py": {1: 2}}
+    assert ran["test_square"].depths == depths
+    assert set(ran["test_number"].lines) == {"test_area.py", "pkg/area.py", "pkg/side.py"}
+    (failure,) = run.failures
+    assert failure.stack == (("test_area.py", 13), ("pkg/area.py", 5), ("pkg/side.py", 2))
+    assert failure.line is None and not run.lines
+
+
 def test_package_conftest_that_imports_the_target_still_takes_candidates(
     write, tmp_path, worker_for
 ):

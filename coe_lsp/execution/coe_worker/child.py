@@ -11,16 +11,16 @@ import random
 import signal
 import sys
 import time
-from types import TracebackType
-from typing import Any, Iterable
+from typing import Any, Callable, Iterable
 
 from coe_worker import candidate, limits
-from coe_worker.coverage import LineTracer
+from coe_worker.coverage import LineTracer, ProjectTracer
 from coe_worker.hot_swap import HotSwap
 from coe_worker.messages import (
     CannotRunHot,
     Collected,
     Event,
+    FilesRan,
     Finished,
     ImportedModule,
     LinesRan,
@@ -35,6 +35,7 @@ from coe_worker.output import marker
 
 PROGRAM = "<program>"  # stands for the path of a program that is not a file
 _MAX_DETAIL_CHARACTERS = 2000
+_MOST_FRAMES = 50
 
 
 class TestTimeout(BaseException):
@@ -61,7 +62,12 @@ class Child:
         self._run = run
         self._events = events
         self._report_modules = report_modules
-        self._tracer = LineTracer(suite.path or PROGRAM) if run.coverage else None
+        # Without a file under repair all of a project's are watched.
+        self._whole = suite.path is None and suite.kind in ("pytest", "unittest")
+        traced = run.coverage and not self._whole
+        self._tracer = LineTracer(suite.path or PROGRAM) if traced else None
+        traced = run.coverage and self._whole
+        self._project_tracer = ProjectTracer(suite.root) if traced else None
         self._traced: dict[str, tuple[list[int], list[int]]] = {}
         self._timeouts_left = run.limits.timeouts
         self._modules_before = frozenset(sys.modules)
@@ -70,19 +76,27 @@ class Child:
         #: Whether only the outcome of a test matters, not why.
         self.hot = False
 
-    def begin(self, rewrite: candidate.Rewriter | None = None) -> bytes | None:
+    def begin(
+        self, rewriter: Callable[[str], candidate.Rewriter | None] = lambda path: None
+    ) -> bytes | None:
         """Put limits and candidate in place; returns the candidate's bytes (None: as on disk).
 
-        A program that is set up for others gets no limits, which its candidates would inherit.
+        `rewriter` says how the assertions of a file are rewritten, None for not at all. A program
+        that is set up for others gets no limits, which its candidates would inherit.
         """
         if not self.prefork:
             self._limit()
         # Each candidate sees the same random numbers, whatever ran before it.
         random.seed(0)
         self.own_streams()
+        for path, text in self.suite.overlay.items():
+            rewrite = rewriter(path)
+            if rewrite is not None:  # what pytest has put before the zygote's own finders
+                candidate.install(path, text.encode("latin-1"), rewrite)
         program = self._run.program
         if program is None:
             return None
+        rewrite = rewriter(self.suite.path) if self.suite.path else None
         if self.suite.path:
             candidate.install(self.suite.path, program, rewrite)
         self.rewritten = rewrite is not None
@@ -134,6 +148,8 @@ class Child:
         self._began = time.monotonic()
         if self._tracer:
             self._tracer.start()
+        if self._project_tracer:
+            self._project_tracer.start()
         self._alarm(self._run.limits.test_seconds, self._run.limits.cpu_seconds or 0)
 
     def stop(self, test: str, others: Iterable[str] = ()) -> None:
@@ -147,16 +163,25 @@ class Child:
                 entries = sorted({*entries, *more_entries})
             self._traced[test] = lines, entries
             self._send(LinesRan(test, lines, entries))
+        if self._project_tracer:
+            files, depths = self._project_tracer.stop()
+            ran = {file: frozenset(lines) for file, lines in files.items()}
+            self._send(FilesRan(test, ran, depths))
 
     def result(
-        self, test: str, outcome: Outcome, detail: str = "", line: int | None = None
+        self, test: str, outcome: Outcome, detail: str = "", error: BaseException | None = None
     ) -> None:
-        """Report one test. After as many that ran too long as the run may have, it ends."""
+        """Report one test. After as many that ran too long as the run may have, it ends.
+
+        Where in the code it ended is said by the `error`.
+        """
         if len(detail) > _MAX_DETAIL_CHARACTERS:
             detail = detail[:_MAX_DETAIL_CHARACTERS] + " [cut]"
         seconds = time.monotonic() - self._began
         self._flush()
-        self._send(TestResult(test, outcome, detail, line, seconds=seconds))
+        line = None if self._whole else self._line_of(error)
+        stack = self._stack_of(error) if self._whole else ()
+        self._send(TestResult(test, outcome, detail, line, stack, seconds=seconds))
         if outcome == "timeout" and self._timeouts_left is not None:
             self._timeouts_left -= 1
             if self._timeouts_left <= 0:
@@ -166,18 +191,33 @@ class Child:
         """Report a test that ended with `error`."""
         outcome: Outcome = "timeout" if isinstance(error, TestTimeout) else "failed"
         detail = detail or _one_line(error)
-        self.result(test, outcome, detail, self.line_of(error.__traceback__, error))
+        self.result(test, outcome, detail, error)
 
-    def line_of(self, trace: TracebackType | None, error: BaseException | None) -> int | None:
+    def _line_of(self, error: BaseException | None) -> int | None:
         """The innermost line (1-based) of the file under repair in a traceback."""
         line = None
         if isinstance(error, SyntaxError) and error.filename and self._is_ours(error.filename):
             return error.lineno
+        trace = error.__traceback__ if error is not None else None
         while trace is not None:
             if self._is_ours(trace.tb_frame.f_code.co_filename):
                 line = trace.tb_lineno
             trace = trace.tb_next
         return line
+
+    def _stack_of(self, error: BaseException | None) -> tuple[tuple[str, int], ...]:
+        """The project's files and lines in a traceback, outermost first."""
+        frames: list[tuple[str, int]] = []
+        trace = error.__traceback__ if error is not None else None
+        while trace is not None:
+            frames.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
+            trace = trace.tb_next
+        if isinstance(error, SyntaxError) and error.filename and error.lineno:
+            frames.append((error.filename, error.lineno))
+        root = os.path.realpath(self.suite.root) + os.sep
+        real = [(os.path.realpath(name), line) for name, line in frames]
+        inside = [(name[len(root) :], line) for name, line in real if name.startswith(root)]
+        return tuple(inside[-_MOST_FRAMES:])
 
     def _is_ours(self, name: str) -> bool:
         return candidate.is_file(name, self.suite.path or PROGRAM)

@@ -2,7 +2,8 @@
 
     client -> zygote   Opening, then RunRequest, PreforkRequest, Cancel
     zygote -> client   Ready, Stale or SetupFailed; then RunReply, PreforkReply
-    child -> zygote    Collected, TestStarted, TestResult, LinesRan, CannotRunHot, Finished
+    child -> zygote    Collected, TestStarted, TestResult, LinesRan, FilesRan, CannotRunHot,
+                       Finished
     zygote -> spawned child   ChildOpening
 
 On the wire a message is a JSON object: its fields, and the name of its class under `frame`. Both
@@ -30,7 +31,10 @@ Stage = Literal["bare", "imported", "configured"]
 
 @dataclass(frozen=True)
 class SuiteSpec:
-    """A suite of tests and the file that they are run against; see `execution.suite.Suite`."""
+    """A suite of tests and the file that they are run against; see `execution.suite.Suite`.
+
+    `overlay` has, by path, the bytes of other files as Latin-1 text.
+    """
 
     kind: Kind
     root: str
@@ -38,6 +42,7 @@ class SuiteSpec:
     args: List[str]
     setup: str
     statements: List[str]
+    overlay: Dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,10 @@ class SetupFailed:
 
 @dataclass(frozen=True)
 class TestResult:
-    """One test. `line` is the innermost line of the file under repair in the traceback."""
+    """One test. `line` is the innermost line of the file under repair in the traceback.
+
+    Where no file is under repair, `stack` has the project's files and lines in it, outermost first.
+    """
 
     __test__ = False
 
@@ -145,6 +153,7 @@ class TestResult:
     outcome: Outcome
     detail: str = ""
     line: Optional[int] = None
+    stack: Tuple[Tuple[str, int], ...] = ()
     output: str = ""
     seconds: float = 0.0
 
@@ -152,6 +161,19 @@ class TestResult:
     def failing(self) -> bool:
         """Whether it counts against the program."""
         return self.outcome in ("failed", "error", "timeout")
+
+
+@dataclass(frozen=True)
+class FilesRan:
+    """What ran in a test where no file is under repair, by path relative to the root.
+
+    `lines` (1-based); `depths` by the first line of each function that was called: how many of the
+    project's frames were below it when it was called first.
+    """
+
+    id: str
+    lines: Dict[str, FrozenSet[int]]
+    depths: Dict[str, Dict[int, int]]
 
 
 @dataclass(frozen=True)
@@ -169,6 +191,7 @@ class RunReply:
     collected: Tuple[str, ...] = ()
     lines: Dict[str, FrozenSet[int]] = field(default_factory=dict[str, FrozenSet[int]])
     entries: Dict[str, FrozenSet[int]] = field(default_factory=dict[str, FrozenSet[int]])
+    files: Dict[str, FilesRan] = field(default_factory=dict[str, FilesRan])
     output: str = ""
     seconds: float = 0.0
     hot: bool = False
@@ -184,7 +207,7 @@ class PreforkReply:
     ready: bool
 
 
-# -- what a child reports; the result of a test is a TestResult
+# -- what a child reports; besides TestResult and FilesRan
 
 #: Name, file, and whether pytest rewrote its assertions.
 ImportedModule = Tuple[str, str, bool]
@@ -228,9 +251,9 @@ class Finished:
 
 
 Request = Union[RunRequest, PreforkRequest, Cancel]
-Event = Union[Collected, TestStarted, TestResult, LinesRan, CannotRunHot, Finished]
+Event = Union[Collected, TestStarted, TestResult, LinesRan, FilesRan, CannotRunHot, Finished]
 #: The classes of all events.
-EVENTS = (Collected, TestStarted, TestResult, LinesRan, CannotRunHot, Finished)
+EVENTS = (Collected, TestStarted, TestResult, LinesRan, FilesRan, CannotRunHot, Finished)
 
 
 # -- to frames and back

@@ -22,8 +22,7 @@ def serve(suite: SuiteSpec, zygote: Any) -> None:
     try:
         module = import_file(suite.path)
     except BaseException as error:  # the candidate may raise anything, SystemExit included
-        child.result("doctest", "error", f"{type(error).__name__}: {error}",
-                     child.line_of(error.__traceback__, error))  # fmt: skip
+        child.result("doctest", "error", f"{type(error).__name__}: {error}", error)
         return
     found = {
         f"doctest::{test.name}": test
@@ -50,7 +49,7 @@ class _Runner(doctest.DocTestRunner):
     def __init__(self, child: Child) -> None:
         super().__init__(verbose=False)
         self._child = child
-        self.failure: tuple[str, str, int | None] | None = None
+        self.failure: tuple[str, str, BaseException | None] | None = None
 
     def report_failure(self, out: Any, test: Any, example: Any, got: str) -> None:
         call, want = example.source.strip(), example.want.strip()
@@ -59,9 +58,8 @@ class _Runner(doctest.DocTestRunner):
     def report_unexpected_exception(self, out: Any, test: Any, example: Any, exc_info: Any) -> None:
         error = exc_info[1]
         outcome = "timeout" if type(error).__name__ == "TestTimeout" else "failed"
-        line = self._child.line_of(exc_info[2], error)
-        self._keep(outcome, f"{example.source.strip()}: {type(error).__name__}: {error}", line)
+        self._keep(outcome, f"{example.source.strip()}: {type(error).__name__}: {error}", error)
 
-    def _keep(self, outcome: str, detail: str, line: int | None) -> None:
+    def _keep(self, outcome: str, detail: str, error: BaseException | None) -> None:
         if self.failure is None:
-            self.failure = (outcome, detail, line)
+            self.failure = (outcome, detail, error)

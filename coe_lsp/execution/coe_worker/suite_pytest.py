@@ -30,7 +30,7 @@ def serve(suite: SuiteSpec, zygote: Any) -> None:
         child = zygote.park("imported")
         if child is not None:
             _use_rewritten(zygote.compiled)
-            child.begin(_rewriter(suite.path))
+            child.begin(_rewriter)
     plugin = _Plugin(pytest, suite, zygote, child)
     # What pytest itself prints goes where nobody reads; the child takes its stream back.
     sys.stdout = open(os.devnull, "w", encoding="utf-8")
@@ -42,15 +42,14 @@ def serve(suite: SuiteSpec, zygote: Any) -> None:
         options += ["-n", "0"]
     if importlib.util.find_spec("pytest_cov"):
         options += ["--no-cov"]
-    options += ["-p", "no:randomly"]
+    options += ["-p", "no:randomly", "-p", "no:coe"]
     code = pytest.main([*options, "--", *suite.args], plugins=[plugin])
     if plugin.child is not None and not plugin.ran:
         plugin.child.result("pytest", "error", f"pytest stopped before any test (status {code})")
 
 
-def _rewriter(path: str | None, config: Any = None) -> Any:
+def _rewriter(path: str, config: Any = None) -> Any:
     """Pytest's assertion rewriting, if the file is a test module by its name."""
-    path = path or ""
     name = os.path.basename(path)
     if not (name.startswith("test_") or name.endswith("_test.py") or name == "conftest.py"):
         return None
@@ -106,6 +105,11 @@ class _Plugin:
         for method in (cls.pytest_runtest_protocol, cls.pytest_runtest_makereport):
             wrapper(method)
 
+    def pytest_addoption(self, parser: Any) -> None:
+        # The project may set what `coe_lsp.pytest_plugin` knows, which takes no part here.
+        parser.addoption("--coe", action="store_true")
+        parser.addini("coe_hint", "", "bool", False)
+
     def pytest_collection(self, session: Any) -> None:
         config = session.config
         self._root = str(getattr(config, "rootpath", None) or config.rootdir)
@@ -119,7 +123,11 @@ class _Plugin:
             child = self.child = self._zygote.park("configured")
             if child is None:
                 return
-            child.begin(_rewriter(self._suite.path, config))
+
+            def rewriter_here(path: str) -> Any:
+                return _rewriter(path, config)
+
+            child.begin(rewriter_here)
         else:
             child.own_streams()
         if child.select is not None:
@@ -140,8 +148,7 @@ class _Plugin:
         if report.failed and self.child is not None:
             error = getattr(report, "_coe_error", None)
             detail = _last_line(str(report.longrepr))
-            line = self.child.line_of(error.__traceback__, error) if error else None
-            self.child.result(report.nodeid or "collection", "error", detail, line)
+            self.child.result(report.nodeid or "collection", "error", detail, error)
             self.ran = True
 
     def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
@@ -149,9 +156,8 @@ class _Plugin:
         if type(report).__name__ == "CollectReport" and self.child is not None:
             error = call.excinfo.value
             cause = error.__cause__ or error.__context__ or error
-            line = self.child.line_of(cause.__traceback__, cause)
             detail = f"{type(cause).__name__}: {cause}"
-            self.child.result(report.nodeid or "collection", "error", detail, line)
+            self.child.result(report.nodeid or "collection", "error", detail, cause)
 
     def pytest_collection_finish(self, session: Any) -> None:
         if self.child is not None:
@@ -208,15 +214,14 @@ class _Plugin:
             outcome, detail = "timeout", str(error)
         else:
             outcome = "failed" if report.when == "call" else "error"
-        child.result(test, outcome, detail, child.line_of(error.__traceback__, error))
+        child.result(test, outcome, detail, error)
 
     def pytest_keyboard_interrupt(self, excinfo: Any) -> None:
         # pytest gives up at once and reports nothing of the test that did it.
         if self.child is not None and self._running:
             error = excinfo.value
             detail = f"{type(error).__name__} ended the test run"
-            line = self.child.line_of(error.__traceback__, error)
-            self.child.result(self._running, "failed", detail, line)
+            self.child.result(self._running, "failed", detail, error)
 
     def pytest_internalerror(self, excrepr: Any) -> None:
         if self.child is not None:

@@ -25,8 +25,7 @@ def serve(suite: SuiteSpec, zygote: Any) -> None:
         try:
             module = import_file(os.path.join(suite.root, path))
         except BaseException as error:  # the candidate may raise anything, SystemExit included
-            child.result(path, "error", f"{type(error).__name__}: {error}",
-                         child.line_of(error.__traceback__, error))  # fmt: skip
+            child.result(path, "error", f"{type(error).__name__}: {error}", error)
             continue
         for case in _cases(unittest.defaultTestLoader.loadTestsFromModule(module)):
             method = case.id().rpartition(".")[2]

@@ -21,6 +21,7 @@ from coe_worker.messages import (
     CannotRunHot,
     Collected,
     Event,
+    FilesRan,
     Finished,
     ImportedModule,
     LinesRan,
@@ -145,6 +146,7 @@ class Watch:
         self._collected: tuple[str, ...] = ()
         self._lines: dict[str, frozenset[int]] = {}
         self._entries: dict[str, frozenset[int]] = {}
+        self._files: dict[str, FilesRan] = {}
         self._hot = request.hot
         #: What the run imported, if it reported that.
         self.modules: list[ImportedModule] | None = None
@@ -192,6 +194,7 @@ class Watch:
             collected=self._collected,
             lines=self._lines,
             entries=self._entries,
+            files=self._files,
             output=texts[""],
             seconds=time.monotonic() - self._started,
             hot=self._hot,
@@ -246,6 +249,8 @@ class Watch:
         elif isinstance(event, LinesRan):
             self._lines[event.id] = frozenset(event.lines)
             self._entries[event.id] = frozenset(event.entries)
+        elif isinstance(event, FilesRan):
+            self._files[event.id] = event
         elif isinstance(event, Collected):
             self._collected = tuple(event.ids)
         elif isinstance(event, CannotRunHot):

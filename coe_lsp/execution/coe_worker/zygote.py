@@ -101,6 +101,8 @@ def _suite_module(suite: SuiteSpec) -> Any:
     # Never write bytecode beside the user's files, sandbox or not.
     sys.dont_write_bytecode = True
     os.chdir(suite.root)
+    for path, text in suite.overlay.items():
+        candidate.install(path, text.encode("latin-1"))
     return importlib.import_module("coe_worker.suite_" + suite.kind)
 
 
@@ -233,8 +235,10 @@ class Zygote:
         """Do once what every child would do again: import dependencies, compile the project."""
         _import_dependencies([name for name, _, _ in modules], self.suite)
         root = os.path.realpath(self.suite.root) + os.sep
+        overlaid = {os.path.realpath(path) for path in self.suite.overlay}
         for _, file, rewritten in modules:
-            if file.endswith(".py") and os.path.realpath(file).startswith(root):
+            real = os.path.realpath(file)
+            if file.endswith(".py") and real.startswith(root) and real not in overlaid:
                 self.compiled.compile(file, self.rewriter(file) if rewritten else None)
         self.compiled.install()
         # Pages that the collector does not touch stay shared with the children.
