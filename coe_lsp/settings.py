@@ -23,6 +23,7 @@ from coe_lsp.parsing import parse_toml
 from coe_lsp.repair.policy.loading import ModelOptions
 from coe_lsp.repair.request import Request
 from coe_lsp.repair.target.source import SourceFile
+from coe_lsp.repair.way_in import WayIn
 
 # Characters of a wrong value that are told.
 _MOST_SHOWN = 200
@@ -123,13 +124,16 @@ class Settings:
         "code.", choices=("info", "debug"))  # fmt: skip
 
     def request(
-        self, path: Path, function: str | None, source: SourceFile | None = None
+        self,
+        way: WayIn,
+        source: SourceFile | None = None,
+        unsaved: Mapping[Path, SourceFile] | None = None,
     ) -> Request:
         """What to repair; see `Request`."""
         return Request(
-            path=path,
-            function=function,
-            source=source,
+            way,
+            source,
+            unsaved or {},
             options=self.project_options(),
             budget=self.budget,
             samples=self.samples,

@@ -29,6 +29,7 @@ from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.policy.loading import ModelOptions, llama_policy
 from coe_lsp.repair.policy.protocol import LoadedPolicy
 from coe_lsp.repair.repair import Repair
+from coe_lsp.repair.way_in import way_of
 from coe_lsp.settings import Settings
 
 # A test that needs two functions may have had the second one repaired along with the first.
@@ -87,7 +88,7 @@ def _repair(
 ) -> Outcome:
     file, _, function = bug.target.partition("::")
     console.rule(f"{bug.target}")
-    request = settings.request(project / file, function)
+    request = settings.request(way_of(project / file, function))
 
     started = time.monotonic()
     with RepairView(console) as view:

@@ -10,7 +10,6 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from coe_lsp import __version__
@@ -19,9 +18,12 @@ from coe_lsp.errors import CoeError
 from coe_lsp.escaping import printable
 
 _REPAIR_HELP = """\
-Repairs one failing function of FILE and shows the change as a diff. FUNCTION is a qualified name
-such as Warehouse.reserve; without it the most suspect function is taken. Nothing is written unless
---apply is given."""
+Repairs code so that failing tests pass, and shows the change as a diff. TARGET is a test file, a
+pytest node id or a folder: the tests to make pass, wherever in the project the fault is. Or it is a
+source file, or FILE::FUNCTION with a qualified name such as Warehouse.reserve: where the fault is.
+Without it these are the tests that pytest saw fail last, or all that fail; there can be several of
+one project. Tests are never changed.
+Nothing is written unless --apply is given."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     repair = commands.add_parser(
         "repair", help="repair a failing function", description=_REPAIR_HELP
     )
-    repair.add_argument("target", metavar="FILE[::FUNCTION]")
+    repair.add_argument("targets", metavar="TARGET", nargs="*")
     _add_test_options(repair)
     _add_model_options(repair)
     repair.add_argument("--apply", action="store_true", help="write the repaired file")
@@ -44,8 +46,8 @@ def parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print one JSON object and nothing else"
     )
 
-    tests = commands.add_parser("tests", help="show which tests matter for a file and what fails")
-    tests.add_argument("target", metavar="FILE")
+    tests = commands.add_parser("tests", help="show what fails, and which places are suspect")
+    tests.add_argument("targets", metavar="TARGET", nargs="*", help="as of repair")
     _add_test_options(tests)
 
     models = commands.add_parser("models", help="list, fetch and check model weights")
@@ -183,7 +185,7 @@ def _failed(
     if any(len(word) > 2 and "--json".startswith(word) for word in typed):
         from coe_lsp.cli.repair import failure, print_json, split_target
 
-        path, function = split_target(getattr(options, "target", ""))
+        path, function = split_target(getattr(options, "targets", ()))
         print_json(failure(path, function, message))
     elif status > 128:
         print("interrupted", file=sys.stderr)
@@ -230,7 +232,7 @@ def _command(options: argparse.Namespace) -> int:
     if options.command == "tests":
         from coe_lsp.cli.tests import tests
 
-        return tests(Path(options.target), options)
+        return tests(options)
     interrupts.release()
     if options.command == "models":
         from coe_lsp.cli.models import models

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import evolve
@@ -14,13 +15,13 @@ from coe_lsp.cli.progress import BarProgress
 from coe_lsp.cli.settings import settings_for
 from coe_lsp.cli.view import RepairView, plain_console, show_outcome
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.discovery import find_root
 from coe_lsp.files import check_replaceable, replace_file
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.policy.loading import ModelOptions, check, head_start, llama_policy
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
-from coe_lsp.repair.target.source import SourceFile, locate
+from coe_lsp.repair.target.source import SourceFile
+from coe_lsp.repair.way_in import find_way_in
 
 _STATUS = {"repaired": 0, "already_passing": 0, "failed": 1, "error": 2}
 
@@ -30,12 +31,11 @@ def repair(options: argparse.Namespace) -> int:
 
     Raises CoeError and Interrupted whether or not JSON is wanted; that is main's affair.
     """
-    name, function = split_target(options.target)
-    path = locate(Path(name))
-    settings = settings_for(options, find_root(path))
-    if options.apply:
-        check_replaceable(path)  # rather now than after a minute's work
-    request = settings.request(path, function)
+    way = find_way_in(options.targets, Path())
+    settings = settings_for(options, way.root)
+    if options.apply and way.path is not None:
+        check_replaceable(way.path)  # rather now than after a minute's work
+    request = settings.request(way)
     model = settings.model_options(options.seed)
     interrupts.check()
     check(model)
@@ -54,15 +54,16 @@ def repair(options: argparse.Namespace) -> int:
             # What was found is told all the same.
             outcome = evolve(outcome, status="error", message=str(error))
         else:
-            console.print(f"{request.path} is changed.", markup=False)
+            for source in outcome.repaired.values():
+                console.print(f"{source.path} is changed.", markup=False)
     if options.json:
         print_json(outcome)
     return _STATUS[outcome.status]
 
 
-def split_target(target: str) -> tuple[str, str | None]:
-    """FILE and FUNCTION of `FILE::FUNCTION`, as the user typed them."""
-    path, _, function = target.partition("::")
+def split_target(targets: Sequence[str]) -> tuple[str, str | None]:
+    """FILE and FUNCTION of the first `FILE::FUNCTION`, as the user typed them."""
+    path, _, function = next(iter(targets), "").partition("::")
     return path, function.replace("::", ".") or None
 
 

@@ -1,36 +1,55 @@
-"""`coe-lsp tests`: what would run for a file, what fails, and which functions are suspect."""
+"""`coe-lsp tests`: what would run, what fails, and which functions are suspect, and why."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from rich.console import Console
+
 from coe_lsp.cli import interrupts
 from coe_lsp.cli.settings import settings_for
-from coe_lsp.cli.view import failure_text, missing_text, plain_console
+from coe_lsp.cli.view import failure_text, missing_text, plain_console, show_scouted
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.discovery import find_root
-from coe_lsp.execution.project import Project
+from coe_lsp.execution.project import Project, ProjectOptions
+from coe_lsp.repair.scout import scout
 from coe_lsp.repair.target.baseline import measure
-from coe_lsp.repair.target.source import SourceFile, locate
+from coe_lsp.repair.target.source import SourceFile
+from coe_lsp.repair.way_in import WayIn, find_way_in
+
+_SHOWN = 5
 
 
-def tests(path: Path, options: argparse.Namespace) -> int:
+def tests(options: argparse.Namespace) -> int:
     """Run the command; exit status 0 if all tests pass, 1 if some fail."""
     console = plain_console()
-    path = locate(path)
+    way = find_way_in(options.targets, Path())
+    settings = settings_for(options, way.root)
+    if way.path is None:
+        return _named_tests(console, way, settings.project_options())
+    return _tests_of_file(console, way.path, settings.project_options())
+
+
+def _named_tests(console: Console, way: WayIn, options: ProjectOptions) -> int:
+    """Tests that were named: which fail, and the suspect places of the whole project."""
+    files = tuple(dict.fromkeys(test.partition("::")[0] for test in way.tests))
+    project = Project.of_tests(way.root, files, options)
+    _show_project(console, project)
+    with project.start_runner() as runner, interrupts.ending(runner.cancel):
+        found = scout(way.root, runner, way.tests, runner.limits.wall_seconds)
+    show_scouted(console, found)
+    for place in found.places()[:_SHOWN]:
+        where = f"{place.file}:{place.function.first}"
+        why = f": {place.reason}" if place.reason else ""
+        console.print(f"  suspect: {place.function.name} ({where}){why}", markup=False)
+    return 1 if found.targets else 0
+
+
+def _tests_of_file(console: Console, path: Path, options: ProjectOptions) -> int:
+    """The tests of a source file: which fail, and its suspect functions."""
     source = SourceFile.read(path)
-    root = find_root(path)
-    settings = settings_for(options, root)
-    project = Project.open(path, settings.project_options())
-    interpreter = project.interpreter
-    version = ".".join(map(str, interpreter.version))
-    console.print(
-        f"{interpreter.executable} (Python {version}), project {root}", style="dim", markup=False
-    )
-    for suite in project.suites:
-        names = ", ".join(suite.args or suite.statements or (path.name,))
-        console.print(f"{suite.kind}: {names}", markup=False)
+    project = Project.open(path, options)
+    _show_project(console, project)
     with project.start_runner() as runner, interrupts.ending(runner.cancel):
         baseline = measure(runner, source)
     if not baseline.results:
@@ -44,3 +63,17 @@ def tests(path: Path, options: argparse.Namespace) -> int:
         score = baseline.localization.score(function.first, function.last)[0]
         console.print(f"  suspect: {function.name} (line {function.first}, score {score:.2f})")
     return 1 if baseline.failing or baseline.missing else 0
+
+
+def _show_project(console: Console, project: Project) -> None:
+    interpreter = project.interpreter
+    version = ".".join(map(str, interpreter.version))
+    console.print(
+        f"{interpreter.executable} (Python {version}), project {project.root}",
+        style="dim",
+        markup=False,
+    )
+    for suite in project.suites:
+        of_file = (project.path.name,) if project.path else ("all tests",)
+        names = ", ".join(suite.args or suite.statements or of_file)
+        console.print(f"{suite.kind}: {names}", markup=False)

@@ -20,6 +20,7 @@ from rich.text import Text
 from coe_lsp.escaping import printable
 from coe_lsp.execution.suite import Suite, TestResult
 from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.scout import Scouted
 from coe_lsp.repair.search.step import Step
 from coe_lsp.repair.target.baseline import Baseline
 from coe_lsp.repair.target.source import Function
@@ -92,17 +93,19 @@ class RepairView:
         self._console.print(
             f"{baseline.passed} passed, {len(failing)} failed in {baseline.seconds:.2f} s"
         )
-        for failure in failing[:_SHOWN_FAILURES]:
-            self._console.print(failure_text(failure))
+        show_failures(self._console, failing)
         if missing := missing_text(baseline):
             self._console.print(missing, style="yellow", markup=False)
-        if len(failing) > _SHOWN_FAILURES:
-            self._console.print(f"  and {len(failing) - _SHOWN_FAILURES} more")
         self._status = "looking for the function" if failing else ""
 
-    def target(self, function: Function, target_tests: Sequence[str]) -> None:
+    def scouted(self, scouted: Scouted) -> None:
+        """Show which of the named tests fail."""
+        show_scouted(self._console, scouted)
+        self._status = "looking for the function" if scouted.targets else ""
+
+    def target(self, file: str, function: Function, target_tests: Sequence[str]) -> None:
         """Show what is being repaired."""
-        where = f"lines {function.first} to {function.last}"
+        where = f"{file}, lines {function.first} to {function.last}"
         self._console.print(
             Text.assemble("repairing ", (function.name, "bold cyan"), f" ({where})")
         )
@@ -123,6 +126,24 @@ class RepairView:
 def plural(count: int, noun: str) -> str:
     """The count with its noun."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def show_failures(console: Console, failing: Sequence[TestResult]) -> None:
+    """The first of some failing tests."""
+    for failure in failing[:_SHOWN_FAILURES]:
+        console.print(failure_text(failure))
+    if len(failing) > _SHOWN_FAILURES:
+        console.print(f"  and {len(failing) - _SHOWN_FAILURES} more")
+
+
+def show_scouted(console: Console, scouted: Scouted) -> None:
+    """Which of the named tests fail, and what else does."""
+    failing = [scouted.results[test] for test in scouted.targets]
+    console.print(f"{len(scouted.passed)} passed, {len(failing)} failed in {scouted.seconds:.2f} s")
+    show_failures(console, failing)
+    if scouted.others:
+        text = f"  {plural(len(scouted.others), 'other test')} of their files failed: set aside"
+        console.print(text, style="dim")
 
 
 def failure_text(failure: TestResult) -> Text:

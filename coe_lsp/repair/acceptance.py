@@ -42,6 +42,13 @@ class Acceptance:
             tuple(test for test in results if test in wanted) if alone else None,
         )
 
+    @classmethod
+    def seen(cls, run: Run, target_tests: Sequence[str]) -> Acceptance:
+        """That these tests pass, and with them all that passed in a run."""
+        passed = tuple(r.id for r in run.results if r.outcome == "passed")
+        others = tuple(test for test in passed if test not in target_tests)
+        return cls(tuple(target_tests), others, tuple(dict.fromkeys([*passed, *target_tests])))
+
     def met(self, run: Run) -> bool:
         """Whether a run shows a repair."""
         return not self.unmet(run)

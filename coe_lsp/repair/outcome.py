@@ -12,6 +12,7 @@ from typing import Any, Literal
 import attrs
 from attrs import field, frozen
 
+from coe_lsp.execution.project import Project
 from coe_lsp.repair.acceptance import Acceptance
 from coe_lsp.repair.patch import Patch
 from coe_lsp.repair.target.source import SourceFile
@@ -78,11 +79,34 @@ class Repaired:
 
 
 @frozen
+class Partly:
+    """A change that makes some of the named tests pass and breaks none: `left` ones still fail."""
+
+    diff: str
+    repaired: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+@frozen
+class PlaceTried:
+    """A place that was searched: why, for how long, how many of its tests passed at the best."""
+
+    file: str
+    function: str
+    reason: str
+    seconds: float
+    tested: int
+    passed: int
+    failed: int
+
+
+@frozen
 class Outcome:
     """What a repair came to; `diff`, `after` and `chain` are those of the first of `patches`.
 
     Not in the JSON: `sources`, the files that the patches change, as they were read, by their names
-    in diffs; and `acceptance`, what each of the patches was seen to do.
+    in diffs; `acceptance`, what each of the patches was seen to do; and `project`, whose tests
+    were run, with the file under repair that was searched last.
     """
 
     status: Status
@@ -98,8 +122,11 @@ class Outcome:
     model: ModelUsed | None = None
     message: str = ""
     patches: tuple[Repaired, ...] = ()
+    partly: Partly | None = None
+    places: tuple[PlaceTried, ...] = ()
     sources: Mapping[str, SourceFile] = field(factory=dict[str, SourceFile], repr=False)
     acceptance: Acceptance | None = None
+    project: Project | None = field(default=None, repr=False)
 
     @property
     def repaired(self) -> dict[str, SourceFile]:
@@ -127,4 +154,8 @@ class Outcome:
             "model": None if self.model is None else attrs.asdict(self.model),
             "message": self.message,
             "patches": [patch.to_json() for patch in self.patches],
+            "partly": None if self.partly is None else attrs.asdict(self.partly),
+            "places": [
+                {**attrs.asdict(place), "seconds": round(place.seconds, 3)} for place in self.places
+            ],
         }

@@ -1,111 +1,68 @@
-"""One repair from start to end: open the project, run its tests, choose functions, search.
+"""One repair from start to end: run the tests, search the suspect places, tell what came of it.
 
 It reads the user's files and runs the user's tests in the worker; it writes nothing. The model is
-asked for only when there is something to repair. What counts as repaired is `Acceptance`'s affair,
-how one function is searched `Search`'s.
+asked for only when there is something to repair. Where to look is said by `FileSites` for a file
+that was named and by `ProjectSites` for tests; how long at each place by the `Portfolio`; what
+counts as repaired by `Acceptance`.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
-from coe_lsp.chain.commands import Command
-from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.discovery import find_root, is_for_tests, subjects_of
-from coe_lsp.execution.project import Project
-from coe_lsp.execution.runner import SuiteRunner
-from coe_lsp.execution.suite import Run, Suite
-from coe_lsp.mutations.surroundings import surroundings
+from coe_lsp.execution.suite import Run
+from coe_lsp.repair.acceptance import Acceptance, passes
 from coe_lsp.repair.deadline import Deadline
-from coe_lsp.repair.outcome import Counts, Outcome, Seconds
-from coe_lsp.repair.patch import Patch
-from coe_lsp.repair.policy.protocol import LoadedPolicy, Policy
-from coe_lsp.repair.report import replay_chain, report_success, show_patch
+from coe_lsp.repair.file_sites import FileSites
+from coe_lsp.repair.lazy_policy import LazyPolicy
+from coe_lsp.repair.outcome import Counts, Outcome, Partly, PlaceTried, Seconds
+from coe_lsp.repair.policy.protocol import LoadedPolicy
+from coe_lsp.repair.portfolio import Portfolio, Tried
+from coe_lsp.repair.processes import Processes
+from coe_lsp.repair.project_sites import ProjectSites
+from coe_lsp.repair.reasons import Effort
+from coe_lsp.repair.report import (
+    count,
+    replay_chain,
+    report_success,
+    show_patch,
+    with_revert,
+)
 from coe_lsp.repair.request import Request, Watcher
-from coe_lsp.repair.search.ranking import MOST_SHOWN, PassingProgram, constants
-from coe_lsp.repair.search.search import Found, Search
+from coe_lsp.repair.reverts import Revert
+from coe_lsp.repair.search.ranking import MOST_SHOWN, PassingProgram
 from coe_lsp.repair.search.states import State
-from coe_lsp.repair.target.baseline import Baseline, measure
-from coe_lsp.repair.target.choice import choose_targets
-from coe_lsp.repair.target.hints import RepairHints, undefined_names
-from coe_lsp.repair.target.source import Function, SourceFile, locate, relative
-from coe_lsp.repair.task import describe
-from coe_lsp.repair.verify import Verifier
-from coe_lsp.repair.warm import WarmRunner, WarmRunners
+from coe_lsp.repair.site import Base, Site
+from coe_lsp.repair.target.source import SourceFile
+from coe_lsp.repair.warm import WarmRunners
 
 # Seconds that running the tests as they are may take, if the budget is less.
 _LEAST_FOR_TESTS = 30.0
-# What the most suspect functions get of the time, if more than one is suspect.
-_SHARES = (0.6, 0.25, 0.15)
-# And what a function gets of that, in seconds at most, before another is changed as well if some of
-# its tests are won.
-_SHARE_ALONE, _SECONDS_ALONE = 0.4, 10.0
-# At most that share of the budget is for mutations alone before a model is loaded.
-_SHARE_WITHOUT_MODEL = 0.3
-# And how many seconds they go on if it cannot be loaded, before the user is told.
-_SECONDS_WITHOUT_MODEL = 10.0
-
-
-class TestFileError(CoeError):
-    """What was named holds tests: those say what is right, and are never edited."""
-
-    __test__ = False
-
-    def __init__(self, path: Path, root: Path) -> None:
-        tested = ", ".join(relative(file, root) for file in subjects_of(path, root)[:3])
-        super().__init__(
-            f"{path.name} is a file of tests, which are never edited: name what they test"
-            f"{f' ({tested})' if tested else ''} instead."
-        )
+# What looking at the user's own changes may take of the budget.
+_SHARE_FOR_REVERTS = 0.25
 
 
 @frozen
-class _Site:
-    """Where one search looks: a function of a text, and what tests say of that text.
+class _Won:
+    """A change that makes some of the named tests pass, and the tests that are `left`."""
 
-    `before` is what was changed already to get from the user's text to this one, and `commands`
-    how; `first` is the verifier of that change. Without one they are empty and the `verifier`.
-    """
-
-    file: str
-    source: SourceFile  # the user's text
-    runner: SuiteRunner
-    baseline: Baseline
-    verifier: Verifier
-    first: Verifier
-    deadline: Deadline
-    before: Patch = field(factory=Patch)
-    commands: tuple[Command, ...] = ()
-
-    @property
-    def target(self) -> Function:
-        """The function that is searched."""
-        return self.verifier.function
-
-    def patch(self, lines: Sequence[str]) -> Patch:
-        """What makes the user's text one with these lines of the function."""
-        return self.before.then(self.verifier.patch(self.file, lines))
-
-    def run(self, patch: Patch, select: Sequence[str] | None = None) -> Run:
-        """These tests, or all of the file, with a patch of the user's text."""
-        changed = patch.apply({self.file: self.source})[self.file]
-        return self.runner.run(changed.encode(changed.lines), select)
+    base: Base
+    left: tuple[str, ...]
 
 
 class Repair:
     """A repair that can be cancelled from another thread.
 
-    `run` takes the suspect functions one after the other, each with its share of the budget. Where
-    a function wins some of its tests and not all, the better version stays in place while another
-    function that the rest of these tests run is searched as well. The model is loaded once, when
-    mutations alone have not been enough for a moment, and kept for all that follows.
+    `run` searches the suspect places in turns until one is repaired. Where tests were named and a
+    repair wins some of them, not all, it stays in place while the rest are looked after, and is
+    told as a part of a repair if they cannot be won. The model is loaded once, when mutations alone
+    have not been enough for a moment, and kept for all that follows.
     """
 
     def __init__(
@@ -122,310 +79,246 @@ class Repair:
         Test processes are taken from `warm` and left there, if given.
         """
         self._request = request
-        self._load = load_policy
+        self._policy = LazyPolicy(load_policy)
         self._head_start = head_start
         self._watcher = watcher
-        self._warm = warm or WarmRunners(room=0)
+        # The tests as they are take no longer than the user wants to wait for a repair.
+        self._longest = max(request.budget, _LEAST_FOR_TESTS)
+        self._processes = Processes(warm or WarmRunners(room=0), self._longest)
         self._cancelled = threading.Event()
-        self._runner: SuiteRunner | None = None
-        self._lock = threading.RLock()  # `cancel` may come from a signal in the midst of it
-        self._policy: Policy | None = None
-        self._loaded: LoadedPolicy | None = None
-        self._running: Search | None = None
+        self._deadline = Deadline()
+        self._portfolio: Portfolio | None = None
+        self._sites: FileSites | ProjectSites | None = None
         self._started = 0.0
 
     def cancel(self) -> None:
         """Look no further: `run` returns soon, with the repair if there is one already."""
         self._cancelled.set()
-        with self._lock:
-            if self._policy is not None:
-                self._policy.interrupt()
-        if self._running is None or not self._running.solved:
-            self._end_tests()
+        self._policy.interrupt()
+        if self._portfolio is None or not self._portfolio.solved:
+            self._processes.cancel()
 
     def abandon(self) -> None:
         """Stop everything; `run` returns at once with nothing of use."""
         self.cancel()
-        self._end_tests()
-
-    def _end_tests(self) -> None:
-        if (runner := self._runner) is not None:
-            runner.cancel()
+        self._processes.cancel()
 
     def run(self) -> Outcome:
         """Repair. Raises CoeError for whatever the user has to put right first."""
         self._started = time.monotonic()
-        request = self._request
-        path = locate(request.path)
-        source = request.source or SourceFile.read(path)
-        root = find_root(path)
-        if is_for_tests(path, root):
-            raise TestFileError(path, root)
-        named = source.find(request.function) if request.function else None
-        project = Project.open(path, request.options)
-        # The tests as they are take no longer than the user wants to wait for a repair.
-        longest = max(request.budget, _LEAST_FOR_TESTS)
-        with self._warm.lease(project, longest) as warm:
-            runner = self._runner = warm.runner
-            if self._cancelled.is_set():
-                runner.cancel()
-            runs, seconds = runner.runs, runner.seconds
+        with self._processes as processes:
+            sites = self._sites = self._open_sites()
             try:
-                outcome = self._repair(warm, source, named)
-            finally:
-                self._runner = None
-            total = time.monotonic() - self._started
-            used = evolve(outcome.seconds, total=total, tests=runner.seconds - seconds)
-            return evolve(outcome, seconds=used, tests_run=runner.runs - runs)
-
-    def _repair(self, warm: WarmRunner, source: SourceFile, named: Function | None) -> Outcome:
-        budget, root = self._request.budget, warm.project.root
-        baseline = warm.baseline_of(source)
-        if baseline is None:
-            baseline = measure(warm.runner, source, max(budget, _LEAST_FOR_TESTS))
-        real = source.path.resolve()  # what is changed, if it is a link
-        file = relative(real if real.is_relative_to(root) else source.path, root)
-        if self._cancelled.is_set():
-            return Outcome("failed", file, self._request.function, message="Cancelled.")
-        if not baseline.results:
-            raise CoeError(f"No test could be run for {file}: {baseline.detail or 'none found'}.")
-        warm.keep(baseline)
-        self._watcher.baseline(baseline, warm.runner.suites)
-        before = Counts(baseline.passed, len(baseline.failing))
-        if not baseline.failing and baseline.missing:
-            count, reason = len(baseline.missing), baseline.detail
-            raise CoeError(
-                f"{count} of the tests for {file} did not run ({reason}), and the others pass: "
-                "name the failing test with --tests (editors: coe.tests)."
+                outcome, places = sites.open(processes, self._watcher, self._deadline)
+            except CoeError:
+                if not self._cancelled.is_set():
+                    raise
+                outcome, places = Outcome("failed", self._request.way.name), []
+            if self._cancelled.is_set():
+                outcome = evolve(outcome, status="failed", message="Cancelled.")
+            elif outcome.status == "failed":
+                self._deadline.end = time.monotonic() + self._request.budget
+                revert = self._find_revert()
+                with self._policy:
+                    outcome = self._repair(outcome, places)
+                if revert is not None and not self._cancelled.is_set():
+                    outcome = with_revert(outcome, revert)
+            seconds = evolve(
+                outcome.seconds,
+                total=time.monotonic() - self._started,
+                tests=processes.seconds,
             )
-        if not baseline.failing:
-            name = named.name if named else None
-            return Outcome("already_passing", file, name, before=before, after=before,
-                           message="All tests pass; there is nothing to repair.")  # fmt: skip
-        targets = choose_targets(baseline, named, file)[: len(_SHARES)]
-        outcome = Outcome("failed", file, targets[0].name, before=before, after=before)
-        deadline = Deadline(time.monotonic())
-        with ExitStack() as stack:
-            for target, share in zip(targets, _shares(len(targets)), strict=True):
-                deadline.end += share * budget
-                verifier = Verifier(warm.runner, baseline, target, deadline)
-                site = _Site(file, source, warm.runner, baseline, verifier, verifier, deadline)
-                outcome = self._repair_target(site, outcome, stack)
-                if outcome.status == "repaired" or self._cancelled.is_set():
-                    break
-        return outcome
+            return evolve(outcome, seconds=seconds, tests_run=processes.runs)
 
-    # -- one function
+    def _open_sites(self) -> FileSites | ProjectSites:
+        request, way = self._request, self._request.way
+        if way.path is None:
+            return ProjectSites(
+                way.root, way.tests, request.options, self._longest, request.unsaved
+            )
+        source = request.source or SourceFile.read(way.path)
+        source = evolve(source, path=way.path)
+        return FileSites(source, way.function, request.options, self._longest)
 
-    def _repair_target(self, site: _Site, outcome: Outcome, stack: ExitStack) -> Outcome:
-        """Try to repair one function; the outcome so far with what came of it."""
-        alone = time.monotonic() + min(_SHARE_ALONE * site.deadline.left(), _SECONDS_ALONE)
-        with self._search(site) as search:
-            loading, problem = self._mutate_then_load(search, site.deadline, stack)
-            end = float("inf") if problem is None else time.monotonic() + _SECONDS_WITHOUT_MODEL
-            search.run(self._loaded, until=min(end, alone + loading))
-            half = None if search.solved else self._halfway(site, search)
-            if half is None:
-                search.run(self._loaded, until=end)
-            found = search.found()
-        outcome = evolve(
-            self._counted(outcome, found, loading),
-            model=self._loaded.model if self._loaded else None,
-        )
-        if found.patches:
-            return self._report(site, found, outcome)
-        if problem is not None:
-            raise problem
-        if half is not None:
-            outcome = self._repair_second(site, half, outcome)
+    def _find_revert(self) -> Revert | None:
+        if not isinstance(self._sites, ProjectSites):
+            return None
+        seconds = _SHARE_FOR_REVERTS * self._request.budget
+        return self._sites.find_revert(Deadline(time.monotonic() + seconds))
+
+    # -- rounds
+
+    def _repair(self, outcome: Outcome, places: Sequence[tuple[Site, float]]) -> Outcome:
+        """Search until all that was named passes; each round has the last one's repair in place."""
+        won: _Won | None = None
+        while places and not self._cancelled.is_set():
+            outcome, more, over = self._search(outcome, places)
             if outcome.status == "repaired":
                 return outcome
-        if search.problem is not None:
-            raise search.problem
-        return self._report_failure(site, found, outcome)
-
-    def _search(self, site: _Site) -> Search:
-        baseline, target, verifier = site.baseline, site.target, site.verifier
-        self._watcher.target(target, verifier.target_tests)
-        task = describe(baseline.source, target, site.runner.suites, verifier.target_tests)
-        request = self._request
-        self._running = Search(
-            verifier,
-            task,
-            baseline.source.scratch_lines(target),
-            _hints(baseline, target, task, site.runner.suites),
-            evolve(request.search, samples=request.samples),
-            site.deadline,
-            self._watcher.step,
-            self._cancelled.is_set,
-        )
-        return self._running
-
-    def _mutate_then_load(
-        self, search: Search, deadline: Deadline, stack: ExitStack
-    ) -> tuple[float, CoeError | None]:
-        """Mutations alone, then the model if it is still needed and not there yet.
-
-        The seconds that loading took, which do not count, and why it failed if it did.
-        """
-        if self._load is None or self._loaded is not None:
-            return 0.0, None
-        start = min(self._head_start, _SHARE_WITHOUT_MODEL * self._request.budget)
-        search.run(until=time.monotonic() + start)
-        if search.solved:
-            return 0.0, None
-        began = time.monotonic()
-        problem: CoeError | None = None
-        try:
-            with deadline.held():
-                self._loaded = stack.enter_context(self._load())
-                stack.enter_context(self._asking(self._loaded.policy))
-        except CoeError as error:
-            problem = error
-        return time.monotonic() - began, problem
-
-    @contextmanager
-    def _asking(self, policy: Policy) -> Generator[None]:
-        """Let `cancel` reach the policy for as long as it is ours."""
-        with self._lock:
-            self._policy = policy
-            if self._cancelled.is_set():
-                policy.interrupt()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._policy = None
-
-    # -- another function beside it
-
-    def _halfway(self, site: _Site, search: Search) -> State | None:
-        """A state that wins some tests, if another function is suspect of the rest."""
-        half = search.halfway()
-        return half if half is not None and _others(site, half) else None
-
-    def _repair_second(self, site: _Site, half: State, outcome: Outcome) -> Outcome:
-        """With the better version of the target in place, try to repair another function as well.
-
-        Both together must do what the target's repair was to do alone.
-        """
-        before = site.patch(half.lines)
-        source = before.apply({site.file: site.source})[site.file]
-        baseline = measure(site.runner, source, max(1.0, site.deadline.left()))
-        names = {function.name for function in _others(site, half)}
-        others = [f for f in baseline.suspects() if f.name in names][: len(_SHARES)]
-        for index, other in enumerate(others):
-            share = _shares(len(others))[index] / sum(_shares(len(others))[index:])
-            deadline = Deadline(time.monotonic() + site.deadline.left() * share)
-            verifier = Verifier(
-                site.runner, baseline, other, deadline, acceptance=site.verifier.acceptance
-            )
-            second = evolve(
-                site,
-                baseline=baseline,
-                verifier=verifier,
-                deadline=deadline,
-                before=before,
-                commands=half.commands,
-            )
-            with self._search(second) as search:
-                search.run(self._loaded)
-                found = search.found()
-            outcome = self._counted(outcome, found)
-            if found.patches:
-                outcome = self._report(second, found, outcome)
-            if outcome.status == "repaired" or self._cancelled.is_set():
+            won = more or won
+            if more is None or over:
                 break
-        return outcome
+            assert isinstance(self._sites, ProjectSites)
+            places = self._sites.beside(more.base, more.left) if self._deadline.left() > 0 else []
+        return outcome if won is None else self._partly(outcome, won)
 
-    # -- what is told
+    def _search(
+        self, outcome: Outcome, places: Sequence[tuple[Site, float]]
+    ) -> tuple[Outcome, _Won | None, bool]:
+        """One round: the outcome so far, what wins some tests, whether nothing more can be won."""
+        settings = evolve(self._request.search, samples=self._request.samples)
+        with Portfolio(
+            settings,
+            self._deadline,
+            self._policy,
+            self._watcher,
+            self._cancelled.is_set,
+            self._head_start,
+            self._grow,
+        ) as portfolio:
+            self._portfolio = portfolio
+            for site, weight in places:
+                portfolio.add(site, weight)
+            before, doubted = outcome, False
+            while (solved := portfolio.run()) is not None:
+                outcome = self._counted(before, portfolio.tried())
+                programs, run = self._confirm(solved.site, solved.found.patches)
+                if run is None:
+                    doubted = True
+                    continue
+                if left := self._left(run):
+                    base = Base(solved.site, programs[0].lines, programs[0].commands)
+                    return outcome, _Won(base, left), False
+                return self._report(solved.site, programs, run, outcome), None, True
+            tried = portfolio.tried()
+            outcome = self._counted(before, tried)
+        half = self._best_half(tried)
+        if half is None and self._policy.problem is not None:
+            raise self._policy.problem
+        return self._report_failure(tried, outcome, doubted=doubted), half, True
 
-    def _counted(self, outcome: Outcome, found: Found, loading: float = 0.0) -> Outcome:
-        """The outcome with what a search has cost."""
-        first = None if found.first_at is None else found.first_at - self._started
-        seconds = Seconds(model=outcome.seconds.model + loading + found.model_seconds, first=first)
-        return evolve(outcome, attempts=outcome.attempts + found.tested, seconds=seconds)
+    def _best_half(self, tried: Sequence[Tried]) -> _Won | None:
+        """Of changes that win some of the named tests the one that wins most and breaks nothing."""
+        if not isinstance(self._sites, ProjectSites):
+            return None
+        found: list[_Won] = []
+        for place in tried:
+            half, site = place.half, place.site
+            if half is None or self._cancelled.is_set():
+                continue
+            guarded = evolve(site.verifier.acceptance, target_tests=())
+            run = site.run(half.lines, [*(guarded.select or ()), *self._sites.targets])
+            if guarded.met(run) and not site.verifier.breaks_elsewhere(half.lines):
+                found.append(_Won(Base(site, half.lines, half.commands), self._left(run)))
+        return min(found, key=lambda won: len(won.left), default=None)
 
-    def _report(self, site: _Site, found: Found, outcome: Outcome) -> Outcome:
-        """The outcome with the repairs that a search found, all tests run once more."""
-        programs, run = self._confirm(site, found.patches)
-        if run is None:
-            cancelled = self._cancelled.is_set()
-            message = (
-                "Cancelled." if cancelled else "What passed its tests failed them when asked again."
-            )
-            return evolve(outcome, message=message)
-        second = site.first is not site.verifier
-        sources = {site.file: site.source}
-        shown = [
-            show_patch(
-                site.patch(program.lines),
-                sources,
-                f"with a change of {site.target.name}; {program.reason}"
-                if second
-                else program.reason,
-                (*site.commands, *program.commands),
-            )
-            for program in programs[:MOST_SHOWN]
-        ]
-        chain = replay_chain(
-            programs[0].commands,
-            site.baseline.source.scratch_lines(site.target),
-            site.verifier,
-        )
-        if second:
-            lines = site.source.scratch_lines(site.first.function)
-            chain = (*replay_chain(site.commands, lines, site.first), *chain)
-        after = Counts(run.passed, len(run.failures))
-        return report_success(outcome, site.first, shown, sources, after, chain)
+    def _grow(self, site: Site, half: State) -> Sequence[tuple[Site, float]]:
+        assert self._sites is not None
+        return self._sites.grow(site, half, self._deadline)
+
+    def _left(self, run: Run) -> tuple[str, ...]:
+        """The targets that do not pass in a run."""
+        if not isinstance(self._sites, ProjectSites):
+            return ()
+        results = {result.id: result for result in run.results}
+        return tuple(test for test in self._sites.targets if not passes(test, results))
 
     def _confirm(
-        self, site: _Site, programs: Sequence[PassingProgram]
+        self, site: Site, programs: Sequence[PassingProgram]
     ) -> tuple[Sequence[PassingProgram], Run | None]:
         """The programs from the first on that passes again, and a run of all tests with it."""
         acceptance = site.verifier.acceptance
+        rest = self._sites.targets if isinstance(self._sites, ProjectSites) else None
         for index, program in enumerate(programs):
-            patch = site.patch(program.lines)
-            run = site.run(patch, acceptance.select)
-            if acceptance.met(run):
-                return programs[index:], site.run(patch) if acceptance.select else run
+            run = site.run(program.lines, acceptance.select)
+            if not acceptance.met(run):
+                continue
+            if acceptance.select and rest is None:
+                run = site.run(program.lines)
+            elif rest is not None and not set(rest) <= set(acceptance.select or ()):
+                run = site.run(program.lines, [*(acceptance.select or ()), *rest])
+            return programs[index:], run
         return (), None
 
-    def _report_failure(self, site: _Site, found: Found, outcome: Outcome) -> Outcome:
-        if outcome.chain:
-            return outcome  # the most suspect function's best chain tells more
-        lines = site.baseline.source.scratch_lines(site.target)
-        chain = replay_chain(found.closest.commands, lines, site.verifier)
+    # -- what is told
+
+    def _counted(self, outcome: Outcome, tried: Sequence[Tried]) -> Outcome:
+        """The outcome with what the searches of a round have cost."""
+        firsts = [t.found.first_at - self._started for t in tried if t.found.first_at is not None]
+        seconds = Seconds(
+            model=outcome.seconds.model
+            + sum(t.found.model_seconds for t in tried)
+            + (self._policy.seconds if not outcome.places else 0.0),
+            first=min(firsts, default=outcome.seconds.first),
+        )
+        places = tuple(
+            PlaceTried(
+                t.site.file,
+                t.site.target.name,
+                t.site.reason,
+                t.seconds,
+                t.found.tested,
+                t.found.closest.verdict.passed,
+                t.found.closest.verdict.failed,
+            )
+            for t in tried
+        )
+        loaded = self._policy.loaded
+        return evolve(
+            outcome,
+            attempts=outcome.attempts + sum(t.found.tested for t in tried),
+            seconds=seconds,
+            places=(*outcome.places, *places),
+            model=loaded.model if loaded else None,
+        )
+
+    def _report(
+        self, site: Site, programs: Sequence[PassingProgram], run: Run, outcome: Outcome
+    ) -> Outcome:
+        """The outcome with the repairs that a search found, all tests run once more."""
+        shown = [
+            show_patch(site, program.lines, program.commands, program.reason)
+            for program in programs[:MOST_SHOWN]
+        ]
+        after = Counts(run.passed, len(run.failures))
+        tests, acceptance = len(site.first.verifier.tests), site.first.verifier.acceptance
+        of_file = isinstance(self._sites, FileSites)
+        if isinstance(self._sites, ProjectSites):
+            tests, acceptance = run.passed, Acceptance.seen(run, self._sites.targets)
+        found = report_success(outcome, site, shown, after, tests, acceptance, of_file=of_file)
+        return evolve(found, chain=replay_chain(site, programs[0].commands))
+
+    def _partly(self, outcome: Outcome, won: _Won) -> Outcome:
+        """The outcome with a change that is a part of a repair."""
+        assert isinstance(self._sites, ProjectSites)
+        targets, patch = self._sites.targets, won.base.patch
+        repaired = tuple(test for test in targets if test not in won.left)
+        message = (
+            f"A change of {' and '.join(patch.names)} makes {len(repaired)} of "
+            f"{count(len(targets), 'test')} pass, but not {_named(won.left)}."
+        )
+        partly = Partly(patch.diff(won.base.site.sources), repaired, won.left)
+        return evolve(outcome, status="failed", message=message, partly=partly)
+
+    def _report_failure(
+        self, tried: Sequence[Tried], outcome: Outcome, *, doubted: bool
+    ) -> Outcome:
+        """The outcome without a repair; the first place's best chain tells how far it went."""
+        if outcome.chain or not tried:
+            return outcome
+        chain = replay_chain(tried[0].site, tried[0].found.closest.commands)
         message = "No repair was found in time."
         if self._cancelled.is_set():
             message = "Cancelled."
-        elif found.exhausted:
+        elif doubted:
+            message = "What passed its tests failed them when asked again."
+        elif all(t.found.exhausted for t in tried):
             message = "No repair was found, and nothing is left to try."
+        if isinstance(self._sites, ProjectSites) and not self._cancelled.is_set():
+            effort = Effort(sum(t.seconds for t in tried), sum(t.found.tested for t in tried))
+            message = " ".join(filter(None, [message, self._sites.why_no_repair(effort)]))
         return evolve(outcome, chain=chain, message=message)
 
 
-def _shares(count: int) -> tuple[float, ...]:
-    """What each of so many functions gets of the time; together 1."""
-    return tuple(share / sum(_SHARES[:count]) for share in _SHARES[:count])
-
-
-def _others(site: _Site, half: State) -> list[Function]:
-    """Other suspects, run by tests that `half`, a better target, leaves failing."""
-    left = [test for test in site.verifier.target_tests if test not in half.verdict.passing]
-    return [
-        function
-        for function in site.baseline.suspects()
-        if function.apart(site.target) and any(site.baseline.runs(t, function) for t in left)
-    ]
-
-
-def _hints(
-    baseline: Baseline, target: Function, task: TaskDescription, suites: Sequence[Suite]
-) -> RepairHints:
-    """What the tests and the file say of where the mistake may be."""
-    lines = baseline.localization.within(target.first, target.last)
-    statements = [statement for suite in suites for statement in suite.statements]
-    in_tests = {constant for text in [*task.tests, *statements] for constant in constants(text)}
-    enclosing = surroundings(baseline.source.text, target.owner)
-    details = [baseline.results[test].detail for test in baseline.target_tests(target)]
-    return RepairHints(lines, enclosing, frozenset(in_tests), undefined_names(details))
+def _named(tests: Sequence[str]) -> str:
+    return tests[0] if len(tests) == 1 else f"{tests[0]} and {len(tests) - 1} more"

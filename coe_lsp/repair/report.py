@@ -5,70 +5,105 @@ Runs candidates once more for the feedback of each turn; decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from attrs import evolve
 
 from coe_lsp.chain.commands import Command, render
 from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.repair.acceptance import Acceptance
 from coe_lsp.repair.outcome import Counts, Link, Outcome, Repaired
-from coe_lsp.repair.patch import Patch
-from coe_lsp.repair.target.source import SourceFile
+from coe_lsp.repair.reverts import Revert
+from coe_lsp.repair.search.ranking import MOST_SHOWN
+from coe_lsp.repair.site import Site, commands_to
 from coe_lsp.repair.task import feedback_text
-from coe_lsp.repair.verify import Verifier
 
 
 def show_patch(
-    patch: Patch, sources: Mapping[str, SourceFile], reason: str, commands: Sequence[Command]
+    site: Site, lines: Sequence[str], commands: Sequence[Command], reason: str
 ) -> Repaired:
-    """A patch with its diff, why it stands where it does, and the commands that led to it."""
-    texts = tuple(render(command) for command in commands)
-    return Repaired(patch, patch.diff(sources), reason, texts)
+    """These lines at a place as a patch of the user's files, with its diff and all commands."""
+    patch = site.patch(lines)
+    texts = tuple(render(command) for command in (*commands_to(site), *commands))
+    if site.base is not None:
+        reason = f"with a change of {site.target.name}; {reason}"
+    return Repaired(patch, patch.diff(site.sources), reason, texts)
 
 
-def replay_chain(
-    commands: Sequence[Command], lines: Sequence[str], verifier: Verifier
-) -> tuple[Link, ...]:
-    """The commands once more, one after the other, each with what the tests say then."""
-    pad = Scratchpad(tuple(lines))
-    links: list[Link] = []
+def replay_chain(site: Site, commands: Sequence[Command]) -> tuple[Link, ...]:
+    """The commands that led here and these, one after the other, each with what the tests say."""
+    base = site.base
+    links = list(replay_chain(base.site, base.commands)) if base else []
+    pad = Scratchpad(tuple(site.baseline.source.scratch_lines(site.target)))
     for command in commands:
         pad = pad.apply(command)
-        verdict = verifier.judge(pad.lines, late=True)
-        feedback = feedback_text(verdict, verifier.function.first, len(pad.lines))
+        verdict = site.verifier.judge(pad.lines, late=True)
+        feedback = feedback_text(verdict, site.target.first, len(pad.lines))
         links.append(Link(render(command), feedback, verdict.passed, verdict.failed))
     return tuple(links)
 
 
 def report_success(
     outcome: Outcome,
-    verifier: Verifier,
+    site: Site,
     shown: Sequence[Repaired],
-    sources: Mapping[str, SourceFile],
     after: Counts,
-    chain: tuple[Link, ...],
+    tests: int,
+    acceptance: Acceptance,
+    *,
+    of_file: bool,
 ) -> Outcome:
-    """The outcome with repairs, best first, of what the `verifier` was to win."""
-    mine = verifier.function.name
+    """The outcome with repairs, best first, of which all win so many `tests`.
+
+    `acceptance` is what they do in all. `of_file`: other tests that fail are of the file that was
+    named.
+    """
+    mine = site.first.target.name
     names = [mine, *(name for name in shown[0].patch.names if name != mine)]
     message = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} repaired: "
-    message += f"{_count(len(verifier.tests), 'test')} passed."
-    if after.failed:
+    message += f"{count(tests, 'test')} passed."
+    if after.failed and of_file:
         verb = "fails" if after.failed == 1 else "fail"
-        message += f" {_count(after.failed, 'other test')} of the file still {verb}, as before."
+        message += f" {count(after.failed, 'other test')} of the file still {verb}, as before."
     return evolve(
         outcome,
         status="repaired",
-        function=verifier.function.name,
+        file=site.first.file,
+        function=mine,
         diff=shown[0].diff,
         after=after,
-        chain=chain,
         message=message,
         patches=tuple(shown),
-        sources=sources,
-        acceptance=verifier.acceptance,
+        sources=site.sources,
+        acceptance=acceptance,
+        project=site.project,
     )
 
 
-def _count(number: int, noun: str) -> str:
+def with_revert(outcome: Outcome, revert: Revert) -> Outcome:
+    """The outcome with a patch that takes changes back: the last one, or the only one there is."""
+    shown = revert.repaired
+    if outcome.status == "repaired":
+        patches = (*outcome.patches[: MOST_SHOWN - 1], shown)
+        return evolve(outcome, patches=patches, sources={**revert.sources, **outcome.sources})
+    run = revert.run
+    return evolve(
+        outcome,
+        status="repaired",
+        file=shown.patch.files[0],
+        function=shown.patch.names[0],
+        diff=shown.diff,
+        after=Counts(run.passed, len(run.failures)),
+        chain=(),
+        message=f"Only this was found: it {shown.reason}. {count(run.passed, 'test')} passed.",
+        patches=(shown,),
+        partly=None,
+        sources=revert.sources,
+        acceptance=revert.acceptance,
+        project=revert.project,
+    )
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,27 +10,52 @@ from attrs import field, frozen
 
 from coe_lsp.execution.project import ProjectOptions
 from coe_lsp.execution.suite import Suite
+from coe_lsp.repair.scout import Scouted
 from coe_lsp.repair.search.search import SearchSettings
 from coe_lsp.repair.search.step import Step
 from coe_lsp.repair.target.baseline import Baseline
 from coe_lsp.repair.target.source import Function, SourceFile
+from coe_lsp.repair.way_in import WayIn, way_of
 
 
 @frozen
 class Request:
     """What to repair and how far to go. `budget` is in seconds of wall time for the search.
 
-    `source` is the file's text if it is not (yet) what the disk has. `options` say how its tests
-    are run. `search` has what measurements switch; the fields here go before it.
+    `source` is the text of the way's file if it is not (yet) what the disk has; where tests were
+    named, `unsaved` has such files of the project, by path. `options` say how tests are run.
+    `search` has what measurements switch; the fields here go before it.
     """
 
-    path: Path
-    function: str | None = None
+    way: WayIn
     source: SourceFile | None = None
+    unsaved: Mapping[Path, SourceFile] = field(factory=dict[Path, SourceFile])
     options: ProjectOptions = field(factory=ProjectOptions)
     budget: float = 60.0
     samples: int = 16
     search: SearchSettings = field(factory=SearchSettings)
+
+    @classmethod
+    def of_file(
+        cls,
+        path: Path,
+        function: str | None = None,
+        *,
+        source: SourceFile | None = None,
+        options: ProjectOptions | None = None,
+        budget: float = 60.0,
+        samples: int = 16,
+        search: SearchSettings | None = None,
+    ) -> Request:
+        """For a file, and a function or test in it. CoeError if it leads to nothing."""
+        return cls(
+            way_of(path, function),
+            source,
+            options=options or ProjectOptions(),
+            budget=budget,
+            samples=samples,
+            search=search or SearchSettings(),
+        )
 
 
 class Watcher(Protocol):
@@ -40,7 +65,11 @@ class Watcher(Protocol):
         """The tests have run on the file as it is."""
         ...
 
-    def target(self, function: Function, target_tests: Sequence[str]) -> None:
+    def scouted(self, scouted: Scouted) -> None:
+        """The named tests have run on the project as it is."""
+        ...
+
+    def target(self, file: str, function: Function, target_tests: Sequence[str]) -> None:
         """The function that is tried next, and the failing tests that must pass."""
         ...
 

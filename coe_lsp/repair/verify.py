@@ -15,6 +15,7 @@ from coe_lsp.execution.suite import Limits, Run, TestResult
 from coe_lsp.repair.acceptance import Acceptance, passes
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.forgery import machinery_in
+from coe_lsp.repair.guards import Guards
 from coe_lsp.repair.patch import BlockEdit, Patch
 from coe_lsp.repair.target.baseline import Baseline
 from coe_lsp.repair.target.source import Function
@@ -91,17 +92,22 @@ class Verifier:
         function: Function,
         deadline: Deadline | None = None,
         acceptance: Acceptance | None = None,
+        guards: Guards | None = None,
+        preforked: Sequence[str] | None = None,
     ) -> None:
         """Past the `deadline` verdicts are `cancelled`.
 
         `acceptance` says what a repair must do beyond passing the function's own tests; by default
-        break no other test of the file.
+        break no other test of the file. `guards` are tests elsewhere that it must not break.
+        `preforked` are tests that the runner's other verifiers need as well, these among them, so
+        that a change from one to the other costs nothing.
         """
         self.function = function
         self._deadline = deadline or Deadline()
         self.target_tests = baseline.target_tests(function)
         self.covering_tests = baseline.covering_tests(function)
         self.acceptance = acceptance or Acceptance.of(baseline, self.target_tests)
+        self._guards = guards
         self._runner = runner
         self._baseline = baseline
         results = baseline.results
@@ -110,7 +116,7 @@ class Verifier:
         times = [_SECONDS_OF_HANGING if r.outcome == "timeout" else r.seconds for r in known]
         self._limits = limits_for(runner.limits, times, overhead=baseline.overhead)
         self._first_tests = spread_of_quickest(self.target_tests, results)
-        self._preforked = baseline.source.encode(baseline.source.lines), self.tests
+        self._preforked = baseline.source.encode(baseline.source.lines), preforked or self.tests
         self._retries = _RETRIES
 
     @property
@@ -191,7 +197,12 @@ class Verifier:
 
         May take as long as the user allows the file's tests, past any deadline.
         """
-        return self.acceptance.unmet(self._runner.run(self._bytes(lines), self.acceptance.select))
+        run = self._runner.run(self._bytes(lines), self.acceptance.select)
+        return self.acceptance.unmet(run) or self.breaks_elsewhere(lines)
+
+    def breaks_elsewhere(self, lines: Sequence[str]) -> tuple[str, ...]:
+        """The tests of other files that no longer pass."""
+        return self._guards.broken(self._bytes(lines)) if self._guards else ()
 
     def patch(self, file: str, lines: Sequence[str]) -> Patch:
         """The function's change as a patch of `file`."""

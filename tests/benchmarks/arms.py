@@ -119,7 +119,11 @@ class Clock:
         self.baseline_seconds = round(time.monotonic() - self._began, 2)
         self.tests = len(baseline.results)
 
-    def target(self, function, target_tests):
+    def scouted(self, scouted):
+        self.baseline_seconds = round(time.monotonic() - self._began, 2)
+        self.tests = len(scouted.results)
+
+    def target(self, file, function, target_tests):
         pass
 
     def step(self, step):

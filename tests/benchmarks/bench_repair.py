@@ -72,7 +72,7 @@ def load(names, count, seed, given):
 def repair(task, search, loaded, budget, visible, folder):
     """One repair: its outcome, seconds, and of each patch whether all tests pass with it."""
     path, function, statements = prepare(task, visible, folder)
-    request = Request(
+    request = Request.of_file(
         path,
         function,
         options=ProjectOptions(tests=statements),

@@ -27,6 +27,7 @@ from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
 from coe_lsp.repair.target.source import SourceFile, split_lines, unified_diff
+from coe_lsp.repair.way_in import WayIn, way_of
 from training.bugs.bugs import load_bugs, project_of
 from training.bugs.checkout import check_out
 from training.bugs.command import bug_store
@@ -98,16 +99,15 @@ class Trial:
             source.path.write_bytes(source.encode(lines))
 
     def named(self, given):
-        """What the user names: a path, and a function or None.
+        """What the user names: `file` (the first one at fault), `function` (in it), or `test`.
 
-        `given` is `file` (the first one at fault), `function` (in it), or `test`: a file with tests
-        that fail.
+        The last stands for all tests that fail, but for the hidden ones.
         """
         root = self.checkout.root
         if given == "test":
             visible = [t for t in self.bug.failing if t.partition("[")[0] not in self.hidden]
-            return root / visible[0].partition("::")[0], None
-        return root / self.bug.files[0], self.bug.function if given == "function" else None
+            return WayIn(root, tests=tuple(visible))
+        return way_of(root / self.bug.files[0], self.bug.function if given == "function" else None)
 
     def human_diff(self):
         """The human fix, as a diff of the faulty files."""
@@ -212,11 +212,9 @@ def repair_bug(trial, arm, loaded, given, budget, clock):
 
     `refused` is what the user is told to put right, `crashed` what nobody is told.
     """
-    path, function = trial.named(given)
-    search = ARMS[arm].search
+    way, search = trial.named(given), ARMS[arm].search
     request = Request(
-        path,
-        function,
+        way,
         options=ProjectOptions(python=str(trial.checkout.python)),
         budget=budget,
         samples=search.samples,
@@ -226,6 +224,8 @@ def repair_bug(trial, arm, loaded, given, budget, clock):
     try:
         return Repair(request, load, clock).run()
     except CoeError as error:
-        return Outcome("refused", path.name, function, message=str(error))
+        return Outcome("refused", way.name, way.function, message=str(error))
     except Exception as error:
-        return Outcome("crashed", path.name, function, message=f"{type(error).__name__}: {error}")
+        return Outcome(
+            "crashed", way.name, way.function, message=f"{type(error).__name__}: {error}"
+        )

@@ -58,20 +58,26 @@ def test_a_file_with_other_names_is_refused(clamp_project):
 
 
 @pytest.mark.parametrize("name", ["tests/test_ranges.py", "tests/test_ranges.py::test_high",
-                                  "tests/conftest.py", "check_ranges.py"])  # fmt: skip
-def test_tests_are_never_edited(clamp_project, write, name):
+                                  "check_ranges.py"])  # fmt: skip
+def test_tests_lead_to_the_code_and_are_never_edited(clamp_project, write, name):
     write("pyproject.toml", '[tool.pytest.ini_options]\npython_files = ["test_*.py", "check_*.py"]')
-    write("tests/conftest.py", "import ranges\n")
     write(
         "check_ranges.py",
-        "from ranges import clamp\n\ndef test_it():\n    assert clamp(1, 2, 3) == 1\n",
+        "from ranges import clamp\n\ndef test_it():\n    assert clamp(9, 2, 3) == 3\n",
     )
     before = {path: path.read_bytes() for path in clamp_project.rglob("*.py")}
     done = coe("repair", name, "--model", "none", "--apply", cwd=clamp_project)
+    assert done.returncode == 0, done
+    assert "ranges.py is changed." in done.stdout
+    after = {path: path.read_bytes() for path in clamp_project.rglob("*.py")}
+    assert [path.name for path in before if before[path] != after[path]] == ["ranges.py"]
+
+
+def test_what_sets_tests_up_is_no_way_in(clamp_project, write):
+    write("tests/conftest.py", "import ranges\n")
+    done = coe("repair", "tests/conftest.py", "--model", "none", "--apply", cwd=clamp_project)
     assert done.returncode == 2
-    told = " ".join(done.stderr.split())
-    assert "never edited: name what they test (ranges.py) instead" in told
-    assert {path: path.read_bytes() for path in clamp_project.rglob("*.py")} == before
+    assert "conftest.py only sets tests up" in " ".join(done.stderr.split())
 
 
 def test_tests_of_a_file_of_tests_are_shown(clamp_project):

@@ -58,7 +58,7 @@ def test_already_passing(clamp_project):
             ["repair", "ranges.py", "--samples", "65"],
             "is 65, but takes a whole number from 1 to 64",
         ),
-        (["repair", "tests"], "tests is a folder"),
+        (["repair", "docs"], "There are no files of tests in"),
         (["repair", "a" * 300], "not a usable path"),
         (["tests", "loop.py"], "loop.py"),
         (["models", "path", "no-such-model"], "no-such-model"),
@@ -67,6 +67,7 @@ def test_already_passing(clamp_project):
 )
 def test_bad_input_is_status_2_and_a_sentence(clamp_project, arguments, message):
     (clamp_project / "loop.py").symlink_to("loop.py")
+    (clamp_project / "docs").mkdir()
     done = coe(*arguments, cwd=clamp_project)
     assert done.returncode == 2
     assert message in " ".join(done.stderr.split())
@@ -209,12 +210,11 @@ def test_demo_counts_what_was_repaired_along_with_another():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["repair", "--json"], "the following arguments are required: FILE[::FUNCTION]"),
         (["repair", "ranges.py", "--json", "--budget", "soon"], "--budget: is soon, but takes"),
         (["repair", "ranges.py", "--json", "--unheard-of"], "unrecognized arguments"),
         (["repair", "ranges.py::grow", "--json"], "no function grow"),
         (["repair", "odd.py", "--json"], "odd.py cannot be decoded"),
-        (["repair", "tests", "--json"], "tests is a folder"),
+        (["repair", "none", "--json"], "There is no file"),
         (["repair", "ranges.py", "--json", "--model", "no-such-model"], "no-such-model"),
         (["repair", "ranges.py", "--json", "--python", "/no/python"], "/no/python"),
     ],
@@ -229,7 +229,7 @@ def test_json_says_what_was_wrong(clamp_project, arguments, message):
 
 def test_a_fault_of_our_own_is_told_without_a_traceback(clamp_project):
     code = (
-        "import sys, coe_lsp.repair.repair as r\n"
+        "import sys, coe_lsp.repair.file_sites as r\n"
         "r.measure = lambda *a, **k: 1 / 0\n"
         "from coe_lsp.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))\n"

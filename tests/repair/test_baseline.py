@@ -74,7 +74,9 @@ def test_a_test_that_hangs_for_good_is_to_blame_all_the_same(measured):
 class Quiet:
     def baseline(self, baseline, suites): ...
 
-    def target(self, function, target_tests): ...
+    def scouted(self, scouted): ...
+
+    def target(self, file, function, target_tests): ...
 
     def step(self, step): ...
 
@@ -89,7 +91,7 @@ def test_a_repair_goes_on_with_what_is_known(clamp_project, monkeypatch):
         "def test_slow(n):\n    time.sleep(4.9)\n"
     )
     started = time.monotonic()
-    outcome = Repair(Request(clamp_project / "ranges.py", budget=3.0), None, Quiet()).run()
+    outcome = Repair(Request.of_file(clamp_project / "ranges.py", budget=3.0), None, Quiet()).run()
     assert time.monotonic() - started < 30
     assert (outcome.status, outcome.before.passed, outcome.before.failed) == ("repaired", 2, 1)
     assert "return high" in outcome.diff
@@ -110,7 +112,7 @@ def test_the_reason_is_the_right_one(clamp_project, write, monkeypatch):
     """,
     )
     with pytest.raises(CoeError, match="was not seen .still running after"):
-        Repair(Request(clamp_project / "ranges.py", budget=1.0), None, Quiet()).run()
+        Repair(Request.of_file(clamp_project / "ranges.py", budget=1.0), None, Quiet()).run()
 
 
 def test_slow_tests_do_not_hang(measured):

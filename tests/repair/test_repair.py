@@ -72,7 +72,10 @@ class Log:
     def baseline(self, baseline, suites):
         self.events.append(("baseline", baseline.passed, len(baseline.failing)))
 
-    def target(self, function, target_tests):
+    def scouted(self, scouted):
+        self.events.append(("scouted", len(scouted.passed), len(scouted.targets)))
+
+    def target(self, file, function, target_tests):
         self.events.append(("target", function.name))
 
     def step(self, step):
@@ -86,7 +89,7 @@ def repair(path: Path, policy, log=None, **request):
     request = {"budget": 5.0, "samples": 2, "search": search} | request
     how = {"tests", "python", "sandbox"}
     options = ProjectOptions(**{name: request.pop(name) for name in how & request.keys()})
-    return Repair(Request(path, options=options, **request), load, log or Log()).run()
+    return Repair(Request.of_file(path, options=options, **request), load, log or Log()).run()
 
 
 def repaired_bytes(outcome):
@@ -131,7 +134,7 @@ def test_tests_that_did_not_run_do_not_pass(clamp_project, monkeypatch):
         left = {test: result for test, result in found.results.items() if test != last}
         return evolve(found, results=left, missing=(last,), detail="still running after 60 s")
 
-    monkeypatch.setattr("coe_lsp.repair.repair.measure", cut_short)
+    monkeypatch.setattr("coe_lsp.repair.file_sites.measure", cut_short)
     with pytest.raises(CoeError, match="1 of the tests for ranges.py did not run .still running"):
         repair(path, Scripted([FIX]))
 
@@ -140,7 +143,7 @@ def test_json_form(clamp_project):
     body = repair(clamp_project / "ranges.py", Scripted([FIX])).to_json()
     assert list(body) == [
         "schema", "status", "file", "function", "diff", "before", "after", "chain", "attempts",
-        "tests_run", "seconds", "model", "message", "patches",
+        "tests_run", "seconds", "model", "message", "patches", "partly", "places",
     ]  # fmt: skip
     assert body["chain"] == [{"command": FIX, "feedback": "", "passed": 3, "failed": 0}]
     assert body["model"] == {"name": "scripted", "sha256": "", "adapter": None}
@@ -167,7 +170,7 @@ def test_passing_tests_need_no_model(clamp_project):
     def load():
         raise AssertionError("the model must not be loaded")
 
-    outcome = Repair(Request(path), load, log).run()
+    outcome = Repair(Request.of_file(path), load, log).run()
     assert outcome.status == "already_passing"
 
 
@@ -298,7 +301,7 @@ def test_a_model_that_takes_long_to_load_takes_nothing_of_the_budget(clamp_proje
         yield LoadedPolicy(Scripted([FIX]), model, trained=True)
 
     search = SearchSettings(mutations=False, grace=0.1)
-    request = Request(clamp_project / "ranges.py", budget=2.0, search=search)
+    request = Request.of_file(clamp_project / "ranges.py", budget=2.0, search=search)
     assert Repair(request, load, Log()).run().status == "repaired"
 
 
@@ -306,7 +309,7 @@ def test_what_mutations_repair_in_their_head_start_needs_no_model(clamp_project)
     def load():
         raise AssertionError("the model must not be loaded")
 
-    request = Request(clamp_project / "ranges.py", budget=40.0)
+    request = Request.of_file(clamp_project / "ranges.py", budget=40.0)
     outcome = Repair(request, load, Log(), head_start=10.0).run()
     assert outcome.status == "repaired"
     assert outcome.model is None
@@ -354,7 +357,7 @@ def test_of_a_long_function_the_model_sees_what_is_suspect(write, tmp_path):
     assert "303 >>>        total -= 150" in seen
     assert "1 >>>def add(total, kind):\n" in seen
     assert "\n...\n" in seen and len(seen) < 4000
-    without = Repair(Request(path), None, Log()).run()
+    without = Repair(Request.of_file(path), None, Log()).run()
     assert without.status == "repaired"
     assert without.diff == outcome.diff
 
@@ -376,7 +379,7 @@ def test_a_helper_of_the_named_function_is_repaired(write, tmp_path):
             assert total([5]) == 15
             assert total([5, 7]) == 36
     """)  # fmt: skip
-    outcome = Repair(Request(path, "total", budget=20.0), None, Log()).run()
+    outcome = Repair(Request.of_file(path, "total", budget=20.0), None, Log()).run()
     assert outcome.status == "repaired"
     assert outcome.function == "price"
     assert "\n-    return count - 3\n+    return count * 3\n" in outcome.diff

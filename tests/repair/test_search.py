@@ -360,7 +360,9 @@ class Log:
 
     def baseline(self, baseline, suites): ...
 
-    def target(self, function, target_tests): ...
+    def scouted(self, scouted): ...
+
+    def target(self, file, function, target_tests): ...
 
     def step(self, step):
         self.steps.append(step)
@@ -373,7 +375,7 @@ def run(path, search, policy=None, function=None, budget=30):
     loaded = LoadedPolicy(policy, ModelUsed("it", "", None), trained=True)
     load = (lambda: contextlib.nullcontext(loaded)) if policy else None
     outcome = Repair(
-        Request(path, function, budget=budget, samples=3, search=search), load, log
+        Request.of_file(path, function, budget=budget, samples=3, search=search), load, log
     ).run()
     return outcome, log.steps
 
@@ -429,7 +431,7 @@ def test_with_few_tests_it_goes_on_until_the_model_was_heard(write, tests, polic
     log = Log()
     loaded = LoadedPolicy(policy, ModelUsed("it", "", None), trained=True)
     load = (lambda: contextlib.nullcontext(loaded)) if policy else None
-    request = Request(path, budget=30, samples=3, search=SearchSettings(grace=1.0))
+    request = Request.of_file(path, budget=30, samples=3, search=SearchSettings(grace=1.0))
     assert Repair(request, load, log).run().status == "repaired"
     waited = time.monotonic() - log.solved_at
     assert graces - 0.2 < waited < graces + 1.5

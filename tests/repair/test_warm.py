@@ -26,7 +26,7 @@ def test_a_repair_starts_from_what_the_check_knows(clamp_project):
     first = []
     watcher = Mock()
     watcher.target = lambda *_: first.append(mine.runner.runs)
-    outcome = Repair(Request(path, budget=20.0), None, watcher, warm=warm).run()
+    outcome = Repair(Request.of_file(path, budget=20.0), None, watcher, warm=warm).run()
     assert outcome.status == "repaired"
     assert first[0] == runs  # no test ran before the search
     assert outcome.tests_run == mine.runner.runs - runs > 0

@@ -96,8 +96,9 @@ class ModelChains:
         return [candidate for candidate in candidates if candidate is not None]
 
     def tested(self, number: int, state: State) -> None:
-        """A candidate of the model has become a state."""
-        self._expandable[state] = self._untested.pop(number)
+        """A candidate of the model has become a state; nothing if it was of other chains."""
+        if number in self._untested:
+            self._expandable[state] = self._untested.pop(number)
 
     def close(self) -> None:
         """Give back all that the policy keeps, but what it has read of the task."""

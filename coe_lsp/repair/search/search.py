@@ -185,6 +185,7 @@ class Search:
         Without a model mutations alone are tested. `until` (on the clock of `time.monotonic`) ends
         this call, after which there can be another.
         """
+        self._tester.resume()
         if loaded is not None:
             self._use(loaded)
         while not self._over() and time.monotonic() < until:
@@ -199,10 +200,22 @@ class Search:
                 self._exhausted = True
                 break
 
+    def pause(self) -> None:
+        """Rest until the next `run`: nothing is tested, and the model is free for another task."""
+        self._tester.pause()
+        if self._chains is not None:
+            self._chains.close()
+            self._chains = None
+
     @property
     def solved(self) -> bool:
         """Whether there is a repair."""
         return bool(self._passing)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing was left to try when the last `run` ended."""
+        return self._exhausted
 
     def halfway(self) -> State | None:
         """The state that wins most tests and loses none, if not all are won."""

@@ -105,6 +105,8 @@ class Tester:
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._stopped = False
+        self._paused = False
+        self._testing = False
         self._error: BaseException | None = None
         self._idle = False
         self._over = False  # the time is up, or the user cancelled: every verdict would say so
@@ -118,6 +120,18 @@ class Tester:
         """Begin testing mutants, if there is a thread for it."""
         if self._thread is not None:
             self._thread.start()
+
+    def pause(self) -> None:
+        """Test nothing until `resume`; returns once the run in progress has ended."""
+        with self._wake:
+            self._paused = True
+            self._wake.wait_for(lambda: not self._testing)
+
+    def resume(self) -> None:
+        """Go on testing."""
+        with self._wake:
+            self._paused = False
+            self._wake.notify_all()
 
     def submit(self, candidate: Candidate) -> None:
         """Have a candidate tested before any further mutant."""
@@ -188,13 +202,19 @@ class Tester:
         try:
             while True:
                 with self._wake:
+                    self._testing = False
+                    self._wake.notify_all()
+                    self._wake.wait_for(lambda: not self._paused or self._stopped)
                     if self._stopped or self._over:
                         return
+                    self._testing = True
                     candidate = self._waiting.popleft() if self._waiting else None
                 candidate = candidate or self._mutant()
                 if candidate is None:
                     with self._wake:
                         self._idle = not self._waiting
+                        self._testing = False
+                        self._wake.notify_all()
                         if self._idle and not self._stopped:
                             self._wake.wait(0.1)
                         self._idle = self._idle and not self._waiting
@@ -205,7 +225,7 @@ class Tester:
                     self._wake.notify_all()
         except BaseException as error:  # handed to whoever asks for results
             with self._wake:
-                self._error = error
+                self._error, self._testing = error, False
                 self._wake.notify_all()
 
     def _test(self, candidate: Candidate | _ToTrace) -> Tested | Traced:

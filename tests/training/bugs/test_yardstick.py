@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from coe_lsp.errors import CoeError
 from coe_lsp.execution.interpreter import probe
 from coe_lsp.execution.sandbox import find_sandbox
 from coe_lsp.parsing import parse
@@ -79,15 +80,17 @@ def trial(bug, store, tmp_path):
 def test_a_third_of_the_tests_is_not_written_yet(trial):
     assert len(trial.hidden) == 1
     name = trial.hidden[0].partition("::")[2]
-    path, function = trial.named("function")
-    assert (path.name, function) == ("tools.py", "clamp")
+    way = trial.named("function")
+    assert (way.path.name, way.function) == ("tools.py", "clamp")
     text = (trial.checkout.root / "test_tools.py").read_text()
     assert f"def {name}(" not in text
     assert "def test_inside(" in text
     assert f"def {name}(" in (trial.judge.checkout.root / "test_tools.py").read_text()
-    assert "if value < low" not in path.read_text()
-    path, function = trial.named("test")
-    assert (path.name, function) == ("test_tools.py", None)
+    assert "if value < low" not in way.path.read_text()
+    tests = trial.named("test").tests
+    assert tests
+    assert not set(tests) & set(trial.hidden)
+    assert {test.partition("::")[0] for test in tests} == {"test_tools.py"}
 
 
 def test_what_can_be_hidden(tmp_path):
@@ -257,16 +260,23 @@ def test_a_bug_is_repaired_and_judged(repository, store, measured, tmp_path):
     assert show(results, ["clamp"], set()) == ""
 
 
-def test_refusals_and_crashes_are_rows(bug, measured, monkeypatch):
-    row, shown = measured(bug, "test")
-    assert row["status"] == "refused"
-    assert "is a file of tests" in row["message"]
-    assert (row["right"], row["patches"], shown["patches"]) == (None, 0, [])
+def test_a_bug_is_repaired_from_its_failing_tests(repository, store, measured):
+    bug = bug_of(repository, store, "Words.count", ["test_tools.py::TestWords::test_blanks"])
+    row, _ = measured(bug, "test")
+    assert (row["status"], row["right"], row["given"]) == ("repaired", True, "test")
+    assert row["tests"] == 7
 
+
+def test_refusals_and_crashes_are_rows(bug, measured, monkeypatch):
     def crash(*_, **__):
-        raise RuntimeError("something odd")
+        raise error
 
     monkeypatch.setattr(bug_trials, "Repair", crash)
+    error = CoeError("name another file")
+    row, shown = measured(bug)
+    assert (row["status"], row["message"]) == ("refused", "name another file")
+    assert (row["right"], row["patches"], shown["patches"]) == (None, 0, [])
+    error = RuntimeError("something odd")
     row, _ = measured(bug)
     assert (row["status"], row["message"]) == ("crashed", "RuntimeError: something odd")
 

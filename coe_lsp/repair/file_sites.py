@@ -1,0 +1,142 @@
+"""Where to search in a file that the user named: its suspect functions.
+
+Runs the tests of the file as they are, and again with a function changed for the better. Other
+files are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coe_lsp.errors import CoeError
+from coe_lsp.execution.project import Project, ProjectOptions
+from coe_lsp.repair.deadline import Deadline
+from coe_lsp.repair.outcome import Counts, Outcome
+from coe_lsp.repair.processes import Processes
+from coe_lsp.repair.request import Watcher
+from coe_lsp.repair.search.states import State
+from coe_lsp.repair.site import Base, Site
+from coe_lsp.repair.target.baseline import Baseline, measure
+from coe_lsp.repair.target.choice import choose_targets
+from coe_lsp.repair.target.source import Function, SourceFile, relative
+from coe_lsp.repair.verify import Verifier
+from coe_lsp.repair.warm import WarmRunner
+
+# What the most suspect functions get of the time, if more than one is suspect.
+_SHARES = (0.6, 0.25, 0.15)
+
+
+class FileSites:
+    """The places of one file, most suspect first, with what each gets of the time."""
+
+    def __init__(
+        self, source: SourceFile, function: str | None, options: ProjectOptions, seconds: float
+    ) -> None:
+        """`source` is the user's text; running its tests may take so many `seconds`.
+
+        CoeError for whatever the user has to put right first.
+        """
+        self._source = source
+        self._named = source.find(function) if function else None
+        self._project = Project.open(source.path, options)
+        self._seconds = seconds
+        real, root = source.path.resolve(), self._project.root  # what is changed, if it is a link
+        #: As in diffs.
+        self.file = relative(real if real.is_relative_to(root) else source.path, root)
+
+    def open(
+        self, processes: Processes, watcher: Watcher, deadline: Deadline
+    ) -> tuple[Outcome, list[tuple[Site, float]]]:
+        """Run the tests; the outcome so far, and the places, none if all tests pass.
+
+        The places are searched until the `deadline`.
+        CoeError if no test could be run or nothing that failing ones run could be repaired.
+        """
+        warm = processes.lease(self._project)
+        baseline = self._measured(warm)
+        if warm.runner.cancelled:
+            return Outcome("failed", self.file), []
+        watcher.baseline(baseline, warm.runner.suites)
+        before = Counts(baseline.passed, len(baseline.failing))
+        named = self._named
+        if not baseline.failing:
+            if baseline.missing:
+                count, reason = len(baseline.missing), baseline.detail
+                raise CoeError(
+                    f"{count} of the tests for {self.file} did not run ({reason}), and the others "
+                    "pass: name the failing test with --tests (editors: coe.tests)."
+                )
+            message = "All tests pass; there is nothing to repair."
+            name = named.name if named else None
+            status = "already_passing"
+            return Outcome(
+                status, self.file, name, before=before, after=before, message=message
+            ), []
+        targets = choose_targets(baseline, named, self.file)[: len(_SHARES)]
+        sites = [
+            Site(
+                self.file,
+                self._source,
+                self._project,
+                warm.runner,
+                baseline,
+                Verifier(warm.runner, baseline, target, deadline),
+            )
+            for target in targets
+        ]
+        outcome = Outcome("failed", self.file, targets[0].name, before=before, after=before)
+        return outcome, list(zip(sites, shares(len(sites)), strict=True))
+
+    def _measured(self, warm: WarmRunner) -> Baseline:
+        baseline = warm.baseline_of(self._source)
+        if baseline is None:
+            baseline = measure(warm.runner, self._source, self._seconds)
+        if not baseline.results and not warm.runner.cancelled:
+            raise CoeError(
+                f"No test could be run for {self.file}: {baseline.detail or 'none found'}."
+            )
+        warm.keep(baseline)
+        return baseline
+
+    def grow(self, site: Site, half: State, deadline: Deadline) -> list[tuple[Site, float]]:
+        """Places that the tests run which `half`, a better version of one, leaves failing.
+
+        Both together must do what the repair of the first was to do alone.
+        """
+        names = {function.name for function in _others(site, half)}
+        if site.base is not None or not names:
+            return []
+        base = Base(site, half.lines, half.commands)
+        changed = base.changed[site.file]
+        baseline = measure(site.runner, changed, max(1.0, deadline.left()))
+        others = [f for f in baseline.suspects() if f.name in names][: len(_SHARES)]
+        sites = [
+            Site(
+                site.file,
+                site.source,
+                site.project,
+                site.runner,
+                baseline,
+                Verifier(
+                    site.runner, baseline, other, deadline, acceptance=site.verifier.acceptance
+                ),
+                base,
+            )
+            for other in others
+        ]
+        return list(zip(sites, shares(len(sites)), strict=True))
+
+
+def shares(count: int) -> Sequence[float]:
+    """What each of so many places gets of the time; together 1."""
+    return [share / sum(_SHARES[:count]) for share in _SHARES[:count]]
+
+
+def _others(site: Site, half: State) -> list[Function]:
+    """Other suspects, run by tests that `half`, a better target, leaves failing."""
+    left = [test for test in site.verifier.target_tests if test not in half.verdict.passing]
+    return [
+        function
+        for function in site.baseline.suspects()
+        if function.apart(site.target) and any(site.baseline.runs(t, function) for t in left)
+    ]

@@ -1,0 +1,245 @@
+"""Shares a repair's time among searches, each at one place, and stops at the first that repairs.
+
+It does not know what a repair is (the searches do), nor where places come from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from attrs import define, frozen
+
+from coe_lsp.repair.deadline import Deadline
+from coe_lsp.repair.lazy_policy import LazyPolicy
+from coe_lsp.repair.request import Watcher
+from coe_lsp.repair.search.search import Found, Search, SearchSettings
+from coe_lsp.repair.search.states import State
+from coe_lsp.repair.site import Site
+
+# A turn lasts so many seconds, more where a run of the tests takes long, and where the model works,
+# which has to read what it works on.
+_TURN, _TURN_WITH_MODEL = 1.0, 6.0
+_RUNS_A_TURN = 4
+# Each place has so much before the model is loaded, if there are several,
+_HEAD_START = 0.5
+# but all together no more than this share of the time.
+_SHARE_WITHOUT_MODEL = 0.3
+# And how many seconds mutations go on if it cannot be loaded, before the user is told.
+_SECONDS_WITHOUT_MODEL = 10.0
+# A place that wins tests weighs so many times more.
+_WINNING = 3.0
+# What a place gets of the time that is left, and in seconds at most, before another is changed as
+# well if some of its tests are won.
+_SHARE_ALONE, _SECONDS_ALONE = 0.4, 10.0
+
+
+@define(eq=False)
+class Entry:
+    """A place with its search, once that has begun, and the seconds that it has had.
+
+    It is `dry` if mutations are used up, `over` if nothing is left to try.
+    """
+
+    site: Site
+    weight: float
+    search: Search | None = None
+    spent: float = 0.0
+    grow_at: float = float("inf")
+    grown: bool = False
+    dry: bool = False
+    over: bool = False
+
+
+@frozen
+class Tried:
+    """What one place came to; `half` wins most of its tests and loses none, if any does."""
+
+    site: Site
+    seconds: float
+    found: Found
+    half: State | None
+
+
+class Portfolio:
+    """Searches that take turns.
+
+    **Whose turn it is.** That of the place which has had least for its weight: so all get time in
+    proportion to their weights, the heaviest first. One that wins tests and loses none weighs more
+    from then on.
+
+    **The model** is loaded when mutations have had their head start. It works for one place at a
+    time and has to read that place's task, so turns are longer then.
+
+    **Growth.** A place that wins some tests, not all, may be half of a repair. Once, when it has
+    had some time, `grow` is asked for places to search with that better version in place.
+
+    **The end.** The first search that repairs goes on to the end of its grace. With a budget in
+    candidates each search runs to its end, one after the other.
+    """
+
+    def __init__(
+        self,
+        settings: SearchSettings,
+        deadline: Deadline,
+        policy: LazyPolicy,
+        watcher: Watcher,
+        cancelled: Callable[[], bool],
+        head_start: float,
+        grow: Callable[[Site, State], Sequence[tuple[Site, float]]],
+    ) -> None:
+        """`grow` gets a place and a state of it; the new places come with weights, 1 in all."""
+        self._settings = settings
+        self._deadline = deadline
+        self._policy = policy
+        self._watcher = watcher
+        self._cancelled = cancelled
+        self._head_start = head_start
+        self._budget = deadline.left()
+        self._counted = settings.candidates is not None
+        self._grow = grow
+        self._entries: list[Entry] = []
+        self._current: Entry | None = None
+        self._end = float("inf")
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, value, trace)
+
+    def add(self, site: Site, weight: float) -> None:
+        """Have a place searched."""
+        self._entries.append(Entry(site, weight))
+
+    @property
+    def solved(self) -> bool:
+        """Whether the search that has the turn has found a repair."""
+        search = self._current.search if self._current else None
+        return search is not None and search.solved
+
+    def run(self) -> Tried | None:
+        """Search until a place is repaired; None if all are exhausted, or the time is up.
+
+        There can be another call if what was found is no repair after all.
+        """
+        while not self._is_over():
+            entry = self._next()
+            if entry is None and not self._policy.waits:
+                break
+            if entry is None:
+                self._load()
+            elif self._take_turn(entry):
+                return self._won(entry)
+        # What was under way when the time was up may be a repair.
+        last = self._current
+        return (
+            self._won(last) if last and not last.over and self._tried(last).found.patches else None
+        )
+
+    def _won(self, entry: Entry) -> Tried:
+        entry.over = True
+        return self._tried(entry)
+
+    def tried(self) -> list[Tried]:
+        """What all places came to that had a turn, in the order of their adding."""
+        return [self._tried(entry) for entry in self._entries if entry.search is not None]
+
+    def _tried(self, entry: Entry) -> Tried:
+        assert entry.search is not None
+        found = entry.search.found()
+        return Tried(entry.site, entry.spent, found, entry.search.halfway())
+
+    def _is_over(self) -> bool:
+        return self._cancelled() or self._deadline.left() <= 0 or time.monotonic() >= self._end
+
+    # -- turns
+
+    def _next(self) -> Entry | None:
+        """Whose turn it is; None if there is nothing to try, or not without the model."""
+        loaded = self._policy.loaded is not None
+        waiting = [e for e in self._entries if not e.over and (loaded or not e.dry)]
+        if self._counted:
+            return next(iter(waiting), None)
+        return min(waiting, key=lambda e: (e.spent / self._weight(e), -e.weight), default=None)
+
+    @staticmethod
+    def _weight(entry: Entry) -> float:
+        wins = entry.search is not None and entry.search.halfway() is not None
+        return entry.weight * (_WINNING if wins else 1.0)
+
+    def _take_turn(self, entry: Entry) -> bool:
+        """Search at a place for a while; whether it is repaired."""
+        search = self._search_of(entry)
+        began, loading, waited = time.monotonic(), self._policy.seconds, self._policy.waits
+        search.run(self._policy.loaded, until=self._end_of_turn(entry, began))
+        head_start = self._head_start_left() - (time.monotonic() - began)
+        if not search.solved and self._policy.waits and head_start <= 0:
+            self._load()  # mutants are tested meanwhile
+        if search.solved:
+            search.run(self._policy.loaded)
+        entry.spent += time.monotonic() - began - (self._policy.seconds - loading)
+        entry.dry = search.exhausted
+        entry.over = (search.exhausted or self._counted) and not waited
+        due = entry.over or time.monotonic() >= entry.grow_at
+        if due and not entry.grown and not search.solved:
+            entry.grown, entry.grow_at = True, float("inf")
+            self._grow_from(entry, search)
+        return search.solved
+
+    def _search_of(self, entry: Entry) -> Search:
+        """The search of a place, begun if need be; the one that had the turn before rests."""
+        last = self._current
+        if last is not None and last is not entry and last.search is not None:
+            last.search.pause()
+        self._current = entry
+        if entry.search is None:
+            site = entry.site
+            self._watcher.target(site.file, site.target, site.verifier.target_tests)
+            search = site.search(
+                self._settings, self._deadline, self._watcher.step, self._cancelled
+            )
+            entry.search = self._stack.enter_context(search)
+            alone = min(_SHARE_ALONE * self._deadline.left(), _SECONDS_ALONE)
+            entry.grow_at = time.monotonic() + alone
+        return entry.search
+
+    def _end_of_turn(self, entry: Entry, now: float) -> float:
+        ends = [self._end, float("inf") if self._counted else entry.grow_at]
+        if self._policy.waits:
+            ends.append(now + self._head_start_left())
+        if not self._counted and sum(not other.over for other in self._entries) > 1:
+            turn = _TURN_WITH_MODEL if self._policy.loaded else _TURN
+            ends.append(now + max(turn, _RUNS_A_TURN * entry.site.baseline.overhead))
+        return min(ends)
+
+    def _grow_from(self, entry: Entry, search: Search) -> None:
+        half = search.halfway()
+        if half is None:
+            return
+        search.pause()
+        for site, share in self._grow(entry.site, half):
+            self.add(site, share * self._weight(entry))
+
+    # -- the model
+
+    def _head_start_left(self) -> float:
+        """Seconds of searching that are left until the model is to be loaded."""
+        places = len(self._entries)
+        each = max(self._head_start, _HEAD_START) if places > 1 else self._head_start
+        start = min(places * each, _SHARE_WITHOUT_MODEL * self._budget)
+        return start - sum(entry.spent for entry in self._entries)
+
+    def _load(self) -> None:
+        self._policy.load(self._deadline)
+        if self._policy.problem is not None:
+            self._end = time.monotonic() + _SECONDS_WITHOUT_MODEL

@@ -1,0 +1,200 @@
+"""Runs tests as they are, the project's files watched: what localisation over the project goes by.
+
+First the tests that were named. Those of them that fail are the targets; the passing tests of the
+same files stand beside them as contrast and as guards, other failing ones are set aside. Of all
+these only some are watched, since watched ones are slow. Nothing is edited.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from coe_lsp.errors import CoeError
+from coe_lsp.execution.dependents import is_ignored
+from coe_lsp.execution.discovery import is_for_tests, subjects_of
+from coe_lsp.execution.localization import localize
+from coe_lsp.execution.runner import SuiteRunner
+from coe_lsp.execution.suite import Run, TestResult
+from coe_lsp.repair.changes import Changes, find_changes
+from coe_lsp.repair.target.baseline import Baseline
+from coe_lsp.repair.target.module_level import module_places
+from coe_lsp.repair.target.places import Place, Seen, rank_places
+from coe_lsp.repair.target.source import SourceError, SourceFile, relative
+
+_WATCHED_FAILING, _WATCHED_PASSING = 40, 40
+_MOST_TEST_FILES = 5
+# A test that is watched is this many times slower, or more.
+_SLOWER = 4.0
+# What the named tests may take of the time, and what the others of their files.
+_NAMED, _BESIDE = 0.4, 0.2
+
+
+@frozen
+class Scouted:
+    """What the tests said and ran, in the order in which they run.
+
+    `results` are those of the `targets`, which fail and were named, and of the tests that pass.
+    `others` fail as well and were not named, or could not be collected. `sources` are the
+    project's files that targets ran, by their path relative to the root, `changes` what was changed
+    in them lately; `overhead` the seconds of imports and collection, `seconds` those of all this.
+    """
+
+    results: Mapping[str, TestResult]
+    targets: tuple[str, ...]
+    others: tuple[TestResult, ...]
+    seen: Seen
+    sources: Mapping[str, SourceFile]
+    changes: Changes
+    overhead: float
+    seconds: float
+    detail: str
+
+    def places(self) -> list[Place]:
+        """Where the fault may be, most suspect first."""
+        functions = rank_places(self.seen, self.sources)
+        others = module_places(functions, self.seen, self.sources)
+        return sorted([*functions, *others], key=lambda place: -place.score)
+
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """The tests that pass."""
+        return tuple(t for t, result in self.results.items() if result.outcome == "passed")
+
+    def baseline(self, file: str) -> Baseline:
+        """What was seen, of one of the files."""
+        results = {
+            test: replace(result, line=_last_line(result, file))
+            for test, result in self.results.items()
+        }
+        none = frozenset[int]()
+        lines = {test: ran.lines.get(file, none) for test, ran in self.seen.ran.items()}
+        return Baseline(
+            source=self.sources[file],
+            results=results,
+            lines=lines,
+            entries={},
+            localization=localize(results.values(), lines),
+            seconds=self.overhead + sum(result.seconds for result in results.values()),
+            detail=self.detail,
+        )
+
+
+def scout(
+    root: Path,
+    runner: SuiteRunner,
+    named: Sequence[str],
+    seconds: float,
+    overlay: Mapping[str, SourceFile] | None = None,
+) -> Scouted:
+    """Run tests, node ids or files, none for all of the runner's, in about so many seconds.
+
+    The runner has no file under repair. `overlay` has the files that it takes for something else
+    than what is on the disk. CoeError if no test could be run.
+    """
+    began = time.monotonic()
+    plain = _run(runner, list(named) or None, _NAMED * seconds)
+    if not plain.results:
+        raise CoeError(f"No test could be run: {plain.detail or 'none were collected'}.")
+    overhead = max(0.0, plain.seconds - sum(result.seconds for result in plain.results))
+    failures = plain.failures
+    targets = [failure.id for failure in failures]
+    results = {result.id: result for result in plain.results}
+    if targets and any("::" in name for name in named):
+        files = list(dict.fromkeys(test.partition("::")[0] for test in targets))
+        beside = _run(runner, files, _BESIDE * seconds)
+        order = {result.id: results.pop(result.id, result) for result in beside.results}
+        results = {**order, **results}
+    others = tuple(r for r in results.values() if r.failing and r.id not in targets)
+    results = {t: r for t, r in results.items() if not r.failing or t in targets}
+    passing = [test for test, result in results.items() if result.outcome == "passed"]
+    watched = Run("completed", "", ())
+    if targets:
+        limits = evolve(
+            runner.limits,
+            test_seconds=_SLOWER * runner.limits.test_seconds,
+            wall_seconds=max(1.0, seconds - (time.monotonic() - began)),
+        )
+        chosen = {*_some(targets, _WATCHED_FAILING), *_some(passing, _WATCHED_PASSING)}
+        select = [test for test in results if test in chosen]
+        watched = runner.run(None, select, coverage=True, limits=limits)
+    ran = dict(watched.files)
+    sources = _sources(root, [ran[t].lines for t in targets if t in ran], failures, overlay or {})
+    changes = find_changes(root, sources)
+    return Scouted(
+        results,
+        tuple(test for test in results if test in set(targets)),
+        others,
+        Seen(failures, ran, _texts(root, targets), changes.lines),
+        sources,
+        changes,
+        overhead,
+        time.monotonic() - began,
+        plain.detail,
+    )
+
+
+def _run(runner: SuiteRunner, select: Sequence[str] | None, seconds: float) -> Run:
+    wall = max(1.0, min(runner.limits.wall_seconds, seconds))
+    return runner.run(None, select, limits=evolve(runner.limits, wall_seconds=wall))
+
+
+def _some(tests: Sequence[str], count: int) -> list[str]:
+    """About so many of the tests, evenly spread."""
+    return list(tests[:: max(1, len(tests) // count)])[:count]
+
+
+def _last_line(result: TestResult, file: str) -> int | None:
+    """The innermost line of a file in a test's traceback."""
+    return next((line for name, line in reversed(result.stack) if name == file), None)
+
+
+def _sources(
+    root: Path,
+    ran: Sequence[Mapping[str, frozenset[int]]],
+    failures: Sequence[TestResult],
+    overlay: Mapping[str, SourceFile],
+) -> dict[str, SourceFile]:
+    """The project's own files that ran, are in tracebacks or imported, but for those of tests."""
+    names = {file for lines in ran for file in lines}
+    names |= {file for failure in failures for file, _ in failure.stack}
+    # What a test imports need not run in it: a constant, say.
+    tests = {failure.id.partition("::")[0] for failure in failures}
+    for path in [root / test for test in sorted(tests)[:_MOST_TEST_FILES]]:
+        if path.is_file():
+            names |= {relative(file, root) for file in subjects_of(path, root)}
+    found: dict[str, SourceFile] = {}
+    for name in sorted(names):
+        path = root / name
+        if path.suffix != ".py" or is_ignored(path, root) or is_for_tests(path, root):
+            continue
+        try:
+            found[name] = overlay.get(name) or SourceFile.read(path)
+        except SourceError:
+            continue
+    return found
+
+
+def _texts(root: Path, tests: Sequence[str]) -> dict[str, str]:
+    """The source of tests, where it can be found by their names."""
+    files: dict[str, SourceFile | None] = {}
+    texts: dict[str, str] = {}
+    for test in tests:
+        name, _, inside = test.partition("::")
+        if name not in files:
+            try:
+                files[name] = SourceFile.read(root / name)
+            except SourceError:
+                files[name] = None
+        source = files[name]
+        wanted = re.sub(r"\[.*", "", inside).replace("::", ".")
+        for function in source.functions() if source else ():
+            if function.name == wanted:
+                assert source is not None
+                texts[test] = "\n".join(source.scratch_lines(function))
+    return texts

@@ -1,0 +1,162 @@
+"""What the user changed lately leads to the fault, and can be taken back."""
+
+import subprocess
+import textwrap
+
+import pytest
+
+from coe_lsp.execution.git import committed
+from coe_lsp.repair.changes import find_changes, taken_back
+from coe_lsp.repair.repair import Repair
+from coe_lsp.repair.request import Request
+from coe_lsp.repair.target.source import SourceFile
+from coe_lsp.repair.way_in import WayIn
+
+BEFORE = """
+    def area(width, height):
+        return width * height
+
+
+    def edge(width, height):
+        return 2 * (width + height)
+"""
+TESTS = """
+    from shapes import area, edge
+
+    def test_area():
+        assert area(2, 3) == 6
+        assert area(4, 5) == 20
+
+    def test_edge():
+        assert edge(2, 3) == 10
+"""
+
+
+class Quiet:
+    def baseline(self, baseline, suites): ...
+
+    def scouted(self, scouted):
+        self.scouted = scouted
+
+    def target(self, file, function, target_tests): ...
+
+    def step(self, step): ...
+
+
+def git(folder, *arguments):
+    name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "-C", folder, *name, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def project(tmp_path):
+    root = tmp_path / "shapes"
+    root.mkdir()
+    (root / "pyproject.toml").write_text("")
+    (root / "shapes.py").write_text(textwrap.dedent(BEFORE).lstrip())
+    (root / "test_shapes.py").write_text(textwrap.dedent(TESTS).lstrip())
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "one")
+    return root
+
+
+def change(root, old, new):
+    text = (root / "shapes.py").read_text()
+    assert old in text
+    (root / "shapes.py").write_text(text.replace(old, new))
+
+
+def changes(root):
+    return find_changes(root, {"shapes.py": SourceFile.read(root / "shapes.py")})
+
+
+def repair(root, *tests, budget=10.0):
+    watcher = Quiet()
+    way = WayIn(root, tests=tests or ("test_shapes.py",))
+    return Repair(Request(way, budget=budget), None, watcher).run(), watcher
+
+
+def test_lines_count_by_when_they_were_changed(project):
+    change(project, "2 * (", "(")
+    git(project, "commit", "-qam", "two")
+    change(project, "width * height", "width + height")
+    found = changes(project)
+    assert found.lines["shapes.py"][2] == 1.0
+    assert found.lines["shapes.py"][6] == 0.6
+    assert [(h.first, h.last) for h in found.hunks] == [(2, 2)]
+    assert found.before["shapes.py"].lines[1] == "    return width * height\n"
+
+
+def test_no_repository_no_changes(tmp_path, project):
+    (tmp_path / "other").mkdir()
+    path = tmp_path / "other/a.py"
+    path.write_text("x = 1\n")
+    found = find_changes(tmp_path / "other", {"a.py": SourceFile.read(path)})
+    assert (found.lines, found.hunks, found.before) == ({}, (), {})
+    assert committed(project, ["none.py", "a\nb.py", "shapes.py"], "HEAD").keys() == {"shapes.py"}
+    assert committed(project, ["shapes.py"], "nothing") == {}
+
+
+def test_what_a_repository_names_is_not_run(project, tmp_path):
+    mark = tmp_path / "ran"
+    for name in ("core.fsmonitor", "core.sshCommand", "filter.x.smudge", "filter.x.clean"):
+        git(project, "config", name, f"touch {mark}")
+    (project / ".gitattributes").write_text("*.py filter=x\n")
+    mark.unlink(missing_ok=True)
+    change(project, "width * height", "width")
+    assert changes(project).hunks
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("    return width * height\n", ""),
+        ("    return 2 * (", "    # more\n    return (\n        2 *\n    ) * ("),
+        ("\n\ndef edge", "\nX = 1\n\n\ndef edge"),
+        ("def area", "import os\n\n\ndef area"),
+        ("(width + height)\n", "(width + height)\n\n\nif True:\n    Y = 2\n"),
+        ("    return 2 * (width + height)\n", ""),
+    ],
+)
+def test_taking_hunks_back_gives_the_old_text(project, old, new):
+    before = (project / "shapes.py").read_text()
+    change(project, old, new)
+    sources = {"shapes.py": SourceFile.read(project / "shapes.py")}
+    found = find_changes(project, sources)
+    back = taken_back(found.hunks, sources).apply(sources)["shapes.py"]
+    assert back.text == before
+
+
+def test_a_repair_that_keeps_the_change_comes_first(project):
+    change(project, "return width * height", "area = width + height\n    return area")
+    outcome, watcher = repair(project)
+    assert outcome.status == "repaired", outcome.message
+    first, *_, last = outcome.patches
+    assert "width * height" in first.diff
+    assert "area = " in first.patch.apply(outcome.sources)["shapes.py"].text
+    assert last.reason == "takes back your change of lines 2 to 3 of shapes.py"
+    assert last.patch.apply(outcome.sources)["shapes.py"].text == textwrap.dedent(BEFORE).lstrip()
+
+
+def test_if_nothing_else_is_found_the_change_is_taken_back(project):
+    change(project, "    return width * height", "    raise SystemError(2 ** width, height, 77)")
+    change(project, "(width + height)\n", "(width + height)\n\n\ndef none():\n    pass\n")
+    outcome, _ = repair(project, budget=4)
+    assert outcome.status == "repaired", outcome.message
+    (patch,) = outcome.patches
+    assert patch.reason == "takes back your change of line 2 of shapes.py"
+    text = patch.patch.apply(outcome.sources)["shapes.py"].text
+    assert "def none" in text
+    assert "return width * height" in text
+    assert outcome.message.startswith("Only this was found: it takes back your change of line 2")
+    assert outcome.after.failed == 0
+
+
+def test_a_change_that_is_not_at_fault_is_left_alone(project):
+    change(project, "width * height", "width + height + 1000")
+    git(project, "commit", "-qam", "the fault")
+    change(project, "2 * (width", "2 * (0 + width")
+    outcome, _ = repair(project, budget=4)
+    assert not any("takes back" in patch.reason for patch in outcome.patches)

@@ -1,0 +1,401 @@
+"""Repairs that begin with a red test: the fault is found in the project, wherever it is."""
+
+import json
+import textwrap
+
+import pytest
+
+from coe_lsp.errors import CoeError
+from coe_lsp.repair.repair import Repair
+from coe_lsp.repair.request import Request
+from coe_lsp.repair.way_in import WayIn, WayInError, find_way_in, way_of
+
+
+class Log:
+    def __init__(self):
+        self.places = []
+
+    def baseline(self, baseline, suites): ...
+
+    def scouted(self, scouted):
+        self.scouted = scouted
+
+    def target(self, file, function, target_tests):
+        self.places.append((file, function.name, target_tests))
+
+    def step(self, step): ...
+
+
+@pytest.fixture
+def project(tmp_path):
+    def write(files):
+        root = tmp_path / "shop"
+        for name, text in {"pyproject.toml": "", **files}.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text).lstrip("\n"))
+        return root
+
+    return write
+
+
+def repair(root, *tests, budget=20.0):
+    log = Log()
+    outcome = Repair(Request(WayIn(root, tests=tests), budget=budget), None, log).run()
+    return outcome, log
+
+
+def fixed(outcome):
+    return {file: source.text for file, source in outcome.repaired.items()}
+
+
+SHOP = {
+    "shop/__init__.py": "",
+    "shop/money.py": """
+        def discount(price, percent):
+            if percent < 0 or percent > 100:
+                raise ValueError(percent)
+            return price - price * percent // 10
+
+
+        def with_tax(price, percent):
+            return price + price * percent // 100
+    """,
+    "shop/cart.py": """
+        from shop.money import discount, with_tax
+
+
+        class Cart:
+            def __init__(self):
+                self.items = []
+
+            def add(self, name, price, count=1):
+                self.items.append((name, price, count))
+
+            def total(self, percent=0, tax=0):
+                whole = 0
+                for _, price, count in self.items:
+                    whole += price * count
+                return with_tax(discount(whole, percent), tax)
+    """,
+    "tests/test_cart.py": """
+        from shop.cart import Cart
+
+
+        def filled():
+            cart = Cart()
+            cart.add("tea", 200, 2)
+            cart.add("cup", 100)
+            return cart
+
+
+        def test_plain_total():
+            assert filled().total() == 500
+
+
+        def test_total_with_discount():
+            assert filled().total(percent=10) == 450
+            assert filled().total(percent=25) == 375
+            assert filled().total(percent=100) == 0
+
+
+        def test_total_with_tax():
+            assert filled().total(tax=20) == 600
+    """,
+}
+
+
+def test_a_red_test_leads_to_the_file_at_fault(project):
+    root = project(SHOP)
+    before = (root / "tests/test_cart.py").read_text()
+    outcome, log = repair(root, "tests/test_cart.py::test_total_with_discount")
+    assert outcome.status == "repaired", outcome.message
+    assert (outcome.file, outcome.function) == ("shop/money.py", "discount")
+    assert "price * percent // 100" in fixed(outcome)["shop/money.py"]
+    assert (root / "tests/test_cart.py").read_text() == before
+    assert log.scouted.targets == ("tests/test_cart.py::test_total_with_discount",)
+    assert len(log.scouted.passed) == 2  # the other tests of the file stand beside it
+    place = outcome.to_json()["places"][0]
+    assert place["reason"]
+    assert {p["file"] for p in outcome.to_json()["places"]} <= {"shop/money.py", "shop/cart.py"}
+
+
+def test_tests_that_were_not_named_guard(project):
+    """What makes the named test pass alone is easy: return what it wants."""
+    root = project(
+        {
+            "sign.py": """
+                def sign(n):
+                    if n > 0:
+                        return 1
+                    return 1
+            """,
+            "test_one.py": """
+                from sign import sign
+
+                def test_negative():
+                    assert sign(-3) == -1
+
+                def test_positive():
+                    assert sign(3) == 1
+            """,
+            "test_two.py": """
+                import sign
+
+                def test_nothing():
+                    assert sign.sign(0) == 0 or True
+
+                def test_large():
+                    assert sign.sign(10**9) == 1
+            """,
+        }
+    )
+    outcome, _ = repair(root, "test_one.py::test_negative")
+    assert outcome.status == "repaired", outcome.message
+    (text,) = fixed(outcome).values()
+    scope = {}
+    exec(text, scope)
+    assert (scope["sign"](-3), scope["sign"](3), scope["sign"](10**9)) == (-1, 1, 1)
+
+
+def test_tests_of_other_files_guard(project):
+    """The only test that sees the other branch is in another file."""
+    root = project(
+        {
+            "level.py": """
+                def level(n):
+                    low = n < 10
+                    return low
+            """,
+            "test_level.py": """
+                from level import level
+
+                def test_ten():
+                    assert level(10) is True
+            """,
+            "test_elsewhere.py": """
+                from level import level
+
+                def test_eleven():
+                    assert level(11) is False
+            """,
+        }
+    )
+    outcome, _ = repair(root, "test_level.py")
+    assert outcome.status == "repaired", outcome.message
+    for text in [p.patch.apply(outcome.sources)["level.py"].text for p in outcome.patches]:
+        scope = {}
+        exec(text, scope)
+        assert (scope["level"](10), scope["level"](11)) == (True, False)
+
+
+def test_two_places_in_two_files_make_one_repair(project):
+    files = dict(SHOP)
+    files["shop/cart.py"] = files["shop/cart.py"].replace("whole += price", "whole = price")
+    root = project(files)
+    outcome, _ = repair(root, "tests/test_cart.py", budget=60)
+    assert outcome.status == "repaired", (outcome.message, outcome.places)
+    assert set(fixed(outcome)) == {"shop/money.py", "shop/cart.py"}
+    assert outcome.after.failed == 0
+    assert "--- a/shop/cart.py" in outcome.diff
+    assert "--- a/shop/money.py" in outcome.diff
+
+
+def test_a_part_of_a_repair_is_told_as_one(project):
+    files = dict(SHOP)
+    files["tests/test_wish.py"] = """
+        from shop.cart import Cart
+
+        def test_a_wish():
+            assert Cart().total() == "nothing"
+
+        def test_discount():
+            cart = Cart()
+            cart.add("pot", 1000)
+            assert cart.total(percent=10) == 900
+    """
+    root = project(files)
+    outcome, _ = repair(root, "tests/test_wish.py", budget=15)
+    assert outcome.status == "failed"
+    assert outcome.patches == ()
+    assert outcome.partly.repaired == ("tests/test_wish.py::test_discount",)
+    assert outcome.partly.left == ("tests/test_wish.py::test_a_wish",)
+    assert outcome.partly.diff.startswith("--- a/shop/")
+    assert "test_a_wish" in outcome.message
+    assert json.loads(json.dumps(outcome.to_json()))["partly"]["left"]
+
+
+def test_what_fails_beside_the_named_test_is_set_aside(project):
+    files = dict(SHOP)
+    files["tests/test_cart.py"] += "\n\n        def test_hopeless():\n            assert False\n"
+    root = project(files)
+    outcome, log = repair(root, "tests/test_cart.py::test_total_with_discount")
+    assert outcome.status == "repaired"
+    assert [r.id for r in log.scouted.others] == ["tests/test_cart.py::test_hopeless"]
+
+
+def test_a_test_file_that_cannot_be_imported_leads_to_what_it_imports(project):
+    root = project(
+        {
+            "tools.py": "def double(n)\n    return 2 * n\n",
+            "test_tools.py": """
+                from tools import double
+
+                def test_double():
+                    assert double(4) == 8
+            """,
+        }
+    )
+    outcome, _ = repair(root, "test_tools.py")
+    assert outcome.status == "repaired", outcome.message
+    assert "def double(n):" in fixed(outcome)["tools.py"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ('SIZES = {"s": 1, "m": 3}', 'SIZES = {"s": 1, "m": 2}'),
+        ("LIMIT = 8", "LIMIT = 9"),
+        ('WORD = re.compile(r"[a-z]")', 'WORD = re.compile(r"[a-z]+")'),
+    ],
+)
+def test_a_fault_at_the_level_of_the_module(project, wrong, right):
+    text = """
+        import re
+
+        SIZES = {"s": 1, "m": 2}
+        LIMIT = 9
+        WORD = re.compile(r"[a-z]+")
+
+
+        def size(name):
+            return SIZES[WORD.search(name).group()]
+    """
+    root = project(
+        {
+            "sizes.py": text.replace(right, wrong),
+            "test_sizes.py": """
+                from sizes import LIMIT, WORD, size
+
+                def test_size():
+                    assert (size("-s-"), size("m")) == (1, 2)
+
+                def test_limit():
+                    assert LIMIT == 9
+
+                def test_word():
+                    assert WORD.search("- abc -").group() == "abc"
+            """,
+        }
+    )
+    outcome, _ = repair(root, "test_sizes.py")
+    if "re.compile" in wrong:  # no mutation repairs that: it is at least looked at
+        assert any(place.function == "WORD" for place in outcome.places), outcome.places
+    else:
+        assert outcome.status == "repaired", outcome.message
+        (fixed_text,) = fixed(outcome).values()
+        assert right.split(" = ")[1].rstrip("}")[-1] in fixed_text
+
+
+# -- why nothing is offered
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (
+            {"test_a.py": "def test_a():\n    assert undefined == 1\n"},
+            "The error is in the test itself (test_a.py, line 2): NameError",
+        ),
+        (
+            {"a.py": "X = 1\n", "test_a.py": "from a import later\n\ndef test_a():\n    later()\n"},
+            "test_a.py wants later, which a does not have: write it first.",
+        ),
+        (
+            {
+                "a.py": "def f():\n    return 1\n",
+                "test_a.py": "import a\nfrom unittest import mock\n\n@mock.patch('a.g')\n"
+                "def test_a(g):\n    a.f()\n",
+            },
+            "test_a.py::test_a wants g, which a does not have: write it first.",
+        ),
+        (
+            {"test_a.py": "import no_such_thing\n\ndef test_a():\n    pass\n"},
+            "no_such_thing is not installed for the Python that runs the tests",
+        ),
+        (
+            {"test_a.py": "def test_a():\n    assert 1 + 1 == 3\n"},
+            "The failing tests run no code of the project that could be repaired",
+        ),
+        (
+            {
+                "a.py": "import urllib.request\n\ndef get():\n"
+                "    return urllib.request.urlopen('http://example.com').read()\n",
+                "test_a.py": "from a import get\n\ndef test_a():\n    assert get()\n",
+            },
+            "test_a.py::test_a needs the network",
+        ),
+    ],
+)
+def test_why_nothing_is_offered(project, files, told):
+    root = project(files)
+    outcome, _ = repair(root, "test_a.py", budget=3)
+    assert outcome.status == "failed"
+    assert told in outcome.message
+
+
+def test_nothing_to_do(project):
+    root = project(SHOP)
+    outcome, _ = repair(root, "tests/test_cart.py::test_plain_total")
+    assert outcome.status == "already_passing"
+
+
+def test_what_does_not_exist_is_said(project):
+    root = project(SHOP)
+    with pytest.raises(CoeError, match="No test could be run"):
+        repair(root, "tests/test_cart.py::test_no_such")
+
+
+# -- what was named
+
+
+def test_ways_in(project, tmp_path):
+    root = project({**SHOP, "tests/conftest.py": "", "tests/unit/test_x.py": "def test_x(): pass"})
+    tests = root / "tests"
+    assert find_way_in(["test_cart.py"], tests) == WayIn(root, tests=("tests/test_cart.py",))
+    named = find_way_in([str(tests / "test_cart.py::TestA::test_b[a::b]")], tmp_path)
+    assert named == WayIn(root, tests=("tests/test_cart.py::TestA::test_b[a::b]",))
+    assert find_way_in(["tests/unit"], root) == WayIn(root, tests=("tests/unit",))
+    assert find_way_in([], root) == find_way_in([], root / "shop") == WayIn(root)
+    with pytest.raises(WayInError, match="no files of tests"):
+        find_way_in(["shop"], root)
+    source = root / "shop/cart.py"
+    assert find_way_in(["shop/cart.py"], root) == WayIn(root, source)
+    assert find_way_in(["shop/cart.py::Cart.total"], root) == WayIn(root, source, "Cart.total")
+    assert find_way_in(["shop/cart.py::Cart::total"], root) == WayIn(root, source, "Cart.total")
+    assert way_of(tests / "test_cart.py", "TestA.test_b").tests == (
+        "tests/test_cart.py::TestA::test_b",
+    )
+    several = find_way_in(["tests/test_cart.py::test_b", "tests/unit"], root)
+    assert several.tests == ("tests/test_cart.py::test_b", "tests/unit")
+    with pytest.raises(WayInError, match="not a test"):
+        find_way_in(["tests/test_cart.py", "shop/cart.py"], root)
+    with pytest.raises(WayInError, match="only sets tests up"):
+        find_way_in(["conftest.py"], tests)
+
+
+def test_pytest_remembers_what_failed(project):
+    root = project(SHOP)
+    cache = root / ".pytest_cache/v/cache/lastfailed"
+    cache.parent.mkdir(parents=True)
+    cache.write_text(json.dumps({"tests/test_cart.py::test_b": True, "tests/gone.py::x": True}))
+    assert find_way_in([], root).tests == ("tests/test_cart.py::test_b",)
+    for spoilt in ("", "[]", "[" * 100_000, '{"tests/test_cart.py": '):
+        cache.write_text(spoilt)
+        assert find_way_in([], root) == WayIn(root)
+
+
+def test_a_project_without_tests(project):
+    root = project({"shop/__init__.py": "", "shop/money.py": "x = 1\n"})
+    with pytest.raises(WayInError, match="no files of tests"):
+        find_way_in([], root)
