@@ -23,12 +23,13 @@ def code_actions(
     lines: Sequence[str],
     text: str,
     *,
+    of_tests: bool,
     tag: bool,
 ) -> list[types.CodeAction]:
     """A quick fix for each of our diagnostics there; else a rewrite of the function there.
 
     The rewrite is offered where tests are known to run the function, or where nothing is known yet
-    of this text of the document.
+    of this text of the document; never of a test, which is not what is repaired.
     """
     uri, wanted = params.text_document.uri, params.context.only
     tags = [types.CodeActionTag.LlmGenerated] if tag else None
@@ -47,7 +48,7 @@ def code_actions(
                     tags=tags,
                 )
             )
-    if found or not _wants(wanted, types.CodeActionKind.RefactorRewrite):
+    if found or of_tests or not _wants(wanted, types.CodeActionKind.RefactorRewrite):
         return found
     name = function_at(lines, params.range.start.line)
     known = result.functions if result and result.document.text == text else None

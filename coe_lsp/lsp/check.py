@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import frozen
 from lsprotocol import types
 
 from coe_lsp.errors import CoeError
+from coe_lsp.execution.discovery import is_for_tests
 from coe_lsp.execution.project import Project
 from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.suite import Suite
@@ -50,8 +52,16 @@ class CheckResult:
 class Check:
     """One run, made on a thread; `cancel` comes from another."""
 
-    def __init__(self, document: Document, settings: Settings, warm: WarmRunners) -> None:
+    def __init__(
+        self,
+        document: Document,
+        settings: Settings,
+        warm: WarmRunners,
+        unsaved: Mapping[Path, SourceFile],
+    ) -> None:
+        """`unsaved` files of the project are taken for what the disk has."""
         self._document = document
+        self._unsaved = {path: one.encode(one.lines) for path, one in unsaved.items()}
         self._settings = settings
         self._warm = warm
         self._lock = threading.Lock()
@@ -72,6 +82,7 @@ class Check:
             return None
         source = document.source
         project = Project.open(document.path, self._settings.project_options())
+        project = project.with_overlay(self._unsaved)
         with self._warm.lease(project) as warm:
             with self._lock:
                 self._runner = warm.runner
@@ -89,7 +100,7 @@ class Check:
             raise CoeError(
                 f"No test of {document.path.name} could be run: {baseline.detail or 'none found'}."
             )
-        found = findings(baseline)
+        found = findings(baseline, of_tests=is_for_tests(document.path, document.root))
         return CheckResult(
             document,
             source,

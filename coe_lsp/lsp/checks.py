@@ -14,8 +14,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
+from pygls import uris
+
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.discovery import NoTestsError, is_test_file
+from coe_lsp.execution.discovery import NoTestsError, is_for_tests
 from coe_lsp.lsp.aside import aside
 from coe_lsp.lsp.check import Check, CheckResult
 from coe_lsp.lsp.client import Client, Status
@@ -102,15 +104,26 @@ class Checks:
     def text_changed(self, uri: str) -> None:
         """The user typed, or took something back."""
         self.attend(uri)
-        if self._take_known(uri):
-            return
-        if uri in self._unsaved:
+        repaired = uri in self._unsaved
+        if repaired:
+            self._schedule_tests(uri, _TYPING)
+        if not self._take_known(uri) and repaired:
             self.schedule(uri, _TYPING, "repaired", unless_known=True)
 
     def repaired(self, uri: str, delay: float) -> None:
         """A repair was put into the document: until it is saved, its texts are tested as well."""
         self._unsaved.add(uri)
         self.schedule(uri, delay, "repaired")
+        self._schedule_tests(uri, delay)
+
+    def _schedule_tests(self, uri: str, delay: float) -> None:
+        """Check the open files of tests of the document's project: they see what is not saved."""
+        path = Path(uris.to_fs_path(uri) or "")
+        for document in self._workspace.documents():
+            tests = is_for_tests(document.path, document.root)
+            if tests and path.is_relative_to(document.root) and document.uri != uri:
+                self._verdicts.forget(document.uri)
+                self.schedule(document.uri, delay, "repaired")
 
     def saved(self, uri: str, delay: float) -> None:
         """The document was saved."""
@@ -193,8 +206,6 @@ class Checks:
         """Run the tests, once it is the document's turn."""
         while True:
             document = self._workspace.document(uri)
-            if is_test_file(document.path):
-                return None
             settings = await self._workspace.settings(document)
             if why == "happened" and settings.run != "onSave":
                 return self._against(uri, settings)
@@ -207,7 +218,10 @@ class Checks:
                 settings = await self._workspace.settings(document)  # with the project's own
                 if why == "happened" and settings.run != "onSave":
                     return self._against(uri, settings)
-                check = Check(document, settings, self._warm)
+                tests = is_for_tests(document.path, document.root)
+                # What is tested by other files' tests is tested as it is saved.
+                unsaved = self._workspace.unsaved(document.root) if tests else {}
+                check = Check(document, settings, self._warm, unsaved)
                 turn.interrupt = lambda check=check: aside(check.cancel)
                 if turn.lost:
                     continue

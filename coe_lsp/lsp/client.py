@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, cast
 
@@ -22,12 +22,31 @@ State = Literal["idle", "testing", "loading", "repairing", "failed"]
 
 
 @frozen
+class FilePreview:
+    """Another file that a change is about, and its whole new text."""
+
+    uri: str
+    new_text: str
+
+
+@frozen
 class PatchPreview:
-    """A change that may be made: a name, a unified diff, and the whole new text."""
+    """A change that may be made: a name, a unified diff, a document and its whole new text.
+
+    `also` are the files that it changes besides.
+    """
 
     label: str
     diff: str
+    uri: str
     new_text: str
+    also: tuple[FilePreview, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As the plugins get it."""
+        found = {"label": printable(self.label), "diff": self.diff, "newText": self.new_text}
+        also = [{"uri": file.uri, "newText": file.new_text} for file in self.also]
+        return {**found, "uri": self.uri, **({"also": also} if also else {})}
 
 
 @frozen
@@ -176,9 +195,7 @@ class Client:
 
     async def preview(self, params: dict[str, Any], patches: list[PatchPreview]) -> int | None:
         """Have the plugin show patches; the index of the accepted one."""
-        shown = [
-            {"label": printable(p.label), "diff": p.diff, "newText": p.new_text} for p in patches
-        ]
+        shown = [patch.to_json() for patch in patches]
         try:
             answer: Any = await self._server.protocol.send_request_async(
                 "coe/preview", {**params, "patches": shown}
@@ -210,34 +227,43 @@ class Client:
         return found[0] if found else None
 
     async def apply(
-        self,
-        label: str,
-        uri: str,
-        version: int | None,
-        edits: list[types.TextEdit],
-        *,
-        confirm: bool,
+        self, label: str, changes: Sequence[DocumentEdits], *, confirm: bool
     ) -> str | None:
-        """Have edits applied; None if they were, else why not."""
-        annotations = None
-        changes: list[types.TextEdit | types.AnnotatedTextEdit | types.SnippetTextEdit] = [*edits]
-        if confirm:
-            annotations = {"coe": types.ChangeAnnotation(label, needs_confirmation=True)}
-            changes = [types.AnnotatedTextEdit("coe", e.range, e.new_text) for e in edits]
-        if self.versioned_edits:
-            document = types.OptionalVersionedTextDocumentIdentifier(uri=uri, version=version)
+        """Have edits of documents applied, all as one; None if they were, else why not."""
+        if not self.versioned_edits:
+            edit = types.WorkspaceEdit(changes={one.uri: one.edits for one in changes})
+        else:
+            annotations = None
+            if confirm:
+                annotations = {"coe": types.ChangeAnnotation(label, needs_confirmation=True)}
             edit = types.WorkspaceEdit(
-                document_changes=[types.TextDocumentEdit(document, changes)],
+                document_changes=[one.versioned(annotated=confirm) for one in changes],
                 change_annotations=annotations,
             )
-        else:
-            edit = types.WorkspaceEdit(changes={uri: edits})
         result = await self._server.workspace_apply_edit_async(
             types.ApplyWorkspaceEditParams(edit=edit, label=label)
         )
         if result.applied:
             return None
         return result.failure_reason or "the editor did not apply the edit"
+
+
+@frozen
+class DocumentEdits:
+    """Edits of one document, for the text that it has in this version."""
+
+    uri: str
+    version: int | None
+    edits: list[types.TextEdit]
+
+    def versioned(self, *, annotated: bool) -> types.TextDocumentEdit:
+        """As one of several changes of a workspace."""
+        changes: list[types.TextEdit | types.AnnotatedTextEdit | types.SnippetTextEdit]
+        changes = [*self.edits]
+        if annotated:
+            changes = [types.AnnotatedTextEdit("coe", e.range, e.new_text) for e in self.edits]
+        document = types.OptionalVersionedTextDocumentIdentifier(self.uri, self.version)
+        return types.TextDocumentEdit(document, changes)
 
 
 class Progress:

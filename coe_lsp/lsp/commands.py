@@ -12,13 +12,11 @@ from typing import Any, cast
 from lsprotocol import types
 
 from coe_lsp.escaping import markdown
-from coe_lsp.execution.discovery import is_test_file
 from coe_lsp.lsp import log
 from coe_lsp.lsp.diagnostics import chain_text
 from coe_lsp.lsp.documents import function_at
 from coe_lsp.lsp.server import CoeServer
-from coe_lsp.lsp.watched_files import tests_file
-from coe_lsp.lsp.workspace import Document, DocumentError
+from coe_lsp.lsp.workspace import DocumentError
 from coe_lsp.settings import Settings
 
 COMMANDS = (
@@ -74,32 +72,13 @@ def _named(server: CoeServer, uri: str, given: dict[str, Any]) -> str | None:
 
 
 def _check(server: CoeServer, uri: str) -> None:
-    """Run a file's tests; for a file of tests, those of the open files that it is for."""
+    """Run a file's tests."""
     try:
-        document = server.documents.document(uri)
+        server.documents.document(uri)
     except DocumentError as error:
         server.client.warn(str(error))
-        return
-    if not is_test_file(document.path):
+    else:
         server.checks.schedule(uri, why="asked")
-        return
-    tested = [one for one in server.documents.documents() if _is_tested(server, one, document)]
-    for one in tested:
-        server.checks.schedule(one.uri, why="asked")
-    if not tested:
-        server.client.message(
-            f"{document.path.name} is a file of tests, and none of the files that it tests is "
-            "open. Open one: its tests run then."
-        )
-
-
-def _is_tested(server: CoeServer, one: Document, tests: Document) -> bool:
-    if one.root != tests.root or is_test_file(one.path):
-        return False
-    known = server.checks.known(one.uri)
-    return (known is not None and tests.path in known.test_files) or tests_file(
-        tests.path, one.path
-    )
 
 
 async def _show_chain(server: CoeServer, uri: str | None) -> dict[str, str] | None:

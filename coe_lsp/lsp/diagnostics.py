@@ -41,16 +41,28 @@ class Finding:
     line: int
 
 
-def findings(baseline: Baseline) -> tuple[Finding, ...]:
-    """One finding for each function at fault, in the order of the file."""
+def findings(baseline: Baseline, *, of_tests: bool = False) -> tuple[Finding, ...]:
+    """One finding for each function at fault, in the order of the file.
+
+    `of_tests`: for each test that fails, in the file of tests itself.
+    """
     at_fault: dict[Function | None, list[TestResult]] = {}
-    for test, function in baseline.functions_at_fault():
+    attributed = _tests_themselves(baseline) if of_tests else baseline.functions_at_fault()
+    for test, function in attributed:
         at_fault.setdefault(function, []).append(test)
     found = [
         Finding(function, tuple(tests), _line(function, tests))
         for function, tests in at_fault.items()
     ]
     return tuple(sorted(found, key=lambda finding: finding.line))
+
+
+def _tests_themselves(baseline: Baseline) -> list[tuple[TestResult, Function | None]]:
+    functions = {function.name: function for function in baseline.source.functions()}
+    return [
+        (test, functions.get(test.id.partition("::")[2].partition("[")[0].replace("::", ".")))
+        for test in baseline.failing
+    ]
 
 
 def _line(function: Function | None, tests: Sequence[TestResult]) -> int:

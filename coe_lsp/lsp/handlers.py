@@ -10,7 +10,7 @@ from lsprotocol import types
 from pygls import uris
 
 from coe_lsp import __version__
-from coe_lsp.execution.discovery import is_test_file
+from coe_lsp.execution.discovery import is_for_tests
 from coe_lsp.lsp import actions, log
 from coe_lsp.lsp.commands import COMMANDS, execute
 from coe_lsp.lsp.model_host import ModelHost
@@ -57,7 +57,7 @@ def _register_documents(server: CoeServer) -> None:
     async def opened(params: types.DidOpenTextDocumentParams) -> None:
         uri = params.text_document.uri
         server.checks.attend(uri)
-        if params.text_document.language_id == "python" and not _is_tests(uri):
+        if params.text_document.language_id == "python":
             server.checks.schedule(uri, DEBOUNCE)
         settings = await server.settings_of(uri)
         if settings is not None:
@@ -71,7 +71,7 @@ def _register_documents(server: CoeServer) -> None:
     def saved(params: types.DidSaveTextDocumentParams) -> None:
         uri = params.text_document.uri
         path = Path(uris.to_fs_path(uri) or "")
-        if path.suffix == ".py" and not _is_tests(uri):
+        if path.suffix == ".py":
             server.checks.saved(uri, DEBOUNCE)
         server.watched.saved(path)
 
@@ -107,14 +107,13 @@ def _register_language(server: CoeServer) -> None:
             document = server.documents.document(uri)
         except DocumentError:
             return []
-        if is_test_file(document.path):
-            return []
         server.checks.attend(uri)
         return actions.code_actions(
             params,
             server.checks.known(uri),
             server.lines(uri),
             document.text,
+            of_tests=is_for_tests(document.path, document.root),
             tag=server.client.tags_actions,
         )
 
@@ -146,7 +145,3 @@ def _register_command(server: CoeServer, name: str) -> None:
         return await execute(server, name, list(arguments))
 
     server.protocol.fm.command(name)(run)  # pyright: ignore[reportUnknownMemberType]
-
-
-def _is_tests(uri: str) -> bool:
-    return is_test_file(Path(uris.to_fs_path(uri) or ""))

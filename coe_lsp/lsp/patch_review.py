@@ -1,23 +1,23 @@
 """Offers a repair to the user, and applies it if it still fits.
 
-The document may have changed since the tests ran. A change elsewhere in the file is kept, and the
-tests run again on the two together; a change of what is repaired ends the offer. Edits name the
-document's version, touch only the lines that change, and are one step to undo.
+The files may have changed since the tests ran. A change elsewhere is kept, and the tests run again
+on the two together; a change of what is repaired ends the offer. Edits name the documents'
+versions, touch only the lines that change, and are one step to undo in each file.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from attrs import frozen
 
 from coe_lsp.errors import CoeError
 from coe_lsp.escaping import printable
-from coe_lsp.execution.project import Project
 from coe_lsp.execution.suite import Run
-from coe_lsp.lsp.client import Client, PatchPreview
+from coe_lsp.lsp.client import Client, DocumentEdits, FilePreview, PatchPreview
 from coe_lsp.lsp.documents import edits
 from coe_lsp.lsp.workspace import Document, Workspace
 from coe_lsp.repair.outcome import Outcome
@@ -31,13 +31,30 @@ _SHOWN_LINES = 12
 
 
 @frozen
-class _Fitted:
-    """The repair as it applies to a document of a certain version."""
+class _Change:
+    """A file that a repair changes, as it is now: its lines before and after."""
 
     document: Document
     old: tuple[str, ...]
     new: tuple[str, ...]
+
+
+@frozen
+class _Fitted:
+    """The repair as it applies to the files as they are now; the first one is the one at fault."""
+
+    changes: tuple[_Change, ...]
     preview: PatchPreview
+
+    @property
+    def first(self) -> Document:
+        """The file at fault."""
+        return self.changes[0].document
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that it is for."""
+        return tuple(change.document.text for change in self.changes)
 
 
 class PatchReview:
@@ -56,24 +73,21 @@ class PatchReview:
         self._warm = warm
         self._applied = applied
 
-    async def offer(
-        self, number: int, tested: Document, settings: Settings, outcome: Outcome
-    ) -> None:
-        """Offer what repairs `tested`, a document as it was then."""
+    async def offer(self, number: int, settings: Settings, outcome: Outcome) -> None:
+        """Offer a repair."""
         try:
-            fitted = await self._fit(tested, settings, outcome, 0)
+            fitted = await self._fit(outcome, 0)
             if settings.apply == "preview" and not self._confirmed_by_editor:
                 choice = [fitted]
-                if fitted.document.text == tested.text:  # the others were tested with it, too
+                if self._is_untouched(outcome):  # the others were tested with it, too
                     rest = range(1, len(outcome.patches))
-                    choice += [await self._fit(tested, settings, outcome, n) for n in rest]
+                    choice += [await self._fit(outcome, n) for n in rest]
                 index = await self._accepted(number, choice, outcome)
                 if index is None:
                     _log.info("repair %d: not accepted", number)
                     return
                 # Whoever looked at it for a while may have typed meanwhile.
-                shown = choice[index]
-                fitted = await self._fit(shown.document, settings, outcome, index, shown=shown)
+                fitted = await self._fit(outcome, index, shown=choice[index])
             confirm = settings.apply == "preview" and self._confirmed_by_editor
             await self._apply(fitted, outcome, confirm=confirm)
         except CoeError as error:
@@ -84,46 +98,54 @@ class PatchReview:
     def _confirmed_by_editor(self) -> bool:
         return not self._client.previews and self._client.confirms_edits
 
-    async def _fit(
-        self,
-        tested: Document,
-        settings: Settings,
-        outcome: Outcome,
-        index: int,
-        shown: _Fitted | None = None,
-    ) -> _Fitted:
-        """One of the patches for the document as it is now, tested with it.
+    def _documents(self, outcome: Outcome, index: int = 0) -> dict[str, Document]:
+        """The files that a patch changes as they are now, the one at fault first."""
+        files = outcome.patches[index].patch.files
+        names = dict.fromkeys([*(name for name in files if name == outcome.file), *files])
+        paths = {name: outcome.sources[name].path for name in names}
+        return {name: self._workspace.file(path) for name, path in paths.items()}
+
+    def _is_untouched(self, outcome: Outcome) -> bool:
+        return all(
+            document.source.lines == outcome.sources[name].lines
+            for name, document in self._documents(outcome).items()
+        )
+
+    async def _fit(self, outcome: Outcome, index: int, shown: _Fitted | None = None) -> _Fitted:
+        """One of the patches for the files as they are now, tested with them.
 
         StaleError if it is none any more.
         """
-        now = self._workspace.document(tested.uri)
-        if shown is not None and now.text == shown.document.text:
-            return shown if now.version == shown.document.version else _same(shown, now)
+        now = self._documents(outcome, index)
+        if shown is not None and shown.texts == tuple(d.text for d in now.values()):
+            # Perhaps typed and taken back: the same text with another version.
+            pairs = zip(shown.changes, now.values(), strict=True)
+            changes = tuple(_Change(document, one.old, one.new) for one, document in pairs)
+            return _Fitted(changes, shown.preview)
         repaired = outcome.patches[index]
-        current = now.source
-        sources = {outcome.file: current}
-        if current.lines == outcome.sources[outcome.file].lines:
-            return _fitted(now, current, repaired.patch, outcome, repaired.reason)
+        sources = {name: document.source for name, document in now.items()}
+        if all(sources[name].lines == outcome.sources[name].lines for name in sources):
+            return _fitted(now, sources, repaired.patch, outcome, repaired.reason)
         patch = repaired.patch.rebase(outcome.sources, sources)
-        changed = patch.apply(sources)[outcome.file]
-        loop = asyncio.get_running_loop()
-        run = await loop.run_in_executor(None, self._run, now, settings, changed, outcome)
+        changed = patch.apply(sources)
+        run = await asyncio.get_running_loop().run_in_executor(None, self._run, changed, outcome)
         assert outcome.acceptance is not None  # it is there with every patch
         if unmet := outcome.acceptance.unmet(run):
             raise StaleError(
                 f"The file was edited meanwhile, and with these edits the repair of "
                 f"{outcome.function} does not pass its tests ({_named(unmet)}): it is not offered."
             )
-        return _fitted(now, current, patch, outcome, repaired.reason)
+        return _fitted(now, sources, patch, outcome, repaired.reason)
 
-    def _run(
-        self, document: Document, settings: Settings, changed: SourceFile, outcome: Outcome
-    ) -> Run:
-        """The tests with a changed text, as the search ran them."""
-        project = Project.open(document.path, settings.project_options())
+    def _run(self, changed: Mapping[str, SourceFile], outcome: Outcome) -> Run:
+        """The tests with the changed texts, as the search ran them."""
+        project, acceptance = outcome.project, outcome.acceptance
+        assert project is not None  # it is there with every patch
+        texts = {source.path: source.encode(source.lines) for source in changed.values()}
+        path = project.path if project.path in texts else next(iter(texts))
+        project = project.for_file(path).with_overlay(_without(texts, path))
         with self._warm.lease(project) as warm:
-            select = outcome.acceptance.select if outcome.acceptance else None
-            return warm.runner.run(changed.encode(changed.lines), select)
+            return warm.runner.run(texts[path], acceptance.select if acceptance else None)
 
     async def _accepted(
         self, number: int, choice: Sequence[_Fitted], outcome: Outcome
@@ -133,8 +155,8 @@ class PatchReview:
         if self._client.previews:
             shown = {
                 "repair": number,
-                "uri": fitted.document.uri,
-                "version": fitted.document.version,
+                "uri": fitted.first.uri,
+                "version": fitted.first.version,
                 "function": outcome.function,
                 "message": printable(outcome.message),
             }
@@ -145,34 +167,48 @@ class PatchReview:
         return 0 if await self._client.choose(text, "Apply", "Discard") == "Apply" else None
 
     async def _apply(self, fitted: _Fitted, outcome: Outcome, *, confirm: bool) -> None:
-        document = fitted.document
-        refused = await self._client.apply(
-            f"Repair {outcome.function}",
-            document.uri,
-            document.version,
-            edits(fitted.old, fitted.new, document.units),
-            confirm=confirm,
-        )
-        if refused is None:
-            self._applied(document.uri)
-        else:
+        changes = [
+            DocumentEdits(
+                change.document.uri,
+                change.document.version,
+                edits(change.old, change.new, change.document.units),
+            )
+            for change in fitted.changes
+        ]
+        label = f"Repair {outcome.function}"
+        refused = await self._client.apply(label, changes, confirm=confirm)
+        if refused is not None:
             self._client.warn(f"The repair of {outcome.function} was not applied: {refused}.")
+            return
+        for change in changes:
+            self._applied(change.uri)
 
 
-def _same(shown: _Fitted, now: Document) -> _Fitted:
-    """Typed and taken back: the same text with another version."""
-    return _Fitted(now, shown.old, shown.new, shown.preview)
+def _without(texts: Mapping[Path, bytes], path: Path) -> dict[Path, bytes]:
+    return {other: data for other, data in texts.items() if other != path}
 
 
 def _fitted(
-    document: Document, source: SourceFile, patch: Patch, outcome: Outcome, reason: str
+    documents: Mapping[str, Document],
+    sources: Mapping[str, SourceFile],
+    patch: Patch,
+    outcome: Outcome,
+    reason: str,
 ) -> _Fitted:
-    sources = {outcome.file: source}
-    changed = patch.apply(sources)[outcome.file]
-    before, after = _with_bom(source), _with_bom(changed)
-    label = f"{outcome.function}: {reason}"
-    preview = PatchPreview(label, patch.diff(sources), "".join(after))
-    return _Fitted(document, before, after, preview)
+    changed = patch.apply(sources)
+    changes = tuple(
+        _Change(document, _with_bom(sources[name]), _with_bom(changed[name]))
+        for name, document in documents.items()
+    )
+    first, *others = changes
+    preview = PatchPreview(
+        f"{outcome.function}: {reason}",
+        patch.diff(sources),
+        first.document.uri,
+        "".join(first.new),
+        tuple(FilePreview(one.document.uri, "".join(one.new)) for one in others),
+    )
+    return _Fitted(changes, preview)
 
 
 def _with_bom(source: SourceFile) -> tuple[str, ...]:

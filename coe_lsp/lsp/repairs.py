@@ -12,14 +12,14 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from attrs import define, evolve, field
 
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.discovery import is_test_file
 from coe_lsp.execution.suite import Suite
 from coe_lsp.lsp.aside import aside
 from coe_lsp.lsp.client import Client, Progress, Status
@@ -34,11 +34,13 @@ from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.policy.loading import check, head_start
 from coe_lsp.repair.policy.protocol import LoadedPolicy
 from coe_lsp.repair.repair import Repair
+from coe_lsp.repair.scout import Scouted
 from coe_lsp.repair.search.search import SearchSettings
 from coe_lsp.repair.search.step import Step
 from coe_lsp.repair.target.baseline import Baseline
-from coe_lsp.repair.target.source import Function
+from coe_lsp.repair.target.source import Function, SourceFile
 from coe_lsp.repair.warm import WarmRunners
+from coe_lsp.repair.way_in import way_of
 from coe_lsp.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -161,16 +163,13 @@ class Repairs:
 
     async def _one(self, job: _Job) -> None:
         document = self._workspace.document(job.uri)
-        if is_test_file(document.path):
-            raise DocumentError(
-                f"{document.path.name} is a file of tests: repair the code they test."
-            )
         settings = await self._workspace.settings(document)
         await self._trust.require(document.root, asked=True, isolated=settings.sandbox != "off")
         if job.cancelled.is_set():
             return
         document = self._workspace.document(job.uri)  # as it is after the question
         settings = await self._workspace.settings(document)
+        unsaved = self._workspace.unsaved(document.root)
         name = job.function or document.path.name
         progress = await self._client.progress(f"Repair with CoE: {name}", job.cancel)
         watcher = _Watcher(asyncio.get_running_loop(), job, self._client, progress, self._queue)
@@ -179,7 +178,7 @@ class Repairs:
         ending = f"{name}: not repaired"
         try:
             outcome = await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._run, job, document, settings, watcher
+                self._thread, self._run, job, document, settings, unsaved, watcher
             )
             # Who cancels after the first repair has been found gets to see it.
             cancelled = job.cancelled.is_set() and outcome.status == "failed"
@@ -205,7 +204,7 @@ class Repairs:
             self._client.status(Status("idle", ending))
         elif outcome.status == "repaired":
             self._client.status(Status("idle", outcome.message))
-            await self._review.offer(job.number, document, settings, outcome)
+            await self._review.offer(job.number, settings, outcome)
         elif outcome.status == "already_passing":
             self._client.message(outcome.message)
             self._client.status(Status("idle", outcome.message))
@@ -215,13 +214,20 @@ class Repairs:
             self._client.warn(text)
             self._client.status(Status("failed", text))
 
-    def _run(self, job: _Job, document: Document, settings: Settings, watcher: _Watcher) -> Outcome:
+    def _run(
+        self,
+        job: _Job,
+        document: Document,
+        settings: Settings,
+        unsaved: Mapping[Path, SourceFile],
+        watcher: _Watcher,
+    ) -> Outcome:
         """On the repair thread: what comes of it."""
         options = settings.model_options()
         check(options)
-        request = evolve(
-            settings.request(document.path, job.function, document.source), search=self._search
-        )
+        way = way_of(document.path, job.function)
+        request = settings.request(way, document.source, unsaved)
+        request = evolve(request, search=self._search)
 
         def load() -> AbstractContextManager[LoadedPolicy]:
             watcher.later("loading the model", loading=True)
@@ -295,7 +301,11 @@ class _Watcher:
         """See `Watcher.baseline`."""
         self.later(f"{baseline.passed} passed, {len(baseline.failing)} failed")
 
-    def target(self, function: Function, target_tests: Sequence[str]) -> None:
+    def scouted(self, scouted: Scouted) -> None:
+        """See `Watcher.scouted`."""
+        self.later(f"{len(scouted.passed)} passed, {len(scouted.targets)} failed")
+
+    def target(self, file: str, function: Function, target_tests: Sequence[str]) -> None:
         """See `Watcher.target`."""
         self._name = function.name
         self._best = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from coe_lsp.execution.discovery import find_root
 from coe_lsp.lsp.client import Client
 from coe_lsp.lsp.documents import source_of
 from coe_lsp.lsp.places import is_within, library_around
-from coe_lsp.repair.target.source import SourceFile
+from coe_lsp.repair.target.source import SourceError, SourceFile
 from coe_lsp.settings import Settings, project_layer, read_settings
 
 
@@ -117,6 +118,32 @@ class Workspace:
             document.version,
             document.position_codec.client_num_units,
         )
+
+    def file(self, path: Path) -> Document:
+        """A file of the user's: the open document, else what the disk has, without a version.
+
+        DocumentError or SourceError if nothing can be done with it.
+        """
+        real = path.resolve()
+        for document in self.documents():
+            if document.path == path or document.path.resolve() == real:
+                return document
+        self._must_be_ours(path)
+        source = SourceFile.read(path)
+        text = ("\ufeff" if source.bom else "") + source.text
+        units = self._server.workspace.position_codec.client_num_units
+        return Document(path.as_uri(), path, find_root(path), text, None, units)
+
+    def unsaved(self, root: Path) -> dict[Path, SourceFile]:
+        """What the editor has of a project's files that the disk does not."""
+        found: dict[Path, SourceFile] = {}
+        for document in self.documents():
+            if document.root == root and document.path.suffix == ".py":
+                with contextlib.suppress(SourceError):
+                    source = document.source
+                    if source.lines != SourceFile.read(document.path).lines:
+                        found[document.path] = source
+        return found
 
     def _must_be_ours(self, path: Path) -> None:
         folders = self.folders

@@ -711,7 +711,6 @@ def test_bad_input_is_one_message_that_says_what_to_do(start, clamp_project, spo
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("tests/test_ranges.py", "coe: test_ranges.py is a file of tests"),
         ("new.py", "coe: new.py is not on the disk yet: save it first."),
         ("", "coe: save this buffer first"),
     ],
@@ -725,6 +724,24 @@ def test_a_file_that_cannot_be_repaired_is_one_message(start, clamp_project, com
     nvim.wait_for_message(says, seconds=20)
     time.sleep(0.3)
     assert len(nvim.messages()) == 1
+
+
+def test_from_the_red_test_to_undo_in_another_file(start, clamp_project):
+    nvim = start([FIX])
+    tests = clamp_project / "tests/test_ranges.py"
+    nvim.edit(tests)
+    found = nvim.wait("vim.diagnostic.get(0)[1]")
+    assert found["message"].startswith("1 test failing in test_high")
+    assert "assert clamp(15, 0, 10) == 10" in nvim.text().split("\n")[found["lnum"]]
+    nvim.command(f"normal! {found['lnum'] + 1}G")
+    nvim.command("CoeRepair")
+    accept(nvim)
+    nvim.wait("#vim.diagnostic.get(0) == 0")  # green, though nothing is saved
+    assert nvim.text() == tests.read_text().rstrip("\n")
+    nvim.command(f"edit {clamp_project / 'ranges.py'}")
+    assert "high:\n        return high" in nvim.text()
+    nvim.command("undo")
+    assert nvim.text() == (clamp_project / "ranges.py").read_text().rstrip("\n")
 
 
 def test_a_check_that_was_asked_for_says_how_it_ended(start, clamp_project):

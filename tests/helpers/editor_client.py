@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 from lsprotocol import types
+from pygls import uris
 from pygls.protocol import default_converter
 from pytest_lsp import client_capabilities
 from pytest_lsp.client import LanguageClient
@@ -83,6 +85,8 @@ class Editor:
             if not self.apply_edits:
                 return types.ApplyWorkspaceEditResult(applied=False, failure_reason="because")
             for uri, version, edits in _edits(params.edit):
+                if uri not in self.texts:  # as editors do
+                    self.open(Path(uris.to_fs_path(uri)))
                 if version is not None and version != self.versions[uri]:
                     return types.ApplyWorkspaceEditResult(applied=False, failure_reason="newer")
                 self.change(uri, _applied(self.texts[uri], edits))

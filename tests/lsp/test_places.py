@@ -136,27 +136,6 @@ async def test_all_kinds_of_actions_can_be_asked_for(editor, clamp_project):
     assert await editor.actions(uri, 0, found, only=["source"]) == ()
 
 
-async def test_a_check_in_a_file_of_tests_checks_what_it_tests(editor, clamp_project, write):
-    write("tests/test_other.py", "import ranges\n\ndef test_it():\n    assert ranges is None\n")
-    write("unrelated.py", "X = 1\n")
-    editor.configuration = {"run": "onDemand"}
-    await editor.start(clamp_project)
-    tests = editor.open(clamp_project / "tests/test_ranges.py")
-    other = editor.open(clamp_project / "tests/test_other.py")
-    editor.open(clamp_project / "unrelated.py")
-    await editor.execute("coe.check", {"uri": tests})
-    told = await editor.wait("message")
-    assert told.message.startswith("test_ranges.py is a file of tests, and none of the files")
-    uri = editor.open(clamp_project / "ranges.py")
-    for one in (tests, other):
-        start = len(editor.log)
-        await editor.execute("coe.check", {"uri": one})
-        await editor.diagnostics(uri, after=start)
-    tested = {s.message for s in editor.seen("status") if s.state == "testing"}
-    assert tested == {"testing ranges.py"}
-    assert len(editor.messages()) == 1
-
-
 async def test_a_check_that_was_asked_for_is_answered_without_a_status_item(editor, clamp_project):
     await editor.start(clamp_project, name="neovim", ours=False)
     uri = editor.open(clamp_project / "ranges.py")

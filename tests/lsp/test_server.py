@@ -415,7 +415,6 @@ async def test_astral_characters_crlf_and_no_last_line_end(editor, clamp_project
     [
         ("untitled", "Untitled-1 is not a file: save it first"),
         ("missing", "new.py is not on the disk yet: save it first."),
-        ("tests", "test_ranges.py is a file of tests: repair the code they test."),
         ("function", "ranges.py has no function nothing; it has clamp."),
     ],
 )
@@ -426,8 +425,6 @@ async def test_what_cannot_be_repaired_is_told_in_one_message(editor, clamp_proj
         uri = editor.open(None, "def f():\n    pass\n", "untitled:Untitled-1")
     elif what == "missing":
         uri = editor.open(clamp_project / "new.py", "def f():\n    pass\n")
-    elif what == "tests":
-        uri = editor.open(clamp_project / "tests/test_ranges.py")
     else:
         uri, function = editor.open(clamp_project / "ranges.py"), "nothing"
     await editor.execute("coe.repair", {"uri": uri, "function": function})

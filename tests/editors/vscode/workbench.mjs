@@ -296,11 +296,89 @@ async function interpreterSwitched() {
   await squiggle.waitFor({ timeout: 30000 });
 }
 
-async function testFileRefused() {
+// The fault is in another file, which the diff shows and the edit changes.
+async function repairedFromTheRedTest() {
+  say(["### REPL 5 >>>        return high"]);
   await open("test_ranges.py");
-  await palette("CoE: Repair with CoE");
-  await toast("test_ranges.py is a file of tests").waitFor({ timeout: 30000 });
-  await picture("vscode-test-file");
+  await squiggle.waitFor({ timeout: 60000 });
+  await lens.waitFor({ timeout: 60000 });
+  await page.locator(".view-line", { hasText: "clamp(15" }).first().click();
+  await until("the quick fix", 30, async () => {
+    await page.keyboard.press("Control+Period");
+    await page
+      .locator(".action-widget .monaco-list-row", { hasText: "Repair with CoE: test_high" })
+      .first()
+      .waitFor({ timeout: 3000 });
+    return true;
+  });
+  await page.keyboard.press("Enter");
+  const decision = toast("clamp is repaired");
+  await decision.waitFor({ timeout: 60000 });
+  await page.locator(".monaco-diff-editor .line-insert, .monaco-diff-editor .char-insert").first().waitFor();
+  await picture("vscode-red-test");
+  await decision.locator(".monaco-button", { hasText: "Accept" }).click();
+  await page.locator('.tab[data-resource-name="test_ranges.py"]').click();
+  await squiggle.waitFor({ state: "detached", timeout: 60000 });
+  await page.locator('.tab[data-resource-name="ranges.py"]').click();
+  await until("the repaired text", 30, async () =>
+    (await text()).includes("value > high:\n        return high"),
+  );
+  await page.locator(".view-line", { hasText: "def" }).first().click();
+  await page.keyboard.press("Control+Z");
+  await squiggle.waitFor({ timeout: 60000 });
+  await page.locator('.tab[data-resource-name="test_ranges.py"]').click();
+  await squiggle.waitFor({ timeout: 60000 }); // red again
+}
+
+async function twoFilesInOneDiff() {
+  write(path.join(project, "shelf.py"), "def place(count, width):\n    return count // width\n");
+  write(
+    path.join(project, "store.py"),
+    "from shelf import place\n\n\ndef rows(counts, width):\n" +
+      "    return sum(place(count, width) for count in counts[1:])\n",
+  );
+  write(
+    path.join(project, "tests/test_store.py"),
+    "from store import rows\n\n\ndef test_rows():\n    assert rows([4, 4], 2) == 4\n\n\n" +
+      "def test_rest():\n    assert rows([0, 3], 2) == 2\n",
+  );
+  const commands = {
+    place: ["### REPL 2 >>>    return -(-count // width)"],
+    rows: ["### REPL 2 >>>    return sum(place(count, width) for count in counts)"],
+  };
+  say([], 0, { commands });
+  await open("test_store.py");
+  await squiggle.waitFor({ timeout: 60000 });
+  await palette("CoE: Repair This File's Most Suspect Function");
+  const decision = toast("are repaired");
+  await decision.waitFor({ timeout: 90000 });
+  await page.locator(".tab", { hasText: "2 files: repair of" }).first().waitFor({ timeout: 10000 });
+  await picture("vscode-two-files");
+  await decision.locator(".monaco-button", { hasText: "Accept" }).click();
+  await page.locator(".tab", { hasText: "2 files: repair of" }).waitFor({ state: "detached", timeout: 10000 });
+  await squiggle.waitFor({ state: "detached", timeout: 60000 }); // green, nothing is saved
+  await palette("File: Revert File");
+  for (const name of ["shelf.py", "store.py", "tests/test_store.py"]) {
+    if (!fs.existsSync(path.join(project, name))) throw new Error(`${name} is gone`);
+  }
+}
+
+async function repairedFromTheTestExplorer() {
+  say(["### REPL 5 >>>        return high"]);
+  await palette("Testing: Focus on Test Explorer View");
+  const file = page.locator(".test-explorer .monaco-list-row", { hasText: "test_ranges.py" }).first();
+  await file.click({ timeout: 60000 });
+  await page.keyboard.press("ArrowRight");
+  const test = page.locator(".test-explorer .monaco-list-row", { hasText: "test_high" }).first();
+  await test.waitFor({ timeout: 60000 });
+  await test.click({ button: "right" });
+  await picture("vscode-test-explorer");
+  await page.locator(".monaco-menu .action-item", { hasText: "Repair with CoE" }).first().click();
+  const decision = toast("clamp is repaired");
+  await decision.waitFor({ timeout: 60000 });
+  await decision.locator(".monaco-button", { hasText: "Reject" }).click();
+  await page.locator(".monaco-diff-editor").waitFor({ state: "detached", timeout: 10000 });
+  await palette("View: Toggle Primary Side Bar Visibility");
 }
 
 // Settings that change under the workbench are not always noticed.
@@ -366,7 +444,8 @@ try {
   const scenarios = [
     diagnosed, quickFixAcceptedAndUndone, lensRejected, cancelled, chainShown,
     testsChangedOnTheDisk, settingsChangedOnTheDisk, interpreterSwitched,
-    cancelledAfterTheRepairWasFound, testFileRefused, serverMissing, installCancelled,
+    cancelledAfterTheRepairWasFound, repairedFromTheRedTest, repairedFromTheTestExplorer,
+    twoFilesInOneDiff, serverMissing, installCancelled,
   ];
   for (const scenario of scenarios) {
     if (wanted.length > 0 && !wanted.includes(scenario.name)) continue;

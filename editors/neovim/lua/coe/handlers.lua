@@ -11,7 +11,7 @@ local M = {}
 ---@field version? integer
 ---@field function string
 ---@field message string
----@field patches { label: string, diff: string, newText: string }[]
+---@field patches { label: string, diff: string, uri: string, newText: string }[]
 
 ---@class coe.StatusParams
 ---@field state 'idle'|'testing'|'loading'|'repairing'|'failed'

@@ -51,7 +51,21 @@ export function registerCommands(
       await texts.showMarkdown(`/${found.title}.md`, found.text);
     }
   };
-  const handlers: Record<string, () => unknown> = {
+  const repairTest = async (test?: vscode.TestItem) => {
+    if (test?.uri === undefined) {
+      void vscode.window.showInformationMessage("Choose a test in the Test Explorer first.");
+      return undefined;
+    }
+    await vscode.workspace.openTextDocument(test.uri); // the server looks at what is open
+    const uri = test.uri.toString();
+    const { line, character } = test.range?.start ?? new vscode.Position(0, 0);
+    const whole = test.range === undefined || test.children.size > 0;
+    return whole
+      ? execute("coe.repairFile", { uri })
+      : execute("coe.repair", { uri, position: { line, character } });
+  };
+  const handlers: Record<string, (...given: never[]) => unknown> = {
+    "coe.repairTest": repairTest,
     "coe.repairFunction": onFile("coe.repair", false),
     "coe.repairThisFile": onFile("coe.repairFile", true),
     "coe.runTests": onFile("coe.check", true),

@@ -1,5 +1,6 @@
-// Shows a repair in the native diff editor, and waits for Accept or Reject: by the buttons in the
-// editor's title, by the notification, or by closing the tab, which rejects.
+// Shows a repair in the native diff editor, of several files one after the other in one tab, and
+// waits for Accept or Reject: by the buttons in the editor's title, by the notification, or by
+// closing the tab, which rejects.
 
 import * as path from "node:path";
 import * as vscode from "vscode";
@@ -49,9 +50,13 @@ export class Preview implements vscode.Disposable {
     if (index === undefined || patch === undefined) {
       return { accept: null };
     }
-    const original = vscode.Uri.parse(params.uri);
-    const name = path.posix.basename(original.path);
-    const repaired = this.texts.put(`/${params.repair}/${name}`, patch.newText);
+    const files = [patch, ...(patch.also ?? [])];
+    const shown = files.map((file, number): [vscode.Uri, vscode.Uri] => {
+      const original = vscode.Uri.parse(file.uri);
+      const name = path.posix.basename(original.path);
+      return [original, this.texts.put(`/${params.repair}/${number}/${name}`, file.newText)];
+    });
+    const repaired = shown.map(([, text]) => text);
     let decide: (accepted: boolean) => void = () => undefined;
     const decision = new Promise<boolean>((resolve) => (decide = resolve));
     this.decide = decide;
@@ -62,10 +67,7 @@ export class Preview implements vscode.Disposable {
     });
     await vscode.commands.executeCommand("setContext", "coe.previewing", true);
     try {
-      const title = `${name}: repair of ${params.function}`;
-      await vscode.commands.executeCommand("vscode.diff", original, repaired, title, {
-        preview: true,
-      });
+      await showDiff(shown, params.function);
       // The notification may outlive its preview: its buttons decide on this one only.
       void vscode.window
         .showInformationMessage(plain(params.message), "Accept", "Reject")
@@ -77,7 +79,7 @@ export class Preview implements vscode.Disposable {
       closed.dispose();
       await vscode.commands.executeCommand("setContext", "coe.previewing", false);
       await closeTabs(repaired);
-      this.texts.drop(repaired);
+      repaired.forEach((uri) => this.texts.drop(uri));
     }
   }
 
@@ -101,14 +103,29 @@ export class Preview implements vscode.Disposable {
   }
 }
 
-function shows(tab: vscode.Tab, uri: vscode.Uri): boolean {
-  return (
-    tab.input instanceof vscode.TabInputTextDiff &&
-    tab.input.modified.toString() === uri.toString()
-  );
+async function showDiff(shown: [vscode.Uri, vscode.Uri][], name: string): Promise<void> {
+  const [first] = shown;
+  if (first !== undefined && shown.length === 1) {
+    const title = `${path.posix.basename(first[0].path)}: repair of ${name}`;
+    await vscode.commands.executeCommand("vscode.diff", ...first, title, { preview: true });
+  } else {
+    const resources = shown.map(([original, repaired]) => [original, original, repaired]);
+    const title = `${shown.length} files: repair of ${name}`;
+    await vscode.commands.executeCommand("vscode.changes", title, resources);
+  }
 }
 
-async function closeTabs(uri: vscode.Uri): Promise<void> {
+function shows(tab: vscode.Tab, uris: vscode.Uri[]): boolean {
+  const repaired = new Set(uris.map(String));
+  if (tab.input instanceof vscode.TabInputTextDiff) {
+    return repaired.has(tab.input.modified.toString());
+  }
+  // A tab of several diffs; its class is not in the API of all versions that are supported.
+  const several = tab.input as { textDiffs?: vscode.TabInputTextDiff[] } | undefined;
+  return several?.textDiffs?.some((diff) => repaired.has(diff.modified.toString())) ?? false;
+}
+
+async function closeTabs(uris: vscode.Uri[]): Promise<void> {
   const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs);
-  await vscode.window.tabGroups.close(tabs.filter((tab) => shows(tab, uri)));
+  await vscode.window.tabGroups.close(tabs.filter((tab) => shows(tab, uris)));
 }

@@ -3,7 +3,11 @@
 export interface Patch {
   label: string;
   diff: string;
+  /** The document that it changes, and the whole of its new text. */
+  uri: string;
   newText: string;
+  /** What it changes besides, in other files. */
+  also?: { uri: string; newText: string }[];
 }
 
 export interface PreviewParams {
