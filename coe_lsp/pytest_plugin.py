@@ -1,0 +1,110 @@
+"""pytest's own way in: `pytest --coe` repairs what failed, `coe_hint = true` says how to.
+
+Imports nothing of ours until it is used, since pytest loads it in every run of every project that
+shares our environment. The repair has a process of its own: this one is the user's test run, with
+whatever traces, patches and captures it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+_MOST = 50
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Our option and our setting."""
+    group = parser.getgroup("coe")
+    group.addoption(
+        "--coe", action="store_true", help="repair what failed, at the end of the run, with CoE"
+    )
+    parser.addini("coe_hint", "say under each failure how to have it repaired", "bool", False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take part only where that is wanted."""
+    if config.getini("coe_hint"):
+        config.pluginmanager.register(_Hints(), "coe-hints")
+    # Processes of pytest-xdist report to the one that started them.
+    if config.getoption("coe") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Repairs(config), "coe-repairs")
+
+
+class _Hints:
+    """One line under each failure."""
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, None]:
+        outcome = yield
+        report = outcome.get_result()
+        add = getattr(report.longrepr, "addsection", None)
+        if report.failed and add is not None:
+            add(f"coe-lsp repair {item.nodeid}", "")
+
+
+class _Repairs:
+    """What failed, and its repair when all is over."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._root = config.rootpath
+        self._failed: dict[str, None] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._failed[report.nodeid] = None
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed and report.nodeid:
+            self._failed[report.nodeid] = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        if not self._failed:
+            return
+        terminalreporter.write_sep("=", "repair with CoE")
+        if len(self._failed) > _MOST:
+            terminalreporter.write_line(
+                f"{len(self._failed)} tests failed: too many to be of one fault. Name some of them "
+                "to `coe-lsp repair`."
+            )
+            return
+        tests = [f"{self._root}/{test}" for test in self._failed]
+        command = [sys.executable, "-P", "-m", "coe_lsp", "repair", "--python", sys.executable]
+        process = subprocess.Popen(
+            [*command, *tests],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="replace",
+            cwd=self._root,
+        )
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                terminalreporter.write_line(line.rstrip("\n"), **_markup(line))
+            process.wait()
+        except KeyboardInterrupt:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)  # it was interrupted, too
+            raise
+        finally:
+            process.kill()
+        if process.returncode == 0:
+            shown = " ".join(self._failed)
+            terminalreporter.write_line(f"To have it written: coe-lsp repair --apply {shown}")
+
+
+def _markup(line: str) -> dict[str, bool]:
+    """How a line of a diff looks."""
+    colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+    return {colour: True} if colour else {}
