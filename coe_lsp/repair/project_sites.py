@@ -19,7 +19,7 @@ from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.guards import Guards
 from coe_lsp.repair.outcome import Counts, Outcome
 from coe_lsp.repair.processes import Processes
-from coe_lsp.repair.reasons import Effort, why_no_place, why_no_repair
+from coe_lsp.repair.reasons import Effort, why_no_place, why_no_repair, why_not_the_code
 from coe_lsp.repair.request import Watcher
 from coe_lsp.repair.reverts import Revert, find_revert
 from coe_lsp.repair.scout import Scouted, scout
@@ -82,10 +82,12 @@ class ProjectSites:
         if not found.targets:
             message = "All tests pass; there is nothing to repair."
             return evolve(outcome, status="already_passing", message=message), []
+        failures = [found.results[test] for test in found.targets]
+        if told := why_not_the_code(failures, self._root):
+            return evolve(outcome, message=told), []
         sites = self._sites(found, None)
         if not sites:
-            message = why_no_place([found.results[t] for t in found.targets], self._root)
-            return evolve(outcome, message=message), []
+            return evolve(outcome, message=why_no_place(failures, self._root)), []
         first = max(sites, key=lambda entry: entry[1])[0]
         return evolve(outcome, file=first.file, function=first.target.name), sites
 

@@ -43,6 +43,15 @@ class Effort:
     tested: int
 
 
+def why_not_the_code(failures: Sequence[TestResult], root: Path) -> str:
+    """Why no change of the code would be right, if all fail for what they are kept from; else ''.
+
+    What passes nevertheless would only hide it.
+    """
+    told = [_forbidden([failure], root) for failure in failures]
+    return told[0] if told and all(told) else ""
+
+
 def why_no_place(failures: Sequence[TestResult], root: Path) -> str:
     """Why the failing tests lead to nothing that could be repaired."""
     return _told(failures, root) or (
@@ -65,13 +74,19 @@ def why_no_repair(failures: Sequence[TestResult], root: Path, effort: Effort) ->
 
 
 def _told(failures: Sequence[TestResult], root: Path) -> str:
-    for explain in (_missing, _not_installed, _network, _read_only, _in_test):
-        if text := explain(failures, root):
-            return text
-    return ""
+    return (
+        _missing(failures)
+        or _not_installed(failures, root)
+        or _forbidden(failures, root)
+        or _in_test(failures)
+    )
 
 
-def _missing(failures: Sequence[TestResult], root: Path) -> str:
+def _forbidden(failures: Sequence[TestResult], root: Path) -> str:
+    return _network(failures) or _read_only(failures, root)
+
+
+def _missing(failures: Sequence[TestResult]) -> str:
     """The tests want what is not written yet; where the code itself does, that can be repaired."""
     for failure in failures:
         own = failure.id.partition("::")[0]
@@ -101,7 +116,7 @@ def _not_installed(failures: Sequence[TestResult], root: Path) -> str:
     return ""
 
 
-def _network(failures: Sequence[TestResult], root: Path) -> str:
+def _network(failures: Sequence[TestResult]) -> str:
     for failure in failures:
         if _NETWORK.search(failure.detail):
             return (
@@ -123,7 +138,7 @@ def _read_only(failures: Sequence[TestResult], root: Path) -> str:
     return ""
 
 
-def _in_test(failures: Sequence[TestResult], root: Path) -> str:
+def _in_test(failures: Sequence[TestResult]) -> str:
     """The test raises by itself, before it asks the code anything."""
     for failure in failures:
         files = {file for file, _ in failure.stack}

@@ -215,7 +215,7 @@ def test_a_part_of_a_repair_is_told_as_one(project):
             assert cart.total(percent=10) == 900
     """
     root = project(files)
-    outcome, _ = repair(root, "tests/test_wish.py", budget=15)
+    outcome, _ = repair(root, "tests/test_wish.py", budget=25)
     assert outcome.status == "failed"
     assert outcome.patches == ()
     assert outcome.partly.repaired == ("tests/test_wish.py::test_discount",)
