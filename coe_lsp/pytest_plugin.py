@@ -8,6 +8,7 @@ whatever traces, patches and captures it.
 from __future__ import annotations
 
 import contextlib
+import shlex
 import subprocess
 import sys
 from collections.abc import Generator
@@ -48,13 +49,14 @@ class _Hints:
         report = outcome.get_result()
         add = getattr(report.longrepr, "addsection", None)
         if report.failed and add is not None:
-            add(f"coe-lsp repair {item.nodeid}", "")
+            add(f"coe-lsp repair {_typed(item.nodeid, item.config)}", "")
 
 
 class _Repairs:
     """What failed, and its repair when all is over."""
 
     def __init__(self, config: pytest.Config) -> None:
+        self._config = config
         self._root = config.rootpath
         self._failed: dict[str, None] = {}
 
@@ -70,6 +72,8 @@ class _Repairs:
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         if not self._failed:
             return
+        from coe_lsp.escaping import printable  # what is shown is anyone's
+
         terminalreporter.write_sep("=", "repair with CoE")
         if len(self._failed) > _MOST:
             terminalreporter.write_line(
@@ -91,7 +95,7 @@ class _Repairs:
         try:
             assert process.stdout is not None
             for line in process.stdout:
-                terminalreporter.write_line(line.rstrip("\n"), **_markup(line))
+                terminalreporter.write_line(printable(line.rstrip("\n")), **_markup(line))
             process.wait()
         except KeyboardInterrupt:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -100,8 +104,17 @@ class _Repairs:
         finally:
             process.kill()
         if process.returncode == 0:
-            shown = " ".join(self._failed)
+            shown = " ".join(_typed(test, self._config) for test in self._failed)
             terminalreporter.write_line(f"To have it written: coe-lsp repair --apply {shown}")
+
+
+def _typed(test: str, config: pytest.Config) -> str:
+    """A test as it can be typed in a shell where pytest was started."""
+    file, separator, rest = test.partition("::")
+    path = config.rootpath / file
+    with contextlib.suppress(ValueError):
+        path = path.relative_to(config.invocation_params.dir)
+    return shlex.quote(f"{path.as_posix()}{separator}{rest}")
 
 
 def _markup(line: str) -> dict[str, bool]:

@@ -41,11 +41,15 @@ def repair(options: argparse.Namespace) -> int:
     check(model)
     console = Console(quiet=True) if options.json else plain_console()
     outcome = watched(console, request, model)
-    if options.apply and outcome.patches:
+    # Changes that are not committed are nowhere else.
+    apply = options.apply and outcome.patches and not outcome.patches[0].takes_back
+    if apply:
         interrupts.check()
     if not options.json:
         show_outcome(console, outcome)
-    if options.apply and outcome.patches:
+    if options.apply and outcome.patches and not apply:
+        console.print("Nothing is written: it would be lost. Take the change back yourself.")
+    if apply:
         try:
             write(outcome)
         except CoeError as error:

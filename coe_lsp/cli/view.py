@@ -141,6 +141,9 @@ def show_scouted(console: Console, scouted: Scouted) -> None:
     failing = [scouted.results[test] for test in scouted.targets]
     console.print(f"{len(scouted.passed)} passed, {len(failing)} failed in {scouted.seconds:.2f} s")
     show_failures(console, failing)
+    if scouted.missing:
+        text = f"  {plural(len(scouted.missing), 'test')} did not run in time"
+        console.print(text, style="yellow")
     if scouted.others:
         text = f"  {plural(len(scouted.others), 'other test')} of their files failed: set aside"
         console.print(text, style="dim")

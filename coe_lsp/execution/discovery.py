@@ -80,7 +80,7 @@ def suites_for(
     if files:
         args = tuple(str(file.relative_to(root)) for file in files)
         suites.append(_test_suite(path, root, interpreter, args))
-    if _has_doctests(path):
+    if has_doctests(path):
         suites.append(Suite("doctest", root, path))
     if not suites:
         raise NoTestsError(
@@ -182,6 +182,15 @@ def test_files_for(path: Path, root: Path) -> list[Path]:
     return [path] if is_test_file(path, root) else list(_relevant_files(path, root))
 
 
+def test_files_reaching(path: Path, root: Path, graph: ImportGraph) -> list[Path]:
+    """The files of tests that import a file, themselves or through others, the nearest first."""
+    found = set(_relevant_files(path, root))
+    far = {file: graph.distance(file, path) for file in find_test_files(root)}
+    through = sorted((d, file) for file, d in far.items() if d is not None)
+    order = dict.fromkeys([*sorted(found), *(file for _, file in through)])
+    return list(order)[:_MAX_INDIRECT_FILES]
+
+
 def subjects_of(path: Path, root: Path) -> list[Path]:
     """The project's files that a file of tests imports itself."""
     found = ImportGraph(root).imports(path)
@@ -251,7 +260,8 @@ def _module_names(path: Path, root: Path) -> set[str]:
     return names
 
 
-def _has_doctests(path: Path) -> bool:
+def has_doctests(path: Path) -> bool:
+    """Whether a file has examples that are tests."""
     try:
         tree = parse(read_bounded(path, MOST_SOURCE))
     except (OSError, SyntaxError):

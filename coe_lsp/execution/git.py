@@ -11,6 +11,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from coe_lsp.files import MOST_SOURCE
+
 _SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 _SECONDS = 5.0
 _MOST_FILES = 300
@@ -23,10 +25,21 @@ def committed(root: Path, files: Sequence[str], revision: str) -> Mapping[str, b
     asked = [name for name in files if "\n" not in name][:_MOST_FILES]
     if not asked:
         return {}
-    lines = "".join(f"{revision}:./{name}\n" for name in asked)
+    sizes = _ask(root, "--batch-check", asked, revision)
+    small = [
+        name
+        for name, line in zip(asked, sizes.splitlines(), strict=False)
+        if (head := line.split())[1:2] == [b"blob"] and int(head[2]) <= MOST_SOURCE
+    ]
+    return _blobs(_ask(root, "--batch", small, revision), small) if small else {}
+
+
+def _ask(root: Path, how: str, names: Sequence[str], revision: str) -> bytes:
+    """What `git cat-file` says of some files, b'' if it fails."""
+    lines = "".join(f"{revision}:./{name}\n" for name in names)
     try:
         done = subprocess.run(
-            ["git", *_SAFE, "-C", str(root), "cat-file", "--batch"],
+            ["git", *_SAFE, "-C", str(root), "cat-file", how],
             input=os.fsencode(lines),
             capture_output=True,
             check=False,
@@ -34,8 +47,8 @@ def committed(root: Path, files: Sequence[str], revision: str) -> Mapping[str, b
             env=_environment(),
         )
     except (OSError, subprocess.TimeoutExpired):
-        return {}
-    return _blobs(done.stdout, asked) if done.returncode == 0 else {}
+        return b""
+    return done.stdout if done.returncode == 0 else b""
 
 
 def _environment() -> dict[str, str]:

@@ -88,6 +88,11 @@ class Project:
         suites = tuple(evolve(suite, path=path) for suite in self.suites)
         return evolve(self, path=path, suites=suites)
 
+    @property
+    def overlaid(self) -> bool:
+        """Whether some files are taken for something else than what is on the disk."""
+        return any(suite.overlay for suite in self.suites)
+
     def with_overlay(self, overlay: Mapping[Path, bytes]) -> Project:
         """The same with other files taken for something else than what is on the disk."""
         beside = tuple((path, data) for path, data in overlay.items() if path != self.path)

@@ -128,7 +128,10 @@ class PatchReview:
             return _fitted(now, sources, repaired.patch, outcome, repaired.reason)
         patch = repaired.patch.rebase(outcome.sources, sources)
         changed = patch.apply(sources)
-        run = await asyncio.get_running_loop().run_in_executor(None, self._run, changed, outcome)
+        unsaved = self._workspace.unsaved(next(iter(now.values())).root)
+        run = await asyncio.get_running_loop().run_in_executor(
+            None, self._run, changed, unsaved, outcome
+        )
         assert outcome.acceptance is not None  # it is there with every patch
         if unmet := outcome.acceptance.unmet(run):
             raise StaleError(
@@ -137,11 +140,22 @@ class PatchReview:
             )
         return _fitted(now, sources, patch, outcome, repaired.reason)
 
-    def _run(self, changed: Mapping[str, SourceFile], outcome: Outcome) -> Run:
-        """The tests with the changed texts, as the search ran them."""
+    def _run(
+        self,
+        changed: Mapping[str, SourceFile],
+        unsaved: Mapping[Path, SourceFile],
+        outcome: Outcome,
+    ) -> Run:
+        """The tests with the changed texts, and with what else is not saved."""
         project, acceptance = outcome.project, outcome.acceptance
         assert project is not None  # it is there with every patch
         texts = {source.path: source.encode(source.lines) for source in changed.values()}
+        if project.overlaid:  # as the search had it
+            texts |= {
+                path: source.encode(source.lines)
+                for path, source in unsaved.items()
+                if path not in texts
+            }
         path = project.path if project.path in texts else next(iter(texts))
         project = project.for_file(path).with_overlay(_without(texts, path))
         with self._warm.lease(project) as warm:

@@ -210,7 +210,7 @@ class Repairs:
             self._client.status(Status("idle", outcome.message))
         else:
             tried = count(outcome.attempts, "different program")
-            text = f"{outcome.function}: {outcome.message} {tried} tested."
+            text = f"{outcome.function or name}: {outcome.message} {tried} tested."
             self._client.warn(text)
             self._client.status(Status("failed", text))
 

@@ -52,6 +52,8 @@ def find_changes(root: Path, sources: Mapping[str, SourceFile]) -> Changes:
                 old = SourceFile.parse(sources[file].path, data)
             except SourceError:
                 continue
+            if not sources[file].lines:  # there is no line that a change could be of
+                continue
             found = list(_hunks(file, old, sources[file]))
             for hunk in found:
                 # Where lines were taken out, those on both sides are near.

@@ -5,15 +5,18 @@ Which ones pass as it is gets known when that is first asked: most candidates ne
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 
 from attrs import evolve
 
 from coe_lsp.execution.runner import SuiteRunner
-from coe_lsp.repair.acceptance import Acceptance
+from coe_lsp.repair.acceptance import passes
 from coe_lsp.repair.target.source import SourceFile
 
 _MOST = 2000
+# A rerun may take so many times as long, and a little more, before it is given up.
+_SLOWER, _AT_LEAST = 3.0, 5.0
 
 
 class Guards:
@@ -23,26 +26,21 @@ class Guards:
         self,
         runner: SuiteRunner,
         source: SourceFile,
-        files: Sequence[str],
+        tests: Sequence[str],
         known: Collection[str],
         seconds: float,
     ) -> None:
-        """`source` is the text before the change, `files` are relative to the root.
+        """`source` is the text before the change, `tests` are files and ids, relative to the root.
 
-        All tests together may take `seconds`: those that ran by then stand guard. `known` ones are
-        left out.
+        All together may take `seconds`: those that ran by then stand guard. `known` ones are left
+        out.
         """
         self._runner = runner
         self._source = source
-        self._files = files
+        self._asked = tests
         self._known = frozenset(known)
-        self._limits = evolve(runner.limits, wall_seconds=min(runner.limits.wall_seconds, seconds))
+        self._seconds = seconds
         self._tests: tuple[str, ...] | None = None
-
-    @property
-    def tests(self) -> tuple[str, ...]:
-        """Those that pass as it is; none before `broken` was asked for the first time."""
-        return self._tests or ()
 
     def broken(self, data: bytes) -> tuple[str, ...]:
         """The tests that no longer pass with this text of the file."""
@@ -50,13 +48,20 @@ class Guards:
             self._tests = self._passing()
         if not self._tests:
             return ()
-        run = self._runner.run(data, self._tests, limits=self._limits)
-        return Acceptance((), self._tests).unmet(run)
+        limits = evolve(self._runner.limits, wall_seconds=self._seconds)
+        run = self._runner.run(data, self._tests, limits=limits)
+        results = {result.id: result for result in run.results}
+        # What did not run in time is not known to be broken.
+        known = [t for t in self._tests if t in results or run.status != "timeout"]
+        return tuple(test for test in known if not passes(test, results))
 
     def _passing(self) -> tuple[str, ...]:
-        if not self._files:
+        if not self._asked:
             return ()
+        began = time.monotonic()
+        limits = evolve(self._runner.limits, wall_seconds=self._seconds)
         data = self._source.encode(self._source.lines)
-        run = self._runner.run(data, self._files, limits=self._limits)
+        run = self._runner.run(data, self._asked, limits=limits)
+        self._seconds = _AT_LEAST + _SLOWER * (time.monotonic() - began)
         passed = [r.id for r in run.results if r.outcome == "passed" and r.id not in self._known]
         return tuple(passed[:_MOST])

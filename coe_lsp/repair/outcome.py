@@ -65,13 +65,15 @@ class ModelUsed:
 class Repaired:
     """One of the repairs to choose from; `reason` says why it stands where it does.
 
-    The `patch` is the repair; the diff and the commands tell of it. Not in the JSON: the patch.
+    The `patch` is the repair; the diff and the commands tell of it. Not in the JSON: the patch, and
+    whether it only `takes_back` what the user changed.
     """
 
     patch: Patch
     diff: str
     reason: str
     commands: tuple[str, ...]
+    takes_back: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` says of it."""

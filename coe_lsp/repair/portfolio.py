@@ -52,6 +52,7 @@ class Entry:
     grown: bool = False
     dry: bool = False
     over: bool = False
+    found: Found | None = None
 
 
 @frozen
@@ -132,7 +133,11 @@ class Portfolio:
 
         There can be another call if what was found is no repair after all.
         """
+        if self._current is not None and self._current.over:
+            self._current = None
         while not self._is_over():
+            if (solved := self._solved_already()) is not None:
+                return self._won(solved)
             entry = self._next()
             if entry is None and not self._policy.waits:
                 break
@@ -141,23 +146,30 @@ class Portfolio:
             elif self._take_turn(entry):
                 return self._won(entry)
         # What was under way when the time was up may be a repair.
-        last = self._current
-        return (
-            self._won(last) if last and not last.over and self._tried(last).found.patches else None
-        )
+        for entry in self._entries:
+            if entry.search is not None and not entry.over and self._tried(entry).found.patches:
+                return self._won(entry)
+        return None
+
+    def _solved_already(self) -> Entry | None:
+        """A place whose repair was proved when its turn was over."""
+        begun = (e for e in self._entries if e.search is not None and not e.over)
+        return next((e for e in begun if e.search is not None and e.search.solved), None)
 
     def _won(self, entry: Entry) -> Tried:
+        self._current = entry
         entry.over = True
         return self._tried(entry)
 
     def tried(self) -> list[Tried]:
-        """What all places came to that had a turn, in the order of their adding."""
+        """What all places came to that had a turn, in the order of their adding; ends them all."""
         return [self._tried(entry) for entry in self._entries if entry.search is not None]
 
     def _tried(self, entry: Entry) -> Tried:
         assert entry.search is not None
-        found = entry.search.found()
-        return Tried(entry.site, entry.spent, found, entry.search.halfway())
+        if entry.found is None:
+            entry.found = entry.search.found()
+        return Tried(entry.site, entry.spent, entry.found, entry.search.halfway())
 
     def _is_over(self) -> bool:
         return self._cancelled() or self._deadline.left() <= 0 or time.monotonic() >= self._end
@@ -192,7 +204,7 @@ class Portfolio:
         entry.over = (search.exhausted or self._counted) and not waited
         due = entry.over or time.monotonic() >= entry.grow_at
         if due and not entry.grown and not search.solved:
-            entry.grown, entry.grow_at = True, float("inf")
+            entry.grow_at = float("inf") if entry.over else time.monotonic() + _TURN
             self._grow_from(entry, search)
         return search.solved
 
@@ -226,6 +238,7 @@ class Portfolio:
         half = search.halfway()
         if half is None:
             return
+        entry.grown, entry.grow_at = True, float("inf")
         search.pause()
         for site, share in self._grow(entry.site, half):
             self.add(site, share * self._weight(entry))

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from attrs import evolve
 
-from coe_lsp.execution.discovery import test_files_for
+from coe_lsp.errors import CoeError
+from coe_lsp.execution.discovery import has_doctests, test_files_reaching
+from coe_lsp.execution.imports import ImportGraph
 from coe_lsp.execution.project import Project, ProjectOptions
-from coe_lsp.execution.suite import Run
+from coe_lsp.execution.suite import Run, Suite
 from coe_lsp.repair.acceptance import Acceptance
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.guards import Guards
@@ -28,6 +30,7 @@ from coe_lsp.repair.site import Base, Site, overlay_of
 from coe_lsp.repair.target.places import Place, chances
 from coe_lsp.repair.target.source import SourceFile, relative
 from coe_lsp.repair.verify import Verifier
+from coe_lsp.repair.way_in import WayIn
 
 # So many places are searched, in so many files.
 _PLACES, _FILES = 8, 4
@@ -35,6 +38,8 @@ _PLACES, _FILES = 8, 4
 _CHANGED = 5.0
 # What the tests of other files may take, in seconds, to see what stands guard.
 _GUARD_SECONDS = 30.0
+# All examples of a file, as what runs them is called.
+_DOCTESTS = "doctest"
 
 
 class ProjectSites:
@@ -42,25 +47,27 @@ class ProjectSites:
 
     def __init__(
         self,
-        root: Path,
-        tests: Sequence[str],
+        way: WayIn,
         options: ProjectOptions,
         seconds: float,
         unsaved: Mapping[Path, SourceFile],
     ) -> None:
-        """`tests` are node ids, files and folders relative to the root, none for all there are.
+        """Looking at the way's tests may take so many `seconds`.
 
-        Looking at them may take so many `seconds`. `unsaved` files are taken for what the disk
-        has. CoeError for what the user has to put right.
+        `unsaved` files are taken for what the disk has. CoeError for what the user has to put
+        right.
         """
-        self._root = root
-        self._tests = tuple(tests)
-        files = tuple(dict.fromkeys(test.partition("::")[0] for test in tests))
-        self._project = Project.of_tests(root, files, options)
+        self._root = way.root
+        self._way = way
+        files = tuple(dict.fromkeys(test.partition("::")[0] for test in way.tests))
+        # What is only remembered may be out of date: then all tests are looked at.
+        self._project = Project.of_tests(way.root, () if way.remembered else files, options)
         self._seconds = seconds
-        self._unsaved = {relative(path, root): source for path, source in unsaved.items()}
+        self._unsaved = {relative(path, way.root): source for path, source in unsaved.items()}
         self._passed_before = False
         self._found: Scouted | None = None
+        self._graph = ImportGraph(way.root)
+        self._guarding: dict[str, list[str]] = {}
         #: What failed at first.
         self.targets: tuple[str, ...] = ()
 
@@ -72,19 +79,23 @@ class ProjectSites:
         The places are searched until the `deadline`. CoeError if no test could be run.
         """
         self._processes, self._deadline = processes, deadline
-        found = self._scout(self._tests, None)
+        found = self._first_look()
         self.targets, self._found = found.targets, found
-        self._passed_before = self._pass_as_committed(found)
         watcher.scouted(found)
         before = Counts(len(found.passed), len(found.targets))
-        named = self._tests[0] if len(self._tests) == 1 else ""
-        outcome = Outcome("failed", named.partition("::")[0], None, before=before, after=before)
+        outcome = Outcome("failed", self._way.file, None, before=before, after=before)
+        if not found.targets and found.missing:
+            raise CoeError(
+                f"{len(found.missing)} of the tests did not run ({found.detail or 'no time'}), and "
+                "the others pass: name those that fail, or one of their files."
+            )
         if not found.targets:
             message = "All tests pass; there is nothing to repair."
             return evolve(outcome, status="already_passing", message=message), []
         failures = [found.results[test] for test in found.targets]
         if told := why_not_the_code(failures, self._root):
             return evolve(outcome, message=told), []
+        self._passed_before = self._pass_as_committed(found)
         sites = self._sites(found, None)
         if not sites:
             return evolve(outcome, message=why_no_place(failures, self._root)), []
@@ -98,11 +109,18 @@ class ProjectSites:
         return self.beside(base, [test for test in self.targets if test not in won])
 
     def beside(self, base: Base, left: Sequence[str]) -> list[tuple[Site, float]]:
-        """With a change in place, places for the targets that are `left`."""
-        if not left:
+        """With a change in place, places for the targets that are `left`. CoeError as of `open`."""
+        if not left or self._deadline.left() <= 0:
             return []
-        found = self._scout(left, base)
+        found = self._scout(left, base, min(self._seconds, self._deadline.left()))
         return [entry for entry in self._sites(found, base) if _is_apart(entry[0])]
+
+    def breaks(self, site: Site, lines: Sequence[str]) -> bool:
+        """Whether a change on top of others breaks what passed before all of them."""
+        if site.base is None:  # then that is what it was judged by
+            return False
+        _, run = self._run_changed(site.patch(lines).apply(site.sources))
+        return not evolve(self._whole, target_tests=()).met(run)
 
     def why_no_repair(self, effort: Effort) -> str:
         """Why nothing was found, if that is known; else ''."""
@@ -116,38 +134,79 @@ class ProjectSites:
         if found is None or not self._passed_before:
             return None
         suspect = [place.file for place in found.places()]
-        changes, sources = found.changes, found.sources
-        return find_revert(changes, sources, suspect, self._whole, self._run_changed, deadline)
+        return find_revert(
+            found.changes,
+            found.sources,
+            suspect,
+            self._whole,
+            self._run_changed,
+            self._breaks_elsewhere,
+            deadline,
+        )
+
+    # -- looking
+
+    def _first_look(self) -> Scouted:
+        """What the named tests say; if they were only remembered and none fails, what all say."""
+        if self._way.remembered:
+            try:
+                found = self._scout(self._way.tests, None, self._seconds)
+            except CoeError:  # a name that is none any more
+                found = None
+            if found is not None and found.targets:
+                return found
+            return self._scout((), None, self._seconds)
+        return self._scout(self._way.tests, None, self._seconds)
+
+    def _scout(self, tests: Sequence[str], base: Base | None, seconds: float) -> Scouted:
+        changed = self._changed(base)
+        project = self._project.with_overlay(overlay_of(changed, self._root))
+        runner = self._processes.lease(project).runner
+        return scout(self._root, runner, tests, seconds, changed)
 
     @property
     def _whole(self) -> Acceptance:
         """That all that was named passes, and nothing breaks that passed."""
         assert self._found is not None
-        passed = self._found.passed
-        return Acceptance(self.targets, passed, tuple(self._found.results))
+        return Acceptance(self.targets, self._found.passed, tuple(self._found.results))
 
     def _pass_as_committed(self, found: Scouted) -> bool:
         """Whether the targets pass without the changes that are not committed."""
         if not found.changes.before:
             return False
-        _, run = self._run_changed(found.changes.before)
+        try:
+            _, run = self._run_changed(found.changes.before)
+        except CoeError:  # no test can be run with those
+            return False
         return Acceptance(found.targets, ()).met(run)
 
     def _run_changed(self, changed: Mapping[str, SourceFile]) -> tuple[Project, Run]:
-        """The tests with some files changed."""
+        """The tests of the first look with some files changed."""
         assert self._found is not None
-        file, source = next(iter(changed.items()))
-        project, _ = self._file(file, self._found, None)
-        others = {name: one for name, one in changed.items() if name != file}
-        overlay = overlay_of({**self._unsaved, **others}, self._root)
-        runner = self._processes.lease(project.with_overlay(overlay)).runner
+        project, source = self._project_with(changed)
+        runner = self._processes.lease(project).runner
         return project, runner.run(source.encode(source.lines), tuple(self._found.results))
 
-    def _scout(self, tests: Sequence[str], base: Base | None) -> Scouted:
-        changed = self._changed(base)
-        project = self._project.with_overlay(overlay_of(changed, self._root))
+    def _breaks_elsewhere(self, changed: Mapping[str, SourceFile]) -> bool:
+        """Whether changed files break tests that the first look did not run."""
+        assert self._found is not None
+        project, source = self._project_with(changed)
+        file = next(iter(changed))
+        before = self._found.sources[file]
         runner = self._processes.lease(project).runner
-        return scout(self._root, runner, tests, self._seconds, changed)
+        tests = self._guarding_tests(file, self._found)
+        guards = Guards(runner, before, tests, self._found.results, _GUARD_SECONDS)
+        return bool(guards.broken(source.encode(source.lines)))
+
+    def _project_with(self, changed: Mapping[str, SourceFile]) -> tuple[Project, SourceFile]:
+        """The project with the first of some files under repair, and the others changed."""
+        assert self._found is not None
+        file, source = next(iter(changed.items()))
+        others = {name: one for name, one in changed.items() if name != file}
+        overlay = overlay_of({**self._unsaved, **others}, self._root)
+        return self._file(file, self._found).with_overlay(overlay), source
+
+    # -- places
 
     def _sites(self, found: Scouted, base: Base | None) -> list[tuple[Site, float]]:
         places: list[Place] = []
@@ -159,20 +218,22 @@ class ProjectSites:
         if self._passed_before:  # what is not committed is the first suspect
             factors = [_CHANGED if place.features.recent >= 1 else 1.0 for place in places]
             weights = [weight * factor for weight, factor in zip(weights, factors, strict=True)]
-        opened = {file: self._file(file, found, base) for file in {p.file for p in places}}
+        overlay = overlay_of(self._changed(base), self._root)
+        guards: dict[str, Guards] = {}
         sites: list[tuple[Site, float]] = []
         for place, weight in zip(places, weights, strict=True):
-            project, guarding = opened[place.file]
+            project = self._file(place.file, found).with_overlay(overlay)
             runner = self._processes.lease(project).runner
             baseline = found.baseline(place.file)
-            data = baseline.source
-            guards = Guards(runner, data, guarding, found.results, _GUARD_SECONDS)
-            tests = tuple(found.results)
+            if place.file not in guards:
+                tests = self._guarding_tests(place.file, found)
+                guards[place.file] = Guards(
+                    runner, baseline.source, tests, found.results, _GUARD_SECONDS
+                )
             targets = baseline.target_tests(place.function)
+            judging = {*targets, *found.passed}
             acceptance = Acceptance(
-                targets,
-                found.passed,
-                tuple(t for t in tests if t in {*targets, *found.passed}),
+                targets, found.passed, tuple(test for test in found.results if test in judging)
             )
             verifier = Verifier(
                 runner,
@@ -180,8 +241,8 @@ class ProjectSites:
                 place.function,
                 self._deadline,
                 acceptance,
-                guards,
-                tests,
+                guards[place.file],
+                tuple(found.results),
             )
             original = base.site.sources.get(place.file) if base else None
             source = original or found.sources[place.file]
@@ -189,16 +250,30 @@ class ProjectSites:
             sites.append((site, weight))
         return sites
 
-    def _file(self, file: str, found: Scouted, base: Base | None) -> tuple[Project, list[str]]:
-        """The project with a file under repair, and the files of tests that stand guard for it."""
+    def _file(self, file: str, found: Scouted) -> Project:
+        """The project with a file under repair."""
         path = self._root / file
-        mine = {test.partition("::")[0] for test in found.results}
-        wanted = [f.relative_to(self._root).as_posix() for f in test_files_for(path, self._root)]
-        guarding = [name for name in wanted if name not in mine]
-        args = tuple(dict.fromkeys([*mine, *wanted]))
+        tests = [*found.results, *self._guarding_tests(file, found)]
+        names = (test.partition("::")[0] for test in tests if test != _DOCTESTS)
+        args = tuple(dict.fromkeys(names))
         project = self._project.for_file(path)
-        project = evolve(project, suites=tuple(evolve(s, args=args) for s in project.suites))
-        return project.with_overlay(overlay_of(self._changed(base), self._root)), guarding
+        suites = tuple(evolve(suite, args=args) for suite in project.suites)
+        if _DOCTESTS in tests:
+            suites = (*suites, Suite("doctest", self._root, path))
+        return evolve(project, suites=suites)
+
+    def _guarding_tests(self, file: str, found: Scouted) -> list[str]:
+        """What tests a file besides the tests that ran: files, and tests that had no time."""
+        if file not in self._guarding:
+            path = self._root / file
+            near = test_files_reaching(path, self._root, self._graph)
+            self._guarding[file] = [one.relative_to(self._root).as_posix() for one in near]
+            if has_doctests(path):
+                self._guarding[file].append(_DOCTESTS)
+        mine = {test.partition("::")[0] for test in found.results}
+        if any(suite.kind != "pytest" for suite in self._project.suites):
+            return []  # elsewhere tests are not chosen by their files
+        return [*(name for name in self._guarding[file] if name not in mine), *found.missing]
 
     def _changed(self, base: Base | None) -> dict[str, SourceFile]:
         """What differs from the disk."""

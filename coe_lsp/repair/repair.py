@@ -44,6 +44,8 @@ from coe_lsp.repair.warm import WarmRunners
 
 # Seconds that running the tests as they are may take, if the budget is less.
 _LEAST_FOR_TESTS = 30.0
+# How long it may take to see what is a part of a repair, once the time is up.
+_SECONDS_FOR_HALVES = 15.0
 # What looking at the user's own changes may take of the budget.
 _SHARE_FOR_REVERTS = 0.25
 
@@ -126,6 +128,7 @@ class Repair:
             seconds = evolve(
                 outcome.seconds,
                 total=time.monotonic() - self._started,
+                model=outcome.seconds.model + self._policy.seconds,
                 tests=processes.seconds,
             )
             return evolve(outcome, seconds=seconds, tests_run=processes.runs)
@@ -133,9 +136,7 @@ class Repair:
     def _open_sites(self) -> FileSites | ProjectSites:
         request, way = self._request, self._request.way
         if way.path is None:
-            return ProjectSites(
-                way.root, way.tests, request.options, self._longest, request.unsaved
-            )
+            return ProjectSites(way, request.options, self._longest, request.unsaved)
         source = request.source or SourceFile.read(way.path)
         source = evolve(source, path=way.path)
         return FileSites(source, way.function, request.options, self._longest)
@@ -159,7 +160,10 @@ class Repair:
             if more is None or over:
                 break
             assert isinstance(self._sites, ProjectSites)
-            places = self._sites.beside(more.base, more.left) if self._deadline.left() > 0 else []
+            try:
+                places = self._sites.beside(more.base, more.left)
+            except CoeError:  # cancelled, or no test can be run with that change
+                break
         return outcome if won is None else self._partly(outcome, won)
 
     def _search(
@@ -179,42 +183,51 @@ class Repair:
             self._portfolio = portfolio
             for site, weight in places:
                 portfolio.add(site, weight)
-            before, doubted = outcome, False
+            doubted = False
             while (solved := portfolio.run()) is not None:
-                outcome = self._counted(before, portfolio.tried())
-                programs, run = self._confirm(solved.site, solved.found.patches)
-                if run is None:
+                confirmed = self._confirm(solved.site, solved.found.patches)
+                if not confirmed:
                     doubted = True
                     continue
+                outcome = self._counted(outcome, portfolio.tried())
+                program, run = confirmed[0]
                 if left := self._left(run):
-                    base = Base(solved.site, programs[0].lines, programs[0].commands)
+                    base = Base(solved.site, program.lines, program.commands)
+                    self._portfolio = None
                     return outcome, _Won(base, left), False
+                programs = [program for program, _ in confirmed]
                 return self._report(solved.site, programs, run, outcome), None, True
             tried = portfolio.tried()
-            outcome = self._counted(before, tried)
+            outcome = self._counted(outcome, tried)
+        self._portfolio = None
         half = self._best_half(tried)
         if half is None and self._policy.problem is not None:
             raise self._policy.problem
         return self._report_failure(tried, outcome, doubted=doubted), half, True
 
     def _best_half(self, tried: Sequence[Tried]) -> _Won | None:
-        """Of changes that win some of the named tests the one that wins most and breaks nothing."""
+        """Of changes that win some of the named tests the first that breaks nothing."""
         if not isinstance(self._sites, ProjectSites):
             return None
-        found: list[_Won] = []
-        for place in tried:
-            half, site = place.half, place.site
-            if half is None or self._cancelled.is_set():
-                continue
+        halves = [(place.site, place.half) for place in tried if place.half is not None]
+        halves.sort(key=lambda entry: -entry[1].verdict.passed)
+        deadline = Deadline(time.monotonic() + _SECONDS_FOR_HALVES)
+        for site, half in halves:
+            if self._cancelled.is_set() or deadline.left() <= 0:
+                return None
             guarded = evolve(site.verifier.acceptance, target_tests=())
             run = site.run(half.lines, [*(guarded.select or ()), *self._sites.targets])
-            if guarded.met(run) and not site.verifier.breaks_elsewhere(half.lines):
-                found.append(_Won(Base(site, half.lines, half.commands), self._left(run)))
-        return min(found, key=lambda won: len(won.left), default=None)
+            broken = not guarded.met(run) or self._sites.breaks(site, half.lines)
+            if not broken and not site.verifier.breaks_elsewhere(half.lines):
+                return _Won(Base(site, half.lines, half.commands), self._left(run))
+        return None
 
     def _grow(self, site: Site, half: State) -> Sequence[tuple[Site, float]]:
         assert self._sites is not None
-        return self._sites.grow(site, half, self._deadline)
+        try:
+            return self._sites.grow(site, half, self._deadline)
+        except CoeError:  # no test can be run with the better version
+            return []
 
     def _left(self, run: Run) -> tuple[str, ...]:
         """The targets that do not pass in a run."""
@@ -225,20 +238,28 @@ class Repair:
 
     def _confirm(
         self, site: Site, programs: Sequence[PassingProgram]
-    ) -> tuple[Sequence[PassingProgram], Run | None]:
-        """The programs from the first on that passes again, and a run of all tests with it."""
-        acceptance = site.verifier.acceptance
-        rest = self._sites.targets if isinstance(self._sites, ProjectSites) else None
+    ) -> list[tuple[PassingProgram, Run]]:
+        """The programs that pass again, each with a run of all tests, from the best one on.
+
+        For a file that was named only the first one is run again.
+        """
+        acceptance, sites = site.verifier.acceptance, self._sites
+        found: list[tuple[PassingProgram, Run]] = []
         for index, program in enumerate(programs):
+            if len(found) == MOST_SHOWN:
+                break
             run = site.run(program.lines, acceptance.select)
             if not acceptance.met(run):
                 continue
-            if acceptance.select and rest is None:
-                run = site.run(program.lines)
-            elif rest is not None and not set(rest) <= set(acceptance.select or ()):
-                run = site.run(program.lines, [*(acceptance.select or ()), *rest])
-            return programs[index:], run
-        return (), None
+            if not isinstance(sites, ProjectSites):
+                run = site.run(program.lines) if acceptance.select else run
+                return [(program, run), *((other, run) for other in programs[index + 1 :])]
+            if sites.breaks(site, program.lines):
+                continue
+            run = site.run(program.lines, [*(acceptance.select or ()), *sites.targets])
+            if not found or len(self._left(run)) <= len(self._left(found[0][1])):
+                found.append((program, run))
+        return found
 
     # -- what is told
 
@@ -246,9 +267,7 @@ class Repair:
         """The outcome with what the searches of a round have cost."""
         firsts = [t.found.first_at - self._started for t in tried if t.found.first_at is not None]
         seconds = Seconds(
-            model=outcome.seconds.model
-            + sum(t.found.model_seconds for t in tried)
-            + (self._policy.seconds if not outcome.places else 0.0),
+            model=outcome.seconds.model + sum(t.found.model_seconds for t in tried),
             first=min(firsts, default=outcome.seconds.first),
         )
         places = tuple(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import frozen
 
+from coe_lsp.errors import CoeError
 from coe_lsp.execution.project import Project
 from coe_lsp.execution.suite import Run
 from coe_lsp.repair.acceptance import Acceptance
@@ -40,6 +41,7 @@ def find_revert(
     suspect: Sequence[str],
     acceptance: Acceptance,
     run: Callable[[Mapping[str, SourceFile]], tuple[Project, Run]],
+    breaks_elsewhere: Callable[[Mapping[str, SourceFile]], bool],
     deadline: Deadline,
 ) -> Revert | None:
     """The fewest hunks that, taken back, make a repair; None if there are none, or not in time.
@@ -52,8 +54,13 @@ def find_revert(
         if deadline.left() <= 0:
             return None
         patch = taken_back(chosen, sources)
-        project, ran = run(patch.apply(sources))
-        if acceptance.met(ran):
+        changed = patch.apply(sources)
+        try:
+            project, ran = run(changed)
+            good = acceptance.met(ran) and not breaks_elsewhere(changed)
+        except CoeError:  # no test can be run without them
+            continue
+        if good:
             changed = {file: sources[file] for file in patch.files}
             seen = Acceptance.seen(ran, acceptance.target_tests)
             return Revert(_shown(chosen, patch, changed), changed, project, ran, seen)
@@ -70,7 +77,8 @@ def _choices(hunks: Sequence[Hunk]) -> Iterator[tuple[Hunk, ...]]:
 
 
 def _shown(hunks: Sequence[Hunk], patch: Patch, sources: Mapping[str, SourceFile]) -> Repaired:
-    return Repaired(patch, patch.diff(sources), f"takes back your change of {_of(hunks)}", ())
+    reason = f"takes back your change of {_of(hunks)}"
+    return Repaired(patch, patch.diff(sources), reason, (), takes_back=True)
 
 
 def _of(hunks: Sequence[Hunk]) -> str:

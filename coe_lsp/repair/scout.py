@@ -19,16 +19,18 @@ from coe_lsp.errors import CoeError
 from coe_lsp.execution.dependents import is_ignored
 from coe_lsp.execution.discovery import is_for_tests, subjects_of
 from coe_lsp.execution.localization import localize
-from coe_lsp.execution.runner import SuiteRunner
+from coe_lsp.execution.runner import SuiteRunner, merge
 from coe_lsp.execution.suite import Run, TestResult
 from coe_lsp.repair.changes import Changes, find_changes
-from coe_lsp.repair.target.baseline import Baseline
+from coe_lsp.repair.target.baseline import Baseline, without_cut_test
 from coe_lsp.repair.target.module_level import module_places
 from coe_lsp.repair.target.places import Place, Seen, rank_places
 from coe_lsp.repair.target.source import SourceError, SourceFile, relative
 
 _WATCHED_FAILING, _WATCHED_PASSING = 40, 40
 _MOST_TEST_FILES = 5
+# Seconds for a test that hangs while watched.
+_WATCHED_HANGING = 1.0
 # A test that is watched is this many times slower, or more.
 _SLOWER = 4.0
 # What the named tests may take of the time, and what the others of their files.
@@ -40,7 +42,8 @@ class Scouted:
     """What the tests said and ran, in the order in which they run.
 
     `results` are those of the `targets`, which fail and were named, and of the tests that pass.
-    `others` fail as well and were not named, or could not be collected. `sources` are the
+    `others` fail as well and were not named, or could not be collected; `missing` ones did not run
+    in time. `sources` are the
     project's files that targets ran, by their path relative to the root, `changes` what was changed
     in them lately; `overhead` the seconds of imports and collection, `seconds` those of all this.
     """
@@ -48,6 +51,7 @@ class Scouted:
     results: Mapping[str, TestResult]
     targets: tuple[str, ...]
     others: tuple[TestResult, ...]
+    missing: tuple[str, ...]
     seen: Seen
     sources: Mapping[str, SourceFile]
     changes: Changes
@@ -102,14 +106,17 @@ def scout(
     if not plain.results:
         raise CoeError(f"No test could be run: {plain.detail or 'none were collected'}.")
     overhead = max(0.0, plain.seconds - sum(result.seconds for result in plain.results))
-    failures = plain.failures
+    failures = _targets(plain.failures, named)
     targets = [failure.id for failure in failures]
     results = {result.id: result for result in plain.results}
+    collected = list(plain.collected)
     if targets and any("::" in name for name in named):
         files = list(dict.fromkeys(test.partition("::")[0] for test in targets))
         beside = _run(runner, files, _BESIDE * seconds)
         order = {result.id: results.pop(result.id, result) for result in beside.results}
         results = {**order, **results}
+        collected += beside.collected
+    missing = tuple(test for test in dict.fromkeys(collected) if test not in results)
     others = tuple(r for r in results.values() if r.failing and r.id not in targets)
     results = {t: r for t, r in results.items() if not r.failing or t in targets}
     passing = [test for test, result in results.items() if result.outcome == "passed"]
@@ -120,9 +127,15 @@ def scout(
             test_seconds=_SLOWER * runner.limits.test_seconds,
             wall_seconds=max(1.0, seconds - (time.monotonic() - began)),
         )
-        chosen = {*_some(targets, _WATCHED_FAILING), *_some(passing, _WATCHED_PASSING)}
+        hanging = [test for test in targets if results[test].outcome == "timeout"]
+        ended = [test for test in targets if test not in hanging]
+        chosen = {*_some(ended, _WATCHED_FAILING), *_some(passing, _WATCHED_PASSING)}
         select = [test for test in results if test in chosen]
-        watched = runner.run(None, select, coverage=True, limits=limits)
+        runs = [runner.run(None, select, coverage=True, limits=limits)] if select else []
+        if hanging:
+            limits = evolve(limits, test_seconds=_WATCHED_HANGING)
+            runs.append(runner.run(None, hanging[:2], coverage=True, limits=limits))
+        watched = merge(runs)
     ran = dict(watched.files)
     sources = _sources(root, [ran[t].lines for t in targets if t in ran], failures, overlay or {})
     changes = find_changes(root, sources)
@@ -130,6 +143,7 @@ def scout(
         results,
         tuple(test for test in results if test in set(targets)),
         others,
+        missing,
         Seen(failures, ran, _texts(root, targets), changes.lines),
         sources,
         changes,
@@ -141,7 +155,17 @@ def scout(
 
 def _run(runner: SuiteRunner, select: Sequence[str] | None, seconds: float) -> Run:
     wall = max(1.0, min(runner.limits.wall_seconds, seconds))
-    return runner.run(None, select, limits=evolve(runner.limits, wall_seconds=wall))
+    run = runner.run(None, select, limits=evolve(runner.limits, wall_seconds=wall))
+    return without_cut_test(run, runner.limits.test_seconds)
+
+
+def _targets(failures: Sequence[TestResult], named: Sequence[str]) -> tuple[TestResult, ...]:
+    """Those that fail, but for files that cannot be collected, unless they were named or are all.
+
+    Who asks for a folder does not ask for what is broken beside it.
+    """
+    kept = tuple(f for f in failures if "::" in f.id or f.id in named)
+    return kept or tuple(failures)
 
 
 def _some(tests: Sequence[str], count: int) -> list[str]:

@@ -32,13 +32,22 @@ class WayIn:
     """Where a repair begins: at `path`, a source file, perhaps at its `function`; or at tests.
 
     `tests` are node ids, files and folders, relative to `root` as pytest takes them; none means all
-    of the project's.
+    of the project's. If `remembered`, they are what pytest saw fail last, perhaps long ago.
     """
 
     root: Path
     path: Path | None = None
     function: str | None = None
     tests: tuple[str, ...] = ()
+    remembered: bool = False
+
+    @property
+    def file(self) -> str:
+        """The file that was named, relative to the root; '' for tests of several."""
+        if self.path is not None:
+            return self.path.name
+        files = {test.partition("::")[0] for test in self.tests}
+        return files.pop() if len(files) == 1 else ""
 
     @property
     def name(self) -> str:
@@ -113,7 +122,8 @@ def _of_folder(folder: Path, *, remembered: bool) -> WayIn:
     if not any(find_test_files(folder)):
         raise WayInError(f"There are no files of tests in {folder}: name one, or a source file.")
     if folder == root or not folder.is_relative_to(root):
-        return WayIn(root, tests=_last_failed(root) if remembered else ())
+        failed = _last_failed(root) if remembered else ()
+        return WayIn(root, tests=failed, remembered=bool(failed))
     return WayIn(root, tests=(folder.relative_to(root).as_posix(),))
 
 

@@ -43,6 +43,8 @@ def serve(suite: SuiteSpec, zygote: Any) -> None:
     if importlib.util.find_spec("pytest_cov"):
         options += ["--no-cov"]
     options += ["-p", "no:randomly", "-p", "no:coe"]
+    # A file that cannot be imported must not keep the others from being run.
+    options += ["--continue-on-collection-errors"]
     code = pytest.main([*options, "--", *suite.args], plugins=[plugin])
     if plugin.child is not None and not plugin.ran:
         plugin.child.result("pytest", "error", f"pytest stopped before any test (status {code})")

@@ -203,6 +203,7 @@ class Search:
     def pause(self) -> None:
         """Rest until the next `run`: nothing is tested, and the model is free for another task."""
         self._tester.pause()
+        self._learn_results(0)  # what was under way may be a repair
         if self._chains is not None:
             self._chains.close()
             self._chains = None

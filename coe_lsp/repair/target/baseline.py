@@ -200,7 +200,7 @@ def _all_tests(runner: SuiteRunner, data: bytes, deadline: Deadline) -> Run:
             timeouts=timeouts,
             wall_seconds=_within(runner, deadline),
         )
-        return _judged(runner.run(data, select, limits=limits), seconds)
+        return without_cut_test(runner.run(data, select, limits=limits), seconds)
 
     longest = runner.limits.test_seconds
     runs = [run(None, longest, 1)]
@@ -227,8 +227,11 @@ def _ended_by_hanging(run: Run) -> bool:
     return run.results[-1:] != () and run.results[-1].outcome == "timeout"
 
 
-def _judged(run: Run, seconds: float) -> Run:
-    """The run without the test that was under way when the time of all was over: it may be good."""
+def without_cut_test(run: Run, seconds: float) -> Run:
+    """The run without the test that was under way when the time of all was over: it may be good.
+
+    A test may take so many `seconds` by itself.
+    """
     if run.status != "timeout":
         return run
     kept = [r for r in run.results if r.outcome != "timeout" or r.seconds >= seconds]

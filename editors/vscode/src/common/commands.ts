@@ -59,8 +59,7 @@ export function registerCommands(
     await vscode.workspace.openTextDocument(test.uri); // the server looks at what is open
     const uri = test.uri.toString();
     const { line, character } = test.range?.start ?? new vscode.Position(0, 0);
-    const whole = test.range === undefined || test.children.size > 0;
-    return whole
+    return test.range === undefined
       ? execute("coe.repairFile", { uri })
       : execute("coe.repair", { uri, position: { line, character } });
   };
