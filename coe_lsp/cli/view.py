@@ -185,6 +185,18 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
         else:
             console.file.write(outcome.diff)  # to the byte, so that it can be applied
         console.print()
+    if outcome.partly is not None:
+        console.print()
+        console.file.write(printable(outcome.partly.diff))
+        console.print()
+    if outcome.status == "failed" and len(outcome.places) > 1:
+        for place in outcome.places:
+            console.print(
+                f"  {place.function} ({place.file}): {place.seconds:.1f} s, {place.passed} of "
+                f"{plural(place.passed + place.failed, 'test')} at the best",
+                style="dim",
+                markup=False,
+            )
     style = {"repaired": "bold green", "already_passing": "green"}.get(outcome.status, "bold red")
     console.print(Text(outcome.message, style))
     if outcome.attempts:

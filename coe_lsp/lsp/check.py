@@ -37,6 +37,8 @@ class CheckResult:
     functions: frozenset[str]
     passed: int
     failed: int
+    #: Whether files that are not saved took part: then the text alone does not say what holds.
+    with_unsaved: bool = False
 
     @property
     def test_files(self) -> frozenset[Path]:
@@ -110,6 +112,7 @@ class Check:
             _run_by_tests(baseline),
             baseline.passed,
             len(baseline.failing),
+            bool(self._unsaved.keys() - {document.path}),
         )
 
 

@@ -148,6 +148,10 @@ class Checks:
         self._unsaved.discard(uri)
         self._verdicts.forget(uri)
         self._forget_result(uri)
+        # What was not saved of it is gone.
+        for other, known in list(self._known.items()):
+            if known.with_unsaved and self._workspace.is_open(other):
+                self.schedule(other, _REREAD)
 
     # -- processes
 
@@ -252,7 +256,10 @@ class Checks:
         if not self._workspace.is_open(uri):
             return
         _log.info("%s", checked.summary)
-        self._verdicts.remember(checked)
+        if checked.with_unsaved:
+            self._verdicts.forget(uri)
+        else:
+            self._verdicts.remember(checked)
         if not self._take_known(uri):
             self._show(checked)  # of an older text, but there is nothing better
         if why == "asked" and not self._client.shows_status:

@@ -18,7 +18,7 @@ from coe_lsp.execution.suite import TestResult
 from coe_lsp.files import read_bounded
 from coe_lsp.lsp.documents import line_range
 from coe_lsp.parsing import parse
-from coe_lsp.repair.outcome import Outcome
+from coe_lsp.repair.outcome import Outcome, PlaceTried
 from coe_lsp.repair.target.baseline import Baseline
 from coe_lsp.repair.target.source import Function
 
@@ -173,10 +173,24 @@ def chain_text(outcome: Outcome) -> str:
         lines += [f"{number}. {code(link.command)} ({link.passed} of {total} tests pass)"]
     if outcome.diff:
         lines += ["", fenced(outcome.diff, "diff")]
+    if outcome.partly is not None:
+        lines += ["", fenced(outcome.partly.diff, "diff")]
+    if len(outcome.places) > 1:
+        lines += ["", *(f"- {_place_text(place)}" for place in outcome.places)]
     if outcome.attempts:
         tried = count(outcome.attempts, "different program")
         lines += ["", f"{tried} tested in {outcome.seconds.total:.1f} s"]
     return "\n".join(lines) + "\n"
+
+
+def _place_text(place: PlaceTried) -> str:
+    """Where it was looked, for how long, and how near that came."""
+    total = place.passed + place.failed
+    why = f" ({markdown(place.reason)})" if place.reason else ""
+    return (
+        f"{code(place.function)} in {code(place.file)}{why}: {place.seconds:.1f} s, "
+        f"{place.passed} of {count(total, 'test')} at the best"
+    )
 
 
 def chain_plain(outcome: Outcome) -> str:

@@ -182,7 +182,7 @@ class Repairs:
             )
             # Who cancels after the first repair has been found gets to see it.
             cancelled = job.cancelled.is_set() and outcome.status == "failed"
-            if outcome.chain and not cancelled:
+            if (outcome.chain or outcome.places) and not cancelled:
                 self._outcomes[job.uri], self._last = outcome, job.uri
             status = "cancelled" if cancelled else outcome.status
             _log.info("repair %d: %s, %.1f s", job.number, status, outcome.seconds.total)

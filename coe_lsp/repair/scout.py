@@ -78,6 +78,8 @@ class Scouted:
         }
         none = frozenset[int]()
         lines = {test: ran.lines.get(file, none) for test, ran in self.seen.ran.items()}
+        if len(self.targets) > _WATCHED_FAILING:  # what the others run nobody saw
+            lines = {**dict.fromkeys(self.targets, none), **lines}
         return Baseline(
             source=self.sources[file],
             results=results,

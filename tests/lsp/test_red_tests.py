@@ -142,3 +142,29 @@ async def test_an_edit_elsewhere_is_kept(editor, script, write, tmp_path):
     await editor.execute("coe.repair", {"uri": tests, "function": "test_rows"})
     await editor.wait("apply")
     assert editor.texts[shelf] == "import os\n\n" + REPAIRED
+
+
+async def test_what_was_not_saved_and_is_closed_counts_no_more(editor, script, write, tmp_path):
+    shelf, tests = await start(editor, script, write, tmp_path)
+    await editor.diagnostics(tests)
+    editor.open(tmp_path / "shelf.py")
+    before = len(editor.log)
+    editor.change(shelf, REPAIRED)
+    editor.save(tests)
+    await editor.diagnostics(tests, lambda found: not found, after=before)
+    before = len(editor.log)
+    editor.lsp.text_document_did_close(
+        types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(shelf))
+    )
+    await editor.diagnostics(tests, after=before)  # red again: the disk has the old text
+
+
+async def test_the_chain_says_which_places_were_tried(editor, script, write, tmp_path):
+    _, tests = await start(editor, script, write, tmp_path)
+    script(place=[], rows=[])
+    editor.configuration = {"budget": 5}
+    await editor.execute("coe.repair", {"uri": tests, "function": "test_rows"})
+    await editor.wait("message")
+    shown = await editor.execute("coe.showChain", {"uri": tests})
+    assert "- `place` in `shelf.py`" in shown["text"]
+    assert "- `rows` in `store.py`" in shown["text"]
