@@ -14,7 +14,7 @@ import time
 from typing import Any, Callable, Iterable
 
 from coe_worker import candidate, limits
-from coe_worker.coverage import LineTracer, ProjectTracer
+from coe_worker.coverage import LineTracer, project_tracer
 from coe_worker.hot_swap import HotSwap
 from coe_worker.messages import (
     CannotRunHot,
@@ -67,7 +67,7 @@ class Child:
         traced = run.coverage and not self._whole
         self._tracer = LineTracer(suite.path or PROGRAM) if traced else None
         traced = run.coverage and self._whole
-        self._project_tracer = ProjectTracer(suite.root) if traced else None
+        self._project_tracer = project_tracer(suite.root) if traced else None
         self._traced: dict[str, tuple[list[int], list[int]]] = {}
         self._timeouts_left = run.limits.timeouts
         self._modules_before = frozenset(sys.modules)

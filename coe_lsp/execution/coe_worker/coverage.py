@@ -1,8 +1,9 @@
 """Which lines run during one test: of the file under repair, or of all files of the project.
 
 Uses `sys.settrace`, which every supported Python has; frames of other files are not traced, but
-each call still costs a look-up, so traced runs are several times slower than plain ones. Lines run
-in child processes are not seen.
+each call still costs a look-up, so traced runs are several times slower than plain ones. From
+Python 3.12 on all of a project is watched by `sys.monitoring`, where each line costs something but
+once a test. Lines run in child processes are not seen.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from types import FrameType
-from typing import Any, Callable
+from types import CodeType, FrameType
+from typing import Any, Dict, List, Optional, Set, Tuple, Union
 
+_MONITORING: Any = getattr(sys, "monitoring", None)
+_TOOLS = (3, 4)  # ids that are nobody's by convention
 _INSTALLED = {"site-packages", "dist-packages", "node_modules"}
 
 
@@ -60,69 +63,132 @@ class LineTracer:
         return self._line
 
 
-class ProjectTracer:
-    """Collects, by file of the project at `root`, executed lines and how deep functions ran.
+Ran = Tuple[Dict[str, List[int]], Dict[str, Dict[int, int]]]
+"""Executed lines by file; and by file the first lines of functions that were called.
 
-    Files are named by their real path relative to the root. What is installed below the root, in an
-    environment, is not of the project.
+With each of these, how many of the project's frames were below it when it was called first.
+"""
+
+
+class ProjectFiles:
+    """Which files are of the project at `root`, by their real path relative to it.
+
+    What is installed below the root, in an environment, is not.
     """
 
     def __init__(self, root: str) -> None:
         self._root = os.path.realpath(root) + os.sep
-        self._tracers: dict[str, Callable[[FrameType, str, Any], Any] | None] = {}
-        self._lines: dict[str, set[int]] = {}
-        self._depths: dict[str, dict[int, int]] = {}
+        self._known: Dict[str, Optional[str]] = {}
+
+    def name(self, filename: str) -> str | None:
+        """What a code object's file is called; None if it is not of the project."""
+        if filename not in self._known:
+            real = "" if filename.startswith("<") else os.path.realpath(filename)
+            file = real[len(self._root) :]
+            ours = real.startswith(self._root) and _INSTALLED.isdisjoint(file.split(os.sep))
+            self._known[filename] = file if ours else None
+        return self._known[filename]
+
+    def depth(self, frame: FrameType | None) -> int:
+        """How many of the project's frames there are from this one on."""
+        depth = 0
+        while frame is not None:
+            depth += self.name(frame.f_code.co_filename) is not None
+            frame = frame.f_back
+        return depth
+
+
+class ProjectTracer:
+    """Collects what runs of a project, by `sys.settrace`."""
+
+    def __init__(self, root: str) -> None:
+        self._files = ProjectFiles(root)
+        self._lines: Dict[str, Set[int]] = {}
+        self._depths: Dict[str, Dict[int, int]] = {}
 
     def start(self) -> None:
-        """Forget what was seen and trace from here, in all threads."""
-        self._tracers.clear()
-        self._lines.clear()
-        self._depths.clear()
+        """Forget what was seen and watch from here, in all threads."""
+        self._lines, self._depths = {}, {}
         threading.settrace(self._call)
         sys.settrace(self._call)
 
-    def stop(self) -> tuple[dict[str, list[int]], dict[str, dict[int, int]]]:
-        """Executed lines by file; and by file the first lines of functions that were called.
-
-        With each of these, how many of the project's frames were below it when it was called first.
-        """
+    def stop(self) -> Ran:
+        """What ran since the start."""
         sys.settrace(None)
         threading.settrace(None)  # type: ignore[arg-type]
-        lines = {file: sorted(found) for file, found in self._lines.items() if found}
-        return lines, {file: dict(found) for file, found in self._depths.items() if found}
+        return _sorted(self._lines), self._depths
 
     def _call(self, frame: FrameType, event: str, arg: Any) -> Any:
-        name = frame.f_code.co_filename
-        if name not in self._tracers:
-            self._tracers[name] = self._tracer(name)
-        tracer = self._tracers[name]
-        return tracer(frame, event, arg) if tracer is not None else None
-
-    def _tracer(self, name: str) -> Callable[[FrameType, str, Any], Any] | None:
-        """What traces the calls of a file; None if it is not of the project."""
-        real = "" if name.startswith("<") else os.path.realpath(name)
-        file = real[len(self._root) :]
-        if not real.startswith(self._root) or not _INSTALLED.isdisjoint(file.split(os.sep)):
+        code = frame.f_code
+        file = self._files.name(code.co_filename)
+        if file is None:
             return None
-        lines = self._lines.setdefault(file, set())
         depths = self._depths.setdefault(file, {})
+        if code.co_firstlineno not in depths:
+            depths[code.co_firstlineno] = self._files.depth(frame.f_back)
+        lines = self._lines.setdefault(file, set())
 
         def trace_line(frame: FrameType, event: str, arg: Any) -> Any:
             if event == "line":
                 lines.add(frame.f_lineno)
             return trace_line
 
-        def trace_call(frame: FrameType, event: str, arg: Any) -> Any:
-            first = frame.f_code.co_firstlineno
-            if first not in depths:
-                depths[first] = self._depth(frame.f_back)
-            return trace_line
+        return trace_line
 
-        return trace_call
 
-    def _depth(self, frame: FrameType | None) -> int:
-        depth = 0
-        while frame is not None:
-            depth += self._tracers.get(frame.f_code.co_filename) is not None
-            frame = frame.f_back
-        return depth
+class MonitoringTracer:
+    """Collects the same by `sys.monitoring`."""
+
+    def __init__(self, root: str) -> None:
+        self._files = ProjectFiles(root)
+        self._lines: Dict[str, Set[int]] = {}
+        self._depths: Dict[str, Dict[int, int]] = {}
+        self._tool: Optional[int] = None
+
+    def start(self) -> None:
+        """Forget what was seen and watch from here, in all threads."""
+        self._lines, self._depths = {}, {}
+        for tool in _TOOLS:
+            if _MONITORING.get_tool(tool) is None:
+                _MONITORING.use_tool_id(tool, "coe-lsp")
+                break
+        else:  # others have them all
+            return
+        self._tool = tool
+        events = _MONITORING.events
+        _MONITORING.register_callback(tool, events.PY_START, self._started)
+        _MONITORING.register_callback(tool, events.LINE, self._line)
+        _MONITORING.set_events(tool, events.PY_START | events.LINE)
+        _MONITORING.restart_events()
+
+    def stop(self) -> Ran:
+        """What ran since the start."""
+        if self._tool is not None:
+            _MONITORING.set_events(self._tool, 0)
+            _MONITORING.free_tool_id(self._tool)
+            self._tool = None
+        return _sorted(self._lines), self._depths
+
+    # Each place tells but once until the next start.
+
+    def _started(self, code: CodeType, _offset: int) -> Any:
+        file = self._files.name(code.co_filename)
+        if file is not None:
+            depths = self._depths.setdefault(file, {})
+            depths.setdefault(code.co_firstlineno, self._files.depth(sys._getframe(1).f_back))  # pyright: ignore[reportPrivateUsage]
+        return _MONITORING.DISABLE
+
+    def _line(self, code: CodeType, line: int) -> Any:
+        file = self._files.name(code.co_filename)
+        if file is not None:
+            self._lines.setdefault(file, set()).add(line)
+        return _MONITORING.DISABLE
+
+
+def project_tracer(root: str) -> Union[ProjectTracer, MonitoringTracer]:
+    """What watches a project best under this Python."""
+    return ProjectTracer(root) if _MONITORING is None else MonitoringTracer(root)
+
+
+def _sorted(lines: Dict[str, Set[int]]) -> Dict[str, List[int]]:
+    return {file: sorted(found) for file, found in lines.items() if found}
