@@ -75,7 +75,7 @@ def suites_for(
     """
     if named:
         return tuple(_named_suites(path, root, interpreter, named))
-    files = test_files_for(path, root)
+    files = [path] if is_test_file(path, root) else list(_relevant_files(path, root))
     suites: list[Suite] = []
     if files:
         args = tuple(str(file.relative_to(root)) for file in files)
@@ -175,11 +175,6 @@ def is_test_file(path: Path, root: Path | None = None) -> bool:
 def is_for_tests(path: Path, root: Path) -> bool:
     """Whether a file is there for tests alone: one of tests, or what pytest sets them up by."""
     return path.name == "conftest.py" or is_test_file(path, root)
-
-
-def test_files_for(path: Path, root: Path) -> list[Path]:
-    """The files of tests that matter for a file."""
-    return [path] if is_test_file(path, root) else list(_relevant_files(path, root))
 
 
 def test_files_reaching(path: Path, root: Path, graph: ImportGraph) -> list[Path]:

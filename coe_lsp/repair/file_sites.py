@@ -10,12 +10,18 @@ from collections.abc import Sequence
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.project import Project, ProjectOptions
+from coe_lsp.execution.suite import Run
+from coe_lsp.repair.acceptance import Acceptance
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.outcome import Counts, Outcome
 from coe_lsp.repair.processes import Processes
+from coe_lsp.repair.reasons import Effort
 from coe_lsp.repair.request import Watcher
+from coe_lsp.repair.reverts import Revert
+from coe_lsp.repair.search.ranking import PassingProgram
 from coe_lsp.repair.search.states import State
 from coe_lsp.repair.site import Base, Site
+from coe_lsp.repair.sites import Weighted
 from coe_lsp.repair.target.baseline import Baseline, measure
 from coe_lsp.repair.target.choice import choose_targets
 from coe_lsp.repair.target.source import Function, SourceFile, relative
@@ -41,17 +47,15 @@ class FileSites:
         self._project = Project.open(source.path, options)
         self._seconds = seconds
         real, root = source.path.resolve(), self._project.root  # what is changed, if it is a link
+        self.targets: tuple[str, ...] = ()
         #: As in diffs.
         self.file = relative(real if real.is_relative_to(root) else source.path, root)
 
     def open(
         self, processes: Processes, watcher: Watcher, deadline: Deadline
-    ) -> tuple[Outcome, list[tuple[Site, float]]]:
-        """Run the tests; the outcome so far, and the places, none if all tests pass.
-
-        The places are searched until the `deadline`.
-        CoeError if no test could be run or nothing that failing ones run could be repaired.
-        """
+    ) -> tuple[Outcome, Weighted]:
+        """See `Sites.open`. CoeError also if nothing that failing tests run could be repaired."""
+        self._deadline = deadline
         warm = processes.lease(self._project)
         baseline = self._measured(warm)
         if warm.runner.cancelled:
@@ -85,7 +89,7 @@ class FileSites:
             for target in targets
         ]
         outcome = Outcome("failed", self.file, targets[0].name, before=before, after=before)
-        return outcome, list(zip(sites, shares(len(sites)), strict=True))
+        return outcome, list(zip(sites, _shares(len(sites)), strict=True))
 
     def _measured(self, warm: WarmRunner) -> Baseline:
         baseline = warm.baseline_of(self._source)
@@ -98,11 +102,9 @@ class FileSites:
         warm.keep(baseline)
         return baseline
 
-    def grow(self, site: Site, half: State, deadline: Deadline) -> list[tuple[Site, float]]:
-        """Places that the tests run which `half`, a better version of one, leaves failing.
-
-        Both together must do what the repair of the first was to do alone.
-        """
+    def grow(self, site: Site, half: State) -> Weighted:
+        """See `Sites.grow`: both together must do what the first was to do alone."""
+        deadline = self._deadline
         names = {function.name for function in _others(site, half)}
         if site.base is not None or not names:
             return []
@@ -124,10 +126,47 @@ class FileSites:
             )
             for other in others
         ]
-        return list(zip(sites, shares(len(sites)), strict=True))
+        return list(zip(sites, _shares(len(sites)), strict=True))
+
+    def beside(self, base: Base, left: Sequence[str]) -> Weighted:
+        """See `Sites.beside`: a repair of a file leaves nothing that was named."""
+        return []
+
+    def confirm(
+        self, site: Site, programs: Sequence[PassingProgram]
+    ) -> list[tuple[PassingProgram, Run]]:
+        """See `Sites.confirm`; those after the first that passes were tested well enough."""
+        acceptance = site.verifier.acceptance
+        for index, program in enumerate(programs):
+            run = site.run(program.lines, acceptance.select)
+            if acceptance.met(run):
+                run = site.run(program.lines) if acceptance.select else run
+                return [(other, run) for other in programs[index:]]
+        return []
+
+    def half(self, site: Site, half: State) -> tuple[str, ...] | None:
+        """See `Sites.half`: no part of it is told."""
+        return None
+
+    def left(self, run: Run) -> tuple[str, ...]:
+        """See `Sites.left`."""
+        return ()
+
+    def accepted(self, site: Site, run: Run) -> tuple[int, Acceptance]:
+        """See `Sites.accepted`."""
+        verifier = site.first.verifier
+        return len(verifier.tests), verifier.acceptance
+
+    def find_revert(self, deadline: Deadline) -> Revert | None:
+        """See `Sites.find_revert`: who names a file wants it mended."""
+        return None
+
+    def why_no_repair(self, effort: Effort) -> str:
+        """See `Sites.why_no_repair`."""
+        return ""
 
 
-def shares(count: int) -> Sequence[float]:
+def _shares(count: int) -> Sequence[float]:
     """What each of so many places gets of the time; together 1."""
     return [share / sum(_SHARES[:count]) for share in _SHARES[:count]]
 

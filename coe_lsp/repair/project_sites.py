@@ -16,7 +16,7 @@ from coe_lsp.execution.discovery import has_doctests, test_files_reaching
 from coe_lsp.execution.imports import ImportGraph
 from coe_lsp.execution.project import Project, ProjectOptions
 from coe_lsp.execution.suite import Run, Suite
-from coe_lsp.repair.acceptance import Acceptance
+from coe_lsp.repair.acceptance import Acceptance, passes
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.guards import Guards
 from coe_lsp.repair.outcome import Counts, Outcome
@@ -25,8 +25,10 @@ from coe_lsp.repair.reasons import Effort, why_no_place, why_no_repair, why_not_
 from coe_lsp.repair.request import Watcher
 from coe_lsp.repair.reverts import Revert, find_revert
 from coe_lsp.repair.scout import Scouted, scout
+from coe_lsp.repair.search.ranking import MOST_SHOWN, PassingProgram
 from coe_lsp.repair.search.states import State
 from coe_lsp.repair.site import Base, Site, overlay_of
+from coe_lsp.repair.sites import Weighted
 from coe_lsp.repair.target.places import Place, chances
 from coe_lsp.repair.target.source import SourceFile, relative
 from coe_lsp.repair.verify import Verifier
@@ -73,11 +75,8 @@ class ProjectSites:
 
     def open(
         self, processes: Processes, watcher: Watcher, deadline: Deadline
-    ) -> tuple[Outcome, list[tuple[Site, float]]]:
-        """Run the tests; the outcome so far, and the places, none if all tests pass.
-
-        The places are searched until the `deadline`. CoeError if no test could be run.
-        """
+    ) -> tuple[Outcome, Weighted]:
+        """See `Sites.open`."""
         self._processes, self._deadline = processes, deadline
         found = self._first_look()
         self.targets, self._found = found.targets, found
@@ -102,20 +101,54 @@ class ProjectSites:
         first = max(sites, key=lambda entry: entry[1])[0]
         return evolve(outcome, file=first.file, function=first.target.name), sites
 
-    def grow(self, site: Site, half: State, deadline: Deadline) -> list[tuple[Site, float]]:
-        """Places that the tests run which `half`, a better version of one, leaves failing."""
-        base = Base(site, half.lines, half.commands)
+    def grow(self, site: Site, half: State) -> Weighted:
+        """See `Sites.grow`."""
         won = half.verdict.passing
-        return self.beside(base, [test for test in self.targets if test not in won])
+        left = [test for test in self.targets if test not in won]
+        return self.beside(Base(site, half.lines, half.commands), left)
 
-    def beside(self, base: Base, left: Sequence[str]) -> list[tuple[Site, float]]:
-        """With a change in place, places for the targets that are `left`. CoeError as of `open`."""
+    def beside(self, base: Base, left: Sequence[str]) -> Weighted:
+        """See `Sites.beside`. CoeError as of `open`."""
         if not left or self._deadline.left() <= 0:
             return []
         found = self._scout(left, base, min(self._seconds, self._deadline.left()))
         return [entry for entry in self._sites(found, base) if _is_apart(entry[0])]
 
-    def breaks(self, site: Site, lines: Sequence[str]) -> bool:
+    def confirm(
+        self, site: Site, programs: Sequence[PassingProgram]
+    ) -> list[tuple[PassingProgram, Run]]:
+        """See `Sites.confirm`: so many as are shown."""
+        select = (*(site.verifier.acceptance.select or ()), *self.targets)
+        found: list[tuple[PassingProgram, Run]] = []
+        for program in programs:
+            if len(found) == MOST_SHOWN:
+                break
+            run = site.run(program.lines, select)
+            if not site.verifier.acceptance.met(run) or self._breaks(site, program.lines):
+                continue
+            if not found or len(self.left(run)) <= len(self.left(found[0][1])):
+                found.append((program, run))
+        return found
+
+    def half(self, site: Site, half: State) -> tuple[str, ...] | None:
+        """See `Sites.half`."""
+        guarded = evolve(site.verifier.acceptance, target_tests=())
+        run = site.run(half.lines, [*(guarded.select or ()), *self.targets])
+        broken = not guarded.met(run) or self._breaks(site, half.lines)
+        if broken or site.verifier.breaks_elsewhere(half.lines):
+            return None
+        return self.left(run)
+
+    def left(self, run: Run) -> tuple[str, ...]:
+        """See `Sites.left`."""
+        results = {result.id: result for result in run.results}
+        return tuple(test for test in self.targets if not passes(test, results))
+
+    def accepted(self, site: Site, run: Run) -> tuple[int, Acceptance]:
+        """See `Sites.accepted`."""
+        return run.passed, Acceptance.seen(run, self.targets)
+
+    def _breaks(self, site: Site, lines: Sequence[str]) -> bool:
         """Whether a change on top of others breaks what passed before all of them."""
         if site.base is None:  # then that is what it was judged by
             return False
@@ -123,13 +156,13 @@ class ProjectSites:
         return not evolve(self._whole, target_tests=()).met(run)
 
     def why_no_repair(self, effort: Effort) -> str:
-        """Why nothing was found, if that is known; else ''."""
+        """See `Sites.why_no_repair`."""
         assert self._found is not None
         failures = [self._found.results[test] for test in self.targets]
         return why_no_repair(failures, self._root, effort)
 
     def find_revert(self, deadline: Deadline) -> Revert | None:
-        """What repairs it by taking back the user's own changes, if they are at fault."""
+        """See `Sites.find_revert`."""
         found = self._found
         if found is None or not self._passed_before:
             return None
@@ -208,7 +241,7 @@ class ProjectSites:
 
     # -- places
 
-    def _sites(self, found: Scouted, base: Base | None) -> list[tuple[Site, float]]:
+    def _sites(self, found: Scouted, base: Base | None) -> Weighted:
         places: list[Place] = []
         for place in found.places():
             files = {p.file for p in places} | {place.file}
@@ -220,7 +253,7 @@ class ProjectSites:
             weights = [weight * factor for weight, factor in zip(weights, factors, strict=True)]
         overlay = overlay_of(self._changed(base), self._root)
         guards: dict[str, Guards] = {}
-        sites: list[tuple[Site, float]] = []
+        sites: Weighted = []
         for place, weight in zip(places, weights, strict=True):
             project = self._file(place.file, found).with_overlay(overlay)
             runner = self._processes.lease(project).runner

@@ -14,12 +14,11 @@ from attrs import frozen
 
 from coe_lsp.execution.suite import TestResult
 
-_NETWORK = re.compile(
-    r"gaierror|Name or service not known|Temporary failure in name resolution"
-    r"|Network is unreachable"
-    r"|NewConnectionError|ConnectionRefusedError|URLError|ConnectError"
+#: What the system itself says where there is no network.
+_NO_NETWORK = re.compile(
+    r"Name or service not known|Temporary failure in name resolution|Network is unreachable"
 )
-_READ_ONLY = re.compile(r"(?:Read-only file system|Permission denied): '(?P<path>[^']+)'")
+_READ_ONLY = re.compile(r"Read-only file system: '(?P<path>[^']+)'")
 _MISSING = (
     re.compile(r"cannot import name '(?P<name>\w+)' from '(?P<owner>[\w.]+)'"),
     re.compile(r"module '(?P<owner>[\w.]+)' has no attribute '(?P<name>\w+)'"),
@@ -118,7 +117,7 @@ def _not_installed(failures: Sequence[TestResult], root: Path) -> str:
 
 def _network(failures: Sequence[TestResult]) -> str:
     for failure in failures:
-        if _NETWORK.search(failure.detail):
+        if _NO_NETWORK.search(failure.detail):
             return (
                 f"{failure.id} needs the network, which tests are kept from: have the test answer "
                 "itself, or run without isolation (--sandbox off, editors: coe.sandbox)."

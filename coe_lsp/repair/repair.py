@@ -17,7 +17,6 @@ from attrs import evolve, frozen
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.suite import Run
-from coe_lsp.repair.acceptance import Acceptance, passes
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.file_sites import FileSites
 from coe_lsp.repair.lazy_policy import LazyPolicy
@@ -35,10 +34,10 @@ from coe_lsp.repair.report import (
     with_revert,
 )
 from coe_lsp.repair.request import Request, Watcher
-from coe_lsp.repair.reverts import Revert
 from coe_lsp.repair.search.ranking import MOST_SHOWN, PassingProgram
 from coe_lsp.repair.search.states import State
 from coe_lsp.repair.site import Base, Site
+from coe_lsp.repair.sites import Sites
 from coe_lsp.repair.target.source import SourceFile
 from coe_lsp.repair.warm import WarmRunners
 
@@ -90,7 +89,6 @@ class Repair:
         self._cancelled = threading.Event()
         self._deadline = Deadline()
         self._portfolio: Portfolio | None = None
-        self._sites: FileSites | ProjectSites | None = None
         self._started = 0.0
 
     def cancel(self) -> None:
@@ -109,31 +107,32 @@ class Repair:
         """Repair. Raises CoeError for whatever the user has to put right first."""
         self._started = time.monotonic()
         with self._processes as processes:
-            sites = self._sites = self._open_sites()
+            sites = self._open_sites()
             try:
                 outcome, places = sites.open(processes, self._watcher, self._deadline)
             except CoeError:
                 if not self._cancelled.is_set():
                     raise
-                outcome, places = Outcome("failed", self._request.way.name), []
+                outcome, places = Outcome("failed", self._request.way.file), []
             if self._cancelled.is_set():
                 outcome = evolve(outcome, status="failed", message="Cancelled.")
             elif outcome.status == "failed":
                 self._deadline.end = time.monotonic() + self._request.budget
-                revert = self._find_revert()
+                seconds = _SHARE_FOR_REVERTS * self._request.budget
+                revert = sites.find_revert(Deadline(time.monotonic() + seconds))
                 with self._policy:
-                    outcome = self._repair(outcome, places)
+                    outcome = self._repair(sites, outcome, places)
                 if revert is not None and not self._cancelled.is_set():
                     outcome = with_revert(outcome, revert)
-            seconds = evolve(
+            spent = evolve(
                 outcome.seconds,
                 total=time.monotonic() - self._started,
                 model=outcome.seconds.model + self._policy.seconds,
                 tests=processes.seconds,
             )
-            return evolve(outcome, seconds=seconds, tests_run=processes.runs)
+            return evolve(outcome, seconds=spent, tests_run=processes.runs)
 
-    def _open_sites(self) -> FileSites | ProjectSites:
+    def _open_sites(self) -> Sites:
         request, way = self._request, self._request.way
         if way.path is None:
             return ProjectSites(way, request.options, self._longest, request.unsaved)
@@ -141,35 +140,39 @@ class Repair:
         source = evolve(source, path=way.path)
         return FileSites(source, way.function, request.options, self._longest)
 
-    def _find_revert(self) -> Revert | None:
-        if not isinstance(self._sites, ProjectSites):
-            return None
-        seconds = _SHARE_FOR_REVERTS * self._request.budget
-        return self._sites.find_revert(Deadline(time.monotonic() + seconds))
-
     # -- rounds
 
-    def _repair(self, outcome: Outcome, places: Sequence[tuple[Site, float]]) -> Outcome:
+    def _repair(
+        self, sites: Sites, outcome: Outcome, places: Sequence[tuple[Site, float]]
+    ) -> Outcome:
         """Search until all that was named passes; each round has the last one's repair in place."""
         won: _Won | None = None
         while places and not self._cancelled.is_set():
-            outcome, more, over = self._search(outcome, places)
+            outcome, more, over = self._search(sites, outcome, places)
             if outcome.status == "repaired":
                 return outcome
-            won = more or won
-            if more is None or over:
+            if more is None or (won is not None and not set(more.left) < set(won.left)):
+                break  # what a round wins must not be lost again
+            won = more
+            if over:
                 break
-            assert isinstance(self._sites, ProjectSites)
             try:
-                places = self._sites.beside(more.base, more.left)
+                places = sites.beside(more.base, more.left)
             except CoeError:  # cancelled, or no test can be run with that change
                 break
-        return outcome if won is None else self._partly(outcome, won)
+        return outcome if won is None else _partly(outcome, won, sites.targets)
 
     def _search(
-        self, outcome: Outcome, places: Sequence[tuple[Site, float]]
+        self, sites: Sites, outcome: Outcome, places: Sequence[tuple[Site, float]]
     ) -> tuple[Outcome, _Won | None, bool]:
         """One round: the outcome so far, what wins some tests, whether nothing more can be won."""
+
+        def grow(site: Site, half: State) -> Sequence[tuple[Site, float]]:
+            try:
+                return sites.grow(site, half)
+            except CoeError:  # no test can be run with the better version
+                return []
+
         settings = evolve(self._request.search, samples=self._request.samples)
         with Portfolio(
             settings,
@@ -178,88 +181,45 @@ class Repair:
             self._watcher,
             self._cancelled.is_set,
             self._head_start,
-            self._grow,
+            grow,
         ) as portfolio:
             self._portfolio = portfolio
             for site, weight in places:
                 portfolio.add(site, weight)
             doubted = False
             while (solved := portfolio.run()) is not None:
-                confirmed = self._confirm(solved.site, solved.found.patches)
+                confirmed = sites.confirm(solved.site, solved.found.patches)
                 if not confirmed:
                     doubted = True
                     continue
                 outcome = self._counted(outcome, portfolio.tried())
                 program, run = confirmed[0]
-                if left := self._left(run):
+                if left := sites.left(run):
                     base = Base(solved.site, program.lines, program.commands)
                     self._portfolio = None
                     return outcome, _Won(base, left), False
                 programs = [program for program, _ in confirmed]
-                return self._report(solved.site, programs, run, outcome), None, True
+                return self._report(sites, solved.site, programs, run, outcome), None, True
             tried = portfolio.tried()
             outcome = self._counted(outcome, tried)
         self._portfolio = None
-        half = self._best_half(tried)
+        half = self._best_half(sites, tried)
         if half is None and self._policy.problem is not None:
             raise self._policy.problem
-        return self._report_failure(tried, outcome, doubted=doubted), half, True
+        return self._report_failure(sites, tried, outcome, doubted=doubted), half, True
 
-    def _best_half(self, tried: Sequence[Tried]) -> _Won | None:
+    def _best_half(self, sites: Sites, tried: Sequence[Tried]) -> _Won | None:
         """Of changes that win some of the named tests the first that breaks nothing."""
-        if not isinstance(self._sites, ProjectSites):
-            return None
         halves = [(place.site, place.half) for place in tried if place.half is not None]
         halves.sort(key=lambda entry: -entry[1].verdict.passed)
         deadline = Deadline(time.monotonic() + _SECONDS_FOR_HALVES)
         for site, half in halves:
             if self._cancelled.is_set() or deadline.left() <= 0:
                 return None
-            guarded = evolve(site.verifier.acceptance, target_tests=())
-            run = site.run(half.lines, [*(guarded.select or ()), *self._sites.targets])
-            broken = not guarded.met(run) or self._sites.breaks(site, half.lines)
-            if not broken and not site.verifier.breaks_elsewhere(half.lines):
-                return _Won(Base(site, half.lines, half.commands), self._left(run))
+            left = sites.half(site, half)
+            if left is not None:
+                return _Won(Base(site, half.lines, half.commands), left)
         return None
-
-    def _grow(self, site: Site, half: State) -> Sequence[tuple[Site, float]]:
-        assert self._sites is not None
-        try:
-            return self._sites.grow(site, half, self._deadline)
-        except CoeError:  # no test can be run with the better version
-            return []
-
-    def _left(self, run: Run) -> tuple[str, ...]:
-        """The targets that do not pass in a run."""
-        if not isinstance(self._sites, ProjectSites):
-            return ()
-        results = {result.id: result for result in run.results}
-        return tuple(test for test in self._sites.targets if not passes(test, results))
-
-    def _confirm(
-        self, site: Site, programs: Sequence[PassingProgram]
-    ) -> list[tuple[PassingProgram, Run]]:
-        """The programs that pass again, each with a run of all tests, from the best one on.
-
-        For a file that was named only the first one is run again.
-        """
-        acceptance, sites = site.verifier.acceptance, self._sites
-        found: list[tuple[PassingProgram, Run]] = []
-        for index, program in enumerate(programs):
-            if len(found) == MOST_SHOWN:
-                break
-            run = site.run(program.lines, acceptance.select)
-            if not acceptance.met(run):
-                continue
-            if not isinstance(sites, ProjectSites):
-                run = site.run(program.lines) if acceptance.select else run
-                return [(program, run), *((other, run) for other in programs[index + 1 :])]
-            if sites.breaks(site, program.lines):
-                continue
-            run = site.run(program.lines, [*(acceptance.select or ()), *sites.targets])
-            if not found or len(self._left(run)) <= len(self._left(found[0][1])):
-                found.append((program, run))
-        return found
 
     # -- what is told
 
@@ -292,7 +252,12 @@ class Repair:
         )
 
     def _report(
-        self, site: Site, programs: Sequence[PassingProgram], run: Run, outcome: Outcome
+        self,
+        sites: Sites,
+        site: Site,
+        programs: Sequence[PassingProgram],
+        run: Run,
+        outcome: Outcome,
     ) -> Outcome:
         """The outcome with the repairs that a search found, all tests run once more."""
         shown = [
@@ -300,43 +265,39 @@ class Repair:
             for program in programs[:MOST_SHOWN]
         ]
         after = Counts(run.passed, len(run.failures))
-        tests, acceptance = len(site.first.verifier.tests), site.first.verifier.acceptance
-        of_file = isinstance(self._sites, FileSites)
-        if isinstance(self._sites, ProjectSites):
-            tests, acceptance = run.passed, Acceptance.seen(run, self._sites.targets)
-        found = report_success(outcome, site, shown, after, tests, acceptance, of_file=of_file)
+        tests, acceptance = sites.accepted(site, run)
+        found = report_success(outcome, site, shown, after, tests, acceptance)
         return evolve(found, chain=replay_chain(site, programs[0].commands))
 
-    def _partly(self, outcome: Outcome, won: _Won) -> Outcome:
-        """The outcome with a change that is a part of a repair."""
-        assert isinstance(self._sites, ProjectSites)
-        targets, patch = self._sites.targets, won.base.patch
-        repaired = tuple(test for test in targets if test not in won.left)
-        message = (
-            f"A change of {' and '.join(patch.names)} makes {len(repaired)} of "
-            f"{count(len(targets), 'test')} pass, but not {_named(won.left)}."
-        )
-        partly = Partly(patch.diff(won.base.site.sources), repaired, won.left)
-        return evolve(outcome, status="failed", message=message, partly=partly)
-
     def _report_failure(
-        self, tried: Sequence[Tried], outcome: Outcome, *, doubted: bool
+        self, sites: Sites, tried: Sequence[Tried], outcome: Outcome, *, doubted: bool
     ) -> Outcome:
         """The outcome without a repair; the first place's best chain tells how far it went."""
         if outcome.chain or not tried:
             return outcome
         chain = replay_chain(tried[0].site, tried[0].found.closest.commands)
-        message = "No repair was found in time."
         if self._cancelled.is_set():
-            message = "Cancelled."
-        elif doubted:
+            return evolve(outcome, chain=chain, message="Cancelled.")
+        message = "No repair was found in time."
+        if doubted:
             message = "What passed its tests failed them when asked again."
         elif all(t.found.exhausted for t in tried):
             message = "No repair was found, and nothing is left to try."
-        if isinstance(self._sites, ProjectSites) and not self._cancelled.is_set():
-            effort = Effort(sum(t.seconds for t in tried), sum(t.found.tested for t in tried))
-            message = " ".join(filter(None, [message, self._sites.why_no_repair(effort)]))
+        effort = Effort(sum(t.seconds for t in tried), sum(t.found.tested for t in tried))
+        message = " ".join(filter(None, [message, sites.why_no_repair(effort)]))
         return evolve(outcome, chain=chain, message=message)
+
+
+def _partly(outcome: Outcome, won: _Won, targets: Sequence[str]) -> Outcome:
+    """The outcome with a change that is a part of a repair."""
+    patch = won.base.patch
+    repaired = tuple(test for test in targets if test not in won.left)
+    message = (
+        f"A change of {' and '.join(patch.names)} makes {len(repaired)} of "
+        f"{count(len(targets), 'test')} pass, but not {_named(won.left)}."
+    )
+    partly = Partly(patch.diff(won.base.site.sources), repaired, won.left)
+    return evolve(outcome, status="failed", message=message, partly=partly)
 
 
 def _named(tests: Sequence[str]) -> str:

@@ -50,19 +50,16 @@ def report_success(
     after: Counts,
     tests: int,
     acceptance: Acceptance,
-    *,
-    of_file: bool,
 ) -> Outcome:
     """The outcome with repairs, best first, of which all win so many `tests`.
 
-    `acceptance` is what they do in all. `of_file`: other tests that fail are of the file that was
-    named.
+    `acceptance` is what they do in all.
     """
     mine = site.first.target.name
     names = [mine, *(name for name in shown[0].patch.names if name != mine)]
     message = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} repaired: "
     message += f"{count(tests, 'test')} passed."
-    if after.failed and of_file:
+    if after.failed:
         verb = "fails" if after.failed == 1 else "fail"
         message += f" {count(after.failed, 'other test')} of the file still {verb}, as before."
     return evolve(

@@ -15,7 +15,7 @@ from coe_lsp.repair.search.search import SearchSettings
 from coe_lsp.repair.search.step import Step
 from coe_lsp.repair.target.baseline import Baseline
 from coe_lsp.repair.target.source import Function, SourceFile
-from coe_lsp.repair.way_in import WayIn, way_of
+from coe_lsp.repair.way_in import WayIn
 
 
 @frozen
@@ -34,28 +34,6 @@ class Request:
     budget: float = 60.0
     samples: int = 16
     search: SearchSettings = field(factory=SearchSettings)
-
-    @classmethod
-    def of_file(
-        cls,
-        path: Path,
-        function: str | None = None,
-        *,
-        source: SourceFile | None = None,
-        options: ProjectOptions | None = None,
-        budget: float = 60.0,
-        samples: int = 16,
-        search: SearchSettings | None = None,
-    ) -> Request:
-        """For a file, and a function or test in it. CoeError if it leads to nothing."""
-        return cls(
-            way_of(path, function),
-            source,
-            options=options or ProjectOptions(),
-            budget=budget,
-            samples=samples,
-            search=search or SearchSettings(),
-        )
 
 
 class Watcher(Protocol):

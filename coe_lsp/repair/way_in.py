@@ -49,13 +49,6 @@ class WayIn:
         files = {test.partition("::")[0] for test in self.tests}
         return files.pop() if len(files) == 1 else ""
 
-    @property
-    def name(self) -> str:
-        """What was named, as messages say it."""
-        if self.path is not None:
-            return self.path.name
-        return self.tests[0] if len(self.tests) == 1 else "the tests"
-
 
 def way_of(path: Path, inside: str | None = None) -> WayIn:
     """The way in by a file, and a function or test in it by its qualified name.

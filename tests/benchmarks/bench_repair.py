@@ -54,6 +54,7 @@ from coe_lsp.models.registry import resolve
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
+from coe_lsp.repair.way_in import way_of
 from training.files import read_whole_lines, write_lines
 
 
@@ -72,9 +73,8 @@ def load(names, count, seed, given):
 def repair(task, search, loaded, budget, visible, folder):
     """One repair: its outcome, seconds, and of each patch whether all tests pass with it."""
     path, function, statements = prepare(task, visible, folder)
-    request = Request.of_file(
-        path,
-        function,
+    request = Request(
+        way_of(path, function),
         options=ProjectOptions(tests=statements),
         budget=budget,
         samples=search.samples,

@@ -224,8 +224,8 @@ def repair_bug(trial, arm, loaded, given, budget, clock):
     try:
         return Repair(request, load, clock).run()
     except CoeError as error:
-        return Outcome("refused", way.name, way.function, message=str(error))
+        return Outcome("refused", way.file, way.function, message=str(error))
     except Exception as error:
         return Outcome(
-            "crashed", way.name, way.function, message=f"{type(error).__name__}: {error}"
+            "crashed", way.file, way.function, message=f"{type(error).__name__}: {error}"
         )

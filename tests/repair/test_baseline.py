@@ -13,6 +13,7 @@ from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
 from coe_lsp.repair.target.baseline import measure
 from coe_lsp.repair.target.source import SourceFile
+from coe_lsp.repair.way_in import way_of
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_a_repair_goes_on_with_what_is_known(clamp_project, monkeypatch):
         "def test_slow(n):\n    time.sleep(4.9)\n"
     )
     started = time.monotonic()
-    outcome = Repair(Request.of_file(clamp_project / "ranges.py", budget=3.0), None, Quiet()).run()
+    outcome = Repair(Request(way_of(clamp_project / "ranges.py"), budget=3.0), None, Quiet()).run()
     assert time.monotonic() - started < 30
     assert (outcome.status, outcome.before.passed, outcome.before.failed) == ("repaired", 2, 1)
     assert "return high" in outcome.diff
@@ -112,7 +113,7 @@ def test_the_reason_is_the_right_one(clamp_project, write, monkeypatch):
     """,
     )
     with pytest.raises(CoeError, match="was not seen .still running after"):
-        Repair(Request.of_file(clamp_project / "ranges.py", budget=1.0), None, Quiet()).run()
+        Repair(Request(way_of(clamp_project / "ranges.py"), budget=1.0), None, Quiet()).run()
 
 
 def test_slow_tests_do_not_hang(measured):

@@ -2,51 +2,17 @@
 
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 
 import pytest
+from red_tests import Told, repair
 
 from coe_lsp.execution.project import Project, ProjectOptions
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
 from coe_lsp.repair.scout import scout
 from coe_lsp.repair.way_in import WayIn, find_way_in
-
-
-class Quiet:
-    def __init__(self):
-        self.rounds = []
-
-    def baseline(self, baseline, suites): ...
-
-    def scouted(self, scouted):
-        self.scouted = scouted
-
-    def target(self, file, function, target_tests):
-        self.rounds.append((file, function.name))
-
-    def step(self, step): ...
-
-
-@pytest.fixture
-def project(tmp_path):
-    def write(files):
-        root = tmp_path / "project"
-        for name, text in {"pyproject.toml": "", **files}.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(textwrap.dedent(text).lstrip("\n"))
-        return root
-
-    return write
-
-
-def repair(root, *tests, budget=20.0):
-    watcher = Quiet()
-    outcome = Repair(Request(WayIn(root, tests=tests), budget=budget), None, watcher).run()
-    return outcome, watcher
 
 
 def passes(root, outcome, patch, *tests):
@@ -143,12 +109,14 @@ def test_a_change_is_not_taken_back_if_others_need_it(project):
     git("add", ".")
     git("commit", "-qm", "one")
     (root / "level.py").write_text(
-        "def checked():\n    return 1\n\n\ndef level(n):\n    return 'n'\n"
+        "def level(n):\n    return 'n'\n\n\ndef checked():\n    return 1\n"
     )
     (root / "test_other.py").write_text(
         "from level import checked\n\ndef test_other():\n    assert checked() == 1\n"
     )
-    outcome, _ = repair(root, "test_level.py", budget=5)
+    outcome, watcher = repair(root, "test_level.py", budget=5)
+    assert watcher.scouted.changes.hunks  # without which the test passes
+    assert not any(patch.takes_back for patch in outcome.patches)
     for patch in outcome.patches:
         assert passes(root, outcome, patch), patch.diff
 
@@ -166,7 +134,7 @@ def test_a_repair_that_is_proved_when_its_turn_is_over_counts(project):
     began = time.monotonic()
     outcome, watcher = repair(root, "test_level.py::test_ten", budget=40)
     assert outcome.status == "repaired", outcome.message
-    assert len(set(watcher.rounds)) > 1
+    assert len(set(watcher.places)) > 1
     assert time.monotonic() - began < 40
 
 
@@ -190,7 +158,7 @@ def test_what_pytest_remembers_may_be_out_of_date(project):
     cache.write_text('{"test_level.py::test_renamed": true}')
     way = find_way_in([], root)
     assert way.remembered
-    watcher = Quiet()
+    watcher = Told()
     outcome = Repair(Request(way, budget=10), None, watcher).run()
     assert watcher.scouted.targets == ("test_level.py::test_ten",)
     assert outcome.status == "repaired"
@@ -204,7 +172,7 @@ def test_cancel_ends_a_search_of_several_places(project):
             "test_level.py": "from level import same\n\ndef test_it():\n    assert same(3) == 'x'\n",
         }
     )
-    watcher = Quiet()
+    watcher = Told()
     job = Repair(Request(WayIn(root, tests=("test_level.py",)), budget=60), None, watcher)
     timer = threading.Timer(6, job.cancel)
     timer.start()

@@ -12,6 +12,7 @@ from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
 from coe_lsp.repair.target.source import SourceFile
 from coe_lsp.repair.target.toplevel import with_toplevel_block
+from coe_lsp.repair.way_in import way_of
 
 _SHELF = """\
 import math
@@ -168,7 +169,7 @@ def test_what_no_function_holds_is_repaired(write, tmp_path, old, new):
             assert Shelf().free(1) == 0
     """)  # fmt: skip
     path = write("shelf.py", right.replace(old, new))
-    outcome = Repair(Request.of_file(path, budget=20.0), None, Mock()).run()
+    outcome = Repair(Request(way_of(path), budget=20.0), None, Mock()).run()
     assert outcome.status == "repaired", outcome.message
     found = [repaired.patch for repaired in outcome.patches]
     assert any(patch.apply(outcome.sources)["shelf.py"].text == right for patch in found)
@@ -178,6 +179,6 @@ def test_without_a_clue_it_is_refused(write, tmp_path):
     write("pyproject.toml", "")
     path = write("shelf.py", "x = 1\n")
     write("test_shelf.py", "def test_free():\n    assert 1 == 2\n")
-    request = Request.of_file(path, options=ProjectOptions((str(tmp_path / "test_shelf.py"),)))
+    request = Request(way_of(path), options=ProjectOptions((str(tmp_path / "test_shelf.py"),)))
     with pytest.raises(CoeError, match="do not run any function of shelf.py"):
         Repair(request, None, Mock()).run()

@@ -4,13 +4,11 @@ import subprocess
 import textwrap
 
 import pytest
+from red_tests import repair
 
 from coe_lsp.execution.git import committed
 from coe_lsp.repair.changes import find_changes, taken_back
-from coe_lsp.repair.repair import Repair
-from coe_lsp.repair.request import Request
 from coe_lsp.repair.target.source import SourceFile
-from coe_lsp.repair.way_in import WayIn
 
 BEFORE = """
     def area(width, height):
@@ -32,24 +30,13 @@ TESTS = """
 """
 
 
-class Quiet:
-    def baseline(self, baseline, suites): ...
-
-    def scouted(self, scouted):
-        self.scouted = scouted
-
-    def target(self, file, function, target_tests): ...
-
-    def step(self, step): ...
-
-
 def git(folder, *arguments):
     name = ["-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run(["git", "-C", folder, *name, *arguments], check=True, capture_output=True)
 
 
 @pytest.fixture
-def project(tmp_path):
+def shapes(tmp_path):
     root = tmp_path / "shapes"
     root.mkdir()
     (root / "pyproject.toml").write_text("")
@@ -71,41 +58,35 @@ def changes(root):
     return find_changes(root, {"shapes.py": SourceFile.read(root / "shapes.py")})
 
 
-def repair(root, *tests, budget=10.0):
-    watcher = Quiet()
-    way = WayIn(root, tests=tests or ("test_shapes.py",))
-    return Repair(Request(way, budget=budget), None, watcher).run(), watcher
-
-
-def test_lines_count_by_when_they_were_changed(project):
-    change(project, "2 * (", "(")
-    git(project, "commit", "-qam", "two")
-    change(project, "width * height", "width + height")
-    found = changes(project)
+def test_lines_count_by_when_they_were_changed(shapes):
+    change(shapes, "2 * (", "(")
+    git(shapes, "commit", "-qam", "two")
+    change(shapes, "width * height", "width + height")
+    found = changes(shapes)
     assert found.lines["shapes.py"][2] == 1.0
     assert found.lines["shapes.py"][6] == 0.6
     assert [(h.first, h.last) for h in found.hunks] == [(2, 2)]
     assert found.before["shapes.py"].lines[1] == "    return width * height\n"
 
 
-def test_no_repository_no_changes(tmp_path, project):
+def test_no_repository_no_changes(tmp_path, shapes):
     (tmp_path / "other").mkdir()
     path = tmp_path / "other/a.py"
     path.write_text("x = 1\n")
     found = find_changes(tmp_path / "other", {"a.py": SourceFile.read(path)})
     assert (found.lines, found.hunks, found.before) == ({}, (), {})
-    assert committed(project, ["none.py", "a\nb.py", "shapes.py"], "HEAD").keys() == {"shapes.py"}
-    assert committed(project, ["shapes.py"], "nothing") == {}
+    assert committed(shapes, ["none.py", "a\nb.py", "shapes.py"], "HEAD").keys() == {"shapes.py"}
+    assert committed(shapes, ["shapes.py"], "nothing") == {}
 
 
-def test_what_a_repository_names_is_not_run(project, tmp_path):
+def test_what_a_repository_names_is_not_run(shapes, tmp_path):
     mark = tmp_path / "ran"
     for name in ("core.fsmonitor", "core.sshCommand", "filter.x.smudge", "filter.x.clean"):
-        git(project, "config", name, f"touch {mark}")
-    (project / ".gitattributes").write_text("*.py filter=x\n")
+        git(shapes, "config", name, f"touch {mark}")
+    (shapes / ".gitattributes").write_text("*.py filter=x\n")
     mark.unlink(missing_ok=True)
-    change(project, "width * height", "width")
-    assert changes(project).hunks
+    change(shapes, "width * height", "width")
+    assert changes(shapes).hunks
     assert not mark.exists()
 
 
@@ -120,18 +101,18 @@ def test_what_a_repository_names_is_not_run(project, tmp_path):
         ("    return 2 * (width + height)\n", ""),
     ],
 )
-def test_taking_hunks_back_gives_the_old_text(project, old, new):
-    before = (project / "shapes.py").read_text()
-    change(project, old, new)
-    sources = {"shapes.py": SourceFile.read(project / "shapes.py")}
-    found = find_changes(project, sources)
+def test_taking_hunks_back_gives_the_old_text(shapes, old, new):
+    before = (shapes / "shapes.py").read_text()
+    change(shapes, old, new)
+    sources = {"shapes.py": SourceFile.read(shapes / "shapes.py")}
+    found = find_changes(shapes, sources)
     back = taken_back(found.hunks, sources).apply(sources)["shapes.py"]
     assert back.text == before
 
 
-def test_a_repair_that_keeps_the_change_comes_first(project):
-    change(project, "return width * height", "area = width + height\n    return area")
-    outcome, watcher = repair(project)
+def test_a_repair_that_keeps_the_change_comes_first(shapes):
+    change(shapes, "return width * height", "area = width + height\n    return area")
+    outcome, watcher = repair(shapes, "test_shapes.py")
     assert outcome.status == "repaired", outcome.message
     first, *_, last = outcome.patches
     assert "width * height" in first.diff
@@ -140,10 +121,10 @@ def test_a_repair_that_keeps_the_change_comes_first(project):
     assert last.patch.apply(outcome.sources)["shapes.py"].text == textwrap.dedent(BEFORE).lstrip()
 
 
-def test_if_nothing_else_is_found_the_change_is_taken_back(project):
-    change(project, "    return width * height", "    raise SystemError(2 ** width, height, 77)")
-    change(project, "(width + height)\n", "(width + height)\n\n\ndef none():\n    pass\n")
-    outcome, _ = repair(project, budget=4)
+def test_if_nothing_else_is_found_the_change_is_taken_back(shapes):
+    change(shapes, "    return width * height", "    raise SystemError(2 ** width, height, 77)")
+    change(shapes, "(width + height)\n", "(width + height)\n\n\ndef none():\n    pass\n")
+    outcome, _ = repair(shapes, "test_shapes.py", budget=4)
     assert outcome.status == "repaired", outcome.message
     (patch,) = outcome.patches
     assert patch.reason == "takes back your change of line 2 of shapes.py"
@@ -154,9 +135,9 @@ def test_if_nothing_else_is_found_the_change_is_taken_back(project):
     assert outcome.after.failed == 0
 
 
-def test_a_change_that_is_not_at_fault_is_left_alone(project):
-    change(project, "width * height", "width + height + 1000")
-    git(project, "commit", "-qam", "the fault")
-    change(project, "2 * (width", "2 * (0 + width")
-    outcome, _ = repair(project, budget=4)
+def test_a_change_that_is_not_at_fault_is_left_alone(shapes):
+    change(shapes, "width * height", "width + height + 1000")
+    git(shapes, "commit", "-qam", "the fault")
+    change(shapes, "2 * (width", "2 * (0 + width")
+    outcome, _ = repair(shapes, "test_shapes.py", budget=4)
     assert not any("takes back" in patch.reason for patch in outcome.patches)

@@ -18,6 +18,7 @@ from coe_lsp.repair.request import Request
 from coe_lsp.repair.search.search import SearchSettings
 from coe_lsp.repair.target.baseline import measure
 from coe_lsp.repair.target.hints import undefined_names
+from coe_lsp.repair.way_in import way_of
 
 
 class Scripted:
@@ -89,7 +90,10 @@ def repair(path: Path, policy, log=None, **request):
     request = {"budget": 5.0, "samples": 2, "search": search} | request
     how = {"tests", "python", "sandbox"}
     options = ProjectOptions(**{name: request.pop(name) for name in how & request.keys()})
-    return Repair(Request.of_file(path, options=options, **request), load, log or Log()).run()
+    function = request.pop("function", None)
+    return Repair(
+        Request(way_of(path, function), options=options, **request), load, log or Log()
+    ).run()
 
 
 def repaired_bytes(outcome):
@@ -170,7 +174,7 @@ def test_passing_tests_need_no_model(clamp_project):
     def load():
         raise AssertionError("the model must not be loaded")
 
-    outcome = Repair(Request.of_file(path), load, log).run()
+    outcome = Repair(Request(way_of(path)), load, log).run()
     assert outcome.status == "already_passing"
 
 
@@ -301,7 +305,7 @@ def test_a_model_that_takes_long_to_load_takes_nothing_of_the_budget(clamp_proje
         yield LoadedPolicy(Scripted([FIX]), model, trained=True)
 
     search = SearchSettings(mutations=False, grace=0.1)
-    request = Request.of_file(clamp_project / "ranges.py", budget=2.0, search=search)
+    request = Request(way_of(clamp_project / "ranges.py"), budget=2.0, search=search)
     assert Repair(request, load, Log()).run().status == "repaired"
 
 
@@ -309,7 +313,7 @@ def test_what_mutations_repair_in_their_head_start_needs_no_model(clamp_project)
     def load():
         raise AssertionError("the model must not be loaded")
 
-    request = Request.of_file(clamp_project / "ranges.py", budget=40.0)
+    request = Request(way_of(clamp_project / "ranges.py"), budget=40.0)
     outcome = Repair(request, load, Log(), head_start=10.0).run()
     assert outcome.status == "repaired"
     assert outcome.model is None
@@ -357,7 +361,7 @@ def test_of_a_long_function_the_model_sees_what_is_suspect(write, tmp_path):
     assert "303 >>>        total -= 150" in seen
     assert "1 >>>def add(total, kind):\n" in seen
     assert "\n...\n" in seen and len(seen) < 4000
-    without = Repair(Request.of_file(path), None, Log()).run()
+    without = Repair(Request(way_of(path)), None, Log()).run()
     assert without.status == "repaired"
     assert without.diff == outcome.diff
 
@@ -379,7 +383,7 @@ def test_a_helper_of_the_named_function_is_repaired(write, tmp_path):
             assert total([5]) == 15
             assert total([5, 7]) == 36
     """)  # fmt: skip
-    outcome = Repair(Request.of_file(path, "total", budget=20.0), None, Log()).run()
+    outcome = Repair(Request(way_of(path, "total"), budget=20.0), None, Log()).run()
     assert outcome.status == "repaired"
     assert outcome.function == "price"
     assert "\n-    return count - 3\n+    return count * 3\n" in outcome.diff

@@ -26,6 +26,7 @@ from coe_lsp.repair.search.states import State, state_key
 from coe_lsp.repair.search.stopping import StoppingRule
 from coe_lsp.repair.target.hints import RepairHints
 from coe_lsp.repair.verify import Verdict
+from coe_lsp.repair.way_in import way_of
 
 
 def verdict(*passing, total=4):
@@ -375,7 +376,7 @@ def run(path, search, policy=None, function=None, budget=30):
     loaded = LoadedPolicy(policy, ModelUsed("it", "", None), trained=True)
     load = (lambda: contextlib.nullcontext(loaded)) if policy else None
     outcome = Repair(
-        Request.of_file(path, function, budget=budget, samples=3, search=search), load, log
+        Request(way_of(path, function), budget=budget, samples=3, search=search), load, log
     ).run()
     return outcome, log.steps
 
@@ -431,7 +432,7 @@ def test_with_few_tests_it_goes_on_until_the_model_was_heard(write, tests, polic
     log = Log()
     loaded = LoadedPolicy(policy, ModelUsed("it", "", None), trained=True)
     load = (lambda: contextlib.nullcontext(loaded)) if policy else None
-    request = Request.of_file(path, budget=30, samples=3, search=SearchSettings(grace=1.0))
+    request = Request(way_of(path), budget=30, samples=3, search=SearchSettings(grace=1.0))
     assert Repair(request, load, log).run().status == "repaired"
     waited = time.monotonic() - log.solved_at
     assert graces - 0.2 < waited < graces + 1.5

@@ -8,6 +8,7 @@ from coe_lsp.repair.request import Request
 from coe_lsp.repair.target.baseline import measure
 from coe_lsp.repair.target.source import SourceFile
 from coe_lsp.repair.warm import WarmRunners
+from coe_lsp.repair.way_in import way_of
 
 
 def checked(warm, path):
@@ -26,7 +27,7 @@ def test_a_repair_starts_from_what_the_check_knows(clamp_project):
     first = []
     watcher = Mock()
     watcher.target = lambda *_: first.append(mine.runner.runs)
-    outcome = Repair(Request.of_file(path, budget=20.0), None, watcher, warm=warm).run()
+    outcome = Repair(Request(way_of(path), budget=20.0), None, watcher, warm=warm).run()
     assert outcome.status == "repaired"
     assert first[0] == runs  # no test ran before the search
     assert outcome.tests_run == mine.runner.runs - runs > 0

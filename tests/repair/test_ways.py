@@ -1,48 +1,12 @@
 """Repairs that begin with a red test: the fault is found in the project, wherever it is."""
 
 import json
-import textwrap
 
 import pytest
+from red_tests import repair
 
 from coe_lsp.errors import CoeError
-from coe_lsp.repair.repair import Repair
-from coe_lsp.repair.request import Request
 from coe_lsp.repair.way_in import WayIn, WayInError, find_way_in, way_of
-
-
-class Log:
-    def __init__(self):
-        self.places = []
-
-    def baseline(self, baseline, suites): ...
-
-    def scouted(self, scouted):
-        self.scouted = scouted
-
-    def target(self, file, function, target_tests):
-        self.places.append((file, function.name, target_tests))
-
-    def step(self, step): ...
-
-
-@pytest.fixture
-def project(tmp_path):
-    def write(files):
-        root = tmp_path / "shop"
-        for name, text in {"pyproject.toml": "", **files}.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(textwrap.dedent(text).lstrip("\n"))
-        return root
-
-    return write
-
-
-def repair(root, *tests, budget=20.0):
-    log = Log()
-    outcome = Repair(Request(WayIn(root, tests=tests), budget=budget), None, log).run()
-    return outcome, log
 
 
 def fixed(outcome):

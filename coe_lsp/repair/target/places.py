@@ -1,8 +1,8 @@
 """Where in a project the fault may be: functions of all its files, ranked, each with the reasons.
 
 Goes by what failing tests ran, and passing ones beside them. It runs nothing and edits nothing. A
-function's features are numbers between 0 and 1; what each is worth was learned from real bugs of
-the training split (`tests/benchmarks/learn_places.py`), not set by hand.
+function's features are numbers between 0 and 1; what each is worth is set by hand.
+`tests/benchmarks/learn_places.py` measures the order on real bugs, and can learn the weights.
 """
 
 from __future__ import annotations
