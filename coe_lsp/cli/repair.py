@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from attrs import evolve
 from rich.console import Console
 
 from coe_lsp.cli import interrupts
 from coe_lsp.cli.progress import BarProgress
-from coe_lsp.cli.settings import settings_for
+from coe_lsp.cli.settings import way_and_settings
 from coe_lsp.cli.view import RepairView, plain_console, show_outcome
 from coe_lsp.errors import CoeError
 from coe_lsp.files import check_replaceable, replace_file
@@ -21,7 +20,6 @@ from coe_lsp.repair.policy.loading import ModelOptions, check, head_start, llama
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
 from coe_lsp.repair.target.source import SourceFile
-from coe_lsp.repair.way_in import find_way_in
 
 _STATUS = {"repaired": 0, "already_passing": 0, "failed": 1, "error": 2}
 
@@ -31,8 +29,7 @@ def repair(options: argparse.Namespace) -> int:
 
     Raises CoeError and Interrupted whether or not JSON is wanted; that is main's affair.
     """
-    way = find_way_in(options.targets, Path())
-    settings = settings_for(options, way.root)
+    way, settings = way_and_settings(options)
     if options.apply and way.path is not None:
         check_replaceable(way.path)  # rather now than after a minute's work
     request = settings.request(way)

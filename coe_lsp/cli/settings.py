@@ -6,11 +6,21 @@ import argparse
 import sys
 from pathlib import Path
 
+from coe_lsp.errors import CoeError
 from coe_lsp.escaping import printable
+from coe_lsp.repair.way_in import WayIn, find_way_in
 from coe_lsp.settings import RULES, Settings, project_layer, read_settings
 
 # Options of commands that only share the name of a setting.
 _FLAGS = {"apply"}
+
+
+def way_and_settings(options: argparse.Namespace) -> tuple[WayIn, Settings]:
+    """Where a command begins, by the targets that were typed, and the settings there."""
+    way = find_way_in(options.targets, Path())
+    if way.path is None and options.tests:
+        raise CoeError("--tests are for a source file: name tests as targets instead.")
+    return way, settings_for(options, way.root)
 
 
 def settings_for(options: argparse.Namespace, root: Path | None) -> Settings:

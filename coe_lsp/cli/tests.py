@@ -8,14 +8,14 @@ from pathlib import Path
 from rich.console import Console
 
 from coe_lsp.cli import interrupts
-from coe_lsp.cli.settings import settings_for
+from coe_lsp.cli.settings import way_and_settings
 from coe_lsp.cli.view import failure_text, missing_text, plain_console, show_scouted
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.project import Project, ProjectOptions
 from coe_lsp.repair.scout import scout
 from coe_lsp.repair.target.baseline import measure
 from coe_lsp.repair.target.source import SourceFile
-from coe_lsp.repair.way_in import WayIn, find_way_in
+from coe_lsp.repair.way_in import WayIn
 
 _SHOWN = 5
 
@@ -23,8 +23,7 @@ _SHOWN = 5
 def tests(options: argparse.Namespace) -> int:
     """Run the command; exit status 0 if all tests pass, 1 if some fail."""
     console = plain_console()
-    way = find_way_in(options.targets, Path())
-    settings = settings_for(options, way.root)
+    way, settings = way_and_settings(options)
     if way.path is None:
         return _named_tests(console, way, settings.project_options())
     return _tests_of_file(console, way.path, settings.project_options())
@@ -42,7 +41,7 @@ def _named_tests(console: Console, way: WayIn, options: ProjectOptions) -> int:
         where = f"{place.file}:{place.function.first}"
         why = f": {place.reason}" if place.reason else ""
         console.print(f"  suspect: {place.function.name} ({where}){why}", markup=False)
-    return 1 if found.targets else 0
+    return 1 if found.targets or found.missing else 0
 
 
 def _tests_of_file(console: Console, path: Path, options: ProjectOptions) -> int:

@@ -43,9 +43,9 @@ class Scouted:
 
     `results` are those of the `targets`, which fail and were named, and of the tests that pass.
     `others` fail as well and were not named, or could not be collected; `missing` ones did not run
-    in time. `sources` are the
-    project's files that targets ran, by their path relative to the root, `changes` what was changed
-    in them lately; `overhead` the seconds of imports and collection, `seconds` those of all this.
+    in time. `sources` are the project's files that targets ran, by their path relative to the root,
+    `changes` what was changed in them lately; `overhead` the seconds of imports and collection,
+    `seconds` those of all this.
     """
 
     results: Mapping[str, TestResult]

@@ -59,6 +59,7 @@ def test_already_passing(clamp_project):
             "is 65, but takes a whole number from 1 to 64",
         ),
         (["repair", "docs"], "There are no files of tests in"),
+        (["repair", "tests", "--tests", "tests"], "name tests as targets instead"),
         (["repair", "a" * 300], "not a usable path"),
         (["tests", "loop.py"], "loop.py"),
         (["models", "path", "no-such-model"], "no-such-model"),
