@@ -221,10 +221,19 @@ def _relevant_files(path: Path, root: Path) -> Iterator[Path]:
     yield from sorted(nearest) or [file for file in found if imported[file] & packages]
 
 
-def find_test_files(root: Path) -> Iterator[Path]:
-    """All files of tests below a folder, by their names."""
-    seen = 0
+def find_test_files(root: Path) -> list[Path]:
+    """All files of tests below a folder, by their names.
+
+    Where a project tells pytest which folders to look into, the others are left alone: examples and
+    the like, which often cannot run beside the rest.
+    """
     names = TestNames.of(root)
+    found = list(_walk(root, names))
+    return [path for path in found if names.is_looked_into(path)] or found
+
+
+def _walk(root: Path, names: TestNames) -> Iterator[Path]:
+    seen = 0
     for folder, folders, files in os.walk(root):
         folders[:] = [
             name

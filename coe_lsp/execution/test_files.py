@@ -8,7 +8,9 @@ from __future__ import annotations
 import ast
 import configparser
 import fnmatch
+import glob
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +24,7 @@ _INI_FILES = (("pytest.ini", "pytest"), (".pytest.ini", "pytest"), ("pyproject.t
               ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest"))  # fmt: skip
 
 
-@frozen
+@frozen(slots=False)
 class TestNames:
     """How a project's files of tests are called, and where they are if the project says so."""
 
@@ -49,8 +51,19 @@ class TestNames:
         if any(_matches(path, usual) for usual in _USUAL_PATTERNS):
             return True
         # Some projects have pytest look into every file of their folders of tests.
-        inside = any((self.root / folder).resolve() in path.parents for folder in self.folders)
-        return (inside or not self.folders) and _has_tests(path)
+        return self.is_looked_into(path) and _has_tests(path)
+
+    def is_looked_into(self, path: Path) -> bool:
+        """Whether pytest looks at a file by itself, not only when it is named."""
+        if not self.folders:
+            return True
+        path = path.resolve()
+        return any(place in (path, *path.parents) for place in self._places)
+
+    @cached_property
+    def _places(self) -> tuple[Path, ...]:
+        found = [glob.glob(f, root_dir=self.root, recursive=True) for f in self.folders]
+        return tuple((self.root / name).resolve() for names in found for name in names)
 
 
 def _matches(path: Path, pattern: str) -> bool:

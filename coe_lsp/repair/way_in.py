@@ -112,7 +112,7 @@ def _of_folder(folder: Path, *, remembered: bool) -> WayIn:
     root = find_root(folder / "pyproject.toml")
     if remembered:
         folder = root
-    if not any(find_test_files(folder)):
+    if not find_test_files(folder):
         raise WayInError(f"There are no files of tests in {folder}: name one, or a source file.")
     if folder == root or not folder.is_relative_to(root):
         failed = _last_failed(root) if remembered else ()

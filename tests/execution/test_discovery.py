@@ -52,6 +52,18 @@ def test_tests_with_the_project_s_own_names_are_found(tmp_path, write, interpret
     assert found(path, tmp_path, interpreter) == ["checks/check_a.py"]
 
 
+def test_only_the_folders_that_pytest_looks_into_have_tests(tmp_path, write, interpreter):
+    write("pytest.ini", "[pytest]\ntestpaths = tests plugins/*/checks\n")
+    path = write("mod.py", "def f(): ...\n")
+    for name in ("tests/test_a.py", "plugins/one/checks/test_b.py", "examples/test_c.py"):
+        write(name, "from mod import f\n\ndef test_f(): f()\n")
+    inside = ["plugins/one/checks/test_b.py", "tests/test_a.py"]
+    assert found(path, tmp_path, interpreter) == inside
+    # A setting that leads nowhere is none.
+    write("pytest.ini", "[pytest]\ntestpaths = spec\n")
+    assert found(path, tmp_path, interpreter) == ["examples/test_c.py", *inside]
+
+
 def test_tests_that_reach_a_file_through_others_are_found(tmp_path, write, interpreter):
     write("pyproject.toml", "")
     write("service/__init__.py", "")
