@@ -62,7 +62,8 @@ class TestNames:
 
     @cached_property
     def _places(self) -> tuple[Path, ...]:
-        found = [glob.glob(f, root_dir=self.root, recursive=True) for f in self.folders]
+        # Not Path.glob, which knows neither "." nor whole paths.
+        found = [glob.glob(f, root_dir=self.root, recursive=True) for f in self.folders]  # noqa: PTH207
         return tuple((self.root / name).resolve() for names in found for name in names)
 
 

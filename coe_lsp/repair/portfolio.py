@@ -32,6 +32,8 @@ _SHARE_WITHOUT_MODEL = 0.3
 _SECONDS_WITHOUT_MODEL = 10.0
 # A place that wins tests weighs so many times more.
 _WINNING = 3.0
+# How long a repair waits for places that explain more, as a share of the budget, and in seconds.
+_SHARE_WAITING, _SECONDS_WAITING = 0.2, 8.0
 # What a place gets of the time that is left, and in seconds at most, before another is changed as
 # well if some of its tests are won.
 _SHARE_ALONE, _SECONDS_ALONE = 0.4, 10.0
@@ -41,7 +43,8 @@ _SHARE_ALONE, _SECONDS_ALONE = 0.4, 10.0
 class Entry:
     """A place with its search, once that has begun, and the seconds that it has had.
 
-    It is `dry` if mutations are used up, `over` if nothing is left to try.
+    It is `dry` if mutations are used up, `over` if nothing is left to try; repaired, it waits for
+    others until then.
     """
 
     site: Site
@@ -50,6 +53,7 @@ class Entry:
     spent: float = 0.0
     grow_at: float = float("inf")
     grown: bool = False
+    waits_until: float | None = None
     dry: bool = False
     over: bool = False
     found: Found | None = None
@@ -79,7 +83,9 @@ class Portfolio:
     had some time, `grow` is asked for places to search with that better version in place.
 
     **The end.** The first search that repairs goes on to the end of its grace. With a budget in
-    candidates each search runs to its end, one after the other.
+    candidates each search runs to its end, one after the other. But a caller is not bent to its own
+    tests while what it calls still fails its own: a repair waits for a while as long as a place
+    that explains more of the failing tests, all of the repair's among them, may be repaired itself.
     """
 
     def __init__(
@@ -124,9 +130,8 @@ class Portfolio:
 
     @property
     def solved(self) -> bool:
-        """Whether the search that has the turn has found a repair."""
-        search = self._current.search if self._current else None
-        return search is not None and search.solved
+        """Whether some place is repaired, and was not told yet."""
+        return bool(self._solved())
 
     def run(self) -> Tried | None:
         """Search until a place is repaired; None if all are exhausted, or the time is up.
@@ -136,25 +141,42 @@ class Portfolio:
         if self._current is not None and self._current.over:
             self._current = None
         while not self._is_over():
-            if (solved := self._solved_already()) is not None:
-                return self._won(solved)
-            entry = self._next()
-            if entry is None and not self._policy.waits:
-                break
-            if entry is None:
+            solved = self._solved()
+            better = self._explain_more(solved[0]) if solved else []
+            if solved and not better:
+                return self._won(solved[0])
+            entry = self._next(better or self._entries)
+            if entry is not None:
+                self._take_turn(entry)
+            elif solved:
+                return self._won(solved[0])
+            elif self._policy.waits:
                 self._load()
-            elif self._take_turn(entry):
-                return self._won(entry)
+            else:
+                break
         # What was under way when the time was up may be a repair.
-        for entry in self._entries:
-            if entry.search is not None and not entry.over and self._tried(entry).found.patches:
+        begun = (e for e in self._entries if e.search is not None and e.found is None)
+        for entry in [*self._solved(), *begun]:
+            if self._tried(entry).found.patches:
                 return self._won(entry)
         return None
 
-    def _solved_already(self) -> Entry | None:
-        """A place whose repair was proved when its turn was over."""
-        begun = (e for e in self._entries if e.search is not None and not e.over)
-        return next((e for e in begun if e.search is not None and e.search.solved), None)
+    def _solved(self) -> list[Entry]:
+        """The places that are repaired and were not told yet, those that explain most first."""
+        begun = [e for e in self._entries if e.search is not None and e.found is None]
+        solved = [e for e in begun if e.search is not None and e.search.solved]
+        return sorted(solved, key=lambda e: -len(e.site.verifier.target_tests))
+
+    def _explain_more(self, solved: Entry) -> list[Entry]:
+        """The places that a repaired one waits for."""
+        if solved.waits_until is None:
+            patience = min(_SHARE_WAITING * self._budget, _SECONDS_WAITING)
+            solved.waits_until = time.monotonic() + (float("inf") if self._counted else patience)
+        if time.monotonic() >= solved.waits_until:
+            return []
+        mine, base = set(solved.site.verifier.target_tests), solved.site.base
+        others = (e for e in self._entries if not e.over and e.site.base is base)
+        return [e for e in others if mine < set(e.site.verifier.target_tests)]
 
     def _won(self, entry: Entry) -> Tried:
         self._current = entry
@@ -176,10 +198,10 @@ class Portfolio:
 
     # -- turns
 
-    def _next(self) -> Entry | None:
+    def _next(self, entries: Sequence[Entry]) -> Entry | None:
         """Whose turn it is; None if there is nothing to try, or not without the model."""
         loaded = self._policy.loaded is not None
-        waiting = [e for e in self._entries if not e.over and (loaded or not e.dry)]
+        waiting = [e for e in entries if not e.over and (loaded or not e.dry)]
         if self._counted:
             return next(iter(waiting), None)
         return min(waiting, key=lambda e: (e.spent / self._weight(e), -e.weight), default=None)
@@ -189,13 +211,13 @@ class Portfolio:
         wins = entry.search is not None and entry.search.halfway() is not None
         return entry.weight * (_WINNING if wins else 1.0)
 
-    def _take_turn(self, entry: Entry) -> bool:
-        """Search at a place for a while; whether it is repaired."""
+    def _take_turn(self, entry: Entry) -> None:
+        """Search at a place for a while."""
         search = self._search_of(entry)
         began, loading, waited = time.monotonic(), self._policy.seconds, self._policy.waits
         search.run(self._policy.loaded, until=self._end_of_turn(entry, began))
         head_start = self._head_start_left() - (time.monotonic() - began)
-        if not search.solved and self._policy.waits and head_start <= 0:
+        if not self._solved() and self._policy.waits and head_start <= 0:
             self._load()  # mutants are tested meanwhile
         if search.solved:
             search.run(self._policy.loaded)
@@ -206,7 +228,6 @@ class Portfolio:
         if due and not entry.grown and not search.solved:
             entry.grow_at = float("inf") if entry.over else time.monotonic() + _TURN
             self._grow_from(entry, search)
-        return search.solved
 
     def _search_of(self, entry: Entry) -> Search:
         """The search of a place, begun if need be; the one that had the turn before rests."""
