@@ -117,6 +117,7 @@ def _slice(program: Program, node: ast.Slice) -> Iterator[Edit]:
         (f"{low} + 1" if low else "1", upper, step, -0.5), (f"{low} - 1", upper, step, -1.0),
         (lower, f"{up} + 1", step, -0.4), (lower, f"{up} - 1" if up else "-1", step, -0.5),
         (lower, f"-{up}", step, -1.2), (f"-{low}", upper, step, -1.2),
+        (f"-{up}" if up else lower, "", step, -1.2), ("", f"-{low}" if low else upper, step, -1.4),
         (f"{low} + 1" if low else "1", f"{up} + 1", step, -1.5),
     ]  # fmt: skip
     old = (lower, upper, step)

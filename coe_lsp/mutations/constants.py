@@ -25,7 +25,7 @@ def equal_constant_edits(program: Program, scope: Scope) -> Iterator[Edit]:
         if len(nodes) > 1:
             spans = sorted(program.span(node) for node in nodes)
             for edit in constant_edits(program, nodes[0], scope):
-                yield together(program, spans, [edit.new] * len(spans), edit.kind, edit.weight - 1)
+                yield together(program, spans, [edit.new] * len(spans), edit.kind, edit.guess - 1)
 
 
 def opposite_edits(program: Program) -> Iterator[Edit]:
@@ -59,6 +59,9 @@ def constant_edits(program: Program, node: ast.Constant, scope: Scope) -> Iterat
         yield from to(str(not value), 0.2)
         yield from to("None", -2.0)
     elif isinstance(value, (int, float)):
+        for old, new in scope.clues.replaced:
+            if old == str(value) and new.isdigit():
+                yield from to(new, -0.4)
         one = 1 if isinstance(value, int) else 1.0
         for number, weight in ((value + one, 0.0), (value - one, 0.0)):
             yield from to(_literal(number, program.roomy(node)), weight)
@@ -79,7 +82,7 @@ def constant_edits(program: Program, node: ast.Constant, scope: Scope) -> Iterat
             yield from to(other, -0.8)
         for other in _misread(value):
             yield from to(_quoted(other, program.source(node)), -1.2)
-        for other in difflib.get_close_matches(value, scope.test_strings, n=2, cutoff=0.7):
+        for other in difflib.get_close_matches(value, scope.clues.words, n=2, cutoff=0.7):
             yield from to(_quoted(other, program.source(node)), -0.8)
         for changed, weight in (
             ("", -1.0), (" ", -1.0), (value.strip(), -1.0), (value.lower(), -1.5),

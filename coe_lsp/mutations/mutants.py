@@ -11,17 +11,25 @@ from functools import partial
 
 from attrs import frozen
 
+from coe_lsp.mutations.clues import NO_CLUES, Clues
+from coe_lsp.mutations.conditions import condition_edits
+from coe_lsp.mutations.donors import donor_edits
 from coe_lsp.mutations.expressions import expression_edits
+from coe_lsp.mutations.guards import guard_edits
 from coe_lsp.mutations.insertions import insertion_edits
 from coe_lsp.mutations.layout import layout_edits
 from coe_lsp.mutations.program import Edit, Program
 from coe_lsp.mutations.scope import Scope
 from coe_lsp.mutations.statements import statement_edits
+from coe_lsp.mutations.strings import string_edits
 from coe_lsp.mutations.surroundings import NOTHING, Surroundings
 from coe_lsp.mutations.syntax import syntax_edits
+from coe_lsp.mutations.weights import LEARNED
 
 # How much the suspiciousness of a line counts against the likelihood of a mistake.
 _SUSPICION = 1.5
+# How suspect a signature is, as a share of the most suspect line.
+_SIGNATURE = 0.5
 # In longer programs only so many of the lines that failing tests ran are changed.
 _LONG = 60
 # How much less promising it is to leave an undefined name alone.
@@ -33,12 +41,14 @@ _WORD, _ASSIGNED = re.compile(r"\w+"), re.compile(r"(\w+)\s*=(?!=)")
 class Mutant:
     """A changed program; `line` (1-based, of the program before) is where it begins to differ.
 
-    `weight` is the natural log of how promising it is, comparable within one program only.
+    `weight` is the natural log of how promising it is, comparable within one program only; `guess`
+    is what its kind of edit was thought to weigh, see `weights`.
     """
 
     line: int
     kind: str
     weight: float
+    guess: float
     _make: Callable[[], Sequence[str]]
 
     @property
@@ -51,37 +61,44 @@ def mutants(
     lines: Sequence[str],
     suspiciousness: Mapping[int, float] | None = None,
     enclosing: Surroundings = NOTHING,
-    test_strings: tuple[str, ...] = (),
-    undefined: frozenset[str] = frozenset(),
+    clues: Clues = NO_CLUES,
 ) -> Iterator[Mutant]:
     """Mutants in order of weight, no edit twice; different edits may give the same text.
 
     `suspiciousness` has a score between 0 and 1 for lines that failing tests ran; other lines
-    count as not run, and come last. `enclosing` is what the program can see beyond itself,
-    `test_strings` are strings that its tests contain. `undefined` are undefined names of the
-    program: edits that leave them in place are down-weighted. A program that does not parse has
-    mutants that do.
+    count as not run, and come last. `enclosing` is what the program can see beyond itself, `clues`
+    are what its tests say: edits that leave undefined names in place are down-weighted. A program
+    that does not parse has mutants that do.
     """
     try:
         program = Program("\n".join(lines), _only(len(lines), suspiciousness or {}))
     except SyntaxError:
         for number, (changed, line) in enumerate(syntax_edits(lines)):
-            yield Mutant(line, "syntax", -0.01 * number, partial(tuple[str, ...], changed))
+            weight = -0.01 * number
+            yield Mutant(line, "syntax", weight, weight, partial(tuple[str, ...], changed))
         return
-    scope = Scope(program, enclosing, test_strings)
+    scope = Scope(program, enclosing, clues)
     scored: list[tuple[float, int, Edit, int]] = []
     edits = itertools.chain(
         expression_edits(program, scope),
         statement_edits(program, scope),
         insertion_edits(program, scope),
+        condition_edits(program, scope),
+        guard_edits(program, scope),
+        donor_edits(program, scope),
+        string_edits(program, scope),
         layout_edits(program),
     )
-    places = _places(program, undefined)
+    places = _places(program, clues.undefined)
+    suspect = dict(suspiciousness or {})
+    if suspect:  # a signature runs with no test, but what it says matters to each
+        signature = range(1, _first_of_body(program.tree))
+        suspect |= dict.fromkeys(signature, _SIGNATURE * max(suspect.values()))
     for edit in edits:
         line = program.line_of(edit.start)
         last = max(line, program.line_of(max(edit.end - 1, edit.start)))
-        weight = edit.weight + _line_weight(suspiciousness, line, last)
-        if places and not _touches(edit, places, undefined):
+        weight = LEARNED.of(edit.kind, edit.guess) + _line_weight(suspect, line, last)
+        if places and not _touches(edit, places, clues.undefined):
             weight -= _BESIDE
         scored.append((-weight, len(scored), edit, line))
     scored.sort()
@@ -90,7 +107,17 @@ def mutants(
         key = (edit.start, edit.end, edit.new)
         if key not in seen and program.between(edit.start, edit.end) != edit.new:
             seen.add(key)
-            yield Mutant(line, edit.kind, -weight, partial(_lines, program, edit))
+            make = partial(_lines, program, edit)
+            yield Mutant(line, edit.kind, -weight, edit.guess, make)
+
+
+def _first_of_body(tree: ast.Module) -> int:
+    """Where the body of the one function begins (1-based), 0 if it is something else."""
+    match tree.body:
+        case [ast.FunctionDef(body=body) | ast.AsyncFunctionDef(body=body)]:
+            return body[0].lineno
+        case _:
+            return 0
 
 
 def _places(program: Program, names: frozenset[str]) -> list[tuple[int, int]]:

@@ -49,16 +49,16 @@ _ROOMY = (
 
 @frozen
 class Edit:
-    """Bytes `start` to `end` become `new`. `weight` is the natural log of how likely it is.
+    """Bytes `start` to `end` become `new`. `guess` is the natural log of how likely that is.
 
-    Weights compare edits of one program with each other; they are no probabilities.
+    It compares edits of one program with each other, as far as anybody can guess; see `weights`.
     """
 
     start: int
     end: int
     new: str
     kind: str
-    weight: float
+    guess: float
 
 
 class Program:

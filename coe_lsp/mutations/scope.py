@@ -7,13 +7,14 @@ import builtins
 import difflib
 from collections import Counter
 
+from coe_lsp.mutations.clues import Clues
 from coe_lsp.mutations.program import Program
 from coe_lsp.mutations.surroundings import Surroundings, defined
 
 _PIECES = 25
 _VARIABLES = 24
 _LONGEST = 60
-_VALUES, _FIELDS = 16, 24
+_VALUES, _FIELDS, _LITERALS = 16, 24, 12
 
 
 class Scope:
@@ -22,13 +23,12 @@ class Scope:
     All lists are in order of first appearance, without repetition.
 
     `values` are the module's own that the program does not mention as variables, `fields` the
-    attributes of its class, and `test_strings` are strings that its tests contain. `pieces` are
-    expressions, and whether they need no parentheses.
+    attributes of its class, `clues` what its tests say. `pieces` are expressions, and whether they
+    need no parentheses. `helpers` are functions of the module that it might call, `literals` what
+    tests and program spell, `new_literals` what only the tests do.
     """
 
-    def __init__(
-        self, program: Program, enclosing: Surroundings, test_strings: tuple[str, ...]
-    ) -> None:
+    def __init__(self, program: Program, enclosing: Surroundings, clues: Clues) -> None:
         attributes: dict[str, None] = {}
         numbers: dict[str, None] = {}
         strings: dict[str, None] = {}
@@ -74,12 +74,36 @@ class Scope:
         self.attributes = list(attributes)
         self.numbers = list(numbers)
         self.strings = list(strings)
-        self.test_strings = test_strings
+        self.clues = clues
+        self.raised = clues.raised
+        self.test_words = clues.strings
+        spelt = {value_of(text) for text in (*strings, *numbers)}
+        in_tests = sorted(clues.constants, key=lambda text: (len(text), text))
+        self.new_literals = [
+            text for text in in_tests if len(text) <= _LONGEST and value_of(text) not in spelt
+        ][:_LITERALS]
+        self.literals = [*self.new_literals, *strings]
         self.pieces = list(pieces.items())[:_PIECES]
         self.conditions = [text for text in conditions if "\n" not in text][:_PIECES]
         self.known = frozenset([*variables, *brought, *enclosing.names])
+        self.types = list(enclosing.types)
+        self.exceptions = list(enclosing.exceptions)
+        self.methods = list(enclosing.methods)
+        self.statements = list(enclosing.statements)
+        self.keywords = enclosing.keywords
+        self.parameters = enclosing.parameters
+        called_here = [name for name in functions if name in enclosing.parameters]
+        self.helpers = list(dict.fromkeys([*called_here, *enclosing.parameters]))
 
     def close(self, name: str) -> list[str]:
         """Names that look like a misspelt one."""
         words = [*self.known, *dir(builtins)]
         return difflib.get_close_matches(name, sorted(set(words) - {name}), n=4, cutoff=0.6)
+
+
+def value_of(literal: str) -> object:
+    """What a literal stands for; its text if it cannot be told."""
+    try:
+        return ast.literal_eval(literal)
+    except (SyntaxError, ValueError):
+        return literal

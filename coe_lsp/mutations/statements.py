@@ -164,7 +164,7 @@ def _change(program: Program, scope: Scope, node: ast.stmt) -> Iterator[Edit]:
                 yield Edit(start, end, text, "jump", -0.8)
         case ast.Return():
             yield from _return(program, scope, node)
-        case ast.Expr():
+        case ast.Expr() if not isinstance(node.value, (ast.Yield, ast.YieldFrom)):
             text = program.source(node)
             yield Edit(start, end, f"return {text}", "missing return", 0.0)
             for name in scope.variables:

@@ -20,11 +20,10 @@ from coe_lsp.execution.suite import Run, Suite
 from coe_lsp.mutations.surroundings import surroundings
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.patch import Patch
-from coe_lsp.repair.search.ranking import constants
 from coe_lsp.repair.search.search import Search, SearchSettings
 from coe_lsp.repair.search.step import Step
 from coe_lsp.repair.target.baseline import Baseline
-from coe_lsp.repair.target.hints import RepairHints, undefined_names
+from coe_lsp.repair.target.hints import RepairHints, literals, read_clues
 from coe_lsp.repair.target.source import Function, SourceFile
 from coe_lsp.repair.task import describe
 from coe_lsp.repair.verify import Verifier
@@ -92,10 +91,10 @@ class Site:
         baseline, target = self.baseline, self.target
         lines = baseline.localization.within(target.first, target.last)
         statements = [statement for suite in suites for statement in suite.statements]
-        in_tests = {constant for text in [*task.tests, *statements] for constant in constants(text)}
+        in_tests = {literal for text in [*task.tests, *statements] for literal in literals(text)}
         enclosing = surroundings(baseline.source.text, target.owner)
         details = [baseline.results[test].detail for test in baseline.target_tests(target)]
-        return RepairHints(lines, enclosing, frozenset(in_tests), undefined_names(details))
+        return RepairHints(lines, enclosing, read_clues(details, in_tests))
 
 
 @frozen

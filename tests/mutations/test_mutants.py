@@ -5,86 +5,11 @@ import textwrap
 
 import pytest
 
+from coe_lsp.mutations.clues import Clues
+from coe_lsp.mutations.examples import EXAMPLES
 from coe_lsp.mutations.mutants import mutants
 from coe_lsp.mutations.surroundings import Surroundings, surroundings
 
-_WRONG_AND_RIGHT = {
-    "comparison": ("if n < limit:\n    return n", "if n <= limit:\n    return n"),
-    "membership": ("return n in limit", "return n not in limit"),
-    "arithmetic": ("return n + limit * 2", "return n - limit * 2"),
-    "floor": ("mid = n / 2\nreturn mid", "mid = n // 2\nreturn mid"),
-    "augmented": ("n += limit\nreturn n", "n -= limit\nreturn n"),
-    "assigned": ("total = 0\ntotal = n\nreturn total", "total = 0\ntotal += n\nreturn total"),
-    "off by one": ("return [n for n in range(limit)]", "return [n for n in range(limit + 1)]"),
-    "from one": ("for i in range(n):\n    print(i)", "for i in range(1, n):\n    print(i)"),
-    "word for a name": ("line = ''\nreturn line + n", "line = limit\nreturn line + n"),
-    "constant": ("return n % 10", "return n % 9"),
-    "truth": ("found = True\nreturn found", "found = False\nreturn found"),
-    "boolean": ("return n > 1 and limit > 1", "return n > 1 or limit > 1"),
-    "negation": ("if n:\n    return 1", "if not n:\n    return 1"),
-    "not": ("if not n:\n    return 1", "if n:\n    return 1"),
-    "extra condition": ("return n > 1 and limit > 1", "return n > 1"),
-    "variable": ("return n", "return limit"),
-    "method": ("return n.lower()", "return n.upper()"),
-    "function": ("return min(n)", "return max(n)"),
-    "swapped arguments": ("return divmod(n, limit)", "return divmod(limit, n)"),
-    "swapped operands": ("return n - limit", "return limit - n"),
-    "missing call": ("d = n - limit\nreturn d", "d = abs(n - limit)\nreturn d"),
-    "extra call": ("return sorted(n)", "return n"),
-    "index": ("return n[0]", "return n[-1]"),
-    "slice end": ("return n[:limit]", "return n[:limit + 1]"),
-    "slice start": ("return n[limit:]", "return n[limit + 1:]"),
-    "reversed": ("return n[::1]", "return n[::-1]"),
-    "descending": ("return sorted(n)", "return sorted(n, reverse=True)"),
-    "descending generator": (
-        "return sorted(x for x in n)",
-        "return sorted((x for x in n), reverse=True)",
-    ),
-    "precedence": ("return n + limit * 2", "return (n + limit) * 2"),
-    "missing return": ("if n:\n    n + 1\nreturn 0", "if n:\n    return n + 1\nreturn 0"),
-    "no return": ("total = n + 1", "total = n + 1\nreturn total"),
-    "extra line": ("n = 0\nlimit = 1\nreturn n", "limit = 1\nreturn n"),
-    "order": ("n = limit\nlimit = n\nreturn n", "limit = n\nn = limit\nreturn n"),
-    "jump": ("for x in n:\n    if x:\n        break", "for x in n:\n    if x:\n        continue"),
-    "early return": (
-        "for x in n:\n    limit += x\n    return limit",
-        "for x in n:\n    limit += x\nreturn limit",
-    ),
-    "left out of the loop": (
-        "for x in n:\n    y = x\nlimit.append(y)",
-        "for x in n:\n    y = x\n    limit.append(y)",
-    ),
-    "base case": ("return n[0]", "if not n:\n    return []\nreturn n[0]"),
-    "elif": (
-        "if n:\n    n = 1\nif limit:\n    n = 2\nreturn n",
-        "if n:\n    n = 1\nelif limit:\n    n = 2\nreturn n",
-    ),
-    "missing increment": (
-        "while n < limit:\n    print(n)",
-        "while n < limit:\n    print(n)\n    n += 1",
-    ),
-    "misspelt": ("return nn + limit", "return n + limit"),
-    "everywhere": (
-        "if n == '':\n    return ' '\nreturn limit or ' '",
-        "if n == '':\n    return ''\nreturn limit or ''",
-    ),
-    "upside down": (
-        "if n:\n    return True\nreturn False",
-        "if n:\n    return False\nreturn True",
-    ),
-    "all of a condition": ("return n and limit and f", "return n or limit or f"),
-    "extra lines": ("n = 1\nlimit = 2\nreturn n", "return n"),
-    "guard": ("for x in n:\n    limit += 1", "for x in n:\n    if limit == x:\n        limit += 1"),
-    "up to": ("return sum(n)", "return sum(n[:limit])"),
-    "wrong part": ("return n / limit + len(n)", "return n / len(n) + len(n)"),
-    "middle": ("return 2 ** 3 * n", "return 2 ** n"),
-    "bracket": ("return n == '('", "return n == '['"),
-    "up to, each": ("return [x for x in n]", "return [x for x in n[:limit]]"),
-    "but the first": ("return [x for x in n]", "return [x for x in n][1:]"),
-    "not those": ("return [x for x in n if x[0]]", "return [x for x in n if not x[0]]"),
-    "unwrapped": ("if n:\n    limit = 2\nreturn limit", "limit = 2\nreturn limit"),
-    "accents": ("té = 'é'; return té + n - limit", "té = 'é'; return té + n + limit"),
-}
 _PROGRAM = '''\
 def outer(items, limit=3, *rest, key=None, **more):
     """It has a docstring."""
@@ -110,18 +35,35 @@ def _function(body):
     return ("def f(n, limit):\n" + textwrap.indent(body, "    ")).split("\n")
 
 
-@pytest.mark.parametrize("name", _WRONG_AND_RIGHT)
-def test_the_repair_of_a_common_mistake_is_among_the_mutants(name):
-    wrong, right = (_function(body) for body in _WRONG_AND_RIGHT[name])
-    wanted = ast.dump(ast.parse("\n".join(right)))
-    found = [ast.dump(ast.parse("\n".join(mutant.lines))) for mutant in mutants(wrong)]
-    assert wanted in found
+_CLUES = Clues(frozenset({"'spelt'"}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "right"),
+    [(kind, *pair) for kind, all_of_it in EXAMPLES.items() for pair in all_of_it],
+)
+def test_each_kind_makes_its_examples(kind, wrong, right):
+    wanted = ast.dump(ast.parse("\n".join(_function(right))))
+    found = mutants(_function(wrong), clues=_CLUES)
+    made = {m.kind for m in found if ast.dump(ast.parse("\n".join(m.lines))) == wanted}
+    assert kind in made
+
+
+def test_each_kind_has_examples():
+    programs = [
+        _PROGRAM.split("\n"),
+        *(_function(a) for pairs in EXAMPLES.values() for a, _ in pairs),
+    ]
+    kinds = {mutant.kind for program in programs for mutant in mutants(program, clues=_CLUES)}
+    assert kinds - {"syntax", "hidden line"} <= EXAMPLES.keys()
 
 
 def test_a_word_is_spelt_as_the_tests_spell_it():
     lines = _function("return ['Mars', 'Jupyter']")
     right = tuple(_function("return ['Mars', 'Jupiter']"))
-    assert right in {mutant.lines for mutant in mutants(lines, test_strings=("Jupiter", "Venus"))}
+    assert right in {
+        mutant.lines for mutant in mutants(lines, clues=Clues(frozenset({"'Jupiter'", "'Venus'"})))
+    }
     assert right not in {mutant.lines for mutant in mutants(lines)}
 
 
@@ -196,16 +138,20 @@ def test_the_module_and_the_class_have_names_to_offer(wrong, right):
 def test_what_is_said_to_be_undefined_is_changed_first():
     lines = ("def f(n, m):", "    for i in n:", "        if this - i in n:", "            return i",
              "    return -1")  # fmt: skip
-    first = [mutant.lines for mutant in mutants(lines, undefined=frozenset({"this"}))][:20]
+    first = [mutant.lines for mutant in mutants(lines, clues=Clues(undefined=frozenset({"this"})))][
+        :20
+    ]
     assert (*lines[:2], "        if 0 - i in n:", *lines[3:]) in first
     assert not [changed for changed in first[:12] if "this - i" in "\n".join(changed)]
-    assert list(mutants(lines[:2], undefined=frozenset({"this"})))  # not there: no matter
+    assert list(
+        mutants(lines[:2], clues=Clues(undefined=frozenset({"this"})))
+    )  # not there: no matter
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])
 def test_a_changed_word_keeps_its_quotes(quote):
     lines = ("def f():", f"    return {quote}helo{quote}")
-    changed = {mutant.lines[1] for mutant in mutants(lines, test_strings=("hello",))}
+    changed = {mutant.lines[1] for mutant in mutants(lines, clues=Clues(frozenset({"'hello'"})))}
     assert f"    return {quote}hello{quote}" in changed
     assert not {f"    return {other}hello{other}" for other in "'\"" if other != quote} & changed
 

@@ -17,7 +17,7 @@ from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
 from coe_lsp.repair.search.search import SearchSettings
 from coe_lsp.repair.target.baseline import measure
-from coe_lsp.repair.target.hints import undefined_names
+from coe_lsp.repair.target.hints import read_clues
 from coe_lsp.repair.way_in import way_of
 
 
@@ -398,6 +398,6 @@ def test_lines_where_tests_ended_are_more_suspect_than_the_others():
 
 def test_names_that_failures_complain_about():
     complaint = "NameError: name 'this' is not defined"
-    assert undefined_names([complaint, complaint.replace("this", "that")]) == {"this", "that"}
-    assert undefined_names([complaint, "AssertionError: assert 1 == 2"]) == frozenset()
-    assert undefined_names([]) == frozenset()
+    assert read_clues([complaint, complaint.replace("this", "that")]).undefined == {"this", "that"}
+    assert read_clues([complaint, "AssertionError: assert 1 == 2"]).undefined == frozenset()
+    assert read_clues([]).undefined == frozenset()

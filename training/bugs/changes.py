@@ -149,7 +149,7 @@ def _code(text: str) -> list[str]:
 
 def _matters(change: Change, after: Mapping[str, str]) -> bool:
     trees = [(meaning(text), meaning(after[path])) for path, text in change.files.items()]
-    return all(old is not None for old, _ in trees) and any(old != new for old, new in trees)
+    return all(None not in pair for pair in trees) and any(old != new for old, new in trees)
 
 
 def _unique_functions(text: str, path: str) -> tuple[SourceFile, dict[str, Function]]:

@@ -19,7 +19,7 @@ from coe_lsp.chain.commands import Command, render
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.execution.sandbox import Sandbox
-from coe_lsp.repair.target.hints import undefined_names
+from coe_lsp.repair.target.hints import read_clues
 from coe_lsp.repair.target.source import SourceError
 from coe_lsp.repair.verify import Verdict
 from training.demonstrations.faults import Faults
@@ -284,7 +284,7 @@ class _Maker:
             goal,
             self._environment.suspiciousness(start),
             self._environment.surroundings(),
-            undefined_names(details),
+            read_clues(details),
         )
 
     def _with_idle_line(self) -> Lines:

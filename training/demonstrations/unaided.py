@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
+from coe_lsp.mutations.clues import NO_CLUES, Clues
 from coe_lsp.mutations.mutants import mutants
 from coe_lsp.mutations.surroundings import NOTHING, Surroundings
 
@@ -20,11 +21,11 @@ def is_found_unaided(
     goal: Sequence[str],
     suspiciousness: Mapping[int, float] | None = None,
     enclosing: Surroundings = NOTHING,
-    undefined: frozenset[str] = frozenset(),
+    clues: Clues = NO_CLUES,
 ) -> bool:
     """Whether the goal is among the first mutants of the start, but for blanks."""
     wanted = _bare(goal)
-    found = mutants(start, suspiciousness, enclosing, undefined=undefined)
+    found = mutants(start, suspiciousness, enclosing, clues=clues)
     return any(_bare(mutant.lines) == wanted for mutant in islice(found, FIRST))
 
 

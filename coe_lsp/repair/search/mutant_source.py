@@ -32,8 +32,7 @@ class MutantSource:
             () if empty else start.lines,
             suspiciousness,
             hints.enclosing,
-            hints.test_strings,
-            hints.undefined,
+            hints.clues,
         )
 
     @property

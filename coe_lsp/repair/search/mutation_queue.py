@@ -15,6 +15,7 @@ from functools import partial
 
 from attrs import define, field, frozen
 
+from coe_lsp.mutations.clues import NO_CLUES, Clues
 from coe_lsp.mutations.mutants import Mutant, mutants
 from coe_lsp.mutations.surroundings import NOTHING, Surroundings
 from coe_lsp.mutations.syntax import first_fault
@@ -23,6 +24,8 @@ from coe_lsp.mutations.syntax import first_fault
 # won as much take away from it: there can be many.
 _PROGRESS_BONUS = 2.0
 _RIVALS_PENALTY = 0.7
+# A search does not come to the mutants of the start after so many.
+_MOST_FIRST = 8000
 # How many second changes are tried after each single one, once all single ones are used up.
 _SECOND_CHANGES = 60
 
@@ -53,13 +56,10 @@ class MutationQueue:
         lines: Sequence[str],
         suspiciousness: Mapping[int, float],
         enclosing: Surroundings = NOTHING,
-        test_strings: tuple[str, ...] = (),
-        undefined: frozenset[str] = frozenset(),
+        clues: Clues = NO_CLUES,
     ) -> None:
         """`suspiciousness` by line, 1-based; see `mutants` for the rest."""
-        self._mutants = partial(
-            mutants, enclosing=enclosing, test_strings=test_strings, undefined=undefined
-        )
+        self._mutants = partial(mutants, enclosing=enclosing, clues=clues)
         self._ages = itertools.count()
         self._heap: list[_Entry] = []
         self._sources: dict[int, _StateMutants] = {}
@@ -69,7 +69,7 @@ class MutationQueue:
         self._first: list[Mutant] = []
         found = self._mutants(lines, suspiciousness)
         if first_fault(lines) is None:
-            self._first = list(found)
+            self._first = list(itertools.islice(found, _MOST_FIRST))
             for mutant in self._first:
                 self._push(mutant, 0.0, 0)
         else:  # edits after which it parses are few and take long to find

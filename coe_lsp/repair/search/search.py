@@ -137,7 +137,7 @@ class Search:
         self._settings = settings
         self._watch = watch
         self._cancelled = cancelled
-        self._test_constants = hints.test_constants
+        self._test_constants = hints.clues.constants
         self._first_line = verifier.function.first
         verdict = verifier.first()
         suspiciousness: Mapping[int, float] = (

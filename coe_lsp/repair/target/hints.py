@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import frozen
 
+from coe_lsp.mutations.clues import NO_CLUES, Clues
 from coe_lsp.mutations.surroundings import NOTHING, Surroundings
+from coe_lsp.parsing import parse
 
 _UNDEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
-_SHORTEST_WORD, _LONGEST_WORD = 4, 60
+_STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_VALUE = rf"(?:{_STRING}|-?\d+(?:\.\d+)?)"
+_COMPARED = re.compile(rf"(?:^|assert |: )(?P<one>{_VALUE}) (?:==|!=) (?P<two>{_VALUE})(?=\s|$)")
+_RAISED = re.compile(r"(?:\w+\.)*([A-Z]\w+)(?=:|$)")
 
 
 @frozen
@@ -19,24 +24,42 @@ class RepairHints:
     """What a search is told besides the function and its tests.
 
     `suspiciousness` has a score between 0 and 1 by line (1-based, of the function); `enclosing` is
-    what the function can see beyond itself, `test_constants` are those that its tests spell out,
-    and `undefined` are undefined names that every failing test reports.
+    what the function can see beyond itself, and `clues` are what its tests say and spell.
     """
 
     suspiciousness: Mapping[int, float] = {}
     enclosing: Surroundings = NOTHING
-    test_constants: frozenset[str] = frozenset()
-    undefined: frozenset[str] = frozenset()
-
-    @property
-    def test_strings(self) -> tuple[str, ...]:
-        """The words among the test constants, for the typing errors of the function."""
-        quoted = sorted(text for text in self.test_constants if text[0] in "'\"")
-        words = (str(ast.literal_eval(text)) for text in quoted)
-        return tuple(word for word in words if _SHORTEST_WORD <= len(word) <= _LONGEST_WORD)
+    clues: Clues = NO_CLUES
 
 
-def undefined_names(details: Iterable[str]) -> frozenset[str]:
-    """The names that failures complain about, if all of them do and it is nothing else."""
-    found = [_UNDEFINED.match(detail) for detail in details]
-    return frozenset(match[1] for match in found if match) if all(found) else frozenset()
+def read_clues(details: Sequence[str], constants: Iterable[str] = ()) -> Clues:
+    """The clues of failures, by the last line of each, and of literals in the tests.
+
+    Names are undefined if all failures complain about such names, and it is nothing else.
+    """
+    missing = [_UNDEFINED.match(detail) for detail in details]
+    names = frozenset(match[1] for match in missing if match) if all(missing) else frozenset[str]()
+    raised = [_RAISED.match(detail) for detail in details]
+    exceptions = frozenset(match[1] for match in raised if match) - {"AssertionError"}
+    compared = [match for detail in details if (match := _COMPARED.search(detail))]
+    pairs = [(_text(match["one"]), _text(match["two"])) for match in compared]
+    return Clues(frozenset(constants), names, exceptions, tuple(dict.fromkeys(pairs)))
+
+
+def _text(value: str) -> str:
+    """A value of a message, as text; as it stands there if it was shortened."""
+    try:
+        return str(ast.literal_eval(value))
+    except (SyntaxError, ValueError):
+        return value
+
+
+def literals(text: str) -> Iterator[str]:
+    """All numbers and strings that a piece of code spells; none if it does not parse."""
+    try:
+        tree = parse(text)
+    except SyntaxError:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, (str, int, float)):
+            yield repr(node.value)

@@ -1,0 +1,132 @@
+"""Learns how likely each kind of edit is from what people changed, and writes the table.
+
+    python tests/benchmarks/learn_kinds.py train.jsonl --dev dev.jsonl
+
+Both are files of `mutation_reach.py`: small changes of single functions. Each edit is made with a
+guess of its weight. Edits of one kind with one guess are one class; a change is the work of one
+edit, drawn from all mutants of the function in proportion to the exponentials of their weights (a
+conditional logit). Weights are those under which the train changes are likeliest, held near the
+guesses where little was seen. Changes that no mutant makes say nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import mean, median
+
+import numpy as np
+from attrs import frozen
+from mutation_reach import is_the_change, read_change
+
+from coe_lsp.mutations.mutants import mutants
+from coe_lsp.mutations.surroundings import surroundings
+from coe_lsp.mutations.weights import TABLE, Weights
+
+Class = tuple[str, float]
+_STEPS, _RATE = 2000, 0.05
+
+
+@frozen
+class Seen:
+    """How many mutants of each class a function has, in the order of the guesses, and which is
+    the change."""
+
+    counts: dict[Class, int]
+    wanted: Class
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("train", type=Path)
+    parser.add_argument("--dev", type=Path, required=True)
+    parser.add_argument("--processes", type=int, default=2)
+    # One standard deviation of a kind's offset, and of a class within its kind.
+    parser.add_argument("--kind-spread", type=float, default=1.5)
+    parser.add_argument("--class-spread", type=float, default=0.7)
+    options = parser.parse_args()
+    with ProcessPoolExecutor(options.processes) as pool:
+        train, dev = (
+            [seen for seen in pool.map(_see, path.read_text().splitlines(), chunksize=4) if seen]
+            for path in (options.train, options.dev)
+        )
+    learned = learn(train, options.kind_spread, options.class_spread)
+    TABLE.write_text(learned.dumps())
+    print(f"{len(train)} changes to learn from, {len(dev)} to measure on")
+    print("| weights | median expected rank | first 100 | first 500 | mean log likelihood |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, weights in (("guessed", Weights({}, {})), ("learned", learned)):
+        ranks = [expected_rank(seen, weights) for seen in dev]
+        early = [sum(rank <= most for rank in ranks) / len(dev) for most in (100, 500)]
+        likely = mean(log_likelihood(seen, weights) for seen in dev)
+        print(f"| {name} | {median(ranks):.0f} | {early[0]:.0%} | {early[1]:.0%} | {likely:.2f} |")
+
+
+def _see(line: str) -> Seen | None:
+    change = read_change(line)
+    enclosing = surroundings(change.module, change.owner)
+    found = list(mutants(change.before, enclosing=enclosing))
+    wanted = next((m for m in found if is_the_change(m, change)), None)
+    if wanted is None:
+        return None
+    return Seen(dict(Counter((m.kind, m.guess) for m in found)), (wanted.kind, wanted.guess))
+
+
+def learn(train: Sequence[Seen], kind_spread: float, class_spread: float) -> Weights:
+    """The weights under which the changes are likeliest, by Adam."""
+    classes = sorted({name for seen in train for name in seen.counts})
+    kinds = sorted({kind for kind, _ in classes})
+    index = {name: n for n, name in enumerate(classes)}
+    kind_of = np.array([kinds.index(kind) for kind, _ in classes])
+    guesses = np.array([guess for _, guess in classes])
+    counts = np.zeros((len(train), len(classes)))
+    wanted = np.array([index[seen.wanted] for seen in train])
+    for row, seen in enumerate(train):
+        for name, count in seen.counts.items():
+            counts[row, index[name]] = count
+    offsets, deltas = np.zeros(len(kinds)), np.zeros(len(classes))
+    moments = [[np.zeros_like(x), np.zeros_like(x)] for x in (offsets, deltas)]
+    for step in range(1, _STEPS + 1):
+        weights = guesses + offsets[kind_of] + deltas
+        scores = counts * np.exp(weights - weights.max())
+        shares = scores / scores.sum(axis=1, keepdims=True)
+        slope = shares.sum(axis=0) - np.bincount(wanted, minlength=len(classes))
+        slopes = (
+            np.bincount(kind_of, slope, len(kinds)) + offsets / kind_spread**2,
+            slope + deltas / class_spread**2,
+        )
+        for values, gradient, (first, second) in zip(
+            (offsets, deltas), slopes, moments, strict=True
+        ):
+            first += 0.1 * (gradient - first)
+            second += 0.001 * (gradient**2 - second)
+            scale = np.sqrt(second / (1 - 0.999**step)) + 1e-8
+            values -= _RATE * first / (1 - 0.9**step) / scale
+    by_kind = {kind: round(float(value), 2) for kind, value in zip(kinds, offsets, strict=True)}
+    by_class: dict[str, dict[float, float]] = {}
+    for (kind, guess), delta in zip(classes, deltas, strict=True):
+        if abs(delta) >= 0.05:
+            by_class.setdefault(kind, {})[guess] = round(float(delta), 2)
+    return Weights(by_kind, by_class)
+
+
+def expected_rank(seen: Seen, weights: Weights) -> float:
+    """Where the change comes, in the middle of those that weigh the same."""
+    mine = weights.of(*seen.wanted)
+    before = sum(n for name, n in seen.counts.items() if weights.of(*name) > mine)
+    same = sum(n for name, n in seen.counts.items() if weights.of(*name) == mine)
+    return before + (same + 1) / 2
+
+
+def log_likelihood(seen: Seen, weights: Weights) -> float:
+    """Of the change, natural."""
+    whole = sum(n * math.exp(weights.of(*name)) for name, n in seen.counts.items())
+    return weights.of(*seen.wanted) - math.log(whole)
+
+
+if __name__ == "__main__":
+    main()
