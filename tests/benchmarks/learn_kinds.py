@@ -21,7 +21,7 @@ from statistics import mean, median
 
 import numpy as np
 from attrs import frozen
-from mutation_reach import is_the_change, read_change
+from mutation_reach import Wanted, read_change
 
 from coe_lsp.mutations.mutants import mutants
 from coe_lsp.mutations.surroundings import surroundings
@@ -70,10 +70,11 @@ def _see(line: str) -> Seen | None:
     change = read_change(line)
     enclosing = surroundings(change.module, change.owner)
     found = list(mutants(change.before, enclosing=enclosing))
-    wanted = next((m for m in found if is_the_change(m, change)), None)
-    if wanted is None:
+    wanted = Wanted(change)
+    one = next((mutant for mutant in found if wanted.is_met(mutant)), None)
+    if one is None:
         return None
-    return Seen(dict(Counter((m.kind, m.guess) for m in found)), (wanted.kind, wanted.guess))
+    return Seen(dict(Counter((m.kind, m.guess) for m in found)), (one.kind, one.guess))
 
 
 def learn(train: Sequence[Seen], kind_spread: float, class_spread: float) -> Weights:

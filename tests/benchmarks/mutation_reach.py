@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import functools
 import itertools
 import json
 import sys
@@ -87,27 +86,35 @@ def _gather(options: argparse.Namespace) -> Iterator[SmallChange]:
 def reach(change: SmallChange) -> dict[str, Any]:
     """The rank (from 1) and kind of the mutant that is the fix, None if none is."""
     row: dict[str, Any] = {"name": change.name, "size": change.size, "rank": None, "kind": None}
-    number = 0
+    number, wanted = 0, Wanted(change)
     enclosing = surroundings(change.module, change.owner)
     for number, mutant in enumerate(mutants(change.before, enclosing=enclosing), 1):
-        if row["rank"] is None and is_the_change(mutant, change):
+        if row["rank"] is None and wanted.is_met(mutant):
             row |= {"rank": number, "kind": mutant.kind}
     return row | {"mutants": number}
 
 
-def is_the_change(mutant: Mutant, change: SmallChange) -> bool:
-    """Whether a mutant means the same as the function after the change."""
-    lines = mutant.lines
-    if _signature(lines) != _signature(change.after):
-        return False
-    return meaning("\n".join(lines)) == meaning("\n".join(change.after))
+class Wanted:
+    """What a mutant has to mean to be a change; most are told apart by their lengths."""
+
+    def __init__(self, change: SmallChange) -> None:
+        self._after = "\n".join(change.after)
+        before, after = (_code(lines) for lines in (change.before, change.after))
+        self._signature = sorted(after)
+        more = len(after) - len(before)
+        self._length = len("\n".join(change.before).translate(_IGNORED)) + more
+
+    def is_met(self, mutant: Mutant) -> bool:
+        lines = mutant.lines
+        text = "\n".join(lines)
+        if len(text.translate(_IGNORED)) != self._length:
+            return False
+        return sorted(_code(lines)) == self._signature and meaning(text) == meaning(self._after)
 
 
-@functools.lru_cache(maxsize=4)
-def _signature(lines: tuple[str, ...]) -> str:
-    """What is alike in programs of the same meaning, quickly; comments are left out roughly."""
-    code = (line.partition("#")[0] for line in lines)
-    return "".join(sorted("".join(code).translate(_IGNORED)))
+def _code(lines: tuple[str, ...]) -> str:
+    """What is alike in programs of the same meaning; comments are left out roughly."""
+    return "".join(line.partition("#")[0] for line in lines).translate(_IGNORED)
 
 
 def table(rows: list[dict[str, Any]]) -> str:

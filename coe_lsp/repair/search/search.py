@@ -20,6 +20,7 @@ from typing import Self
 from attrs import frozen
 
 from coe_lsp.chain.commands import render
+from coe_lsp.chain.edits import commands_between
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.repair.deadline import Deadline
@@ -29,10 +30,11 @@ from coe_lsp.repair.search.model_chains import ModelChains
 from coe_lsp.repair.search.mutant_source import MutantSource
 from coe_lsp.repair.search.ranking import PassingProgram, rank, with_size
 from coe_lsp.repair.search.rescoring import rerank, score_mutants
+from coe_lsp.repair.search.smaller import smaller_programs
 from coe_lsp.repair.search.states import State, StateTree, lines_touched, state_key
 from coe_lsp.repair.search.step import Step
 from coe_lsp.repair.search.stopping import StoppingRule
-from coe_lsp.repair.search.tester import Tested, Tester, Traced
+from coe_lsp.repair.search.tester import Candidate, Tested, Tester, Traced
 from coe_lsp.repair.target.hints import RepairHints
 from coe_lsp.repair.task import scratchpad
 from coe_lsp.repair.verify import Verifier
@@ -342,8 +344,24 @@ class Search:
                 candidate.weight,
             )
             self._passing.append(with_size(program, self._tree.start.lines, self._test_constants))
+            self._try_less(candidate)
         elif not tested.known or not self._settings.deduplicate:
             self._keep(state, parent)
+
+    def _try_less(self, repair: Candidate) -> None:
+        """Have a repair tested without each of its changes, before the grace ends."""
+        start = self._tree.start
+        for lines in smaller_programs(start.lines, repair.lines):
+            self._tester.submit(
+                Candidate(
+                    lines,
+                    "mutation",
+                    commands_between(start.lines, lines),
+                    start,
+                    kind=repair.kind,
+                    weight=repair.weight,
+                )
+            )
 
     def _keep(self, state: State, parent: State) -> None:
         self._tree.add(state)
