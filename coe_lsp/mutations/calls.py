@@ -34,6 +34,9 @@ def call(program: Program, node: ast.Call) -> Iterator[Edit]:
                 yield put(program, node, new, "missing call", -0.8 if len(args) == 1 else -1.8)
         if node.func.id == "range" and plain and not node.keywords:
             yield from _range(program, node)
+        if node.func.id == "enumerate" and len(args) == 1 and not node.keywords:
+            end = spans[0][1]
+            yield Edit(end, end, ", 1", "range", -0.8)
         if node.func.id == "sorted":
             yield from _reverse(program, node)
     elif isinstance(node.func, ast.Attribute):

@@ -19,15 +19,16 @@ _MOST_PIECES = 12
 class Clues:
     """Literals that the tests spell out, names that they report as undefined, exceptions raised.
 
-    `constants` are texts as in the source, such as `'a'` or `12`; `raised` are exceptions' names.
-    `compared` are pairs of values, as text, that should have been equal: which of them is the right
-    one is not known.
+    `constants` are texts as in the source, such as `'a'` or `12`; `raised` are exceptions' names,
+    `expected` those of exceptions that should have been raised and were not. `compared` are pairs
+    of values, as text, that should have been equal: which of them is the right one is not known.
     """
 
     constants: frozenset[str] = frozenset()
     undefined: frozenset[str] = frozenset()
     raised: frozenset[str] = frozenset()
     compared: tuple[tuple[str, str], ...] = ()
+    expected: frozenset[str] = frozenset()
 
     @functools.cached_property
     def strings(self) -> tuple[str, ...]:

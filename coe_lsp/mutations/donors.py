@@ -38,6 +38,8 @@ def donor_edits(program: Program, scope: Scope) -> Iterator[Edit]:
         if isinstance(node, FUNCTION):
             yield from _mutable_defaults(program, node)
     for node in filter(program.wanted, program.expressions()):
+        if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+            yield from _elements(program, scope, node)
         if isinstance(node, ast.Call):
             yield from _argument(program, scope, node)
             yield from _waited_for(program, node)
@@ -175,6 +177,29 @@ def _raised(program: Program, scope: Scope, node: ast.Raise, raised: ast.expr) -
             yield put(program, name, other, "exception", -1.4)
 
 
+def _elements(
+    program: Program, scope: Scope, node: ast.List | ast.Tuple | ast.Set
+) -> Iterator[Edit]:
+    """Elements in another order, one less, one more."""
+    parts = node.elts
+    spans = [program.span(part) for part in parts]
+    for one, two in itertools.pairwise(range(len(parts))):
+        middle = program.between(spans[one][1], spans[two][0])
+        if middle.strip() == ",":
+            new = program.source(parts[two]) + middle + program.source(parts[one])
+            yield Edit(spans[one][0], spans[two][1], new, "elements", -1.6)
+            yield Edit(spans[one][1], spans[two][1], "", "elements", -1.8)
+            if one == 0:
+                yield Edit(spans[one][0], spans[two][0], "", "elements", -2.0)
+    if not parts or not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
+        return
+    known = {program.source(part) for part in parts}
+    end = spans[-1][1]
+    for text in (*scope.literals, *scope.variables[:_MOST_ARGUMENTS]):
+        if text not in known:
+            yield Edit(end, end, f", {text}", "elements", -2.6)
+
+
 # -- calls
 
 
@@ -227,6 +252,10 @@ def _called(program: Program, scope: Scope, node: ast.expr) -> Iterator[Edit]:
         return
     atom, text = program.atom(node), program.source(node)
     extra = 0.0 if isinstance(parent, (ast.Return, ast.Assign)) else -0.6
+    if isinstance(parent, (ast.Return, ast.Assign, ast.Call, ast.keyword)):
+        yield put(program, node, f"[{text}]", "elements", -2.4)
+        if isinstance(parent, (ast.Return, ast.Assign)):
+            yield put(program, node, f"({text},)", "elements", -2.8)
     for method in scope.methods[:_MOST_METHODS]:
         yield put(program, node, f"{atom}.{method}", "missing call", extra - 2.2)
     if around := scope.clues.around:

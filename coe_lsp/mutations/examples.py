@@ -74,6 +74,17 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "if not n:\n    return NotImplemented\nreturn limit",
         ),
     ),
+    "elements": (
+        ("return limit(n)", "return [limit(n)]"),
+        ("first, second = limit, n\nreturn first", "second, first = limit, n\nreturn first"),
+        ("known = (n, limit)\nreturn known", "known = (n, limit, 'spelt')\nreturn known"),
+    ),
+    "made up for": (
+        (
+            "for x in limit:\n    n += x\nreturn n",
+            "if limit is None:\n    limit = []\nfor x in limit:\n    n += x\nreturn n",
+        ),
+    ),
     "extra block": (("if n:\n    limit = 2\nreturn limit", "limit = 2\nreturn limit"),),
     "extra line": (("n = 0\nlimit = 1\nreturn n", "limit = 1\nreturn n"),),
     "extra lines": (("n = 1\nlimit = 2\nreturn n", "return n"),),

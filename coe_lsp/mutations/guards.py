@@ -42,6 +42,7 @@ def guard_edits(program: Program, scope: Scope) -> Iterator[Edit]:
         if _is_elif(program, node) or isinstance(node, (*FUNCTION, ast.ClassDef)):
             continue
         yield from _early_exit(program, scope, node)
+        yield from _made_up_for(program, scope, node)
         if isinstance(node, SIMPLE):
             yield from _try(program, scope, block, index)
     for node in filter(program.wanted, program.expressions()):
@@ -65,11 +66,35 @@ def _early_exit(program: Program, scope: Scope, node: ast.stmt) -> Iterator[Edit
     place = lines_of(program, node)[0]
     exits = list(_exits(program, scope, node))
     for condition, weight in _reasons(program, scope, node):
-        for text, less in exits:
+        for text, less in (*exits, *_expected(scope, condition)):
             if weight + less < _LEAST:
                 continue
             new = f"{indent}if {condition}:\n{indent}    {text}\n"
             yield Edit(place, place, new, "missing guard", weight + less)
+
+
+def _expected(scope: Scope, condition: str) -> Iterator[tuple[str, float]]:
+    """The exceptions that the tests wait for."""
+    for name in sorted(scope.clues.expected):
+        told = condition.replace('"', "'").replace("{", "{{").replace("}", "}}")
+        yield f'raise {name}("{told}")', 2.0
+
+
+def _made_up_for(program: Program, scope: Scope, node: ast.stmt) -> Iterator[Edit]:
+    """Something put in the place of what is missing, before a statement that needs it."""
+    indent = indentation(program, node)
+    place = lines_of(program, node)[0]
+    asked = node.test if isinstance(node, (ast.If, ast.While)) else node
+    asked = node.iter if isinstance(node, (ast.For, ast.AsyncFor)) else asked
+    for name in subjects_of(program, asked)[:_MOST_SUBJECTS]:
+        for value in (*_DEFAULTS[1:5], *scope.variables[:4]):
+            if value != name:
+                new = f"{indent}if {name} is None:\n{indent}    {name} = {value}\n"
+                yield Edit(place, place, new, "made up for", -3.2)
+        for kind in (*scope.types[:4], "str", "list"):
+            asked_for = f"if not isinstance({name}, {kind})"
+            new = f"{indent}{asked_for}:\n{indent}    {name} = {kind}({name})\n"
+            yield Edit(place, place, new, "made up for", -3.4)
 
 
 def _reasons(program: Program, scope: Scope, node: ast.stmt) -> Iterator[tuple[str, float]]:

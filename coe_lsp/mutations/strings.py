@@ -99,8 +99,6 @@ def _spelt(inside: str, scope: Scope) -> Iterator[tuple[str, str, float]]:
     words = [word for word in scope.test_words if word != inside]
     for word in difflib.get_close_matches(inside, words, n=3, cutoff=_ALIKE) if inside else ():
         yield _escaped(word), "string", -1.4
-    for word in words[:12]:
-        yield _escaped(word), "string", -3.2
 
 
 def _escaped(word: str) -> str:

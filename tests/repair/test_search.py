@@ -410,6 +410,37 @@ def test_mutations_alone_repair_and_offer_a_choice(write, tmp_path):
     assert all(step.total == 1 for step in steps)
 
 
+class Thorough(Sampler):
+    """Changes two places where one is wrong."""
+
+    COMMANDS = (
+        "### REPB 2 5\n>>>    value = int(value)\n>>>    if value < low:\n"
+        ">>>        value = low\n>>>    return min(value, high)",
+    )
+
+
+def test_a_repair_is_told_without_the_changes_that_it_does_not_need(write, tmp_path):
+    write("pyproject.toml", "")
+    path = write("ranges.py", """
+        def clamp(value, low, high):
+            value = int(value) + 0
+            if value < low:
+                value = low
+            return value
+    """)  # fmt: skip
+    write("test_ranges.py", """
+        from ranges import clamp
+
+        def test_clamp():
+            assert clamp(5, 0, 3) == 3
+            assert clamp(-5, 0, 3) == 0
+    """)  # fmt: skip
+    outcome, _ = run(path, SearchSettings(candidates=12, mutations=False), Thorough())
+    assert outcome.status == "repaired", outcome.message
+    text = outcome.repaired["ranges.py"].text
+    assert "int(value) + 0" in text and "return min(value, high)" in text
+
+
 class Slow(Sampler):
     """Never done with reading."""
 

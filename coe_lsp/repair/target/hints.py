@@ -16,6 +16,7 @@ _UNDEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
 _STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _VALUE = rf"(?:{_STRING}|-?\d+(?:\.\d+)?)"
 _COMPARED = re.compile(rf"(?:^|assert |: )(?P<one>{_VALUE}) (?:==|!=) (?P<two>{_VALUE})(?=\s|$)")
+_NOT_RAISED = re.compile(r"DID NOT RAISE <class '(?:\w+\.)*(\w+)'>|(\w+) not raised")
 _RAISED = re.compile(r"(?:\w+\.)*([A-Z]\w+)(?=:|$)")
 
 
@@ -43,7 +44,14 @@ def read_clues(details: Sequence[str], constants: Iterable[str] = ()) -> Clues:
     exceptions = frozenset(match[1] for match in raised if match) - {"AssertionError"}
     compared = [match for detail in details if (match := _COMPARED.search(detail))]
     pairs = [(_text(match["one"]), _text(match["two"])) for match in compared]
-    return Clues(frozenset(constants), names, exceptions, tuple(dict.fromkeys(pairs)))
+    silent = [match for detail in details if (match := _NOT_RAISED.search(detail))]
+    return Clues(
+        frozenset(constants),
+        names,
+        exceptions,
+        tuple(dict.fromkeys(pairs)),
+        frozenset(match[1] or match[2] for match in silent),
+    )
 
 
 def _text(value: str) -> str:
@@ -61,5 +69,6 @@ def literals(text: str) -> Iterator[str]:
     except SyntaxError:
         return
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, (str, int, float)):
-            yield repr(node.value)
+        value = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            yield repr(value)
