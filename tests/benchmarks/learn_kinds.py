@@ -12,10 +12,13 @@ guesses where little was seen. Changes that no mutant makes say nothing.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
+import pickle
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import starmap
 from pathlib import Path
 from statistics import mean, median
 
@@ -28,7 +31,9 @@ from coe_lsp.mutations.surroundings import surroundings
 from coe_lsp.mutations.weights import TABLE, Weights
 
 Class = tuple[str, float]
-_STEPS, _RATE = 2000, 0.05
+_STEPS, _RATE, _FOLDS = 400, 0.05, 5
+# One standard deviation of a kind's offset, and of a class within its kind.
+_KIND_SPREADS, _CLASS_SPREADS = (0.3, 0.6, 1.0, 1.5), (0.1, 0.3, 0.7)
 
 
 @frozen
@@ -45,25 +50,55 @@ def main() -> None:
     parser.add_argument("train", type=Path)
     parser.add_argument("--dev", type=Path, required=True)
     parser.add_argument("--processes", type=int, default=2)
-    # One standard deviation of a kind's offset, and of a class within its kind.
-    parser.add_argument("--kind-spread", type=float, default=1.5)
-    parser.add_argument("--class-spread", type=float, default=0.7)
+    parser.add_argument("--seen", type=Path, help="keeps what is slow to make")
     options = parser.parse_args()
+    train, dev = _load(options)
+    kind_spread, class_spread = max(
+        itertools.product(_KIND_SPREADS, _CLASS_SPREADS),
+        key=lambda spreads: mean(starmap(log_likelihood, _across(train, *spreads))),
+    )
+    learned = learn(train, kind_spread, class_spread)
+    TABLE.write_text(learned.dumps())
+    print(f"{len(train)} changes to learn from; spreads {kind_spread} and {class_spread}")
+    guessed = Weights({}, {})
+    print("| weights | changes | median rank | first 100 | first 500 | mean log likelihood |")
+    print("| --- " * 6 + "|")
+    for name, pairs in (
+        ("guessed, train", [(seen, guessed) for seen in train]),
+        ("learned from the others, train", _across(train, kind_spread, class_spread)),
+        ("guessed, dev", [(seen, guessed) for seen in dev]),
+        ("learned, dev", [(seen, learned) for seen in dev]),
+    ):
+        ranks = list(starmap(expected_rank, pairs))
+        early = [sum(rank <= most for rank in ranks) / len(ranks) for most in (100, 500)]
+        likely = mean(starmap(log_likelihood, pairs))
+        print(
+            f"| {name} | {len(ranks)} | {median(ranks):.0f} | {early[0]:.0%} | {early[1]:.0%} | "
+            f"{likely:.2f} |"
+        )
+
+
+def _load(options: argparse.Namespace) -> tuple[list[Seen], list[Seen]]:
+    if options.seen and options.seen.exists():
+        return pickle.loads(options.seen.read_bytes())
     with ProcessPoolExecutor(options.processes) as pool:
-        train, dev = (
+        both = tuple(
             [seen for seen in pool.map(_see, path.read_text().splitlines(), chunksize=4) if seen]
             for path in (options.train, options.dev)
         )
-    learned = learn(train, options.kind_spread, options.class_spread)
-    TABLE.write_text(learned.dumps())
-    print(f"{len(train)} changes to learn from, {len(dev)} to measure on")
-    print("| weights | median expected rank | first 100 | first 500 | mean log likelihood |")
-    print("| --- | --- | --- | --- | --- |")
-    for name, weights in (("guessed", Weights({}, {})), ("learned", learned)):
-        ranks = [expected_rank(seen, weights) for seen in dev]
-        early = [sum(rank <= most for rank in ranks) / len(dev) for most in (100, 500)]
-        likely = mean(log_likelihood(seen, weights) for seen in dev)
-        print(f"| {name} | {median(ranks):.0f} | {early[0]:.0%} | {early[1]:.0%} | {likely:.2f} |")
+    if options.seen:
+        options.seen.write_bytes(pickle.dumps(both))
+    return both
+
+
+def _across(train: Sequence[Seen], *spreads: float) -> list[tuple[Seen, Weights]]:
+    """Each change with weights that were learned from others."""
+    found = []
+    for fold in range(_FOLDS):
+        others = [seen for number, seen in enumerate(train) if number % _FOLDS != fold]
+        weights = learn(others, *spreads)
+        found += [(seen, weights) for seen in train[fold::_FOLDS]]
+    return found
 
 
 def _see(line: str) -> Seen | None:
