@@ -65,19 +65,26 @@ class ModelUsed:
 class Repaired:
     """One of the repairs to choose from; `reason` says why it stands where it does.
 
-    The `patch` is the repair; the diff and the commands tell of it. Not in the JSON: the patch, and
-    whether it only `takes_back` what the user changed.
+    The `patch` is the repair; the diff and the commands tell of it. `doubt` says what the change
+    does that may only please the tests, '' if nothing. Not in the JSON: the patch, and whether it
+    only `takes_back` what the user changed.
     """
 
     patch: Patch
     diff: str
     reason: str
     commands: tuple[str, ...]
+    doubt: str = ""
     takes_back: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` says of it."""
-        return {"diff": self.diff, "reason": self.reason, "commands": list(self.commands)}
+        return {
+            "diff": self.diff,
+            "reason": self.reason,
+            "doubt": self.doubt,
+            "commands": list(self.commands),
+        }
 
 
 @frozen

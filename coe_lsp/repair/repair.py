@@ -260,10 +260,7 @@ class Repair:
         outcome: Outcome,
     ) -> Outcome:
         """The outcome with the repairs that a search found, all tests run once more."""
-        shown = [
-            show_patch(site, program.lines, program.commands, program.reason)
-            for program in programs[:MOST_SHOWN]
-        ]
+        shown = [show_patch(site, program) for program in programs[:MOST_SHOWN]]
         after = Counts(run.passed, len(run.failures))
         tests, acceptance = sites.accepted(site, run)
         found = report_success(outcome, site, shown, after, tests, acceptance)

@@ -14,20 +14,19 @@ from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.repair.acceptance import Acceptance
 from coe_lsp.repair.outcome import Counts, Link, Outcome, Repaired
 from coe_lsp.repair.reverts import Revert
-from coe_lsp.repair.search.ranking import MOST_SHOWN
+from coe_lsp.repair.search.ranking import MOST_SHOWN, PassingProgram
 from coe_lsp.repair.site import Site, commands_to
 from coe_lsp.repair.task import feedback_text
 
 
-def show_patch(
-    site: Site, lines: Sequence[str], commands: Sequence[Command], reason: str
-) -> Repaired:
-    """These lines at a place as a patch of the user's files, with its diff and all commands."""
-    patch = site.patch(lines)
-    texts = tuple(render(command) for command in (*commands_to(site), *commands))
+def show_patch(site: Site, program: PassingProgram) -> Repaired:
+    """A program at a place as a patch of the user's files, with its diff and all commands."""
+    patch, reason = site.patch(program.lines), program.reason
+    texts = tuple(render(command) for command in (*commands_to(site), *program.commands))
     if site.base is not None:
         reason = f"with a change of {site.target.name}; {reason}"
-    return Repaired(patch, patch.diff(site.sources), reason, texts)
+    doubt = " and ".join(program.doubts)
+    return Repaired(patch, patch.diff(site.sources), reason, texts, doubt)
 
 
 def replay_chain(site: Site, commands: Sequence[Command]) -> tuple[Link, ...]:
@@ -57,8 +56,11 @@ def report_success(
     """
     mine = site.first.target.name
     names = [mine, *(name for name in shown[0].patch.names if name != mine)]
-    message = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} repaired: "
-    message += f"{count(tests, 'test')} passed."
+    message = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} repaired"
+    if doubt := shown[0].doubt:
+        message += f", but doubtful: the change {doubt}. {count(tests, 'test')} passed."
+    else:
+        message += f": {count(tests, 'test')} passed."
     if after.failed:
         verb = "fails" if after.failed == 1 else "fail"
         message += f" {count(after.failed, 'other test')} of the file still {verb}, as before."

@@ -441,6 +441,21 @@ def test_a_repair_is_told_without_the_changes_that_it_does_not_need(write, tmp_p
     assert "int(value) + 0" in text and "return min(value, high)" in text
 
 
+class Deleting(Sampler):
+    COMMANDS = ("### DELL 2",)
+
+
+def test_where_only_a_doubtful_repair_was_found_the_message_says_so(write, tmp_path):
+    write("pyproject.toml", "")
+    path = write("one.py", "def same(value):\n    value = value + 1\n    return value\n")
+    write("test_one.py", "from one import same\n\ndef test_one():\n    assert same(3) == 3\n")
+    outcome, _ = run(path, SearchSettings(candidates=8, mutations=False), Deleting())
+    assert outcome.status == "repaired"
+    told = "same is repaired, but doubtful: the change takes a statement away. 1 test passed."
+    assert outcome.message == told
+    assert outcome.to_json()["patches"][0]["doubt"] == "takes a statement away"
+
+
 class Slow(Sampler):
     """Never done with reading."""
 

@@ -1,7 +1,8 @@
 """Which of several programs that pass all tests to show first, and why.
 
-A program that spells out what a test expects is put last, then decide how common such a mistake is,
-likelihood under the model, and smallness. Of programs with the same canonical form one is kept.
+A program that spells out what a test expects is put last, other doubtful ones before it. Then
+decide how common such a mistake is, likelihood under the model, and smallness. Of programs with the
+same canonical form one is kept.
 Tests cannot tell them apart, so this is judgement, not proof; hidden tests measure it
 (`tests/benchmarks/bench_repair.py`).
 """
@@ -17,12 +18,14 @@ from attrs import evolve, frozen
 
 from coe_lsp.chain.commands import Command
 from coe_lsp.parsing import parse
+from coe_lsp.repair.search.doubts import find_doubts
 from coe_lsp.repair.search.states import Origin
 
 MOST_SHOWN = 3
 #: The weight of a change that the model wrote, on the scale of the mutants' weights.
 MODEL_WEIGHT = -3.0
 _SPECIAL_CASE_PENALTY = 12.0
+_DOUBT_PENALTY = 4.0
 _LINE_PENALTY = 2.0
 _CHARACTER_PENALTY = 0.04
 # A model's likelihood counts less than it says: it is surprised by much that is right.
@@ -45,8 +48,9 @@ class PassingProgram:
 
     `likelihood` is the natural log of how much likelier the model finds the change than no change,
     None where it was not asked; `weight` says how common such a mistake is, as a natural log.
-    `commands` lead to it from the start, `number` is the place of its candidate in the search, and
-    `special` are constants of the tests that the change spells out.
+    `commands` lead to it from the start, `number` is the place of its candidate in the search,
+    `special` are constants of the tests that the change spells out, and `doubts` say what else
+    makes it doubtful, these among them.
     """
 
     lines: tuple[str, ...]
@@ -59,23 +63,24 @@ class PassingProgram:
     changed_lines: int = 0
     changed_characters: int = 0
     special: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def score(self) -> float:
         """Higher is better."""
         size = _LINE_PENALTY * self.changed_lines + _CHARACTER_PENALTY * self.changed_characters
         likelihood = _LIKELIHOOD_FACTOR * (self.likelihood or 0.0)
-        return self.weight + likelihood - size - (_SPECIAL_CASE_PENALTY if self.special else 0.0)
+        doubt = _SPECIAL_CASE_PENALTY if self.special else _DOUBT_PENALTY * bool(self.doubts)
+        return self.weight + likelihood - size - doubt
 
     @property
     def reason(self) -> str:
         """Why it stands where it does, in a few words."""
         lines = f"{self.changed_lines} line{'' if self.changed_lines == 1 else 's'} changed"
-        parts = [self.kind or "written by the model", lines]
+        parts = [f"doubtful: {' and '.join(self.doubts)}"] if self.doubts else []
+        parts += [self.kind or "written by the model", lines]
         if self.likelihood is not None:
             parts.append(f"log-likelihood {self.likelihood:+.1f}")
-        if self.special:
-            parts.append(f"spells out {', '.join(self.special)} of the tests")
         return "; ".join(parts)
 
 
@@ -98,7 +103,13 @@ def with_size(
             )
     taken = constants("\n".join(program.lines)) - constants("\n".join(before))
     special = tuple(sorted(taken & set(test_constants)))
-    return evolve(program, changed_lines=lines, changed_characters=characters, special=special)
+    return evolve(
+        program,
+        changed_lines=lines,
+        changed_characters=characters,
+        special=special,
+        doubts=find_doubts(before, program.lines, special),
+    )
 
 
 def constants(text: str) -> set[str]:

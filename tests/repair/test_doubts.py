@@ -1,0 +1,79 @@
+"""Which repairs are told as doubtful, and that they come last."""
+
+import pytest
+from red_tests import repair
+
+from coe_lsp.repair.search.doubts import find_doubts
+
+BEFORE = """
+def f(items, limit):
+    if not items:
+        raise ValueError
+    total = 0
+    for item in items:
+        total += item
+    if total > limit:
+        return limit
+    return total
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "doubt"),
+    [
+        ("    total = 0\n", "", "takes a statement away"),
+        ("    if not items:\n        raise ValueError\n", "", "takes something away"),
+        (
+            "    if total > limit:\n        return limit\n",
+            "    return limit\n",
+            "takes a check away",
+        ),
+        ("return total\n", "return 7\n", "returns the same whatever it is given"),
+        ("return limit", "return None", "returns the same whatever it is given"),
+        ("if not items", "if items", "turns a condition round"),
+        ("total > limit", "total <= limit", "turns a condition round"),
+        ("if total > limit", "if total + 1", "asks a sum for its truth"),
+        ("total > limit", "total >= limit", None),
+        ("total = 0", "total = limit", None),
+        ("if total > limit", "if limit and total > limit", None),
+        ("    total = 0\n", "    if limit is None:\n        return None\n    total = 0\n", None),
+    ],
+)
+def test_shapes_that_are_doubtful(old, new, doubt):
+    assert old in BEFORE
+    after = BEFORE.replace(old, new, 1)
+    found = find_doubts(BEFORE.splitlines(), after.splitlines())
+    assert found == ((doubt,) if doubt else ())
+
+
+def test_literals_of_tests_are_doubtful_even_where_nothing_parsed():
+    assert find_doubts(["def f(:"], ["def f():", "    return 7"], ["7"]) == (
+        "spells out 7 of the tests",
+    )
+
+
+CLIP = {
+    "clip.py": """
+        def clip(value, high):
+            if value < high:
+                return value
+            return value
+    """,
+    "tests/test_clip.py": """
+        from clip import clip
+
+
+        def test_clip():
+            assert clip(15, 10) == 10
+    """,
+}
+
+
+def test_a_doubtful_repair_comes_after_others_and_says_so(project):
+    outcome, _ = repair(project(CLIP), "tests/test_clip.py")
+    assert outcome.status == "repaired"
+    doubts = [bool(patch.doubt) for patch in outcome.patches]
+    assert doubts == sorted(doubts)
+    assert not outcome.patches[0].doubt
+    assert "doubtful" not in outcome.message
+    assert all("doubtful" in patch.reason for patch in outcome.patches if patch.doubt)
