@@ -181,6 +181,8 @@ def _elements(
     program: Program, scope: Scope, node: ast.List | ast.Tuple | ast.Set
 ) -> Iterator[Edit]:
     """Elements in another order, one less, one more."""
+    if isinstance(program.parents.get(node), ast.Compare):  # see `conditions`
+        return
     parts = node.elts
     spans = [program.span(part) for part in parts]
     for one, two in itertools.pairwise(range(len(parts))):

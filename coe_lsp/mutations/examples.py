@@ -74,6 +74,15 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "if not n:\n    return NotImplemented\nreturn limit",
         ),
     ),
+    "missing step": (
+        ("while n < limit:\n    print(n)", "while n < limit:\n    print(n)\n    n += 1"),
+    ),
+    "missing twin": (
+        (
+            "limit.a = n.size\nlimit.b = 0\nreturn limit",
+            "limit.b = n.size\nlimit.a = n.size\nlimit.b = 0\nreturn limit",
+        ),
+    ),
     "elements": (
         ("return limit(n)", "return [limit(n)]"),
         ("first, second = limit, n\nreturn first", "second, first = limit, n\nreturn first"),
@@ -152,7 +161,6 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("return sum(n)", "return sum(n[:limit])"),
         ("return [x for x in n]", "return [x for x in n[:limit]]"),
         ("return [x for x in n]", "return [x for x in n][1:]"),
-    ),
     "missing line": (
         ("total = n + 1", "total = n + 1\nreturn total"),
         ("while n < limit:\n    print(n)", "while n < limit:\n    print(n)\n    n += 1"),

@@ -33,6 +33,8 @@ _SEVERAL = (ast.Slice, ast.Tuple)
 _LEAST = -4.6
 # What an exception that was raised adds to what would answer it.
 _RAISED = 1.5
+# And what one adds that tests wait for.
+_AWAITED = 2.5
 
 
 def guard_edits(program: Program, scope: Scope) -> Iterator[Edit]:
@@ -66,18 +68,20 @@ def _early_exit(program: Program, scope: Scope, node: ast.stmt) -> Iterator[Edit
     place = lines_of(program, node)[0]
     exits = list(_exits(program, scope, node))
     for condition, weight in _reasons(program, scope, node):
-        for text, less in (*exits, *_expected(scope, condition)):
-            if weight + less < _LEAST:
-                continue
+        for text, less in exits:
+            if weight + less >= _LEAST:
+                new = f"{indent}if {condition}:\n{indent}    {text}\n"
+                yield Edit(place, place, new, "missing guard", weight + less)
+        for text in _expected(scope, condition):
             new = f"{indent}if {condition}:\n{indent}    {text}\n"
-            yield Edit(place, place, new, "missing guard", weight + less)
+            yield Edit(place, place, new, "awaited exception", weight + _AWAITED)
 
 
-def _expected(scope: Scope, condition: str) -> Iterator[tuple[str, float]]:
+def _expected(scope: Scope, condition: str) -> Iterator[str]:
     """The exceptions that the tests wait for."""
     for name in sorted(scope.clues.expected):
         told = condition.replace('"', "'").replace("{", "{{").replace("}", "}}")
-        yield f'raise {name}("{told}")', 2.0
+        yield f'raise {name}("{told}")'
 
 
 def _made_up_for(program: Program, scope: Scope, node: ast.stmt) -> Iterator[Edit]:

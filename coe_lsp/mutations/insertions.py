@@ -55,13 +55,15 @@ def _insert(program: Program, scope: Scope, block: Block, index: int) -> Iterato
     for place in places:
         last = place == lines_of(program, node)[1]
         lines = itertools.chain(
-            _steps(stuck), _siblings(program, node), _new_lines(scope, looped, last)
+            (("missing step", *line) for line in _steps(stuck)),
+            (("missing twin", *line) for line in _siblings(program, node)),
+            (("missing line", *line) for line in _new_lines(scope, looped, last)),
         )
-        for text, weight in lines:
+        for kind, text, weight in lines:
             new = f"{indent}{text}\n"
             if last and not program.between(0, place).endswith("\n"):
                 new = f"\n{indent}{text}"
-            yield Edit(place, place, new, "missing line", weight)
+            yield Edit(place, place, new, kind, weight)
 
 
 def _guard(program: Program, scope: Scope, node: ast.stmt) -> Iterator[Edit]:

@@ -33,7 +33,7 @@ _SIGNATURE = 0.5
 # In longer programs only so many of the lines that failing tests ran are changed.
 _LONG = 60
 # How much less promising it is to leave an undefined name alone.
-_BESIDE = 3.0
+_BESIDE = 6.0
 _WORD, _ASSIGNED = re.compile(r"\w+"), re.compile(r"(\w+)\s*=(?!=)")
 
 

@@ -109,7 +109,9 @@ def _see(line: str) -> Seen | None:
     one = next((mutant for mutant in found if wanted.is_met(mutant)), None)
     if one is None:
         return None
-    return Seen(dict(Counter((m.kind, m.guess) for m in found)), (one.kind, one.guess))
+    return Seen(
+        dict(Counter((m.kind, round(m.guess, 2)) for m in found)), (one.kind, round(one.guess, 2))
+    )
 
 
 def learn(train: Sequence[Seen], kind_spread: float, class_spread: float) -> Weights:

@@ -13,6 +13,8 @@ from coe_lsp.mutations.surroundings import NOTHING, Surroundings
 from coe_lsp.parsing import parse
 
 _UNDEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
+#: What tests raise themselves.
+_OF_TESTS = frozenset({"AssertionError", "Failed"})
 _STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _VALUE = rf"(?:{_STRING}|-?\d+(?:\.\d+)?)"
 _COMPARED = re.compile(rf"(?:^|assert |: )(?P<one>{_VALUE}) (?:==|!=) (?P<two>{_VALUE})(?=\s|$)")
@@ -41,7 +43,7 @@ def read_clues(details: Sequence[str], constants: Iterable[str] = ()) -> Clues:
     missing = [_UNDEFINED.match(detail) for detail in details]
     names = frozenset(match[1] for match in missing if match) if all(missing) else frozenset[str]()
     raised = [_RAISED.match(detail) for detail in details]
-    exceptions = frozenset(match[1] for match in raised if match) - {"AssertionError"}
+    exceptions = frozenset(match[1] for match in raised if match) - _OF_TESTS
     compared = [match for detail in details if (match := _COMPARED.search(detail))]
     pairs = [(_text(match["one"]), _text(match["two"])) for match in compared]
     silent = [match for detail in details if (match := _NOT_RAISED.search(detail))]
