@@ -42,13 +42,15 @@ class Mutant:
     """A changed program; `line` (1-based, of the program before) is where it begins to differ.
 
     `weight` is the natural log of how promising it is, comparable within one program only; `guess`
-    is what its kind of edit was thought to weigh, see `weights`.
+    is what its kind of edit was thought to weigh, see `weights`, and `plausibility` the same with
+    the suspiciousness of the line: of several that pass all tests it tells the right one better.
     """
 
     line: int
     kind: str
     weight: float
     guess: float
+    plausibility: float
     _make: Callable[[], Sequence[str]]
 
     @property
@@ -75,10 +77,11 @@ def mutants(
     except SyntaxError:
         for number, (changed, line) in enumerate(syntax_edits(lines)):
             weight = -0.01 * number
-            yield Mutant(line, "syntax", weight, weight, partial(tuple[str, ...], changed))
+            make = partial(tuple[str, ...], changed)
+            yield Mutant(line, "syntax", weight, weight, weight, make)
         return
     scope = Scope(program, enclosing, clues)
-    scored: list[tuple[float, int, Edit, int]] = []
+    scored: list[tuple[float, int, Edit, int, float]] = []
     edits = itertools.chain(
         expression_edits(program, scope),
         statement_edits(program, scope),
@@ -97,18 +100,19 @@ def mutants(
     for edit in edits:
         line = program.line_of(edit.start)
         last = max(line, program.line_of(max(edit.end - 1, edit.start)))
-        weight = LEARNED.of(edit.kind, edit.guess) + _line_weight(suspect, line, last)
+        here = _line_weight(suspect, line, last)
         if places and not _touches(edit, places, clues.undefined):
-            weight -= _BESIDE
-        scored.append((-weight, len(scored), edit, line))
+            here -= _BESIDE
+        weight = LEARNED.of(edit.kind, edit.guess) + here
+        scored.append((-weight, len(scored), edit, line, here))
     scored.sort()
     seen: set[tuple[int, int, str]] = set()
-    for weight, _, edit, line in scored:
+    for weight, _, edit, line, here in scored:
         key = (edit.start, edit.end, edit.new)
         if key not in seen and program.between(edit.start, edit.end) != edit.new:
             seen.add(key)
             make = partial(_lines, program, edit)
-            yield Mutant(line, edit.kind, -weight, edit.guess, make)
+            yield Mutant(line, edit.kind, -weight, edit.guess, edit.guess + here, make)
 
 
 def _first_of_body(tree: ast.Module) -> int:

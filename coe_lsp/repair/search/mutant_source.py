@@ -51,7 +51,7 @@ class MutantSource:
         lines = mutant.lines
         commands = commands_between(parent.lines, lines)
         return Candidate(
-            lines, "mutation", commands, parent, kind=mutant.kind, weight=mutant.weight
+            lines, "mutation", commands, parent, kind=mutant.kind, weight=mutant.plausibility
         )
 
     def add(self, state: State, progress: float, suspiciousness: Mapping[int, float]) -> None:
