@@ -11,9 +11,7 @@ import re
 from collections.abc import Iterator
 
 from coe_lsp.mutations.blocks import (
-    FUNCTION,
     indentation,
-    is_docstring,
     lines_of,
     statements,
     text_of,
@@ -35,20 +33,11 @@ def donor_edits(program: Program, scope: Scope) -> Iterator[Edit]:
     for node in ast.walk(program.tree):
         if isinstance(node, ast.If) and program.wanted(node):
             yield from _branch(program, scope, node)
-        if isinstance(node, FUNCTION):
-            yield from _mutable_defaults(program, node)
     for node in filter(program.wanted, program.expressions()):
-        if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
-            yield from _elements(program, scope, node)
         if isinstance(node, ast.Call):
             yield from _argument(program, scope, node)
-            yield from _waited_for(program, node)
         if isinstance(node, _USABLE) and isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
             yield from _called(program, scope, node)
-    for _, block, index in statements(program):
-        node = block[index]
-        if isinstance(node, ast.Raise) and node.exc is not None:
-            yield from _raised(program, scope, node, node.exc)
 
 
 # -- statements
@@ -62,7 +51,7 @@ def _copied(program: Program, scope: Scope) -> Iterator[Edit]:
     for text in scope.statements:
         texts.setdefault(text, -3.0)
     texts = {text: weight for text, weight in texts.items() if len(text) <= _LONGEST}
-    for owner, block, index in statements(program):
+    for _, block, index in statements(program):
         node = block[index]
         indent = indentation(program, node)
         start, end = lines_of(program, node)
@@ -79,8 +68,6 @@ def _copied(program: Program, scope: Scope) -> Iterator[Edit]:
                 yield Edit(end, end, new, "copied line", weight)
         if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
             yield from _after_loop(program, node)
-        if isinstance(node, ast.Assign) and isinstance(owner, FUNCTION):
-            continue
 
 
 def _after_loop(program: Program, loop: ast.For | ast.AsyncFor | ast.While) -> Iterator[Edit]:
@@ -138,70 +125,6 @@ def _alike(body: str) -> Iterator[tuple[str, float]]:
                 yield body[: found.start()] + operator + body[found.end() :], -1.6
 
 
-def _mutable_defaults(
-    program: Program, function: ast.FunctionDef | ast.AsyncFunctionDef
-) -> Iterator[Edit]:
-    """`def f(a=[])` with `None` in place of the list, which is made in the body then."""
-    arguments = function.args
-    positional = [*arguments.posonlyargs, *arguments.args]
-    pairs = list(zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults,
-                     strict=True))  # fmt: skip
-    pairs += [(a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d]
-    body = [n for i, n in enumerate(function.body) if not is_docstring(function, n, i)]
-    if not body:
-        return
-    indent, place = indentation(program, body[0]), lines_of(program, body[0])[0]
-    for argument, default in pairs:
-        made = isinstance(default, (ast.List, ast.Dict, ast.Set, ast.Call))
-        if not made:
-            continue
-        start, end = program.span(default)
-        if end > place:
-            continue
-        name, text = argument.arg, program.source(default)
-        guard = f"{indent}if {name} is None:\n{indent}    {name} = {text}\n"
-        new = f"None{program.between(end, place)}{guard}"
-        yield Edit(start, place, new, "mutable default", 0.0)
-
-
-def _raised(program: Program, scope: Scope, node: ast.Raise, raised: ast.expr) -> Iterator[Edit]:
-    """Another exception, or the value that asks the other operand."""
-    start, end = program.span(node)
-    if "NotImplementedError" in program.source(raised):
-        yield Edit(start, end, "return NotImplemented", "exception", 0.0)
-    name = raised.func if isinstance(raised, ast.Call) else raised
-    if not isinstance(name, (ast.Name, ast.Attribute)):
-        return
-    for other in dict.fromkeys((*scope.exceptions, "ValueError", "TypeError", "KeyError")):
-        if other != program.source(name):
-            yield put(program, name, other, "exception", -1.4)
-
-
-def _elements(
-    program: Program, scope: Scope, node: ast.List | ast.Tuple | ast.Set
-) -> Iterator[Edit]:
-    """Elements in another order, one less, one more."""
-    if isinstance(program.parents.get(node), ast.Compare):  # see `conditions`
-        return
-    parts = node.elts
-    spans = [program.span(part) for part in parts]
-    for one, two in itertools.pairwise(range(len(parts))):
-        middle = program.between(spans[one][1], spans[two][0])
-        if middle.strip() == ",":
-            new = program.source(parts[two]) + middle + program.source(parts[one])
-            yield Edit(spans[one][0], spans[two][1], new, "elements", -1.6)
-            yield Edit(spans[one][1], spans[two][1], "", "elements", -1.8)
-            if one == 0:
-                yield Edit(spans[one][0], spans[two][0], "", "elements", -2.0)
-    if not parts or not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
-        return
-    known = {program.source(part) for part in parts}
-    end = spans[-1][1]
-    for text in (*scope.literals, *scope.variables[:_MOST_ARGUMENTS]):
-        if text not in known:
-            yield Edit(end, end, f", {text}", "elements", -2.6)
-
-
 # -- calls
 
 
@@ -250,14 +173,10 @@ def _called(program: Program, scope: Scope, node: ast.expr) -> Iterator[Edit]:
     parent = program.parents.get(node)
     if isinstance(parent, ast.Attribute) or (isinstance(parent, ast.Call) and node is parent.func):
         return
-    if isinstance(parent, (ast.Expr, ast.keyword)) and isinstance(parent, ast.Expr):
+    if isinstance(parent, ast.Expr):
         return
     atom, text = program.atom(node), program.source(node)
     extra = 0.0 if isinstance(parent, (ast.Return, ast.Assign)) else -0.6
-    if isinstance(parent, (ast.Return, ast.Assign, ast.Call, ast.keyword)):
-        yield put(program, node, f"[{text}]", "elements", -2.4)
-        if isinstance(parent, (ast.Return, ast.Assign)):
-            yield put(program, node, f"({text},)", "elements", -2.8)
     for method in scope.methods[:_MOST_METHODS]:
         yield put(program, node, f"{atom}.{method}", "missing call", extra - 2.2)
     if around := scope.clues.around:
@@ -290,25 +209,3 @@ def _other_call(
     if function.attr in _STRIPPING and not node.args:
         for word in scope.strings[:6]:
             yield put(program, node, f"{owner}.{function.attr}({word})", "missing argument", -1.4)
-
-
-def _waited_for(program: Program, node: ast.Call) -> Iterator[Edit]:
-    """`await` and `yield from` before a call, where there is room for them."""
-    parent = program.parents.get(node)
-    if isinstance(parent, (ast.Await, ast.YieldFrom)):
-        if isinstance(parent, ast.Await):
-            yield put(program, parent, program.source(node), "await", -1.5)
-        return
-    function = parent
-    while function is not None and not isinstance(function, (*FUNCTION, ast.Lambda)):
-        function = program.parents.get(function)
-    text = program.source(node)
-    if isinstance(function, ast.AsyncFunctionDef):
-        held = f"await {text}" if program.roomy(node) else f"(await {text})"
-        yield put(program, node, held, "await", -0.6)
-    if isinstance(parent, (ast.Expr, ast.Return)) and isinstance(function, FUNCTION):
-        yields = any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in ast.walk(function))
-        owner: ast.stmt = parent
-        if yields:
-            yield Edit(*program.span(owner), f"yield from {text}", "generator", 0.0)
-            yield Edit(*program.span(owner), f"yield {text}", "generator", -0.8)

@@ -14,10 +14,12 @@ from attrs import frozen
 from coe_lsp.mutations.clues import NO_CLUES, Clues
 from coe_lsp.mutations.conditions import condition_edits
 from coe_lsp.mutations.donors import donor_edits
+from coe_lsp.mutations.elements import element_edits
 from coe_lsp.mutations.expressions import expression_edits
 from coe_lsp.mutations.guards import guard_edits
 from coe_lsp.mutations.insertions import insertion_edits
 from coe_lsp.mutations.layout import layout_edits
+from coe_lsp.mutations.pitfalls import pitfall_edits
 from coe_lsp.mutations.program import Edit, Program
 from coe_lsp.mutations.scope import Scope
 from coe_lsp.mutations.statements import statement_edits
@@ -89,6 +91,8 @@ def mutants(
         condition_edits(program, scope),
         guard_edits(program, scope),
         donor_edits(program, scope),
+        element_edits(program, scope),
+        pitfall_edits(program, scope),
         string_edits(program, scope),
         layout_edits(program),
     )
