@@ -123,8 +123,7 @@ def subjects_of(program: Program, node: ast.AST) -> list[str]:
 def _types(program: Program, scope: Scope, node: ast.Call) -> Iterator[Edit]:
     """`isinstance` asked about one more type, or another."""
     match node:
-        case ast.Call(func=ast.Name(id="isinstance"), args=[subject, known]):
-            old = program.source(known)
+        case ast.Call(func=ast.Name(id="isinstance"), args=[_, known]):
             parts = known.elts if isinstance(known, ast.Tuple) else [known]
             texts = [program.source(part) for part in parts]
             for kind in dict.fromkeys((*scope.types, *_TYPES)):
@@ -137,8 +136,6 @@ def _types(program: Program, scope: Scope, node: ast.Call) -> Iterator[Edit]:
                     rest = [other for other in texts if other != text]
                     new = rest[0] if len(rest) == 1 else f"({', '.join(rest)})"
                     yield put(program, known, new, "type", -1.6)
-            yield put(program, node, f"issubclass(type({program.source(subject)}), {old})",
-                      "type", -4.0)  # fmt: skip
         case _:
             pass
 
