@@ -90,6 +90,13 @@ def cut(program: Program, start: int, end: int, new: str, kind: str, weight: flo
     return Edit(start, end, new, kind, weight)
 
 
+def put_in(program: Program, place: int, lines: str, kind: str, weight: float) -> Edit:
+    """An edit that puts whole lines in where a line starts, or after the program's last line."""
+    if place and program.data[place - 1 : place] != b"\n":
+        lines = "\n" + lines.removesuffix("\n")
+    return Edit(place, place, lines, kind, weight)
+
+
 def reindent(text: str, old: str, new: str) -> str:
     """Lines that begin with the old indentation, with the new one."""
     return "".join(

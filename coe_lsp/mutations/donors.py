@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from coe_lsp.mutations.blocks import (
     indentation,
     lines_of,
+    put_in,
     statements,
     text_of,
 )
@@ -60,12 +61,9 @@ def _copied(program: Program, scope: Scope) -> Iterator[Edit]:
             if "\n" in text:
                 continue
             if text != first and not first.startswith("elif"):
-                yield Edit(start, start, f"{indent}{text}\n", "copied line", weight)
+                yield put_in(program, start, f"{indent}{text}\n", "copied line", weight)
             if index + 1 == len(block) and not isinstance(node, (ast.Return, ast.Raise)):
-                new = f"{indent}{text}\n"
-                if not program.between(0, end).endswith("\n"):
-                    new = f"\n{indent}{text}"
-                yield Edit(end, end, new, "copied line", weight)
+                yield put_in(program, end, f"{indent}{text}\n", "copied line", weight)
         if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
             yield from _after_loop(program, node)
 
@@ -81,11 +79,9 @@ def _after_loop(program: Program, loop: ast.For | ast.AsyncFor | ast.While) -> I
         if "\n" in text:
             continue
         names = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
-        head = "" if program.between(0, end).endswith("\n") else "\n"
-        tail = "" if head else "\n"
         for name in dict.fromkeys(names[::-1]):
-            new = f"{head}{indent}if {name}:\n{indent}    {text}{tail}"
-            yield Edit(end, end, new, "copied line", -2.0)
+            new = f"{indent}if {name}:\n{indent}    {text}\n"
+            yield put_in(program, end, new, "copied line", -2.0)
 
 
 def _branch(program: Program, scope: Scope, node: ast.If) -> Iterator[Edit]:
@@ -106,14 +102,13 @@ def _branch(program: Program, scope: Scope, node: ast.If) -> Iterator[Edit]:
     if body.count("\n") > 4 or len(inside) <= len(indent):
         return
     end = lines_of(program, node)[1]
-    head = "" if program.between(0, end).endswith("\n") else "\n"
     asked = program.source(test)
     at = asked.rindex(old)
     for text in scope.new_literals:
         condition = asked[:at] + text + asked[at + len(old) :]
         for changed, weight in _alike(body):
-            new = f"{head}{indent}elif {condition}:\n{changed}"
-            yield Edit(end, end, new if not head else new.rstrip("\n"), "missing branch", weight)
+            new = f"{indent}elif {condition}:\n{changed}"
+            yield put_in(program, end, new, "missing branch", weight)
 
 
 def _alike(body: str) -> Iterator[tuple[str, float]]:

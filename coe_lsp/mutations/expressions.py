@@ -355,11 +355,6 @@ def _around(program: Program, node: ast.expr, scope: Scope) -> Iterator[Edit]:
     for other, whole in scope.pieces:
         if other != text and (loose or whole):
             yield put(program, node, other, "other expression", extra - 1.2)
-    if loose and isinstance(node, (ast.Name, ast.Attribute)):
-        for name in scope.variables[:_COMBINED]:
-            if name != text:
-                yield put(program, node, f"{name} or {text}", "default", extra - 1.6)
-                yield put(program, node, f"{text} or {name}", "default", extra - 1.6)
 
 
 def _condition(program: Program, node: ast.expr, scope: Scope) -> Iterator[Edit]:

@@ -257,6 +257,10 @@ def _default(program: Program, scope: Scope, node: ast.expr) -> Iterator[Edit]:
             if default not in ("None", "False", program.source(node)):
                 new = f"{program.source(node)} or {default}"
                 yield put(program, node, new, "default", -3.0)
+        for name in scope.variables[:8]:
+            if name != program.source(node):
+                new = f"{name} or {program.source(node)}"
+                yield put(program, node, new, "default", -3.0)
 
 
 def _handler(program: Program, scope: Scope, node: ast.ExceptHandler) -> Iterator[Edit]:

@@ -17,6 +17,7 @@ from coe_lsp.mutations.blocks import (
     indentation,
     is_docstring,
     lines_of,
+    put_in,
     reindent,
     statements,
     text_of,
@@ -60,10 +61,7 @@ def _insert(program: Program, scope: Scope, block: Block, index: int) -> Iterato
             (("missing line", *line) for line in _new_lines(scope, looped, last)),
         )
         for kind, text, weight in lines:
-            new = f"{indent}{text}\n"
-            if last and not program.between(0, place).endswith("\n"):
-                new = f"\n{indent}{text}"
-            yield Edit(place, place, new, kind, weight)
+            yield put_in(program, place, f"{indent}{text}\n", kind, weight)
 
 
 def _guard(program: Program, scope: Scope, node: ast.stmt) -> Iterator[Edit]:

@@ -4,6 +4,7 @@ import pytest
 from red_tests import repair
 
 from coe_lsp.repair.search.doubts import find_doubts
+from coe_lsp.repair.search.ranking import PassingProgram, rank, with_size
 
 BEFORE = """
 def f(items, limit):
@@ -67,6 +68,18 @@ CLIP = {
             assert clip(15, 10) == 10
     """,
 }
+
+
+def test_a_doubtful_repair_is_ranked_after_a_larger_one():
+    before = ("def f(n):", "    n = n + 1", "    return n")
+    lines = (
+        ("def f(n):", "    return n"),
+        ("def f(n):", "    n = n - 1", "    return n + 1"),
+    )
+    programs = [PassingProgram(text, (), "mutation", n) for n, text in enumerate(lines)]
+    ranked = rank(with_size(program, before, ()) for program in programs)
+    assert [bool(program.doubts) for program in ranked] == [False, True]
+    assert ranked[1].reason.startswith("doubtful: takes a statement away")
 
 
 def test_a_doubtful_repair_comes_after_others_and_says_so(project):

@@ -14,13 +14,18 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from coe_lsp.parsing import parse
 
-_OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
+#: What says the opposite. Not those of order: for sets and "not a number" these are no opposites,
+NEGATED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq,
     ast.In: ast.NotIn,
     ast.NotIn: ast.In,
     ast.Is: ast.IsNot,
     ast.IsNot: ast.Is,
+}
+# though people take them for that.
+_OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    **NEGATED,
     ast.Lt: ast.GtE,
     ast.GtE: ast.Lt,
     ast.Gt: ast.LtE,

@@ -24,7 +24,7 @@ from coe_lsp.mutations.syntax import first_fault
 # won as much take away from it: there can be many.
 _PROGRESS_BONUS = 2.0
 _RIVALS_PENALTY = 0.7
-# A search does not come to the mutants of the start after so many.
+# The others would take minutes to be tested, and there are pairs of the likelier ones.
 _MOST_FIRST = 8000
 # How many second changes are tried after each single one, once all single ones are used up.
 _SECOND_CHANGES = 60

@@ -18,7 +18,7 @@ from attrs import evolve, frozen
 
 from coe_lsp.chain.commands import Command
 from coe_lsp.parsing import parse
-from coe_lsp.repair.search.doubts import find_doubts
+from coe_lsp.repair.search.doubts import NEGATED, find_doubts
 from coe_lsp.repair.search.states import Origin
 
 MOST_SHOWN = 3
@@ -31,15 +31,6 @@ _CHARACTER_PENALTY = 0.04
 # A model's likelihood counts less than it says: it is surprised by much that is right.
 _LIKELIHOOD_FACTOR = 0.3
 _FLIPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.Gt: ast.Lt, ast.GtE: ast.LtE}
-# Not those of order: for sets and for "not a number" these are no opposites.
-_NEGATED: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-}
 
 
 @frozen
@@ -155,7 +146,7 @@ class _Normal(ast.NodeTransformer):
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         inner = node.operand
         if isinstance(node.op, ast.Not) and isinstance(inner, ast.Compare) and len(inner.ops) == 1:
-            negated = _NEGATED.get(type(inner.ops[0]))
+            negated = NEGATED.get(type(inner.ops[0]))
             if negated is not None:
                 return self.visit(ast.Compare(inner.left, [negated()], inner.comparators))
         return self.generic_visit(node)
