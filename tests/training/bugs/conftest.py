@@ -76,20 +76,33 @@ def test_longest():
 
 
 @pytest.fixture
-def repository(tmp_path):
+def git_in():
+    """Makes what runs git in a folder, as somebody."""
+
+    def make(folder):
+        identity = {f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER")
+                    for what in ("NAME", "EMAIL")}  # fmt: skip
+
+        def git(*arguments):
+            subprocess.run(
+                ["git", "-C", str(folder), *arguments],
+                check=True,
+                capture_output=True,
+                env={**os.environ, **identity},
+            )
+
+        return git
+
+    return make
+
+
+@pytest.fixture
+def repository(tmp_path, git_in):
     """Four commits: the start, a guard added, a separator mended, a function added with comments."""
     folder = tmp_path / "tools-repository"
     folder.mkdir()
 
-    def git(*arguments):
-        identity = {f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER")
-                    for what in ("NAME", "EMAIL")}  # fmt: skip
-        subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            check=True,
-            capture_output=True,
-            env={**os.environ, **identity},
-        )
+    git = git_in(folder)
 
     def commit(message, **files):
         for name, text in files.items():
