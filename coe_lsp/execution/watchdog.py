@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Literal
+
+from attrs import frozen
 
 from coe_lsp.execution.coe_worker.limits import Process, descendants, little_memory_left, status
 from coe_lsp.execution.suite import Limits
@@ -15,6 +18,14 @@ from coe_lsp.execution.suite import Limits
 _INTERVAL_SECONDS = 0.25
 #: The worker may use this many times what a run may, for what it imports once.
 WORKER_MEMORY_FACTOR = 4
+
+
+@frozen
+class Overrun:
+    """What a worker took too much of, and the sentence that says so."""
+
+    kind: Literal["processes", "memory"]
+    text: str
 
 
 class Watchdog:
@@ -26,7 +37,7 @@ class Watchdog:
         self._limits = limits
         self._end = end
         self._over = threading.Event()
-        self.reason = ""
+        self.overrun: Overrun | None = None
         threading.Thread(target=self._watch, name="coe-watchdog", daemon=True).start()
 
     def stop(self) -> None:
@@ -38,21 +49,21 @@ class Watchdog:
             worker = status(self._pid)
             if worker is None:
                 return
-            self.reason = self._problem(worker, descendants(self._pid))
-            if self.reason:
+            self.overrun = self._problem(worker, descendants(self._pid))
+            if self.overrun is not None:
                 self._end()
                 return
 
-    def _problem(self, worker: Process, below: list[Process]) -> str:
+    def _problem(self, worker: Process, below: list[Process]) -> Overrun | None:
         limits = self._limits
         # One run, and another that is just being ended, or a prefork server.
         if len(below) > 2 * limits.processes:
-            return f"it started more than {2 * limits.processes} processes"
+            return Overrun("processes", f"it started more than {2 * limits.processes} processes")
         if worker.threads + sum(process.threads for process in below) > 2 * limits.threads:
-            return f"it started more than {2 * limits.threads} threads"
+            return Overrun("processes", f"it started more than {2 * limits.threads} threads")
         # What others have beyond the worker's own size: the rest they share with it.
         grown = sum(max(0, process.resident - worker.resident) for process in below)
         most = WORKER_MEMORY_FACTOR * limits.memory_bytes
         if worker.resident + grown > most or little_memory_left():
-            return "it used too much memory"
-        return ""
+            return Overrun("memory", "it used too much memory")
+        return None

@@ -172,7 +172,7 @@ class Worker:
 
     def _broken(self, error: Exception, spec: RunSpec) -> Run:
         """What a run is whose process broke, or did not answer; the process is ended."""
-        overrun = self._process.overrun if self._process is not None else ""
+        overrun = self._process.overrun if self._process is not None else None
         self._stop()
         if self._cancelled:
             return _CANCELLED_RUN
@@ -180,8 +180,10 @@ class Worker:
             return Run("timeout", f"still running after {spec.limits.wall_seconds:g} s", ())
         if isinstance(error, FrameError):
             return Run("crashed", f"the worker's answer could not be read ({error})", ())
-        reason = f": {overrun}" if overrun else ""
-        return Run("crashed", f"the worker was killed while the tests ran{reason}", ())
+        killed = "the worker was killed while the tests ran"
+        if overrun is not None:
+            return Run(overrun.kind, f"{killed}: {overrun.text}", ())
+        return Run("crashed", killed, ())
 
     def cancel(self) -> None:
         """End the run in progress, if there is one; it returns with status `cancelled`."""

@@ -24,7 +24,7 @@ from coe_lsp.execution.mounts import View
 from coe_lsp.execution.sandbox import Sandbox, scratch_folder
 from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.execution.tail import Tail
-from coe_lsp.execution.watchdog import Watchdog
+from coe_lsp.execution.watchdog import Overrun, Watchdog
 
 _WORKER_FOLDER = Path(__file__).parent / "coe_worker"
 # A request is small, and the worker waits for it.
@@ -124,15 +124,15 @@ class WorkerProcess:
             self._scratch.cleanup()
 
     @property
-    def overrun(self) -> str:
+    def overrun(self) -> Overrun | None:
         """Which limit it was ended for from outside, if it was."""
-        return self._watchdog.reason if self._watchdog is not None else ""
+        return self._watchdog.overrun if self._watchdog is not None else None
 
     def setup_problem(self) -> str:
         """Why it gave up before any test, in its own last words; ends it."""
         failed = f"The tests could not be set up in {self._executable}: "
-        if self.overrun:
-            return f"{failed}{self.overrun}."
+        if self.overrun is not None:
+            return f"{failed}{self.overrun.text}."
         self.kill()
         text = self._errors.text(_LAST_WORDS_SECONDS)
         lines = [line.strip() for line in text.splitlines() if line.strip()]

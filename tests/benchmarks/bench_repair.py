@@ -16,7 +16,8 @@ A list of real bugs (`training/bugs/real_bugs.jsonl#dev`) is measured in checkou
 fail. `bug_trials.py` has what such a task is, `bug_judge.py` when a patch is right.
 
 Results are written after each repair, in the form that `result_files.py` describes; a second call
-with the same settings goes on where the first one ended. `report.py` makes the tables of a file in
+with the same settings goes on where the first one ended. Several processes may share a result file
+and its tasks, each on cores of its own (begun one after the other, with `taskset` and `--part`). `report.py` makes the tables of a file in
 `results/`. The repairs themselves go into `FILE.patches.jsonl`, which stays out of the repository;
 `show_repairs.py` prints those of real bugs. The arm `naive` is the loop of `naive.py`. Models are in
 memory from the start, as in an editor's second repair, but have read nothing of the task.
@@ -155,7 +156,8 @@ def run(options):
         sys.exit(f"There is no arm {unknown[0]!r}: there are {', '.join(ARMS)}.")
     if "naive" in arms and any(map(is_list_of_bugs, options.tasks)):
         sys.exit("The naive loop does not know real bugs.")
-    tasks = load(options.tasks, options.count, options.seed, options.given)
+    part, parts = options.part
+    tasks = load(options.tasks, options.count, options.seed, options.given)[part - 1 :: parts]
     done = {(row["task"], row["arm"]) for row in open_results(options)}
     models = Models(arms, options.model, options.adapter)
     llama = None
@@ -243,6 +245,12 @@ def main():
     parser.add_argument("--visible", type=float, default=1.0)
     parser.add_argument("--count", type=int, help="a fixed sample of each file")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--part",
+        type=lambda text: tuple(map(int, text.split("/"))),
+        default=(1, 1),
+        help="this process's share of the tasks: 1/2 is the first of two",
+    )
     parser.add_argument(
         "--given",
         choices=GIVEN,

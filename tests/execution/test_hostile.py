@@ -39,7 +39,8 @@ def test_hang_that_ignores_the_alarm(target):
 def test_fork_bomb(target):
     run, _ = target.act("while True: os.fork()")
     assert run.status == "processes"
-    assert "more than 64 processes" in run.detail
+    # The watchdog outside may see it before the worker does, and allows twice as many.
+    assert "more than 64 processes" in run.detail or "more than 128 processes" in run.detail
 
 
 def test_setsid_child_is_gone(target):

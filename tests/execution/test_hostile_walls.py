@@ -504,11 +504,20 @@ def test_memory_that_nothing_counts_is_noticed_in_the_end(monkeypatch, available
     assert limits.little_memory_left() is little
 
 
-def test_a_machine_that_runs_short_of_memory_ends_the_worker(tmp_path, worker_for, monkeypatch):
-    monkeypatch.setattr("coe_lsp.execution.watchdog.little_memory_left", lambda: True)
+@pytest.mark.parametrize(
+    ("seen", "answer", "status", "detail"),
+    [
+        ("little_memory_left", lambda: True, "memory", "used too much memory"),
+        ("descendants", lambda pid: limits.descendants(pid) * 200, "processes", "128 processes"),
+    ],
+)
+def test_the_watchdog_outside_says_what_it_ended_the_worker_for(
+    tmp_path, worker_for, monkeypatch, seen, answer, status, detail
+):
+    monkeypatch.setattr(f"coe_lsp.execution.watchdog.{seen}", answer)
     suite = Suite("asserts", tmp_path, None, statements=("assert wait() is None",))
     run = worker_for(suite).run(b"import time\ndef wait(): time.sleep(3)")
-    assert run.status == "crashed" and "used too much memory" in run.detail
+    assert run.status == status and detail in run.detail
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root may do this outside")
