@@ -1,7 +1,8 @@
 """What of the disk the tests see: the system's programs, the Python that runs them, the project.
 
 All else is absent, not hidden: the sandbox starts from an empty root, as nsjail's does, so that a
-secret in a place that nobody thought of is out of reach as well. What is shown is read-only.
+secret in a place that nobody thought of is out of reach as well. What is shown is read-only, or the
+project is a copy-on-write view: what is written there lies in memory and ends with the sandbox.
 
 Two things need more care. A project that *is* a home folder, or a temporary one, is shown without
 what does not look like a part of a Python project. And Unix sockets in shown folders are masked,
@@ -64,6 +65,8 @@ _PROCESSOR_FOLDERS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 _PROJECT_SUFFIXES = {".py", ".pyi", ".toml", ".ini", ".cfg"}
 _PYTHON_FILES = ("__init__.py", "conftest.py")
 MAX_PROJECT_ENTRIES = 50_000
+_MAX_PINNED_FOLDERS = 5_000
+_NEVER_CODE = {"__pycache__", "node_modules", "site-packages"}
 
 
 class HiddenError(CoeError):
@@ -76,13 +79,14 @@ class View:
 
     `packages` are the folders of an interpreter and what is installed for it, `extra` those of
     other code that is used, and those that the user named; `links` are shown as they are on the
-    disk, without what is around them.
+    disk, without what is around them. The project is `copied` on write if tests write into it.
     """
 
     project: Path
     packages: tuple[Path, ...] = ()
     extra: tuple[Path, ...] = ()
     links: tuple[tuple[Path, str], ...] = ()
+    copied: bool = False
 
     @property
     def project_folders(self) -> tuple[Path, ...]:
@@ -155,6 +159,9 @@ def bubblewrap_mounts(view: View, strange: Sequence[Path]) -> list[str]:
     shown = [folder for folder in view.shown if folder.exists()]
     # Outer folders first: what is shown deeper down lies on top of them.
     for folder in sorted(shown, key=lambda folder: len(folder.parts)):
+        if view.copied and folder in _with_targets([view.project]) and not _is_shared(folder):
+            arguments += ["--overlay-src", str(folder), "--tmp-overlay", str(folder)]
+            continue
         entries = _entries_of_the_project(folder) if _is_shared(folder) else [folder]
         arguments += ["--dir", str(folder)] if _is_shared(folder) else []
         arguments += [item for path in entries for item in ("--ro-bind", str(path), str(path))]
@@ -169,11 +176,26 @@ def bubblewrap_mounts(view: View, strange: Sequence[Path]) -> list[str]:
 
 
 def pins(view: View) -> tuple[tuple[Path, int], ...]:
-    """Folders of which single entries are shown, which a file that is written anew is not: when
-    these were last changed, by `modified`.
+    """Folders whose new and replaced files may not be seen: when they were changed, by `modified`.
+
+    Those of which single entries are shown, and all of a project that is copied on write: a view
+    that lies over it is not to be relied on once what is below has changed.
     """
     folders = [folder for folder in view.shown if _is_shared(folder)]
+    if view.copied:
+        folders += _folders_of_code(view.project)
     return tuple((folder, modified(folder)) for folder in folders)
+
+
+def _folders_of_code(project: Path) -> Iterator[Path]:
+    """The project's folders, but for hidden ones and what was installed; not too many."""
+    left = _MAX_PINNED_FOLDERS
+    for folder, names, _ in os.walk(project):
+        names[:] = [name for name in names if name not in _NEVER_CODE and name[0] != "."]
+        yield Path(folder)
+        left -= 1
+        if not left:
+            return
 
 
 def modified(folder: Path) -> int:

@@ -6,16 +6,17 @@ verifier's business.
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from coe_lsp.execution.coe_worker.messages import FilesRan
 from coe_lsp.execution.interpreter import Interpreter
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Preforked, Run, Suite
-from coe_lsp.execution.worker import Worker
+from coe_lsp.execution.worker import Worker, WorkerError
 
 #: Ids under which a suite reports that none of its tests could run.
 WHOLE_SUITE = frozenset({"doctest", "program", "pytest", "collection"})
@@ -23,8 +24,18 @@ _DOCTEST_ID = re.compile(r"doctest(::.*)?\Z", re.DOTALL)
 _STATEMENT_ID = re.compile(r"(assert \d+|program)\Z")
 
 
+#: What Python, SQLite and others say of a place that is only to be read.
+_KEPT_FROM_WRITING = re.compile(
+    r"Read-only file system|readonly database|unable to open database file"
+)
+
+
 class SuiteRunner:
-    """The workers of a file's suites, asked one after the other. Cancellable from any thread."""
+    """The workers of a file's suites, asked one after the other. Cancellable from any thread.
+
+    The project is there to be read. Where a test fails for that the workers go on with a view that
+    is copied on write, as far as the system has one: slower, as what is written ends with each run.
+    """
 
     __test__ = False
 
@@ -38,6 +49,7 @@ class SuiteRunner:
         self.limits = limits or Limits(wall_seconds=60.0)
         self._workers = [Worker(suite, interpreter, sandbox, self.limits) for suite in suites]
         self._cancelled = threading.Event()
+        self._can_copy = sandbox.can_copy
         self.runs = 0
         self.seconds = 0.0
 
@@ -74,11 +86,47 @@ class SuiteRunner:
             preforked = None
             if hot is not None and (tests := _chosen(hot[1], worker.suite)):
                 preforked = Preforked(hot[0], frozenset(tests))
-            run = worker.run(source, chosen, coverage=coverage, limits=limits, hot=preforked)
-            self.runs += 1
-            self.seconds += run.seconds
-            runs.append(run)
+            run = functools.partial(
+                worker.run, source, chosen, coverage=coverage, limits=limits, hot=preforked
+            )
+            runs.append(self._run(worker, run))
         return merge(runs)
+
+    def _run(self, worker: Worker, run: Callable[[], Run]) -> Run:
+        """One run, and another on a copy of the project if tests were kept from writing into it."""
+        done, problem = None, None
+        try:
+            done = self._counted(run())
+            texts = [result.detail for result in done.results if result.failing]
+        except WorkerError as error:
+            problem, texts = error, [str(error)]
+        if self._can_copy and not worker.copies and any(map(_KEPT_FROM_WRITING.search, texts)):
+            try:
+                worker.copy_on_write(True)
+                if not self._cancelled.is_set():
+                    return self._counted(run())
+            except WorkerError:  # no such view can be had here
+                self._can_copy = False
+                worker.copy_on_write(False)
+        if done is None:
+            raise problem or AssertionError
+        return done
+
+    def _counted(self, run: Run) -> Run:
+        self.runs += 1
+        self.seconds += run.seconds
+        return run
+
+    @property
+    def copies(self) -> bool:
+        """Whether tests were found to write into the project, and may do so on a copy."""
+        return any(worker.copies for worker in self._workers)
+
+    def copy_on_write(self) -> None:
+        """Have the tests run on a copy from the beginning: hot runs do not say what they miss."""
+        if self._can_copy and not self.copies:
+            for worker in self._workers:
+                worker.copy_on_write(True)
 
     @property
     def cancelled(self) -> bool:

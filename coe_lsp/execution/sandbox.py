@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution import seccomp
@@ -46,6 +46,7 @@ from coe_lsp.execution.watchdog import Watchdog
 
 Backend = Literal["bubblewrap", "sandbox-exec", "off"]
 _MIN_BUBBLEWRAP_VERSION = (0, 8)  # the first bubblewrap with --disable-userns
+_OVERLAYS = (0, 11)  # the first with --tmp-overlay
 _MAX_OUTPUT_BYTES = 1 << 20
 _OUTPUT_MEMORY_BYTES = 256 << 20
 _OPT_OUT = (
@@ -118,6 +119,11 @@ class Sandbox:
         """Whether programs get a folder to write to in memory, which ends with them."""
         return self.backend == "bubblewrap"
 
+    @property
+    def can_copy(self) -> bool:
+        """Whether it may be asked for a view that is copied on write; kernels may still refuse."""
+        return self.backend == "bubblewrap" and bubblewrap_version(self.program) >= _OVERLAYS
+
     def start(
         self,
         command: Sequence[str],
@@ -132,9 +138,11 @@ class Sandbox:
         `variables` are added to its environment; `streams` are those of `subprocess.Popen`. Raises
         HiddenError if that cannot be done safely, OSError if it cannot be done.
         """
-        view = View(view.project, view.packages, (*view.extra, *self.extra), view.links)
+        view = evolve(view, extra=(*view.extra, *self.extra))
         place = SCRATCH if self.makes_scratch else str(scratch or tempfile.gettempdir())
         streams["env"] = boxed_environment(place, self.environment) | dict(variables or {})
+        if view.copied:
+            streams["env"]["COE_COPY"] = str(view.project)
         # The kernel ends it when the thread that started it ends: this one never does.
         return _launcher().submit(self._start, command, view, Path(place), streams).result()
 

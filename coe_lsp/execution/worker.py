@@ -80,6 +80,8 @@ class Worker:
         self._spawn = spawn
         self._stage = 0
         self._preload = True
+        #: Whether the tests may write into a view of the project that ends with their run.
+        self.copies = False
         self._process: WorkerProcess | None = None
         self._preforked: Preforked | None = None  # what the process was last asked to prefork
         self._prefork_ready = False
@@ -208,6 +210,12 @@ class Worker:
         if self._asked.is_set():
             process.kill()
 
+    def copy_on_write(self, on: bool) -> None:
+        """Have the project copied on write from the next run on, or not any more."""
+        with self._lock:
+            self.copies = on
+            self._stop()
+
     def close(self) -> None:
         """End the process. A later run starts another."""
         self.cancel()
@@ -237,7 +245,11 @@ class Worker:
         while True:
             try:
                 process = self._process = WorkerProcess(
-                    self.suite, self._interpreter, self._sandbox, self.limits
+                    self.suite,
+                    self._interpreter,
+                    self._sandbox,
+                    self.limits,
+                    copied=self.copies,
                 )
             except OSError as error:
                 raise WorkerError(f"The test worker could not be started: {error}") from error

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from coe_lsp.execution.coe_worker.messages import Opening, Request, send
 from coe_lsp.execution.coe_worker.wire import read_frame
 from coe_lsp.execution.interpreter import Interpreter
@@ -36,9 +38,18 @@ class WorkerProcess:
     """One process, from its start to its end. `ask` and `kill` may be called from any thread."""
 
     def __init__(
-        self, suite: Suite, interpreter: Interpreter, sandbox: Sandbox, limits: Limits
+        self,
+        suite: Suite,
+        interpreter: Interpreter,
+        sandbox: Sandbox,
+        limits: Limits,
+        *,
+        copied: bool = False,
     ) -> None:
-        """Start it. Raises OSError if that fails, HiddenError if it would not be safe."""
+        """Start it, on a view of the project that is `copied` on write, or only to be read.
+
+        Raises OSError if that fails, HiddenError if it would not be safe.
+        """
         self._executable = interpreter.executable
         self._scratch = None if sandbox.makes_scratch else scratch_folder()
         self._errors = Tail()
@@ -46,7 +57,7 @@ class WorkerProcess:
         try:
             self._boxed = sandbox.start(
                 [str(self._executable), str(_WORKER_FOLDER), str(os.getpid())],
-                _view(suite, interpreter),
+                evolve(_view(suite, interpreter), copied=copied),
                 Path(self._scratch.name) if self._scratch else None,
                 {"PYTHONUSERBASE": base} if base else None,
                 stdin=subprocess.PIPE,

@@ -113,8 +113,10 @@ def mutants(
     seen: set[tuple[int, int, str]] = set()
     for weight, _, edit, line, here in scored:
         key = (edit.start, edit.end, edit.new)
-        if key not in seen and program.between(edit.start, edit.end) != edit.new:
-            seen.add(key)
+        if key in seen or program.between(edit.start, edit.end) == edit.new:
+            continue
+        seen.add(key)
+        if program.fits(edit):
             make = partial(_lines, program, edit)
             yield Mutant(line, edit.kind, -weight, edit.guess, edit.guess + here, make)
 

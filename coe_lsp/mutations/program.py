@@ -44,6 +44,7 @@ _ROOMY = (
     ast.List,
     ast.Set,
     ast.Dict,
+    ast.FormattedValue,
 )
 
 
@@ -75,7 +76,10 @@ class Program:
             if byte == 0x0A:
                 self._starts.append(index + 1)
         self.parents: dict[ast.AST, ast.AST] = {}
+        self._formatted: list[tuple[int, int]] = []
         for node in ast.walk(self.tree):
+            if isinstance(node, ast.JoinedStr):
+                self._formatted.append(self.span(node))
             for child in ast.iter_child_nodes(node):
                 self.parents[child] = node
 
@@ -136,25 +140,51 @@ class Program:
     def expressions(self) -> Iterator[ast.expr]:
         """All expressions that run in a call, in order of the text.
 
-        Left out: annotations, decorators, docstrings, patterns, what is inside formatted strings
-        (its positions are only right since Python 3.12).
+        Left out: annotations, decorators, docstrings, patterns, the text of formatted strings. What
+        stands in their braces is in, where its position is right: before Python 3.12 it may not be.
         """
-        yield from _expressions(self.tree)
+        yield from self._expressions(self.tree)
 
+    def fits(self, edit: Edit) -> bool:
+        """Whether an edit in the braces of a formatted string leaves that whole in any Python."""
+        for start, end in self._formatted:
+            if start < edit.start and edit.end < end:
+                quote = self.data[start:end].decode("utf-8", "replace").rstrip()[-1:]
+                return not any(mark in edit.new for mark in (quote, "\\", "\n", "#"))
+        return True
 
-def _expressions(node: ast.AST) -> Iterator[ast.expr]:
-    if isinstance(node, ast.expr):
-        yield node
-    if isinstance(node, (ast.JoinedStr, ast.pattern)):
-        return
-    for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list", "type_params"):
-            continue
-        for child in value if isinstance(value, list) else [value]:  # pyright: ignore[reportUnknownVariableType]
-            if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+    def _expressions(self, node: ast.AST) -> Iterator[ast.expr]:
+        if isinstance(node, ast.expr):
+            yield node
+        if isinstance(node, ast.JoinedStr):
+            for part in node.values:
+                if isinstance(part, ast.FormattedValue) and self._is_where_it_says(part.value):
+                    yield from self._expressions(part.value)
+            return
+        if isinstance(node, ast.pattern):
+            return
+        yield from self._below(node)
+
+    def _below(self, node: ast.AST) -> Iterator[ast.expr]:
+        for name, value in ast.iter_fields(node):
+            if name in ("annotation", "returns", "decorator_list", "type_params"):
                 continue
-            if isinstance(child, ast.AST):
-                yield from _expressions(child)
+            for child in value if isinstance(value, list) else [value]:  # pyright: ignore[reportUnknownVariableType]
+                if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+                    continue
+                if isinstance(child, ast.AST):
+                    yield from self._expressions(child)
+
+    def _is_where_it_says(self, node: ast.expr) -> bool:
+        try:
+            body = parse(f"({self.source(node)})").body
+        except (SyntaxError, ValueError, IndexError):
+            return False
+        return (
+            len(body) == 1
+            and isinstance(body[0], ast.Expr)
+            and ast.dump(body[0].value) == ast.dump(node)
+        )
 
 
 def put(program: Program, node: ast.expr, new: str, kind: str, weight: float) -> Edit:

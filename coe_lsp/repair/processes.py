@@ -36,11 +36,16 @@ class Processes:
         self._stack.__exit__(kind, value, trace)
 
     def lease(self, project: Project) -> WarmRunner:
-        """The processes of a project; the same ones if it was asked for before."""
+        """The processes of a project; the same ones if it was asked for before.
+
+        Where the tests of one were found to write into the project, so may those of all others.
+        """
         for warm, _, _ in self._leased:
             if warm.project == project:
                 return warm
         warm = self._stack.enter_context(self._warm.lease(project, self._seconds))
+        if any(runner.copies for runner in self._runners()):
+            warm.runner.copy_on_write()
         with self._lock:
             self._leased.append((warm, warm.runner.runs, warm.runner.seconds))
             if self._cancelled:

@@ -156,6 +156,28 @@ def test_a_changed_word_keeps_its_quotes(quote):
     assert not {f"    return {other}hello{other}" for other in "'\"" if other != quote} & changed
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("return f'total {sum(n) + 1}'", "return f'total {sum(n)}'"),
+        ("return f'é {n!r:>4} {n[0]}'", "return f'é {n!r:>4} {n[-1]}'"),
+        ("return ('a' f'b {n}'\n  f'c {n < m:d}')", "return ('a' f'b {n}'\n  f'c {n <= m:d}')"),
+        ("return f'''\n{n}\n{n - m}'''", "return f'''\n{n}\n{n + m}'''"),
+    ],
+)
+def test_what_stands_in_formatted_strings_changes_too(wrong, right):
+    changed = {"\n".join(mutant.lines) for mutant in mutants(f"def f(n, m): {wrong}".split("\n"))}
+    assert f"def f(n, m): {right}" in changed
+
+
+def test_no_quote_ends_a_formatted_string_early():
+    """Python allows the same quotes in its braces since 3.12 only."""
+    lines = ["def f(n):", "    return f'{n}' + str(n)"]
+    clues = Clues(frozenset({"'hello'"}))
+    for mutant in mutants(lines, clues=clues):
+        assert mutant.lines[1].partition("{")[2].partition("}")[0].count("'") == 0, mutant.lines
+
+
 def test_mutants_are_different_programs_that_parse():
     lines = _PROGRAM.split("\n")
     found = list(mutants(lines))

@@ -367,3 +367,34 @@ def test_a_project_without_tests(project):
     root = project({"shop/__init__.py": "", "shop/money.py": "x = 1\n"})
     with pytest.raises(WayInError, match="no files of tests"):
         find_way_in([], root)
+
+
+def test_a_red_test_that_writes_into_the_project(project):
+    root = project(
+        {
+            "report.py": """
+                def write(numbers, path):
+                    with open(path, "w") as file:
+                        file.write(f"total {sum(numbers) + 1}")
+            """,
+            "test_report.py": """
+                from report import write
+
+
+                def test_report():
+                    write([1, 2], "out.txt")
+                    with open("out.txt") as file:
+                        assert file.read() == "total 3"
+
+
+                def test_empty_report():
+                    write([], "out.txt")
+                    with open("out.txt") as file:
+                        assert file.read() == "total 0"
+            """,
+        }
+    )
+    outcome, _ = repair(root, "test_report.py", budget=60.0)  # a new process for each program
+    assert outcome.status == "repaired"
+    assert "+ 1" not in fixed(outcome)["report.py"]
+    assert not (root / "out.txt").exists()

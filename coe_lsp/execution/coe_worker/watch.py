@@ -156,6 +156,9 @@ class Watch:
         self._resident = limits.resident_bytes()
         self._scratch = os.environ["COE_SCRATCH"]
         self._boxed = self._scratch == "/dev/shm"  # elsewhere it is a part of the user's disk
+        # A view of the project into which the tests may write, if there is one.
+        self._copy = os.environ.get("COE_COPY", "")
+        self._copied = limits.files_in(self._copy)
         self._reported = 0
         self._problem = ""
 
@@ -198,8 +201,8 @@ class Watch:
             output=texts[""],
             seconds=time.monotonic() - self._started,
             hot=self._hot,
-            # The namespace can be emptied for sure only by ending it.
-            ending=not dead or status == "processes",
+            # Only its end is sure to empty the namespace, and what was written into the project.
+            ending=not dead or status == "processes" or limits.files_in(self._copy) != self._copied,
         )
 
     def _loop(self) -> tuple[Status, str]:
@@ -276,9 +279,10 @@ class Watch:
             return "processes", f"started more than {most.processes} processes"
         if sum(process.threads for process in alive) > most.threads:
             return "processes", f"started more than {most.threads} threads"
-        files, filled = 0, 0
+        files, filled = limits.files_in(self._copy)
         if self._boxed:
-            files, filled = limits.files_in(self._scratch)
+            in_scratch, bytes_in_scratch = limits.files_in(self._scratch)
+            files, filled = files + in_scratch, filled + bytes_in_scratch
         if files > most.files:
             return "memory", f"made more than {most.files} files"
         # What each has beyond our own size: the rest it still shares with us. The scratch folder
