@@ -74,6 +74,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "if not n:\n    return NotImplemented\nreturn limit",
         ),
     ),
+    "missing import": (
+        ("return math.floor(n / limit)", "import math\nreturn math.floor(n / limit)"),
+        ("return Counter(n)[limit]", "from collections import Counter\nreturn Counter(n)[limit]"),
+    ),
     "missing step": (
         ("while n < limit:\n    print(n)", "while n < limit:\n    print(n)\n    n += 1"),
     ),

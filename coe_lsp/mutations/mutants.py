@@ -17,6 +17,7 @@ from coe_lsp.mutations.donors import donor_edits
 from coe_lsp.mutations.elements import element_edits
 from coe_lsp.mutations.expressions import expression_edits
 from coe_lsp.mutations.guards import guard_edits
+from coe_lsp.mutations.imports import import_edits
 from coe_lsp.mutations.insertions import insertion_edits
 from coe_lsp.mutations.layout import layout_edits
 from coe_lsp.mutations.pitfalls import pitfall_edits
@@ -93,6 +94,7 @@ def mutants(
         donor_edits(program, scope),
         element_edits(program, scope),
         pitfall_edits(program, scope),
+        import_edits(program, scope),
         string_edits(program, scope),
         layout_edits(program),
     )

@@ -92,6 +92,7 @@ class Scope:
         self.statements = list(enclosing.statements)
         self.keywords = enclosing.keywords
         self.parameters = enclosing.parameters
+        self.imports = enclosing.imports
         called_here = [name for name in functions if name in enclosing.parameters]
         self.helpers = list(dict.fromkeys([*called_here, *enclosing.parameters]))
 

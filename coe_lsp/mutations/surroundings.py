@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import frozen
 
@@ -25,7 +25,8 @@ class Surroundings:
     that it asks about, `exceptions` that it raises or catches, `methods` that it calls without
     arguments (`strip()`), `keywords` by the name of what is called (`sort: reverse=True`), and
     `statements` of the class around that are one line. `parameters` are those of the module's own
-    functions and classes, by name.
+    functions and classes, by name. `imports` are statements with which other modules bring in names
+    that this one lacks.
     """
 
     names: tuple[str, ...] = ()
@@ -37,6 +38,7 @@ class Surroundings:
     statements: tuple[str, ...] = ()
     keywords: Mapping[str, tuple[str, ...]] = {}
     parameters: Mapping[str, tuple[str, ...]] = {}
+    imports: Mapping[str, Sequence[str]] = {}
 
 
 NOTHING = Surroundings()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from coe_lsp.chain.commands import Command
 from coe_lsp.chain.prompt import TaskDescription
@@ -24,6 +24,7 @@ from coe_lsp.repair.search.search import Search, SearchSettings
 from coe_lsp.repair.search.step import Step
 from coe_lsp.repair.target.baseline import Baseline
 from coe_lsp.repair.target.hints import RepairHints, literals, read_clues
+from coe_lsp.repair.target.importing import imports_elsewhere
 from coe_lsp.repair.target.source import Function, SourceFile
 from coe_lsp.repair.task import describe
 from coe_lsp.repair.verify import Verifier
@@ -94,7 +95,10 @@ class Site:
         in_tests = {literal for text in [*task.tests, *statements] for literal in literals(text)}
         enclosing = surroundings(baseline.source.text, target.owner)
         details = [baseline.results[test].detail for test in baseline.target_tests(target)]
-        return RepairHints(lines, enclosing, read_clues(details, in_tests))
+        clues = read_clues(details, in_tests)
+        path = self.project.root / self.file
+        imports = imports_elsewhere(clues.undefined, self.project.root, path)
+        return RepairHints(lines, evolve(enclosing, imports=imports), clues)
 
 
 @frozen

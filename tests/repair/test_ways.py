@@ -3,9 +3,11 @@
 import json
 
 import pytest
-from red_tests import repair
+from red_tests import Told, repair
 
 from coe_lsp.errors import CoeError
+from coe_lsp.repair.repair import Repair
+from coe_lsp.repair.request import Request
 from coe_lsp.repair.way_in import WayIn, WayInError, find_way_in, way_of
 
 
@@ -398,3 +400,63 @@ def test_a_red_test_that_writes_into_the_project(project):
     assert outcome.status == "repaired"
     assert "+ 1" not in fixed(outcome)["report.py"]
     assert not (root / "out.txt").exists()
+
+
+TOOLS = {
+    "tools/__init__.py": "",
+    "tools/text.py": """
+        def words(text):
+            return text.split()
+    """,
+    "tools/count.py": """
+        \"\"\"Counts words.\"\"\"
+
+        import re
+
+
+        def most(text):
+            return Counter(re.findall(r"\\w+", text)).most_common(1)[0][0]
+
+
+        class Length:
+            def of(self, text):
+                return len(words(text))
+    """,
+    "tests/test_count.py": """
+        from tools.count import Length, most
+
+
+        def test_most():
+            assert most("a b a") == "a"
+
+
+        def test_length():
+            assert Length().of("a b a") == 3
+    """,
+}
+
+
+@pytest.mark.parametrize(
+    ("test", "line"),
+    [
+        ("test_most", "from collections import Counter"),
+        ("test_length", "from tools.text import words"),
+    ],
+)
+def test_an_import_that_is_missing(project, test, line):
+    """It goes below the others: as the project, else as the standard library has the name."""
+    root = project(TOOLS)
+    outcome, _ = repair(root, f"tests/test_count.py::{test}")
+    assert outcome.status == "repaired", outcome.message
+    before = (root / "tools/count.py").read_text()
+    assert fixed(outcome)["tools/count.py"] == before.replace("import re\n", f"import re\n{line}\n")
+
+
+def test_an_import_that_is_missing_in_a_file_that_is_named(project):
+    root = project({"area.py": "def area(r):\n    return math.pi * r * r\n",
+                    "test_area.py": "from area import area\n\n\ndef test_area():\n    assert round(area(2)) == 13\n"})  # fmt: skip
+    request = Request(way_of(root / "area.py", None), budget=20.0)
+    outcome = Repair(request, None, Told()).run()
+    assert (
+        fixed(outcome)["area.py"] == "import math\n\n\ndef area(r):\n    return math.pi * r * r\n"
+    )

@@ -84,7 +84,7 @@ def with_size(
     for tag, first, last, start, end in matcher.get_opcodes():
         if tag == "equal":
             continue
-        lines += max(last - first, end - start)
+        lines += max(_written(before[first:last]), _written(program.lines[start:end]))
         # Line by line: the matcher's time grows with the square of the length.
         pairs = itertools.zip_longest(before[first:last], program.lines[start:end], fillvalue="")
         for old, new in pairs:
@@ -101,6 +101,11 @@ def with_size(
         special=special,
         doubts=find_doubts(before, program.lines, special),
     )
+
+
+def _written(lines: Iterable[str]) -> int:
+    """How many lines are not blank."""
+    return sum(bool(line.strip()) for line in lines)
 
 
 def constants(text: str) -> set[str]:

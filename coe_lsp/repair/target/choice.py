@@ -5,8 +5,12 @@ Goes by a baseline alone. It runs nothing, and does not look into other files.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from coe_lsp.errors import CoeError
+from coe_lsp.mutations.imports import import_statements
 from coe_lsp.repair.target.baseline import Baseline
+from coe_lsp.repair.target.importing import place_of_imports, undefined_name
 from coe_lsp.repair.target.source import Function
 from coe_lsp.repair.target.toplevel import with_toplevel_block
 
@@ -22,7 +26,10 @@ def choose_targets(baseline: Baseline, named: Function | None, file: str) -> lis
         raise CoeError(f"No failing test runs {named.name}; those that fail run {names}.")
     targets = [named, *_helpers(baseline, named)] if named else suspects
     targets = with_toplevel_block(
-        targets, baseline.source, baseline.failing, reached=baseline.reached()
+        _with_imports(targets, baseline),
+        baseline.source,
+        baseline.failing,
+        reached=baseline.reached(),
     )
     if not targets and baseline.unwatched:
         raise CoeError(
@@ -34,6 +41,16 @@ def choose_targets(baseline: Baseline, named: Function | None, file: str) -> lis
         why = (failure.detail or failure.outcome).splitlines()[0]
         raise CoeError(f"The failing tests do not run any function of {file}: {failure.id}: {why}")
     return targets
+
+
+def _with_imports(targets: Sequence[Function], baseline: Baseline) -> list[Function]:
+    """With the place of the imports, if all tests fail for a name that is not defined."""
+    names = [undefined_name(failure.detail) for failure in baseline.failing]
+    top = place_of_imports(baseline.source)
+    if not targets or top is None or not all(names):
+        return list(targets)
+    first = all(import_statements(name) for name in names if name)
+    return [top, *targets] if first else [targets[0], top, *targets[1:]]
 
 
 def _helpers(baseline: Baseline, named: Function) -> list[Function]:

@@ -11,8 +11,8 @@ from attrs import frozen
 from coe_lsp.mutations.clues import NO_CLUES, Clues
 from coe_lsp.mutations.surroundings import NOTHING, Surroundings
 from coe_lsp.parsing import parse
+from coe_lsp.repair.target.importing import undefined_name
 
-_UNDEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
 #: What tests raise themselves.
 _OF_TESTS = frozenset({"AssertionError", "Failed"})
 _STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
@@ -40,8 +40,8 @@ def read_clues(details: Sequence[str], constants: Iterable[str] = ()) -> Clues:
 
     Names are undefined if all failures complain about such names, and it is nothing else.
     """
-    missing = [_UNDEFINED.match(detail) for detail in details]
-    names = frozenset(match[1] for match in missing if match) if all(missing) else frozenset[str]()
+    missing = [undefined_name(detail) for detail in details]
+    names = frozenset(name for name in missing if name) if all(missing) else frozenset[str]()
     raised = [_RAISED.match(detail) for detail in details]
     exceptions = frozenset(match[1] for match in raised if match) - _OF_TESTS
     compared = [match for detail in details if (match := _COMPARED.search(detail))]

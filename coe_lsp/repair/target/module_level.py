@@ -9,12 +9,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 
+from coe_lsp.mutations.imports import import_statements
 from coe_lsp.parsing import parse
+from coe_lsp.repair.target.importing import IMPORT, place_of_imports, undefined_name
 from coe_lsp.repair.target.places import NO_FEATURES, Place, Seen
 from coe_lsp.repair.target.source import Function, SourceFile
 
-#: What an import is called.
-IMPORT = "<import>"
 # A statement that a function reads is this much less suspect than the function, in log odds; one
 # that a test reads, than the first function; and one at which failures end more than any.
 _LESS_THAN_READER, _LESS_THAN_FIRST, _MORE_THAN_FIRST = 2.5, 1.5, 1.0
@@ -31,6 +31,10 @@ def module_places(
     for failure in seen.failures:
         ends = [(file, line) for file, line in failure.stack if file in sources][-1:]
         for file, line in ends:
+            name, top = undefined_name(failure.detail), place_of_imports(sources[file])
+            if name and top:
+                more = _MORE_THAN_FIRST if import_statements(name) else -_LESS_THAN_FIRST
+                found.append(_place(file, top, best + more, f"{name} is not defined there"))
             inside = any(f.first < line <= f.last for f in sources[file].functions())
             for block, _ in statements[file]:
                 if not inside and block.first <= line <= block.last:
