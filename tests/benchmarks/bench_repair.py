@@ -3,7 +3,8 @@
     python tests/benchmarks/bench_repair.py TASKS.jsonl [...] --arms mutations,all --out FILE.jsonl
 
 Each task is repaired as a user would: a file, its tests as statements, nothing else known. The word
-`demo` in place of a file stands for the bugs of the demo project. Arms are run one after the other
+`demo` in place of a file stands for the bugs of the demo project, `classics` for those of forty
+classic algorithms (`classic_tasks.py`). Arms are run one after the other
 for each task, so that a busy machine is busy for all of them. `--visible 0.33` shows the repair only
 the first third of the tests; whether a repair passes the others, too, is in its row.
 

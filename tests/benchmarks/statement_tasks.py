@@ -13,6 +13,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from classic_tasks import classic_tasks
+
 import coe_lsp
 from coe_lsp.execution.interpreter import probe
 from coe_lsp.execution.sandbox import find_sandbox
@@ -23,7 +25,12 @@ _DEMO = Path(coe_lsp.__file__).parent / "demo"
 
 
 def load_tasks(name, count, seed):
-    """The tasks of a file that have a program, all of them or a sample; `demo` is the project's."""
+    """The tasks of a file that have a program, all of them or a sample.
+
+    `demo` stands for those of the demo project, `classics` for the classic algorithms.
+    """
+    if name == "classics":
+        return classic_tasks()
     if name == "demo":
         bugs = json.loads((_DEMO / "bugs.json").read_text())
         return [{"task_id": f"demo/{bug['target']}", "target": bug["target"]} for bug in bugs]

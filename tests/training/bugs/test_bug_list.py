@@ -10,27 +10,10 @@ ROOT = Path(__file__).parents[3]
 BUGS = load_bugs(ROOT / "training/bugs/real_bugs.jsonl")
 FAULTS = [bug for bug in BUGS if bug.kind == "fault"]
 # Where the final judgement's bugs come from.
-KEPT = set(
-    [
-        "thefuck",
-        "pysnooper",
-        "tqdm",
-        "cookiecutter",
-        "httpie",
-        "black",
-        "sanic",
-        "tornado",
-        "youtube-dl",
-        "luigi",
-        "scrapy",
-        "fastapi",
-        "pandas",
-        "keras",
-        "matplotlib",
-        "ansible",
-        "spacy",
-    ]
-)
+KEPT = {
+    "thefuck", "pysnooper", "tqdm", "cookiecutter", "httpie", "black", "sanic", "tornado", "youtube-dl",
+    "luigi", "scrapy", "fastapi", "pandas", "keras", "matplotlib", "ansible", "spacy",
+}  # fmt: skip
 
 
 def of(split):
