@@ -234,4 +234,32 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "wrong return": (
         ("if n:\n    return n + 1\nreturn 0", "if n:\n    return n + 1\nreturn None"),
     ),
+    "as beside it": (
+        ("a, b = abs(n), limit\nreturn a + b", "a, b = abs(n), abs(limit)\nreturn a + b"),
+        ("return n.strip() == limit", "return n.strip() == limit.strip()"),
+    ),
+    "first value": (("ways = [0] * n\nreturn ways", "ways = [0] * n\nways[0] = 1\nreturn ways"),),
+    "lost result": (
+        ("n.replace('a', 'b')\nreturn n", "n = n.replace('a', 'b')\nreturn n"),
+        ("f(n.next, limit)\nreturn n", "n.next = f(n.next, limit)\nreturn n"),
+    ),
+    "missing best": (
+        (
+            "best = 0\nfor a in n:\n    best = a * limit\nreturn best",
+            "best = 0\nfor a in n:\n    best = max(best, a * limit)\nreturn best",
+        ),
+    ),
+    "missing bound": (("if limit == 3:\n    return n", "if n < 0 or limit == 3:\n    return n"),),
+    "missing mark": (
+        (
+            "done = set()\nfor a in n:\n    if a not in done:\n        f(a, done)",
+            "done = set()\nfor a in n:\n    if a not in done:\n        done.add(a)\n        f(a, done)",
+        ),
+    ),
+    "missing member": (
+        (
+            "done = set()\nfor a in n:\n    if a > limit:\n        done.add(a)",
+            "done = set()\nfor a in n:\n    if a > limit and a not in done:\n        done.add(a)",
+        ),
+    ),
 }

@@ -12,6 +12,7 @@ from functools import partial
 from attrs import frozen
 
 from coe_lsp.mutations.clues import NO_CLUES, Clues
+from coe_lsp.mutations.completions import completion_edits
 from coe_lsp.mutations.conditions import condition_edits
 from coe_lsp.mutations.donors import donor_edits
 from coe_lsp.mutations.elements import element_edits
@@ -92,6 +93,7 @@ def mutants(
         condition_edits(program, scope),
         guard_edits(program, scope),
         donor_edits(program, scope),
+        completion_edits(program, scope),
         element_edits(program, scope),
         pitfall_edits(program, scope),
         import_edits(program, scope),

@@ -44,6 +44,7 @@ _ROOMY = (
     ast.List,
     ast.Set,
     ast.Dict,
+    ast.Tuple,
     ast.FormattedValue,
 )
 
