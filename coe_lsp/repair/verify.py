@@ -24,6 +24,9 @@ from coe_lsp.repair.target.source import Function
 _SLOWDOWN = 5.0
 # Seconds that a test counts for which hangs as it is.
 _SECONDS_OF_HANGING = 0.02
+# What the fastest test gets at first, in seconds of processor and wall time: of what hangs then
+# nearly all hangs for ever, and the rest has a second chance.
+_QUICK_CPU_SECONDS, _QUICK_WALL_SECONDS = 0.03, 0.3
 # How many failing tests a hot verdict begins with.
 _FIRST_TESTS = 6
 # What even the fastest test gets, in seconds of wall time and of processor time.
@@ -38,7 +41,8 @@ _RETRIES = 3
 class Verdict:
     """What the tests say of one candidate. Failure lines are those of the candidate file.
 
-    A `hot` verdict has no details of failures, and may in rare cases be wrong.
+    A `hot` verdict has no details of failures, and may in rare cases be wrong. One that is `hasty`
+    gave up tests that might have ended, had they had the usual time.
     """
 
     results: tuple[TestResult, ...]
@@ -47,6 +51,7 @@ class Verdict:
     failures: tuple[TestResult, ...]
     cancelled: bool = False
     hot: bool = False
+    hasty: bool = False
 
     @property
     def passed(self) -> int:
@@ -115,6 +120,7 @@ class Verifier:
         # How long a test takes that hangs now, nobody knows; what passes seldom takes seconds.
         times = [_SECONDS_OF_HANGING if r.outcome == "timeout" else r.seconds for r in known]
         self._limits = limits_for(runner.limits, times, overhead=baseline.overhead)
+        self._quick_limits = _quicker(self._limits)
         self._first_tests = spread_of_quickest(self.target_tests, results)
         self._preforked = baseline.source.encode(baseline.source.lines), preforked or self.tests
         self._retries = _RETRIES
@@ -132,11 +138,19 @@ class Verifier:
         """The verdict on the function as it is, from the baseline."""
         return verdict([self._baseline.results[test] for test in self.tests], self.tests)
 
-    def judge(self, lines: Sequence[str], *, late: bool = False, hot: bool = False) -> Verdict:
+    def judge(
+        self,
+        lines: Sequence[str],
+        *,
+        late: bool = False,
+        hot: bool = False,
+        hasty: bool = False,
+    ) -> Verdict:
         """Run the tests with the function's lines changed to `lines`; `late`: past the deadline.
 
         `hot`: first a few of the failing tests, with the quickest means; if none is won that is
         all, and the verdict is hot, as it is if some are won. A repair is always judged in full.
+        `hasty`: what is hot gets little time at first, which the verdict says if it mattered.
         """
         try:
             data = self._bytes(lines)
@@ -146,8 +160,8 @@ class Verifier:
         if named := machinery_in(lines, self._baseline.source.lines):
             return verdict([], self.tests, detail=f"code under test may not use {named}")
         if hot:
-            found = self._run(data, self._first_tests, late=late, hot=True)
-            if not found.passed or found.cancelled:
+            found = self._run(data, self._first_tests, late=late, hot=True, hasty=hasty)
+            if not found.passed or found.cancelled or found.hasty:
                 return evolve(found, passing=frozenset(self.covering_tests), total=len(self.tests))
             if len(self.tests) > len(self._first_tests):
                 found = self._run(data, self.tests, late=late, hot=True)
@@ -163,6 +177,7 @@ class Verifier:
         late: bool,
         hot: bool = False,
         passed: bool = False,
+        hasty: bool = False,
     ) -> Verdict:
         """One run, and another with more time if the machine rather than the program was slow.
 
@@ -170,9 +185,12 @@ class Verifier:
         """
         if self._left(late) <= 0:
             return verdict([], tests, status="cancelled")
-        limits = _within(self._limits, self._left(late))
+        usual = self._quick_limits if hasty else self._limits
+        limits = _within(usual, self._left(late))
         preforked = self._preforked if hot else None
         run = self._runner.run(data, tests, limits=limits, hot=preforked)
+        if hasty and _hung(run):
+            return evolve(verdict(run.results, tests), hot=hot, hasty=True)
         if _late(run) and (passed or not _hung(run)) and self._retries:
             limits = _within(_more(self._limits, self._runner.limits), self._left(late))
             run = self._runner.run(data, tests, limits=limits, hot=preforked)
@@ -181,6 +199,11 @@ class Verifier:
         status = "cancelled" if over else run.status
         found = verdict(run.results, tests, detail=run.detail, status=status)
         return evolve(found, hot=hot)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the deadline."""
+        return self._deadline.left()
 
     def _left(self, late: bool) -> float:
         return float("inf") if late else self._deadline.left()
@@ -237,6 +260,14 @@ def _late(run: Run) -> bool:
 
 def _within(limits: Limits, seconds: float) -> Limits:
     return evolve(limits, wall_seconds=max(0.0, min(limits.wall_seconds, seconds)))
+
+
+def _quicker(limits: Limits) -> Limits:
+    """The same with as little time for one test as can be without being wrong too often."""
+    spared = _LEAST_CPU_SECONDS - _QUICK_CPU_SECONDS
+    cpu = (limits.cpu_seconds or limits.test_seconds) - spared
+    wall = limits.test_seconds - (_LEAST_WALL_SECONDS - _QUICK_WALL_SECONDS)
+    return evolve(limits, cpu_seconds=cpu, test_seconds=wall)
 
 
 def _more(limits: Limits, most: Limits) -> Limits:

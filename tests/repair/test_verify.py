@@ -152,3 +152,16 @@ def test_what_passes_without_the_other_tests_only_is_no_repair(shelf):
     """)  # fmt: skip
     assert verifier.judge(SAME).solved
     assert verifier.breaks(SAME) == ("test_shelf.py::test_two",)
+
+
+def test_what_needs_its_time_is_given_up_only_at_first(judged):
+    """A program that works for a while: too long for the quick look, not for the usual one."""
+    verifier, _, right = judged
+    little, usual = verifier._quick_limits.cpu_seconds, verifier._limits.cpu_seconds
+    wait = ["    import time", f"    end = time.process_time() + {(little + usual) / 2}",
+            "    while time.process_time() < end: pass"]  # fmt: skip
+    busy = [right[0], *wait, *right[1:]]
+    hasty = verifier.judge(busy, hot=True, hasty=True)
+    assert hasty.hasty and not hasty.solved
+    assert verifier.judge(busy, hot=True).solved
+    assert not verifier.judge(right, hot=True, hasty=True).hasty

@@ -1,8 +1,9 @@
 """The model-free policy: which mutant to test next, over all states that are worth changing.
 
 Mutants of the start come in order of weight. A state that passes more tests than the start has its
-own mutants woven in, so that two mistakes can be found one after the other; once all single changes
-are used up, pairs of likely ones follow. Same calls, same order.
+own mutants woven in, so that two mistakes can be found one after the other, but never more than
+every other one: there can be many such states, and one mistake is likelier than two. Once all
+single changes are used up, pairs of likely ones follow. Same calls, same order.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ class MutationQueue:
         self._mutants = partial(mutants, enclosing=enclosing, clues=clues)
         self._ages = itertools.count()
         self._heap: list[_Entry] = []
+        self._further: list[_Entry] = []  # the same of further states
+        self._ahead = 0  # how many more of these were taken lately
         self._sources: dict[int, _StateMutants] = {}
         self._progress: list[float] = []
         self._used: list[Mutant] = []
@@ -95,8 +98,6 @@ class MutationQueue:
         """Add a model's scores to the weights of the start's mutants still to come."""
         changed = [
             _Entry(entry.cost - weight(entry.mutant), entry.age, entry.mutant, 0)
-            if entry.origin == 0
-            else entry
             for entry in self._heap
         ]
         heapq.heapify(changed)
@@ -109,8 +110,8 @@ class MutationQueue:
 
     def pop(self) -> tuple[Mutant, int] | None:
         """The next mutant, and the origin to compare it with."""
-        if self._heap:
-            entry = heapq.heappop(self._heap)
+        if heap := self._next_heap():
+            entry = heapq.heappop(heap)
             if entry.origin in self._sources:
                 self._refill(entry.origin)
             if not entry.origin:
@@ -124,6 +125,13 @@ class MutationQueue:
             mutant = next(self._second, None)
         return None if mutant is None else (mutant, 0)
 
+    def _next_heap(self) -> list[_Entry]:
+        if not self._heap or not self._further:
+            return self._heap or self._further
+        further = self._further[0] < self._heap[0] and self._ahead < 1
+        self._ahead = self._ahead + 1 if further else max(0, self._ahead - 1)
+        return self._further if further else self._heap
+
     def _refill(self, origin: int) -> None:
         source = self._sources[origin]
         mutant = next(source.mutants, None)
@@ -132,4 +140,4 @@ class MutationQueue:
 
     def _push(self, mutant: Mutant, bonus: float, origin: int) -> None:
         entry = _Entry(-mutant.weight - bonus, next(self._ages), mutant, origin)
-        heapq.heappush(self._heap, entry)
+        heapq.heappush(self._further if origin else self._heap, entry)

@@ -3,11 +3,16 @@
 With a thread of its own (`threaded`) the model never waits for tests nor tests for the model. What
 is then tested by a given time depends on the machine; without the thread the caller says how many
 mutants to test, and the same calls give the same results.
+
+Mutants get little time at first, since so many of them hang. Those that were given up for that have
+a second chance, with all the time: in turns with new ones once half of the time is over, or when
+there are no new ones.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -101,6 +106,9 @@ class Tester:
         self._solved = solved
         self._deduplicate = deduplicate
         self._waiting: deque[Candidate | _ToTrace] = deque()
+        self._hasty: deque[Candidate] = deque()
+        self._half_time = time.monotonic() + verifier.seconds_left / 2
+        self._second_chance = False  # the last mutant was one
         self._tested: deque[Tested | Traced] = deque()
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
@@ -155,7 +163,7 @@ class Tester:
             while self._waiting:
                 self._tested.append(self._test(self._waiting.popleft()))
             for _ in range(mutants):
-                candidate = self._mutant()
+                candidate = self._next_mutant()
                 self._idle = candidate is None
                 if candidate is None:
                     break
@@ -209,7 +217,7 @@ class Tester:
                         return
                     self._testing = True
                     candidate = self._waiting.popleft() if self._waiting else None
-                candidate = candidate or self._mutant()
+                candidate = candidate or self._next_mutant()
                 if candidate is None:
                     with self._wake:
                         self._idle = not self._waiting
@@ -228,6 +236,13 @@ class Tester:
                 self._error, self._testing = error, False
                 self._wake.notify_all()
 
+    def _next_mutant(self) -> Candidate | None:
+        """A new one, or one that was given up too early."""
+        late = time.monotonic() > self._half_time and not self._second_chance
+        candidate = None if self._hasty and late else self._mutant()
+        self._second_chance = candidate is None and bool(self._hasty)
+        return self._hasty.popleft() if self._second_chance else candidate
+
     def _test(self, candidate: Candidate | _ToTrace) -> Tested | Traced:
         if isinstance(candidate, _ToTrace):
             verdict = self._verifier.judge(candidate.state.lines)
@@ -235,15 +250,19 @@ class Tester:
             return Traced(candidate.state, verdict, scores)
         key = state_key(candidate.lines) if self._deduplicate else "\n".join(candidate.lines)
         verdict = self._known.get(key) if self._deduplicate else None
-        if verdict is not None:
+        again = verdict is not None and verdict.hasty and self._second_chance
+        if verdict is not None and not again:
             return Tested(candidate, verdict, True, self._broken.get(key, ()))
         # Most mutants win nothing. What the model is to read must be true in every line.
-        verdict = self._verifier.judge(candidate.lines, hot=candidate.origin == "mutation")
+        hot = candidate.origin == "mutation"
+        verdict = self._verifier.judge(candidate.lines, hot=hot, hasty=hot and not again)
         if verdict.cancelled:
             self._over = True
             return Tested(candidate, verdict, False)
-        self.attempts += 1
+        self.attempts += not again
         self._known[key] = verdict
+        if verdict.hasty:
+            self._hasty.append(candidate)
         if verdict.solved:
             self._broken[key] = self._verifier.breaks(candidate.lines)
             if not self._broken[key]:
