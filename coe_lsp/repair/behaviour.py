@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from attrs import frozen
+from attrs import evolve
 
 from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.suite import Limits, Suite
 from coe_lsp.files import read_text_bounded
 from coe_lsp.repair.probes import find_calls, probes
+from coe_lsp.repair.search.ranking import PassingProgram
 from coe_lsp.repair.site import Site
 
 # Seconds for one call, for one program, and for all of them.
@@ -29,22 +30,11 @@ def __coe_show(value):
 """
 _SHOWN = re.compile(rf"LookupError: {_MARK}(.*)\n in ", re.DOTALL)
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-_MOST_TESTS = 5
+_MOST_TESTS, _MOST_PROGRAMS, _LONGEST_ANSWER = 5, 6, 60
 
 
-@frozen
-class Behaviour:
-    """What a program answers to each call: a value as text, or the name of an exception."""
-
-    answers: tuple[str, ...]
-
-
-@frozen
-class Disagreement:
-    """A call to which two programs give different answers."""
-
-    call: str
-    answers: tuple[str, str]
+#: What a program answers to each call: a value as text, or the name of an exception.
+Answers = tuple[str, ...]
 
 
 class Observer:
@@ -70,7 +60,7 @@ class Observer:
     def __exit__(self, *_: object) -> None:
         self._runner.close()
 
-    def observe(self, lines: Sequence[str]) -> Behaviour:
+    def observe(self, lines: Sequence[str]) -> Answers:
         """What the program does with these lines of the function."""
         text = self._site.baseline.source
         run = self._runner.run(text.encode(text.replace(self._site.target, lines)))
@@ -79,7 +69,7 @@ class Observer:
         for number in range(1, len(self.calls) + 1):
             result = results.get(f"assert {number}")
             answers.append("" if result is None else _answer(result.outcome, result.detail))
-        return Behaviour(tuple(answers))
+        return tuple(answers)
 
 
 def _answer(outcome: str, detail: str) -> str:
@@ -100,9 +90,41 @@ def _texts(site: Site) -> Iterator[str]:
             yield read_text_bounded(path, errors="replace")
 
 
-def disagreement(calls: Sequence[str], one: Behaviour, other: Behaviour) -> Disagreement | None:
-    """The first call to which both give an answer, and not the same one."""
-    for call, mine, its in zip(calls, one.answers, other.answers, strict=True):
-        if mine and its and mine != its:
-            return Disagreement(call, (mine, its))
-    return None
+def tell_apart(site: Site, programs: Sequence[PassingProgram]) -> list[PassingProgram]:
+    """The programs, those first that do something new, with what sets them apart from the first.
+
+    Which is right nobody can say but the user. Those that differ in nothing that was tried come
+    last; all keep their order otherwise.
+    """
+    first, rest = list(programs[:_MOST_PROGRAMS]), programs[_MOST_PROGRAMS:]
+    if len(first) < 2:
+        return list(programs)
+    with Observer(site) as observer:
+        if not observer.calls:
+            return list(programs)
+        answers = [observer.observe(program.lines) for program in first]
+    new: list[PassingProgram] = []
+    same: list[PassingProgram] = []
+    seen: set[Answers] = set()
+    for program, mine in zip(first, answers, strict=True):
+        told = _difference(observer.calls, mine, answers[0])
+        (same if mine in seen else new).append(evolve(program, differs=told))
+        seen.add(mine)
+    return [*new, *same, *rest]
+
+
+def _difference(calls: Sequence[str], mine: Answers, first: Answers) -> str:
+    """The shortest call to which both give an answer, and not the same one, in words."""
+    found = [
+        (call, one, other)
+        for call, one, other in zip(calls, mine, first, strict=True)
+        if one and other and one != other
+    ]
+    if not found:
+        return ""
+    call, one, other = min(found, key=lambda entry: len("".join(entry)))
+    return f"{call} gives {_short(one)} instead of {_short(other)}"
+
+
+def _short(answer: str) -> str:
+    return answer if len(answer) <= _LONGEST_ANSWER else answer[: _LONGEST_ANSWER - 3] + "..."

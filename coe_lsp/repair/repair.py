@@ -17,6 +17,7 @@ from attrs import evolve, frozen
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.suite import Run
+from coe_lsp.repair.behaviour import tell_apart
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.file_sites import FileSites
 from coe_lsp.repair.lazy_policy import LazyPolicy
@@ -199,6 +200,8 @@ class Repair:
                     self._portfolio = None
                     return outcome, _Won(base, left), False
                 programs = [program for program, _ in confirmed]
+                if not self._cancelled.is_set():
+                    programs = tell_apart(solved.site, programs)
                 return self._report(sites, solved.site, programs, run, outcome), None, True
             tried = portfolio.tried()
             outcome = self._counted(outcome, tried)
@@ -264,6 +267,8 @@ class Repair:
         after = Counts(run.passed, len(run.failures))
         tests, acceptance = sites.accepted(site, run)
         found = report_success(outcome, site, shown, after, tests, acceptance)
+        if others := [program.differs for program in programs[1:MOST_SHOWN] if program.differs]:
+            found = evolve(found, message=f"{found.message} Another repair differs: {others[0]}.")
         return evolve(found, chain=replay_chain(site, programs[0].commands))
 
     def _report_failure(

@@ -41,7 +41,8 @@ class PassingProgram:
     None where it was not asked; `weight` says how common such a mistake is, as a natural log.
     `commands` lead to it from the start, `number` is the place of its candidate in the search,
     `special` are constants of the tests that the change spells out, and `doubts` say what else
-    makes it doubtful, these among them.
+    makes it doubtful, these among them. `differs` says on which input it does something else than
+    the best one, if that is known.
     """
 
     lines: tuple[str, ...]
@@ -55,6 +56,7 @@ class PassingProgram:
     changed_characters: int = 0
     special: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    differs: str = ""
 
     @property
     def score(self) -> float:
@@ -72,6 +74,8 @@ class PassingProgram:
         parts += [self.kind or "written by the model", lines]
         if self.likelihood is not None:
             parts.append(f"log-likelihood {self.likelihood:+.1f}")
+        if self.differs:
+            parts.append(self.differs)
         return "; ".join(parts)
 
 
