@@ -262,4 +262,12 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "done = set()\nfor a in n:\n    if a > limit and a not in done:\n        done.add(a)",
         ),
     ),
+    "sort key": (
+        ("return sorted(n)", "return sorted(n, key=len)"),
+        ("n.sort(reverse=True)", "n.sort(reverse=True, key=lambda item: item[1])"),
+        (
+            "return max(n, key=lambda pair: pair[1])",
+            "return max(n, key=lambda pair: (pair[1], pair[0]))",
+        ),
+    ),
 }

@@ -24,6 +24,7 @@ from coe_lsp.mutations.layout import layout_edits
 from coe_lsp.mutations.pitfalls import pitfall_edits
 from coe_lsp.mutations.program import Edit, Program
 from coe_lsp.mutations.scope import Scope
+from coe_lsp.mutations.sorting import sorting_edits
 from coe_lsp.mutations.statements import statement_edits
 from coe_lsp.mutations.strings import string_edits
 from coe_lsp.mutations.surroundings import NOTHING, Surroundings
@@ -96,6 +97,7 @@ def mutants(
         completion_edits(program, scope),
         element_edits(program, scope),
         pitfall_edits(program, scope),
+        sorting_edits(program, scope),
         import_edits(program, scope),
         string_edits(program, scope),
         layout_edits(program),
