@@ -23,7 +23,8 @@ WHOLE_SUITE = frozenset({"doctest", "program", "pytest", "collection"})
 _DOCTEST_ID = re.compile(r"doctest(::.*)?\Z", re.DOTALL)
 _STATEMENT_ID = re.compile(r"(assert \d+|program)\Z")
 
-
+# Tests that take longer than so many seconds are not run again to see if they bear leftovers.
+_SECONDS_FOR_LEFTOVERS = 5.0
 #: What Python, SQLite and others say of a place that is only to be read.
 _KEPT_FROM_WRITING = re.compile(
     r"Read-only file system|readonly database|unable to open database file"
@@ -92,7 +93,7 @@ class SuiteRunner:
             runs.append(self._run(worker, run))
         return merge(runs)
 
-    def _run(self, worker: Worker, run: Callable[[], Run]) -> Run:
+    def _run(self, worker: Worker, run: Callable[..., Run]) -> Run:
         """One run, and another on a copy of the project if tests were kept from writing into it."""
         done, problem = None, None
         try:
@@ -104,13 +105,26 @@ class SuiteRunner:
             try:
                 worker.copy_on_write(True)
                 if not self._cancelled.is_set():
-                    return self._counted(run())
+                    done = self._counted(run())
+                    self._try_leftovers(worker, run, done)
+                    return done
             except WorkerError:  # no such view can be had here
                 self._can_copy = False
                 worker.copy_on_write(False)
         if done is None:
             raise problem or AssertionError
         return done
+
+    def _try_leftovers(self, worker: Worker, run: Callable[..., Run], clean: Run) -> None:
+        """See whether the tests say the same where they find what they wrote before.
+
+        If so, candidates need no new process each. What counts is always asked of a clean copy.
+        """
+        if clean.seconds > _SECONDS_FOR_LEFTOVERS or self._cancelled.is_set():
+            return
+        again = [self._counted(run(keep=True)) for _ in range(2)]
+        if _outcomes(again[1]) == _outcomes(again[0]) == _outcomes(clean):
+            worker.bears_leftovers = True
 
     def _counted(self, run: Run) -> Run:
         self.runs += 1
@@ -122,11 +136,15 @@ class SuiteRunner:
         """Whether tests were found to write into the project, and may do so on a copy."""
         return any(worker.copies for worker in self._workers)
 
-    def copy_on_write(self) -> None:
-        """Have the tests run on a copy from the beginning: hot runs do not say what they miss."""
+    def copy_as(self, other: SuiteRunner) -> None:
+        """Have the tests run on a copy from the beginning: hot runs do not say what they miss.
+
+        The other runner has found that tests of the same project write, and what they bear.
+        """
         if self._can_copy and not self.copies:
             for worker in self._workers:
                 worker.copy_on_write(True)
+                worker.bears_leftovers = all(w.bears_leftovers for w in other._workers if w.copies)
 
     @property
     def cancelled(self) -> bool:
@@ -154,6 +172,10 @@ class SuiteRunner:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _outcomes(run: Run) -> dict[str, str]:
+    return {result.id: result.outcome for result in run.results}
 
 
 def _chosen(select: Sequence[str], suite: Suite) -> list[str] | None:

@@ -82,6 +82,9 @@ class Worker:
         self._preload = True
         #: Whether the tests may write into a view of the project that ends with their run.
         self.copies = False
+        #: Whether hot runs may find in it what those before them wrote.
+        self.bears_leftovers = False
+        self._wrote = False  # the process has something in its view that tests wrote
         self._process: WorkerProcess | None = None
         self._preforked: Preforked | None = None  # what the process was last asked to prefork
         self._prefork_ready = False
@@ -98,20 +101,23 @@ class Worker:
         coverage: bool = False,
         limits: Limits | None = None,
         hot: Preforked | None = None,
+        keep: bool = False,
     ) -> Run:
         """Run the tests against `source` in place of the file (None: the file as it is on disk).
 
         `select` names the tests by id (None: all of the suite). If `hot`, and for a pytest suite,
         the functions of `source` take the place of those of a program that is imported already: far
         quicker, and nearly always with the same results. Where that cannot be, the run is an
-        ordinary one. Raises WorkerError if the worker cannot be started.
+        ordinary one. What tests write into a copy of the project is there for the next run if that
+        is to `keep` it as well, or is hot and they bear it. Raises WorkerError if the worker cannot
+        be started.
         """
         spec = _run_spec(source, select, limits or self.limits, coverage=coverage)
         with self._lock:
             self._cancelled = False
             self._asked.set()
             try:
-                return self._run(spec, hot)
+                return self._run(spec, hot, keep=keep)
             except _StartCancelledError:
                 return _CANCELLED_RUN
             except (EOFError, OSError, FrameError) as error:
@@ -120,31 +126,37 @@ class Worker:
                 self._running.clear()
                 self._asked.clear()
 
-    def _run(self, spec: RunSpec, hot: Preforked | None) -> Run:
+    def _run(self, spec: RunSpec, hot: Preforked | None, *, keep: bool) -> Run:
+        keep = keep or (hot is not None and self.bears_leftovers)
+        if self._wrote and not keep:
+            self._stop()
         process = self._started()
         self._running.set()
         if self._cancelled:
             return _CANCELLED_RUN
-        reply = self._run_hot(process, spec, hot) if hot is not None else None
+        reply = self._run_hot(process, spec, hot, keep=keep) if hot is not None else None
         ran_hot = reply is not None
         if reply is None:
-            reply = self._answer(process, RunRequest(_token(), spec))
+            reply = self._answer(process, RunRequest(_token(), spec, keep=keep))
             if not isinstance(reply, RunReply):
                 raise FrameError("it does not answer the run")
         if reply.retire:
             # What it learned to import brought in the file under repair: start over without.
             self._preload = False
+        self._wrote |= reply.wrote
         if reply.retire or reply.ending:
             self._stop()
         return to_run(reply, hot=ran_hot)
 
-    def _run_hot(self, process: WorkerProcess, spec: RunSpec, hot: Preforked) -> RunReply | None:
+    def _run_hot(
+        self, process: WorkerProcess, spec: RunSpec, hot: Preforked, *, keep: bool
+    ) -> RunReply | None:
         """The reply to a hot run; None if it has to be an ordinary one."""
         if spec.select is None or not hot.tests.issuperset(spec.select):
             return None
         if not self._prefork(process, hot):
             return None
-        reply = self._answer(process, RunRequest(_token(), spec, hot=True))
+        reply = self._answer(process, RunRequest(_token(), spec, hot=True, keep=keep))
         if isinstance(reply, PreforkReply):
             self._preforked = None  # it has ended, but another one may do
             return None
@@ -213,7 +225,7 @@ class Worker:
     def copy_on_write(self, on: bool) -> None:
         """Have the project copied on write from the next run on, or not any more."""
         with self._lock:
-            self.copies = on
+            self.copies, self.bears_leftovers = on, False
             self._stop()
 
     def close(self) -> None:
@@ -288,6 +300,7 @@ class Worker:
 
     def _stop(self) -> None:
         process, self._process = self._process, None
+        self._wrote = False
         self._preforked, self._prefork_ready = None, False
         if process is not None:
             process.close()

@@ -44,8 +44,9 @@ class Processes:
             if warm.project == project:
                 return warm
         warm = self._stack.enter_context(self._warm.lease(project, self._seconds))
-        if any(runner.copies for runner in self._runners()):
-            warm.runner.copy_on_write()
+        for runner in self._runners():
+            if runner.copies:
+                warm.runner.copy_as(runner)
         with self._lock:
             self._leased.append((warm, warm.runner.runs, warm.runner.seconds))
             if self._cancelled:

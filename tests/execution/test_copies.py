@@ -93,6 +93,29 @@ def test_candidates_run_on_it_too(project, runner):
         assert outcomes(runner.run(CODE.format("*").encode(), hot[1], hot=hot)) == ALL_PASS
 
 
+def test_hot_runs_share_a_copy_if_their_tests_bear_it(project, runner):
+    """A new process for each is slow; a run that counts has a clean copy nevertheless."""
+    (project / "test_it.py").write_text(TESTS.partition("def test_changes")[0].replace(
+        'assert not os.path.exists("out.txt"), "left by the run before"', "pass"))  # fmt: skip
+    tests = tuple(result.id for result in runner.run(None).results)
+    worker = runner._workers[0]
+    assert worker.bears_leftovers
+    hot = (CODE.format("*").encode(), tests)
+    run = runner.run(CODE.format("*").encode(), tests, hot=hot)
+    process = worker.init_pid
+    wrong = runner.run(CODE.format("+").encode(), tests, hot=hot)
+    assert outcomes(run) == {"test_file": "passed"}
+    assert outcomes(wrong) == {"test_file": "failed"}
+    assert worker.init_pid == process is not None
+    assert outcomes(runner.run(None)) == {"test_file": "passed"}
+    assert worker.init_pid != process
+
+
+def test_tests_that_do_not_bear_leftovers_never_see_any(runner):
+    runner.run(None)
+    assert not runner._workers[0].bears_leftovers
+
+
 def test_a_run_that_writes_nothing_keeps_its_process(runner):
     tests = [result.id for result in runner.run(None).results]
     quiet = [test for test in tests if test.endswith("test_nothing")]

@@ -94,11 +94,15 @@ class Opening:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """Run the tests; if `hot`, in the process that `PreforkRequest` prepared."""
+    """Run the tests; if `hot`, in the process that `PreforkRequest` prepared.
+
+    What they write into a copy of the project ends with the run, unless it is to be kept.
+    """
 
     token: str
     run: RunSpec
     hot: bool = False
+    keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,8 @@ class RunReply:
     """What came of a run.
 
     `hot` says of one that was to be hot whether it could be. After `retire` the zygote has to be
-    replaced by one that does not preload, after `ending` by another one of its kind.
+    replaced by one that does not preload, after `ending` by another one of its kind. `wrote` says
+    whether the tests left something in the copy of the project.
     """
 
     token: str
@@ -197,6 +202,7 @@ class RunReply:
     hot: bool = False
     retire: bool = False
     ending: bool = False
+    wrote: bool = False
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,7 @@ class Watch:
             seconds = time.monotonic() - self._since
             self._merge(TestResult(self._current, outcome, detail, seconds=seconds))
         texts = self._output.sections()
+        wrote = limits.files_in(self._copy) != self._copied
         return RunReply(
             token=self._request.token,
             status=status,
@@ -202,7 +203,8 @@ class Watch:
             seconds=time.monotonic() - self._started,
             hot=self._hot,
             # Only its end is sure to empty the namespace, and what was written into the project.
-            ending=not dead or status == "processes" or limits.files_in(self._copy) != self._copied,
+            ending=not dead or status == "processes" or (wrote and not self._request.keep),
+            wrote=wrote,
         )
 
     def _loop(self) -> tuple[Status, str]:
