@@ -16,6 +16,8 @@ from coe_lsp.files import MOST_SOURCE
 _SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 _SECONDS = 5.0
 _MOST_FILES = 300
+# Where others' work comes together, the most telling name first.
+_MAIN_BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 
 
 def committed(root: Path, files: Sequence[str], revision: str) -> Mapping[str, bytes]:
@@ -34,13 +36,29 @@ def committed(root: Path, files: Sequence[str], revision: str) -> Mapping[str, b
     return _blobs(_ask(root, "--batch", small, revision), small) if small else {}
 
 
+def fork_point(root: Path) -> str | None:
+    """The commit at which the current branch left the main one; None if that is not known.
+
+    On the main branch itself it is the newest one that others have.
+    """
+    for name in _MAIN_BRANCHES:
+        found = _git(root, "merge-base", "HEAD", name, given="").strip().decode("ascii", "replace")
+        if found:
+            return found
+    return None
+
+
 def _ask(root: Path, how: str, names: Sequence[str], revision: str) -> bytes:
     """What `git cat-file` says of some files, b'' if it fails."""
-    lines = "".join(f"{revision}:./{name}\n" for name in names)
+    return _git(root, "cat-file", how, given="".join(f"{revision}:./{name}\n" for name in names))
+
+
+def _git(root: Path, *command: str, given: str) -> bytes:
+    """What a command that only reads objects answers, b'' if it fails."""
     try:
         done = subprocess.run(
-            ["git", *_SAFE, "-C", str(root), "cat-file", how],
-            input=os.fsencode(lines),
+            ["git", *_SAFE, "-C", str(root), *command],
+            input=os.fsencode(given),
             capture_output=True,
             check=False,
             timeout=_SECONDS,

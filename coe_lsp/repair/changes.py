@@ -11,12 +11,13 @@ from pathlib import Path
 
 from attrs import frozen
 
-from coe_lsp.execution.git import committed
+from coe_lsp.execution.git import committed, fork_point
 from coe_lsp.repair.patch import BlockEdit, Patch
 from coe_lsp.repair.target.source import Function, SourceError, SourceFile
 
-#: How much a line counts that has changed since a commit.
+#: How much a line counts that has changed since a commit, and since the branch began.
 _REVISIONS = (("HEAD", 1.0), ("HEAD~1", 0.6), ("HEAD~5", 0.3))
+_ON_THE_BRANCH = 0.5
 
 
 @frozen
@@ -46,7 +47,9 @@ def find_changes(root: Path, sources: Mapping[str, SourceFile]) -> Changes:
     lines: dict[str, dict[int, float]] = {}
     hunks: list[Hunk] = []
     before: dict[str, SourceFile] = {}
-    for revision, weight in _REVISIONS:
+    fork = fork_point(root) if sources else None
+    revisions = (*_REVISIONS, *(((fork, _ON_THE_BRANCH),) if fork else ()))
+    for revision, weight in revisions:
         for file, data in committed(root, list(sources), revision).items():
             try:
                 old = SourceFile.parse(sources[file].path, data)

@@ -69,6 +69,21 @@ def test_lines_count_by_when_they_were_changed(shapes):
     assert found.before["shapes.py"].lines[1] == "    return width * height\n"
 
 
+def test_what_a_branch_has_changed_counts_however_long_ago(shapes):
+    git(shapes, "branch", "-M", "main")
+    git(shapes, "checkout", "-qb", "feature")
+    change(shapes, "2 * (", "(")
+    git(shapes, "commit", "-qam", "on the branch")
+    for number in range(8):
+        change(shapes, "def area", f"# {number}\ndef area")
+        git(shapes, "commit", "-qam", "more")
+    found = changes(shapes).lines["shapes.py"]
+    line = (shapes / "shapes.py").read_text().split("\n").index("    return (width + height)") + 1
+    assert found[line] == 0.5
+    git(shapes, "branch", "-M", "main")  # now there is no other
+    assert line not in changes(shapes).lines["shapes.py"]
+
+
 def test_no_repository_no_changes(tmp_path, shapes):
     (tmp_path / "other").mkdir()
     path = tmp_path / "other/a.py"
