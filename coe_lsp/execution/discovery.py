@@ -90,6 +90,22 @@ def suites_for(
     return tuple(suites)
 
 
+def suites_from_afar(
+    path: Path, root: Path, interpreter: Interpreter, suites: Sequence[Suite]
+) -> tuple[Suite, ...]:
+    """The suites of a file with the tests that reach it through other files only.
+
+    The same ones if there are no such tests.
+    """
+    known = {arg for suite in suites for arg in suite.args}
+    far = [str(f.relative_to(root)) for f in test_files_reaching(path, root, ImportGraph(root))]
+    if known.issuperset(far):
+        return tuple(suites)
+    args = tuple(dict.fromkeys((*known, *far)))
+    others = [suite for suite in suites if suite.kind not in ("pytest", "unittest")]
+    return (_test_suite(path, root, interpreter, tuple(sorted(args))), *others)
+
+
 def suite_of_tests(root: Path, interpreter: Interpreter, tests: Sequence[str]) -> Suite:
     """The suite of some tests, without a file under repair; DiscoveryError if it cannot run.
 

@@ -12,7 +12,12 @@ from typing import Literal
 
 from attrs import evolve, frozen
 
-from coe_lsp.execution.discovery import find_root, suite_of_tests, suites_for
+from coe_lsp.execution.discovery import (
+    find_root,
+    suite_of_tests,
+    suites_for,
+    suites_from_afar,
+)
 from coe_lsp.execution.interpreter import Interpreter, find_interpreter
 from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.sandbox import Sandbox, find_sandbox
@@ -82,6 +87,14 @@ class Project:
         interpreter = find_interpreter(root, options.python, sandbox)
         suite = suite_of_tests(root, interpreter, tests)
         return cls(root, None, interpreter, sandbox, (suite,), options.limits)
+
+    def from_afar(self) -> Project:
+        """The same with tests that reach the file through others; equal if there are none."""
+        if self.path is None:
+            return self
+        return evolve(
+            self, suites=suites_from_afar(self.path, self.root, self.interpreter, self.suites)
+        )
 
     def for_file(self, path: Path) -> Project:
         """The same tests with a file under repair."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.project import Project, ProjectOptions
 from coe_lsp.execution.suite import Run
+from coe_lsp.mutations.syntax import first_fault
 from coe_lsp.repair.acceptance import Acceptance
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.outcome import Counts, Outcome
@@ -45,6 +46,7 @@ class FileSites:
         self._source = source
         self._named = source.find(function) if function else None
         self._project = Project.open(source.path, options)
+        self._found_by_us = not options.tests
         self._seconds = seconds
         real, root = source.path.resolve(), self._project.root  # what is changed, if it is a link
         self.targets: tuple[str, ...] = ()
@@ -58,6 +60,8 @@ class FileSites:
         self._deadline = deadline
         warm = processes.lease(self._project)
         baseline = self._measured(warm)
+        if self._found_by_us and not baseline.suspects() and not warm.runner.cancelled:
+            warm, baseline = self._from_afar(processes, warm, baseline)
         if warm.runner.cancelled:
             return Outcome("failed", self.file), []
         watcher.baseline(baseline, warm.runner.suites)
@@ -90,6 +94,20 @@ class FileSites:
         ]
         outcome = Outcome("failed", self.file, targets[0].name, before=before, after=before)
         return outcome, list(zip(sites, _shares(len(sites)), strict=True))
+
+    def _from_afar(
+        self, processes: Processes, warm: WarmRunner, baseline: Baseline
+    ) -> tuple[WarmRunner, Baseline]:
+        """With tests that reach the file through others, if they fail and the nearest do not."""
+        project = self._project.from_afar()
+        if project == self._project or first_fault([self._source.text]) is not None:
+            return warm, baseline
+        wider = processes.lease(project)
+        seen = measure(wider.runner, self._source, self._seconds)
+        if not seen.suspects():
+            return warm, baseline
+        self._project = project
+        return wider, seen
 
     def _measured(self, warm: WarmRunner) -> Baseline:
         baseline = warm.baseline_of(self._source)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
+from red_tests import Told
 from samples import CLAMP, TEST_CLAMP
 
 from coe_lsp.errors import CoeError
@@ -401,3 +402,20 @@ def test_names_that_failures_complain_about():
     assert read_clues([complaint, complaint.replace("this", "that")]).undefined == {"this", "that"}
     assert read_clues([complaint, "AssertionError: assert 1 == 2"]).undefined == frozenset()
     assert read_clues([]).undefined == frozenset()
+
+
+def test_tests_that_reach_the_file_through_others_are_asked_before_it_is_said_to_pass(tmp_path):
+    """Those that carry its name pass; the one that fails imports the package only."""
+    files = {
+        "shop/__init__.py": "from shop.prices import total\n",
+        "shop/prices.py": "def total(prices):\n    return sum(prices[1:])\n\n\ndef none():\n    return 0\n",
+        "test_prices.py": "from shop.prices import none\n\ndef test_none():\n    assert none() == 0\n",
+        "test_shop.py": "import shop\n\ndef test_total():\n    assert shop.total([1, 2]) == 3\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    request = Request(way_of(tmp_path / "shop/prices.py", None), budget=20.0)
+    outcome = Repair(request, None, Told()).run()
+    assert outcome.status == "repaired", outcome.message
+    assert "+    return sum(prices" in outcome.diff
