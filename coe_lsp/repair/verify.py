@@ -120,7 +120,8 @@ class Verifier:
         # How long a test takes that hangs now, nobody knows; what passes seldom takes seconds.
         times = [_SECONDS_OF_HANGING if r.outcome == "timeout" else r.seconds for r in known]
         self._limits = limits_for(runner.limits, times, overhead=baseline.overhead)
-        self._quick_limits = _quicker(self._limits)
+        ended = [result.seconds for result in known if result.outcome != "timeout"]
+        self._quick_limits = _quicker(self._limits, max(ended, default=0.0))
         self._first_tests = spread_of_quickest(self.target_tests, results)
         self._preforked = baseline.source.encode(baseline.source.lines), preforked or self.tests
         self._retries = _RETRIES
@@ -262,12 +263,17 @@ def _within(limits: Limits, seconds: float) -> Limits:
     return evolve(limits, wall_seconds=max(0.0, min(limits.wall_seconds, seconds)))
 
 
-def _quicker(limits: Limits) -> Limits:
-    """The same with as little time for one test as can be without being wrong too often."""
-    spared = _LEAST_CPU_SECONDS - _QUICK_CPU_SECONDS
-    cpu = (limits.cpu_seconds or limits.test_seconds) - spared
-    wall = limits.test_seconds - (_LEAST_WALL_SECONDS - _QUICK_WALL_SECONDS)
-    return evolve(limits, cpu_seconds=cpu, test_seconds=wall)
+def _quicker(limits: Limits, slowest: float) -> Limits:
+    """The same with as little time for one test as can be without being wrong too often.
+
+    `slowest` are the seconds of the slowest test that ended.
+    """
+    more = _SLOWDOWN * slowest
+    return evolve(
+        limits,
+        cpu_seconds=min(limits.cpu_seconds or limits.test_seconds, _QUICK_CPU_SECONDS + more),
+        test_seconds=min(limits.test_seconds, _QUICK_WALL_SECONDS + more),
+    )
 
 
 def _more(limits: Limits, most: Limits) -> Limits:
