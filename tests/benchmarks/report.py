@@ -104,7 +104,8 @@ def summary():
 def whole_searches():
     """The experiments with the whole search."""
     names = ("humanevalfix-dev", "debugbench-dev", "debugbench-dev-second-adapter")
-    return search_table(search_file(name) for name in (*names, "humanevalfix-dev-12", "demo"))
+    small = ("humanevalfix-dev-12", "demo", "classics")
+    return search_table(search_file(name) for name in (*names, *small))
 
 
 SEARCH_HEAD = [
