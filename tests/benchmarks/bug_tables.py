@@ -122,17 +122,20 @@ def bugs_by_size(files):
 
 
 def bug_pairs(files):
-    """Arms against each other on the same bugs, by whether what is offered first is right."""
+    """Arms, and what is named, against each other, by whether what is offered first is right.
+
+    Each on the bugs that both were tried on.
+    """
     if not files:
         return NOT_MEASURED
     rows = []
-    for _, arms in itertools.groupby(_named_arms(files), key=lambda entry: entry[0]):
-        for first, second in itertools.combinations(list(arms), 2):
-            pair = compare(*({row["task"]: is_right(row) for row in x[2]} for x in (first, second)))
-            names = [title_of(arm) for _, arm, _ in (first, second)]
-            numbers = [pair.tasks, pair.more, pair.fewer, format_p(pair.p_value)]
-            rows.append(["" if rows and rows[-1][0] == first[0] else first[0], *names, *numbers])
-    head = ["named", "first", "second", "bugs", "only the first right", "only the second", "p"]
+    for first, second in itertools.combinations(_named_arms(files), 2):
+        if first[0] != second[0] and first[1] != second[1]:
+            continue
+        pair = compare(*({row["task"]: is_right(row) for row in x[2]} for x in (first, second)))
+        names = [f"{title_of(arm)}, {named}" for named, arm, _ in (first, second)]
+        rows.append([*names, pair.tasks, pair.more, pair.fewer, format_p(pair.p_value)])
+    head = ["first", "second", "bugs", "only the first right", "only the second", "p"]
     return table(head, rows)
 
 

@@ -310,6 +310,13 @@ def test_rows_become_tables():
     assert cells(bugs_by_size(files))[2][2:4] == ["1 and 1 of 2", "1 and 0 of 1"]
     pairs = cells(bug_pairs(files))[2:]
     assert pairs == [
-        ["the file, 60 s", "mutations alone", "mutations and model", "3", "0", "1", "1"]
+        [
+            "mutations alone, the file, 60 s",
+            "mutations and model, the file, 60 s",
+            "3",
+            "0",
+            "1",
+            "1",
+        ]
     ]
     assert bug_table([]) == "*Not measured yet.*\n"
