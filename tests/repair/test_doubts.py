@@ -34,6 +34,17 @@ def f(items, limit):
         ("if not items", "if items", "turns a condition round"),
         ("total > limit", "total <= limit", "turns a condition round"),
         ("if total > limit", "if total + 1", "asks a sum for its truth"),
+        ("if total > limit", "if check(total) or total > limit", None),
+        (
+            "    total = 0\n",
+            "    try:\n        total = 0\n    except KeyError:\n        return None\n",
+            "hides KeyError",
+        ),
+        (
+            "    total = 0\n",
+            "    try:\n        total = 0\n    except KeyError:\n        total = limit\n",
+            None,
+        ),
         ("total > limit", "total >= limit", None),
         ("total = 0", "total = limit", None),
         ("if total > limit", "if limit and total > limit", None),
@@ -45,6 +56,13 @@ def test_shapes_that_are_doubtful(old, new, doubt):
     after = BEFORE.replace(old, new, 1)
     found = find_doubts(BEFORE.splitlines(), after.splitlines())
     assert found == ((doubt,) if doubt else ())
+
+
+def test_what_is_asked_instead_of_a_check_is_doubtful():
+    before = ["def f(value):", "    return is_low(value) or is_high(value)"]
+    after = ["def f(value):", "    return value or is_high(value)"]
+    assert find_doubts(before, after) == ("asks a value for its truth where it was checked",)
+    assert find_doubts(after, before) == ()
 
 
 def test_literals_of_tests_are_doubtful_even_where_nothing_parsed():

@@ -2,7 +2,8 @@
 
 Such a patch may be right. It is ranked after others, and told with the word. Only shapes of the
 change count: that a test's literal is spelt out, a statement or a check is gone, a condition is
-turned round, a result does not depend on anything any more, a condition asks a sum.
+turned round, a result does not depend on anything any more, a condition asks a sum, or a value
+itself instead of what was asked about it, and that an exception is caught and nothing said.
 """
 
 from __future__ import annotations
@@ -63,7 +64,44 @@ def find_doubts(
         doubts.append("turns a condition round")
     if any(isinstance(test, ast.BinOp) for test in asked):
         doubts.append("asks a sum for its truth")
+    if _asks_less(old, new):
+        doubts.append("asks a value for its truth where it was checked")
+    tried = [node for node in come if isinstance(node, ast.Try)]
+    doubts += [f"hides {kind}" for node in tried for kind in _hidden(node)]
     return tuple(doubts)
+
+
+def _asks_less(old: ast.AST, new: ast.AST) -> bool:
+    """Whether a call that was asked for its truth is gone, and what it was given is asked."""
+    before = {ast.dump(node): node for node in _asked(old)}
+    after = {ast.dump(node) for node in _asked(new)}
+    gone = [node for text, node in before.items() if text not in after]
+    given = {ast.dump(a) for call in gone if isinstance(call, ast.Call) for a in call.args}
+    return not given.isdisjoint(after - before.keys())
+
+
+def _asked(tree: ast.AST) -> Iterator[ast.expr]:
+    """What counts only by being true: conditions, and the parts of `and`, `or` and `not`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.BoolOp(values=values):
+                yield from values
+            case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
+                yield test
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                yield operand
+            case _:
+                pass
+
+
+def _hidden(node: ast.Try) -> Iterator[str]:
+    """The exceptions that are caught and forgotten: nothing is done, or nothing returned."""
+    for handler in node.handlers:
+        match handler.body:
+            case [ast.Pass() | ast.Continue() | ast.Return(value=None | ast.Constant(value=None))]:
+                yield ast.unparse(handler.type) if handler.type is not None else "all exceptions"
+            case _:
+                pass
 
 
 def _differences(old: ast.AST, new: ast.AST) -> tuple[list[ast.stmt], list[ast.stmt]]:
