@@ -53,6 +53,16 @@ def alone(program: Program, node: ast.stmt) -> bool:
     return not before.strip() and (not after.strip() or after.lstrip().startswith("#"))
 
 
+def in_loop(program: Program, node: ast.AST) -> bool:
+    """Whether a statement is in a loop of its function."""
+    parent = program.parents.get(node)
+    while parent is not None and not isinstance(parent, FUNCTION):
+        if isinstance(parent, (ast.For, ast.While)):
+            return True
+        parent = program.parents.get(parent)
+    return False
+
+
 def lines_of(program: Program, node: ast.stmt) -> tuple[int, int]:
     """The statement's whole lines, its last line end included."""
     return program.line_start(_first_line(node)), program.line_start((node.end_lineno or 0) + 1)

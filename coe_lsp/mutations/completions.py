@@ -12,7 +12,7 @@ import ast
 import itertools
 from collections.abc import Iterator, Sequence
 
-from coe_lsp.mutations.blocks import SIMPLE, indentation, lines_of, put_in, statements
+from coe_lsp.mutations.blocks import SIMPLE, in_loop, indentation, lines_of, put_in, statements
 from coe_lsp.mutations.program import Edit, Program, put
 from coe_lsp.mutations.scope import Scope
 
@@ -185,7 +185,7 @@ def _best(program: Program, scope: Scope, node: ast.Assign) -> Iterator[Edit]:
     else:
         known = False
     if not known and not isinstance(value, (ast.Constant, ast.List, ast.Dict, ast.Set, ast.Tuple)):
-        weight = -1.2 if _in_loop(program, node) else -3.0
+        weight = -1.2 if in_loop(program, node) else -3.0
         for name in ("max", "min"):
             new = f"{name}({target}, {program.source(value)})"
             yield put(program, value, new, "missing best", weight)
@@ -196,15 +196,6 @@ def _best(program: Program, scope: Scope, node: ast.Assign) -> Iterator[Edit]:
                 for piece, name in itertools.product(pieces, ("max", "min")):
                     new = f"{name}({piece}, {part.id})"
                     yield put(program, part, new, "missing best", -2.4)
-
-
-def _in_loop(program: Program, node: ast.AST) -> bool:
-    parent = program.parents.get(node)
-    while parent is not None:
-        if isinstance(parent, (ast.For, ast.While)):
-            return True
-        parent = program.parents.get(parent)
-    return False
 
 
 def _first_value(program: Program, node: ast.Assign) -> Iterator[Edit]:

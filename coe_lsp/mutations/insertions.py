@@ -14,6 +14,7 @@ from coe_lsp.mutations.blocks import (
     SIMPLE,
     Block,
     alone,
+    in_loop,
     indentation,
     is_docstring,
     lines_of,
@@ -51,7 +52,7 @@ def _insert(program: Program, scope: Scope, block: Block, index: int) -> Iterato
     places = [lines_of(program, node)[0]]
     if index + 1 == len(block) and not isinstance(node, (ast.Return, ast.Break, ast.Continue)):
         places.append(lines_of(program, node)[1])
-    looped = _in_loop(program, node)
+    looped = in_loop(program, node)
     stuck = _stuck(program.parents[node])
     for place in places:
         last = place == lines_of(program, node)[1]
@@ -83,15 +84,6 @@ def _conditions(scope: Scope) -> Iterator[tuple[str, float]]:
     for one, two in itertools.combinations(names, 2):
         for operator, weight in (("==", -3.2), ("!=", -3.3), ("<", -3.3), (">", -3.3)):
             yield f"{one} {operator} {two}", weight
-
-
-def _in_loop(program: Program, node: ast.AST) -> bool:
-    parent = program.parents.get(node)
-    while parent is not None and not isinstance(parent, FUNCTION):
-        if isinstance(parent, (ast.For, ast.While)):
-            return True
-        parent = program.parents.get(parent)
-    return False
 
 
 def _stuck(loop: ast.AST) -> list[str]:
