@@ -27,6 +27,7 @@ _SKIPPED_FOLDERS = {"node_modules", "site-packages", "build", "dist", "__pycache
 _MAX_TEST_FILES = 5000
 #: Of files of tests that reach a module through others, the nearest.
 _MAX_INDIRECT_FILES = 20
+_TEST_FOLDERS = frozenset({"tests", "test"})
 
 
 class DiscoveryError(CoeError):
@@ -193,6 +194,22 @@ def is_for_tests(path: Path, root: Path) -> bool:
     return path.name == "conftest.py" or is_test_file(path, root)
 
 
+def is_among_tests(path: Path, root: Path) -> bool:
+    """Whether a file is for tests, or lies in a folder of them: what helps tests is not at fault.
+
+    Such a folder is called so and has files of tests itself.
+    """
+    if is_for_tests(path, root):
+        return True
+    names = TestNames.of(root)
+    above = [folder for folder in path.parents if folder.is_relative_to(root) and folder != root]
+    return any(
+        any(names.fits(file) for file in folder.glob("*.py"))
+        for folder in above
+        if folder.name in _TEST_FOLDERS
+    )
+
+
 def test_files_reaching(path: Path, root: Path, graph: ImportGraph) -> list[Path]:
     """The files of tests that import a file, themselves or through others, the nearest first."""
     found = set(_relevant_files(path, root))
@@ -205,7 +222,7 @@ def test_files_reaching(path: Path, root: Path, graph: ImportGraph) -> list[Path
 def subjects_of(path: Path, root: Path) -> list[Path]:
     """The project's files that a file of tests imports itself."""
     found = ImportGraph(root).imports(path)
-    return sorted(f for f in found if f.name != "__init__.py" and not is_for_tests(f, root))
+    return sorted(f for f in found if f.name != "__init__.py" and not is_among_tests(f, root))
 
 
 def _relevant_files(path: Path, root: Path) -> Iterator[Path]:

@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.dependents import is_ignored
-from coe_lsp.execution.discovery import is_for_tests, subjects_of
+from coe_lsp.execution.discovery import is_among_tests, subjects_of
 from coe_lsp.execution.localization import localize
 from coe_lsp.execution.runner import SuiteRunner, merge
 from coe_lsp.execution.suite import Run, TestResult
@@ -197,7 +197,7 @@ def _sources(
     found: dict[str, SourceFile] = {}
     for name in sorted(names):
         path = root / name
-        if path.suffix != ".py" or is_ignored(path, root) or is_for_tests(path, root):
+        if path.suffix != ".py" or is_ignored(path, root) or is_among_tests(path, root):
             continue
         try:
             found[name] = overlay.get(name) or SourceFile.read(path)

@@ -462,3 +462,32 @@ def test_an_import_that_is_missing_in_a_file_that_is_named(project):
     assert (
         fixed(outcome)["area.py"] == "import math\n\n\ndef area(r):\n    return math.pi * r * r\n"
     )
+
+
+def test_what_helps_tests_is_never_changed(project):
+    """The easy way out: not to check what is checked."""
+    root = project(
+        {
+            "half.py": """
+                def half(n):
+                    return n // 3
+            """,
+            "tests/checking.py": """
+                def same(one, two):
+                    if one != two:
+                        raise AssertionError(f"{one} is not {two}")
+            """,
+            "tests/test_half.py": """
+                from checking import same
+                from half import half
+
+                def test_half():
+                    same(half(6), 3)
+                    same(half(9), 4)
+            """,
+        }
+    )
+    outcome, told = repair(root, "tests/test_half.py")
+    assert outcome.status == "repaired", outcome.message
+    assert outcome.file == "half.py"
+    assert {place["file"] for place in outcome.to_json()["places"]} == {"half.py"}
