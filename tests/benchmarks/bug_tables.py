@@ -20,7 +20,7 @@ from training.bugs.bugs import SIZES
 from training.evaluation.comparison import compare, format_p, format_percent, wilson
 
 _SOON = 10.0
-_NAMED = {"file": "the file", "function": "the function", "test": "a file of failing tests"}
+_NAMED = {"file": "the file", "function": "the function", "test": "the failing tests"}
 NOT_MEASURED = "*Not measured yet.*\n"
 
 
@@ -50,6 +50,8 @@ def by_arm(files):
     before = ""
     for results in files:
         named = f"{_NAMED[results.about['given']]}, {results.about['budget']:g} s"
+        if any(name.endswith("#test") for name in results.about["tasks"]):
+            named += ", test split"
         for arm in dict.fromkeys(row["arm"] for row in results.rows):
             yield "" if named == before else named, arm, results.of("arm", arm)
             before = named
@@ -133,6 +135,8 @@ def bug_pairs(files):
         if first[0] != second[0] and first[1] != second[1]:
             continue
         pair = compare(*({row["task"]: is_right(row) for row in x[2]} for x in (first, second)))
+        if not pair.tasks:
+            continue
         names = [f"{title_of(arm)}, {named}" for named, arm, _ in (first, second)]
         rows.append([*names, pair.tasks, pair.more, pair.fewer, format_p(pair.p_value)])
     head = ["first", "second", "bugs", "only the first right", "only the second", "p"]
