@@ -300,7 +300,7 @@ def test_rows_become_tables():
         row("b", "all", "repaired", 5.0, True, "one hunk"),
         row("c", "all", "refused", None, None),
     ]
-    files = [ResultFile({"budget": 60, "given": "file"}, rows)]
+    files = [ResultFile({"tasks": ["real_bugs#dev"], "budget": 60, "given": "file"}, rows)]
     _, _, mutations, both = cells(bug_table(files))
     assert mutations[:4] == ["the file, 60 s", "mutations alone", "3", "1: 33.3 (6.1 to 79.2)"]
     assert mutations[4:6] == ["2: 66.7 (20.8 to 93.9)", "1: 33.3 (6.1 to 79.2)"]
