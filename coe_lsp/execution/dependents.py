@@ -76,11 +76,17 @@ def _read(path: Path, _written: int) -> frozenset[str]:
 
 def python_files(root: Path) -> Iterator[Path]:
     """The project's own Python files; of a very large project not all."""
+    for folder, files in source_folders(root):
+        yield from (folder / name for name in files if name.endswith(".py"))
+
+
+def source_folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The folders of a project's sources, and the names of the files in each; likewise."""
     seen = 0
     for place, folders, files in os.walk(root):
         folder = Path(place)
         folders[:] = [name for name in folders if not is_ignored(folder / name, folder)]
         seen += len(files)
-        yield from (folder / name for name in files if name.endswith(".py"))
+        yield folder, files
         if seen > _MOST_FILES:
             return

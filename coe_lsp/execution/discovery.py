@@ -199,9 +199,9 @@ def is_among_tests(path: Path, root: Path) -> bool:
 
     Such a folder is called so and has files of tests itself.
     """
-    if is_for_tests(path, root):
-        return True
     names = TestNames.of(root)
+    if path.name == "conftest.py" or names.fits(path):
+        return True
     above = [folder for folder in path.parents if folder.is_relative_to(root) and folder != root]
     return any(
         any(names.fits(file) for file in folder.glob("*.py"))

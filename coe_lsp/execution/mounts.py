@@ -22,6 +22,7 @@ from pathlib import Path
 from attrs import frozen
 
 from coe_lsp.errors import CoeError
+from coe_lsp.execution.dependents import source_folders
 
 SCRATCH = "/dev/shm"
 """Where the tests may write: a folder in memory. A place that no project can cover, as /tmp is."""
@@ -65,8 +66,6 @@ _PROCESSOR_FOLDERS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 _PROJECT_SUFFIXES = {".py", ".pyi", ".toml", ".ini", ".cfg"}
 _PYTHON_FILES = ("__init__.py", "conftest.py")
 MAX_PROJECT_ENTRIES = 50_000
-_MAX_PINNED_FOLDERS = 5_000
-_NEVER_CODE = {"__pycache__", "node_modules", "site-packages"}
 
 
 class HiddenError(CoeError):
@@ -183,19 +182,8 @@ def pins(view: View) -> tuple[tuple[Path, int], ...]:
     """
     folders = [folder for folder in view.shown if _is_shared(folder)]
     if view.copied:
-        folders += _folders_of_code(view.project)
+        folders += [folder for folder, _ in source_folders(view.project)]
     return tuple((folder, modified(folder)) for folder in folders)
-
-
-def _folders_of_code(project: Path) -> Iterator[Path]:
-    """The project's folders, but for hidden ones and what was installed; not too many."""
-    left = _MAX_PINNED_FOLDERS
-    for folder, names, _ in os.walk(project):
-        names[:] = [name for name in names if name not in _NEVER_CODE and name[0] != "."]
-        yield Path(folder)
-        left -= 1
-        if not left:
-            return
 
 
 def modified(folder: Path) -> int:

@@ -95,24 +95,29 @@ class SuiteRunner:
 
     def _run(self, worker: Worker, run: Callable[..., Run]) -> Run:
         """One run, and another on a copy of the project if tests were kept from writing into it."""
-        done, problem = None, None
         try:
             done = self._counted(run())
-            texts = [result.detail for result in done.results if result.failing]
         except WorkerError as error:
-            problem, texts = error, [str(error)]
-        if self._can_copy and not worker.copies and any(map(_KEPT_FROM_WRITING.search, texts)):
-            try:
-                worker.copy_on_write(True)
-                if not self._cancelled.is_set():
-                    done = self._counted(run())
-                    self._try_leftovers(worker, run, done)
-                    return done
-            except WorkerError:  # no such view can be had here
-                self._can_copy = False
-                worker.copy_on_write(False)
-        if done is None:
-            raise problem or AssertionError
+            if self._wants_copy(worker, [str(error)]) and (copied := self._on_copy(worker, run)):
+                return copied
+            raise
+        texts = [result.detail for result in done.results if result.failing]
+        return (self._wants_copy(worker, texts) and self._on_copy(worker, run)) or done
+
+    def _wants_copy(self, worker: Worker, texts: Sequence[str]) -> bool:
+        possible = self._can_copy and not worker.copies and not self._cancelled.is_set()
+        return possible and any(map(_KEPT_FROM_WRITING.search, texts))
+
+    def _on_copy(self, worker: Worker, run: Callable[..., Run]) -> Run | None:
+        """The run again where tests may write; None if no such view can be had here."""
+        worker.copy_on_write(True)
+        try:
+            done = self._counted(run())
+            self._try_leftovers(worker, run, done)
+        except WorkerError:
+            self._can_copy = False
+            worker.copy_on_write(False)
+            return None
         return done
 
     def _try_leftovers(self, worker: Worker, run: Callable[..., Run], clean: Run) -> None:

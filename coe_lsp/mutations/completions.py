@@ -18,8 +18,8 @@ from coe_lsp.mutations.scope import Scope
 
 _FILLING = frozenset({"add", "append", "appendleft", "insert", "push", "extend", "update"})
 _MOST_PAIRS, _MOST_VARIABLES, _MOST_PIECES, _LONGEST = 6, 6, 12, 40
-_TARGETS = (ast.Name, ast.Attribute, ast.Subscript)
-_READ = (ast.Name, ast.Attribute, ast.Subscript)
+# What has a value that can be read, and set.
+_PLACES = (ast.Name, ast.Attribute, ast.Subscript)
 
 
 def completion_edits(program: Program, scope: Scope) -> Iterator[Edit]:
@@ -134,29 +134,25 @@ def _as_beside_it(program: Program, node: ast.Tuple | ast.BinOp | ast.Compare) -
         case ast.Compare():
             parts = (node.left, *node.comparators)
     for part, other in itertools.permutations(parts, 2):
+        if not isinstance(other, _PLACES) or not isinstance(other.ctx, ast.Load):
+            continue
+        text = program.source(other)
         match part:
-            case ast.Call(func=func, args=[ast.expr()], keywords=[]) if isinstance(other, _READ):
-                if isinstance(other.ctx, ast.Load):
-                    new = f"{program.source(func)}({program.source(other)})"
-                    yield put(program, other, new, "as beside it", -0.4)
-            case ast.Call(func=ast.Attribute(attr=name), args=[], keywords=[]) if isinstance(
-                other, _READ
-            ):
-                if isinstance(other.ctx, ast.Load):
-                    new = f"{program.source(other)}.{name}()"
-                    yield put(program, other, new, "as beside it", -0.6)
-            case ast.Subscript(slice=index) if isinstance(other, (ast.Name, ast.Attribute)):
-                if isinstance(other.ctx, ast.Load):
-                    new = f"{program.source(other)}[{program.source(index)}]"
-                    yield put(program, other, new, "as beside it", -1.0)
+            case ast.Call(func=func, args=[ast.expr()], keywords=[]):
+                new, weight = f"{program.source(func)}({text})", -0.4
+            case ast.Call(func=ast.Attribute(attr=name), args=[], keywords=[]):
+                new, weight = f"{text}.{name}()", -0.6
+            case ast.Subscript(slice=index) if not isinstance(other, ast.Subscript):
+                new, weight = f"{text}[{program.source(index)}]", -1.0
             case _:
-                pass
+                continue
+        yield put(program, other, new, "as beside it", weight)
 
 
 def _bound(program: Program, node: ast.BinOp) -> Iterator[Edit]:
     """A side that is one more or less, held together."""
     for side in (node.left, node.right):
-        if isinstance(side, (*_READ, ast.Call)):
+        if isinstance(side, (*_PLACES, ast.Call)):
             text = program.source(side)
             for sign in "+-":
                 yield put(program, side, f"({text} {sign} 1)", "off by one", -1.8)
@@ -177,14 +173,10 @@ def _arguments(program: Program, scope: Scope, node: ast.Call) -> Iterator[Edit]
 def _best(program: Program, scope: Scope, node: ast.Assign) -> Iterator[Edit]:
     """A value that must not get worse: the smaller or larger one of it and the new one."""
     value = node.value
-    if len(node.targets) != 1 or not isinstance(node.targets[0], _TARGETS):
+    if len(node.targets) != 1 or not isinstance(node.targets[0], _PLACES):
         return
     target = program.source(node.targets[0])
-    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
-        known = value.func.id in ("min", "max")
-    else:
-        known = False
-    if not known and not isinstance(value, (ast.Constant, ast.List, ast.Dict, ast.Set, ast.Tuple)):
+    if not isinstance(value, (ast.Constant, ast.List, ast.Dict, ast.Set, ast.Tuple)):
         weight = -1.2 if in_loop(program, node) else -3.0
         for name in ("max", "min"):
             new = f"{name}({target}, {program.source(value)})"
@@ -223,8 +215,8 @@ def _first_value(program: Program, node: ast.Assign) -> Iterator[Edit]:
 def _kept_result(program: Program, node: ast.Expr, call: ast.Call) -> Iterator[Edit]:
     """The result of a call is kept: in what the call was given, or was made on."""
     start = program.span(node)[0]
-    targets = [a for a in call.args if isinstance(a, _TARGETS)]
-    if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, _TARGETS):
+    targets = [a for a in call.args if isinstance(a, _PLACES)]
+    if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, _PLACES):
         targets.insert(0, call.func.value)
     for target in targets:
         yield Edit(start, start, f"{program.source(target)} = ", "lost result", -1.0)

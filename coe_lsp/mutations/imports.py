@@ -39,12 +39,12 @@ def import_edits(program: Program, scope: Scope) -> Iterator[Edit]:
         return
     for name in sorted(scope.clues.undefined):
         for number, statement in enumerate(import_statements(name, scope)):
-            place = lines_of(program, body[0])[_stays_above(body[0])]
+            place = lines_of(program, body[0])[is_above_imports(body[0])]
             weight = _IN_A_MODULE - _LESS_EACH * number
             yield put_in(program, place, statement + "\n", "missing import", weight)
 
 
-def _stays_above(node: ast.stmt) -> bool:
+def is_above_imports(node: ast.stmt) -> bool:
     """Whether imports go below a statement: another one, or the module's docstring."""
     docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     return docstring or isinstance(node, ast.Import | ast.ImportFrom)

@@ -7,6 +7,7 @@ so comments and layout outside of an edit keep their bytes.
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Collection, Iterator, Sequence
 
 from attrs import frozen
@@ -138,13 +139,17 @@ class Program:
         """Whether edits may begin where the node does."""
         return self._only is None or node.lineno in self._only
 
+    @functools.cached_property
+    def _all_expressions(self) -> tuple[ast.expr, ...]:
+        return tuple(self._expressions(self.tree))
+
     def expressions(self) -> Iterator[ast.expr]:
         """All expressions that run in a call, in order of the text.
 
         Left out: annotations, decorators, docstrings, patterns, the text of formatted strings. What
         stands in their braces is in, where its position is right: before Python 3.12 it may not be.
         """
-        yield from self._expressions(self.tree)
+        return iter(self._all_expressions)
 
     def fits(self, edit: Edit) -> bool:
         """Whether an edit in the braces of a formatted string leaves that whole in any Python."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from attrs import evolve
 
@@ -50,7 +51,8 @@ class Observer:
         project = site.project
         statements = tuple(f"__coe_show({call})" for call in self.calls)
         path = project.root / site.file
-        suite = Suite("asserts", project.root, path, setup=_SETUP, statements=statements)
+        overlay = project.suites[0].overlay  # what else was changed, or is not saved
+        suite = Suite("asserts", project.root, path, (), _SETUP, statements, overlay)
         limits = Limits(_PROGRAM_SECONDS, _CALL_SECONDS, timeouts=3)
         self._runner = SuiteRunner([suite], project.interpreter, project.sandbox, limits)
 
@@ -86,8 +88,9 @@ def _texts(site: Site) -> Iterator[str]:
     files = dict.fromkeys(test.partition("::")[0] for test in site.baseline.results)
     for name in list(files)[:_MOST_TESTS]:
         path = site.project.root / name
-        if path.suffix == ".py" and path.is_file():
-            yield read_text_bounded(path, errors="replace")
+        if path.suffix == ".py":
+            with suppress(OSError):
+                yield read_text_bounded(path, errors="replace")
 
 
 def tell_apart(site: Site, programs: Sequence[PassingProgram]) -> list[PassingProgram]:

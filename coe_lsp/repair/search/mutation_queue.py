@@ -64,7 +64,7 @@ class MutationQueue:
         self._ages = itertools.count()
         self._heap: list[_Entry] = []
         self._further: list[_Entry] = []  # the same of further states
-        self._ahead = 0  # how many more of these were taken lately
+        self._was_further = False  # the last one was one of these
         self._sources: dict[int, _StateMutants] = {}
         self._progress: list[float] = []
         self._used: list[Mutant] = []
@@ -128,9 +128,8 @@ class MutationQueue:
     def _next_heap(self) -> list[_Entry]:
         if not self._heap or not self._further:
             return self._heap or self._further
-        further = self._further[0] < self._heap[0] and self._ahead < 1
-        self._ahead = self._ahead + 1 if further else max(0, self._ahead - 1)
-        return self._further if further else self._heap
+        self._was_further = self._further[0] < self._heap[0] and not self._was_further
+        return self._further if self._was_further else self._heap
 
     def _refill(self, origin: int) -> None:
         source = self._sources[origin]

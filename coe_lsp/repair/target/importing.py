@@ -10,6 +10,7 @@ from pathlib import Path
 
 from coe_lsp.execution.dependents import python_files
 from coe_lsp.files import read_text_bounded
+from coe_lsp.mutations.imports import is_above_imports
 from coe_lsp.parsing import parse
 from coe_lsp.repair.target.source import Function, SourceFile
 
@@ -34,7 +35,7 @@ def place_of_imports(source: SourceFile) -> Function | None:
         body = parse(source.text).body
     except SyntaxError:
         return None
-    top = list(itertools.takewhile(_is_of_the_top, body))
+    top = list(itertools.takewhile(is_above_imports, body))
     imports = [node for node in top if isinstance(node, ast.Import | ast.ImportFrom)]
     for node in (*imports[-1:], *body[len(top) :], *top):
         last = node.end_lineno or node.lineno
@@ -42,11 +43,6 @@ def place_of_imports(source: SourceFile) -> Function | None:
         first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
         return Function(IMPORT, first, last) if last - first < _MOST_LINES else None
     return None
-
-
-def _is_of_the_top(node: ast.stmt) -> bool:
-    docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return docstring or isinstance(node, ast.Import | ast.ImportFrom)
 
 
 def imports_elsewhere(
@@ -60,7 +56,10 @@ def imports_elsewhere(
     for path in itertools.islice(python_files(root), _MOST_FILES) if names else ():
         if path == file:
             continue
-        text = read_text_bounded(path, errors="replace")
+        try:
+            text = read_text_bounded(path, errors="replace")
+        except OSError:  # gone, or too large
+            continue
         if any(name in text for name in names):
             for name, statement in _imports(text, path, root):
                 if name in found:
