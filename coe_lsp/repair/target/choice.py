@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coe_lsp.errors import CoeError
-from coe_lsp.mutations.imports import import_statements
 from coe_lsp.repair.target.baseline import Baseline
-from coe_lsp.repair.target.importing import place_of_imports, undefined_name
+from coe_lsp.repair.target.importing import place_of_imports, undefined_name, wants_import
 from coe_lsp.repair.target.source import Function
 from coe_lsp.repair.target.toplevel import with_toplevel_block
 
@@ -49,7 +48,7 @@ def _with_imports(targets: Sequence[Function], baseline: Baseline) -> list[Funct
     top = place_of_imports(baseline.source)
     if not targets or top is None or not all(names):
         return list(targets)
-    first = all(import_statements(name) for name in names if name)
+    first = all(wants_import(name, baseline.source) for name in names if name)
     return [top, *targets] if first else [targets[0], top, *targets[1:]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from coe_lsp.execution.dependents import python_files
 from coe_lsp.files import read_text_bounded
-from coe_lsp.mutations.imports import is_above_imports
+from coe_lsp.mutations.imports import import_statements, is_above_imports
 from coe_lsp.parsing import parse
 from coe_lsp.repair.target.source import Function, SourceFile
 
@@ -24,6 +25,12 @@ def undefined_name(detail: str) -> str | None:
     """The name that a test failed for, if it was for one that is not defined."""
     found = _UNDEFINED.match(detail)
     return found[1] if found else None
+
+
+def wants_import(name: str, source: SourceFile) -> bool:
+    """Whether an undefined name is likelier to be one that was not imported than a misspelt one."""
+    words = set(re.findall(r"[A-Za-z_]\w+", source.text)) - {name}
+    return bool(import_statements(name)) or not difflib.get_close_matches(name, words, n=1)
 
 
 def place_of_imports(source: SourceFile) -> Function | None:

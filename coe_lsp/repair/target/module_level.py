@@ -9,9 +9,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 
-from coe_lsp.mutations.imports import import_statements
 from coe_lsp.parsing import parse
-from coe_lsp.repair.target.importing import IMPORT, place_of_imports, undefined_name
+from coe_lsp.repair.target.importing import IMPORT, place_of_imports, undefined_name, wants_import
 from coe_lsp.repair.target.places import NO_FEATURES, Place, Seen
 from coe_lsp.repair.target.source import Function, SourceFile
 
@@ -33,7 +32,7 @@ def module_places(
         for file, line in ends:
             name, top = undefined_name(failure.detail), place_of_imports(sources[file])
             if name and top:
-                more = _MORE_THAN_FIRST if import_statements(name) else -_LESS_THAN_FIRST
+                more = _MORE_THAN_FIRST if wants_import(name, sources[file]) else -_LESS_THAN_FIRST
                 found.append(_place(file, top, best + more, f"{name} is not defined there"))
             inside = any(f.first < line <= f.last for f in sources[file].functions())
             for block, _ in statements[file]:
