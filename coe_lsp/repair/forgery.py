@@ -30,14 +30,13 @@ _MACHINERY = re.compile(
 
 def machinery_in(new: Sequence[str], old: Sequence[str]) -> str | None:
     """What of the test machinery the new lines name that the old file does not; None if nothing."""
+    named = [(line, _plain(match[0])) for line in new for match in _MACHINERY.finditer(line)]
+    if not named:  # then the whole file, which is long, need not be read for each candidate
+        return None
     known = {_plain(match[0]) for match in _MACHINERY.finditer("\n".join(old))}
     before = {line.strip() for line in old}
-    for line in new:
-        if line.strip() not in before:
-            for match in _MACHINERY.finditer(line):
-                if _plain(match[0]) not in known:
-                    return _plain(match[0])
-    return None
+    fresh = (name for line, name in named if name not in known and line.strip() not in before)
+    return next(fresh, None)
 
 
 def _plain(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import io
 import re
 import tokenize
@@ -124,7 +125,7 @@ class SourceFile:
         """The file's bytes with these lines. UnicodeEncodeError if the encoding lacks one."""
         return (_BOM if self.bom else b"") + "".join(lines).encode(self.encoding)
 
-    @property
+    @functools.cached_property
     def newline(self) -> str:
         """The line end that most lines have."""
         ends = Counter(line[len(line.rstrip("\r\n")) :] for line in self.lines)
