@@ -79,6 +79,24 @@ def _hunks(file: str, old: SourceFile, new: SourceFile) -> list[Hunk]:
     ]
 
 
+def parts_of(hunk: Hunk, source: SourceFile) -> tuple[Hunk, ...]:
+    """Hunks of one line each: one of the new lines as an old one, the most alike first, or gone.
+
+    Where nothing is new one of the old lines is there again.
+    """
+    new = range(hunk.first, hunk.last + 1)
+    if not new:
+        return tuple(Hunk(hunk.file, hunk.first, hunk.last, (old,)) for old in hunk.old)
+    pairs = [(number, old) for number in new for old in hunk.old]
+    pairs.sort(key=lambda pair: -_likeness(source.lines[pair[0] - 1], pair[1]))
+    replaced = [Hunk(hunk.file, number, number, (old,)) for number, old in pairs]
+    return (*replaced, *(Hunk(hunk.file, number, number, ()) for number in new))
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one.strip(), other.strip()).ratio()
+
+
 def taken_back(hunks: Sequence[Hunk], sources: Mapping[str, SourceFile]) -> Patch:
     """The patch that takes hunks back."""
     edits: list[BlockEdit] = []

@@ -7,7 +7,7 @@ import pytest
 from red_tests import repair
 
 from coe_lsp.execution.git import committed
-from coe_lsp.repair.changes import find_changes, taken_back
+from coe_lsp.repair.changes import find_changes, parts_of, taken_back
 from coe_lsp.repair.target.source import SourceFile
 
 BEFORE = """
@@ -125,6 +125,40 @@ def test_taking_hunks_back_gives_the_old_text(shapes, old, new):
     assert back.text == before
 
 
+def test_a_hunk_has_parts_of_a_line_each(shapes):
+    change(
+        shapes,
+        "    return width * height\n",
+        "    size = abs(width)\n    return width + height\n",
+    )
+    sources = {"shapes.py": SourceFile.read(shapes / "shapes.py")}
+    (hunk,) = find_changes(shapes, sources).hunks
+    found = [
+        taken_back([part], sources).apply(sources)["shapes.py"].lines[1:4]
+        for part in parts_of(hunk, sources["shapes.py"])
+    ]
+    assert found == [
+        ("    size = abs(width)\n", "    return width * height\n", "\n"),
+        ("    return width * height\n", "    return width + height\n", "\n"),
+        ("    return width + height\n", "\n", "\n"),
+        ("    size = abs(width)\n", "\n", "\n"),
+    ]
+
+
+def test_of_a_hunk_only_the_line_is_taken_back_that_is_at_fault(shapes):
+    change(
+        shapes,
+        "    return width * height\n",
+        "    assert width >= 0\n    return SystemError(2 ** width, height, 77)\n",
+    )
+    outcome, _ = repair(shapes, "test_shapes.py", budget=4)
+    assert outcome.status == "repaired", outcome.message
+    (patch,) = outcome.patches
+    assert patch.reason == "takes back your change of line 3 of shapes.py"
+    text = patch.patch.apply(outcome.sources)["shapes.py"].text
+    assert "    assert width >= 0\n    return width * height\n" in text
+
+
 def test_a_repair_that_keeps_the_change_comes_first(shapes):
     change(shapes, "return width * height", "area = width + height\n    return area")
     outcome, watcher = repair(shapes, "test_shapes.py")
@@ -132,8 +166,9 @@ def test_a_repair_that_keeps_the_change_comes_first(shapes):
     first, *_, last = outcome.patches
     assert "width * height" in first.diff
     assert "area = " in first.patch.apply(outcome.sources)["shapes.py"].text
-    assert last.reason == "takes back your change of lines 2 to 3 of shapes.py"
-    assert last.patch.apply(outcome.sources)["shapes.py"].text == textwrap.dedent(BEFORE).lstrip()
+    assert last.reason == "takes back your change of line 3 of shapes.py"
+    back = last.patch.apply(outcome.sources)["shapes.py"].text
+    assert "    area = width + height\n    return width * height\n" in back
 
 
 def test_if_nothing_else_is_found_the_change_is_taken_back(shapes):
