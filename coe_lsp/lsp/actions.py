@@ -10,7 +10,16 @@ from lsprotocol import types
 
 from coe_lsp.escaping import code, markdown, printable
 from coe_lsp.lsp.check import CheckResult
-from coe_lsp.lsp.diagnostics import CODE, SOURCE, chain_plain, chain_text, count, headline
+from coe_lsp.lsp.diagnostics import (
+    CODE,
+    SOURCE,
+    chain_plain,
+    chain_text,
+    count,
+    headline,
+    suspects_plain,
+    suspects_text,
+)
 from coe_lsp.lsp.documents import function_at
 from coe_lsp.repair.outcome import Outcome
 
@@ -92,20 +101,26 @@ def hover(
     *,
     as_markdown: bool,
 ) -> types.Hover | None:
-    """Over a function with failing tests: which, and the last chain of edits."""
+    """Over a function with failing tests: which, and the last chain of edits.
+
+    Over a test that fails: where in the project it points.
+    """
     name = function_at(lines, row)
     here = (f for f in result.found if f.function and f.function.name == name)
     finding = next(here, None)
     if finding is None:
         return None
     tests = [test.id for test in finding.tests[:8]]
+    places = next((result.places[t.id] for t in finding.tests if t.id in result.places), ())
     last = outcome if outcome is not None and outcome.function == name else None
     if as_markdown:
         text = f"**{markdown(headline(finding))}**\n\n"
         text += "".join(f"- {code(test)}\n" for test in tests)
+        text += "".join(f"\n{line}" for line in suspects_text(places))
         text += f"\n---\n{chain_text(last)}" if last else ""
         return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, text))
     text = "\n".join([headline(finding), *(f"- {printable(test)}" for test in tests)])
+    text += "".join(f"\n{line}" for line in suspects_plain(places))
     text += f"\n\n{chain_plain(last)}" if last else ""
     return types.Hover(types.MarkupContent(types.MarkupKind.PlainText, text))
 

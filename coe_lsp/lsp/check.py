@@ -1,12 +1,18 @@
-"""One run of a document's tests on the editor's text, and what it said."""
+"""One run of a document's tests on the editor's text, and what it said.
+
+And one that sees where failing tests point: which places of the project they run.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 from lsprotocol import types
 
 from coe_lsp.errors import CoeError
@@ -16,10 +22,17 @@ from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.suite import Suite
 from coe_lsp.lsp.diagnostics import Finding, diagnostics, findings
 from coe_lsp.lsp.workspace import Document
+from coe_lsp.repair.scout import scout
+from coe_lsp.repair.site import overlay_of
 from coe_lsp.repair.target.baseline import Baseline, measure
-from coe_lsp.repair.target.source import SourceFile
-from coe_lsp.repair.warm import WarmRunners
+from coe_lsp.repair.target.places import Place
+from coe_lsp.repair.target.source import SourceFile, relative
+from coe_lsp.repair.warm import WarmRunner, WarmRunners
 from coe_lsp.settings import Settings
+
+T = TypeVar("T")
+# So many failing tests are looked at, for so many seconds; so many places are kept of each.
+_LOOKED_AT, _SECONDS_TO_LOOK, _PLACES = 20, 20.0, 3
 
 
 @frozen
@@ -39,6 +52,8 @@ class CheckResult:
     failed: int
     #: Whether files that are not saved took part: then the text alone does not say what holds.
     with_unsaved: bool = False
+    #: Where failing tests of a file of tests point, by the test's id, most suspect first.
+    places: Mapping[str, Sequence[Place]] = field(factory=dict[str, Sequence[Place]])
 
     @property
     def test_files(self) -> frozenset[Path]:
@@ -51,20 +66,10 @@ class CheckResult:
         return f"{self.document.path.name}: {self.passed} passed, {self.failed} failed"
 
 
-class Check:
-    """One run, made on a thread; `cancel` comes from another."""
+class CancellableRun(ABC, Generic[T]):
+    """Something that runs tests on a thread; `cancel` comes from another."""
 
-    def __init__(
-        self,
-        document: Document,
-        settings: Settings,
-        warm: WarmRunners,
-        unsaved: Mapping[Path, SourceFile],
-    ) -> None:
-        """`unsaved` files of the project are taken for what the disk has."""
-        self._document = document
-        self._unsaved = {path: one.encode(one.lines) for path, one in unsaved.items()}
-        self._settings = settings
+    def __init__(self, warm: WarmRunners) -> None:
         self._warm = warm
         self._lock = threading.Lock()
         self._runner: SuiteRunner | None = None
@@ -77,6 +82,40 @@ class Check:
             if self._runner is not None:
                 self._runner.cancel()
 
+    @abstractmethod
+    def __call__(self) -> T | None:
+        """What it says; None if it was cancelled. CoeError if the tests cannot be run."""
+
+    @contextmanager
+    def _lease(self, project: Project) -> Generator[WarmRunner]:
+        with self._warm.lease(project) as warm:
+            with self._lock:
+                self._runner = warm.runner
+                if self._cancelled:
+                    warm.runner.cancel()
+            try:
+                yield warm
+            finally:
+                with self._lock:
+                    self._runner = None
+
+
+class Check(CancellableRun[CheckResult]):
+    """One run of a document's tests."""
+
+    def __init__(
+        self,
+        document: Document,
+        settings: Settings,
+        warm: WarmRunners,
+        unsaved: Mapping[Path, SourceFile],
+    ) -> None:
+        """`unsaved` files of the project are taken for what the disk has."""
+        super().__init__(warm)
+        self._document = document
+        self._unsaved = {path: one.encode(one.lines) for path, one in unsaved.items()}
+        self._settings = settings
+
     def __call__(self) -> CheckResult | None:
         """Run the tests; None if it was cancelled. CoeError if they cannot be run."""
         document = self._document
@@ -85,16 +124,8 @@ class Check:
         source = document.source
         project = Project.open(document.path, self._settings.project_options())
         project = project.with_overlay(self._unsaved)
-        with self._warm.lease(project) as warm:
-            with self._lock:
-                self._runner = warm.runner
-                if self._cancelled:
-                    warm.runner.cancel()
-            try:
-                baseline = measure(warm.runner, source)
-            finally:
-                with self._lock:
-                    self._runner = None
+        with self._lease(project) as warm:
+            baseline = measure(warm.runner, source)
             if self._cancelled:
                 return None
             warm.keep(baseline)
@@ -114,6 +145,42 @@ class Check:
             len(baseline.failing),
             bool(self._unsaved.keys() - {document.path}),
         )
+
+
+class Look(CancellableRun[dict[str, Sequence[Place]]]):
+    """One run of what failed in a file of tests, the whole project watched.
+
+    The test processes are those that a repair of these tests needs, and wait for it afterwards.
+    """
+
+    def __init__(
+        self,
+        checked: CheckResult,
+        settings: Settings,
+        warm: WarmRunners,
+        unsaved: Mapping[Path, SourceFile],
+    ) -> None:
+        """`unsaved` files of the project are taken for what the disk has."""
+        super().__init__(warm)
+        self._checked = checked
+        self._settings = settings
+        self._unsaved = unsaved
+
+    def __call__(self) -> dict[str, Sequence[Place]] | None:
+        """The first places of each failing test; None if it was cancelled.
+
+        CoeError if the tests cannot be run.
+        """
+        root = self._checked.document.root
+        file = relative(self._checked.document.path, root)
+        project = Project.of_tests(root, (file,), self._settings.project_options())
+        unsaved = {relative(path, root): one for path, one in self._unsaved.items()}
+        tests = [test.id for finding in self._checked.found for test in finding.tests]
+        with self._lease(project.with_overlay(overlay_of(unsaved, root))) as warm:
+            found = scout(root, warm.runner, tests[:_LOOKED_AT], _SECONDS_TO_LOOK, unsaved)
+        if self._cancelled:
+            return None
+        return {test: found.places((test,))[:_PLACES] for test in found.targets}
 
 
 def _run_by_tests(baseline: Baseline) -> frozenset[str]:

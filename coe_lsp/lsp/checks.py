@@ -12,14 +12,15 @@ import logging
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
+from attrs import evolve
 from pygls import uris
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import NoTestsError, is_for_tests
 from coe_lsp.lsp.aside import aside
-from coe_lsp.lsp.check import Check, CheckResult
+from coe_lsp.lsp.check import CancellableRun, Check, CheckResult, Look
 from coe_lsp.lsp.client import Client, Status
 from coe_lsp.lsp.log import log_broken
 from coe_lsp.lsp.trust import Trust, UntrustedError
@@ -38,6 +39,7 @@ _TYPING = 1.0
 # Seconds in which an editor has read a file again that was written on the disk.
 _REREAD = 1.0
 
+T = TypeVar("T")
 Why = Literal["happened", "repaired", "asked"]
 
 
@@ -60,7 +62,7 @@ class Checks:
         self._pool = ThreadPoolExecutor(_THREADS, "coe-checks")
         self._turns = Turns()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._running: dict[Future[CheckResult | None], Check] = {}
+        self._running: dict[Future[Any], CancellableRun[Any]] = {}
         self._known: dict[str, CheckResult] = {}
         self._verdicts = Verdicts()
         #: Documents that hold an accepted repair and were not saved since.
@@ -205,6 +207,7 @@ class Checks:
         else:
             if checked is not None:
                 self._finished(checked, why)
+                await self._look(checked)
 
     async def _checked(self, uri: str, why: Why) -> CheckResult | None:
         """Run the tests, once it is the document's turn."""
@@ -236,12 +239,34 @@ class Checks:
             if not turn.lost:
                 return checked
 
+    async def _look(self, checked: CheckResult) -> None:
+        """See where the red tests of a file of tests point; their marks need not wait for it."""
+        document, uri = checked.document, checked.document.uri
+        if not checked.found or not is_for_tests(document.path, document.root):
+            return
+        settings = await self._workspace.settings(document)
+        turn = await self._turns.take(uri)
+        try:
+            look = Look(checked, settings, self._warm, self._workspace.unsaved(document.root))
+            turn.interrupt = lambda: aside(look.cancel)
+            places = None if turn.lost else await self._run(look)
+        except CoeError as error:
+            _log.info("where the tests of %s point is not known: %s", name_of(uri), error)
+            return
+        finally:
+            self._turns.give_back(turn)
+        if not places or self._known.get(uri) is not checked:
+            return
+        self._known[uri] = seen = evolve(checked, places=places)
+        if not seen.with_unsaved:
+            self._verdicts.remember(seen)
+
     def _against(self, uri: str, settings: Settings) -> None:
         """The settings do not want it; what is known stays unless nothing is to be shown."""
         if settings.run == "off":
             self._forget_result(uri)
 
-    async def _run(self, check: Check) -> CheckResult | None:
+    async def _run(self, check: CancellableRun[T]) -> T | None:
         future = self._pool.submit(check)
         self._running[future] = check
         future.add_done_callback(lambda done: self._running.pop(done, None))

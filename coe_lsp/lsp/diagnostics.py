@@ -20,6 +20,7 @@ from coe_lsp.lsp.documents import line_range
 from coe_lsp.parsing import parse
 from coe_lsp.repair.outcome import Outcome, PlaceTried
 from coe_lsp.repair.target.baseline import Baseline
+from coe_lsp.repair.target.places import Place
 from coe_lsp.repair.target.source import Function
 
 SOURCE = "coe"
@@ -162,6 +163,26 @@ def _row_of(path: Path, test: str) -> int | None:
             return row
         row, nodes = node.lineno - 1, node.body
     return row
+
+
+def suspects_text(places: Sequence[Place]) -> list[str]:
+    """Where a failing test points, as lines of Markdown."""
+    lines = [
+        f"1. {code(p.function.name)} in {code(f'{p.file}:{p.function.first}')}"
+        + (f" ({markdown(p.reason)})" if p.reason else "")
+        for p in places
+    ]
+    return ["Suspect:", "", *lines, ""] if lines else []
+
+
+def suspects_plain(places: Sequence[Place]) -> list[str]:
+    """The same as plain text."""
+    lines = [
+        printable(f"- {p.function.name} in {p.file}:{p.function.first}")
+        + (printable(f" ({p.reason})") if p.reason else "")
+        for p in places
+    ]
+    return ["Suspect:", *lines] if lines else []
 
 
 def chain_text(outcome: Outcome) -> str:

@@ -59,10 +59,15 @@ class Scouted:
     seconds: float
     detail: str
 
-    def places(self) -> list[Place]:
-        """Where the fault may be, most suspect first."""
-        functions = rank_places(self.seen, self.sources)
-        others = module_places(functions, self.seen, self.sources)
+    def places(self, targets: Sequence[str] | None = None) -> list[Place]:
+        """Where the fault of all targets may be, or of some, most suspect first."""
+        seen = self.seen
+        if targets is not None:
+            failures = tuple(one for one in seen.failures if one.id in targets)
+            ran = {t: r for t, r in seen.ran.items() if t in targets or t not in self.targets}
+            seen = evolve(seen, failures=failures, ran=ran)
+        functions = rank_places(seen, self.sources)
+        others = module_places(functions, seen, self.sources)
         return sorted([*functions, *others], key=lambda place: -place.score)
 
     @property

@@ -56,7 +56,7 @@ def weight(aisle, each):
     return sum(each.get(name, 1) * count for name, count in aisle.items.items())
 '''
 
-TESTS_OF = '''import pytest
+TESTS_OF = """import pytest
 
 from stock.aisle{n} import Aisle, weight
 
@@ -79,7 +79,7 @@ def test_weight():
 def test_negative():
     with pytest.raises(ValueError):
         Aisle().add("nut", -1)
-'''
+"""
 
 
 def make_project(folder):

@@ -73,6 +73,24 @@ async def test_from_the_red_test_to_the_fault_in_another_file(editor, script, wr
     await editor.diagnostics(tests, after=before)
 
 
+async def test_the_hover_says_where_a_red_test_points(editor, script, write, tmp_path):
+    _, tests = await start(editor, script, write, tmp_path)
+    await editor.diagnostics(tests)
+    position = types.Position(6, 4)
+    asked = types.HoverParams(types.TextDocumentIdentifier(tests), position)
+    for _ in range(100):
+        hover = await editor.lsp.text_document_hover_async(asked)
+        if "Suspect" in hover.contents.value:
+            break
+        await asyncio.sleep(0.1)
+    text = hover.contents.value
+    assert text.startswith("**2 tests failing in test\\_rows**")
+    _, _, suspects = text.partition("Suspect:")
+    first, second = suspects.strip().split("\n")
+    assert first.startswith("1. `rows` in `store.py:4` (the test calls it")
+    assert second.startswith("1. `place` in `shelf.py:1` (")
+
+
 async def test_other_tests_of_the_file_offer_nothing(editor, script, write, tmp_path):
     _, tests = await start(editor, script, write, tmp_path)
     await editor.diagnostics(tests)
