@@ -38,26 +38,30 @@ class Judge:
         self._judged = {}
         self._sandbox = find_sandbox("auto")
         self._interpreter = probe(checkout.python, checkout.root, self._sandbox)
-        self._files, self._wanted = self._measured(
+        self._files, self.wanted = self._measured(
             kept / f"{bug.origin.name.replace('/', '+')}.json"
         )
-        if not self._wanted >= set(bug.failing):
+        if not self.wanted >= set(bug.failing):
             raise BugError(f"{bug.bug_id}: its tests do not all pass with the human fix here.")
 
     def is_right(self, texts):
         """Whether files with these texts (bytes by path) pass all that the human fix passes."""
         key = frozenset(texts.items())
         if key not in self._judged:
-            root = self.checkout.root
-            before = {path: (root / path).read_bytes() for path in texts}
-            try:
-                _write(root, texts)
-                left = self._wanted - self._passing(self._files)
-                # A test that a busy machine was too slow for gets a second chance.
-                self._judged[key] = not left or left <= self._passing(self._files, sorted(left))
-            finally:
-                _write(root, before)
+            self._judged[key] = not self.missing(texts)
         return self._judged[key]
+
+    def missing(self, texts):
+        """The tests that pass with the human fix and not with files of these texts."""
+        root = self.checkout.root
+        before = {path: (root / path).read_bytes() for path in texts}
+        try:
+            _write(root, texts)
+            left = self.wanted - self._passing(self._files)
+            # A test that a busy machine was too slow for gets a second chance.
+            return left - self._passing(self._files, sorted(left)) if left else left
+        finally:
+            _write(root, before)
 
     def _measured(self, kept):
         """The files of tests that can be imported, and the tests that pass twice."""
