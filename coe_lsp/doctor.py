@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from attrs import frozen
 
 from coe_lsp import __version__
+from coe_lsp.cores import available_cores
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.interpreter import find_interpreter
 from coe_lsp.execution.sandbox import Sandbox, bubblewrap_version, find_sandbox
@@ -93,4 +93,4 @@ def _processor() -> str:
         raise CoeError(f"llama-cpp-python does not load ({error}); install it again.") from error
     features = lib.llama_print_system_info().decode()
     used = [part.split("=")[0].strip() for part in features.split("|") if "= 1" in part]
-    return f"{os.cpu_count()} cores; llama.cpp with {', '.join(used)}"
+    return f"{available_cores()} cores; llama.cpp with {', '.join(used)}"

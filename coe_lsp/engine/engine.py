@@ -17,7 +17,6 @@ the composition of a batch changes logits in the last digits, and so may, rarely
 from __future__ import annotations
 
 import bisect
-import os
 import threading
 import time
 from collections import deque
@@ -30,6 +29,7 @@ from typing import Self
 import numpy as np
 from attrs import define
 
+from coe_lsp.cores import available_cores
 from coe_lsp.engine.context import (
     BATCH_TOKENS,
     SCORE_OUTPUTS,
@@ -86,7 +86,7 @@ class Engine:
         threads: int | None = None,
     ) -> None:
         self._thread = threading.get_ident()
-        self.threads = threads or _available_cores()
+        self.threads = threads or available_cores()
         self._context: Context | None = Context(
             model_path, adapter, context_tokens, max_sequences, self.threads
         )
@@ -437,9 +437,3 @@ class Engine:
         if self._context is None:
             raise EngineError("The engine is closed.")
         return self._context
-
-
-def _available_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

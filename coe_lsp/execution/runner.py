@@ -1,5 +1,7 @@
 """The workers of a file's suites, asked together: one run of its tests, with a program in place.
 
+Runs that are asked for at once run at once, each in a lane: workers of its own.
+
 Says what the tests said; what that means for the file is the baseline's, for a candidate the
 verifier's business.
 """
@@ -7,10 +9,14 @@ verifier's business.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
+
+from attrs import frozen
 
 from coe_lsp.execution.coe_worker.messages import FilesRan
 from coe_lsp.execution.interpreter import Interpreter
@@ -31,8 +37,16 @@ _KEPT_FROM_WRITING = re.compile(
 )
 
 
+@frozen
+class _Lane:
+    """A worker for each suite; one run at a time."""
+
+    number: int
+    workers: tuple[Worker, ...]
+
+
 class SuiteRunner:
-    """The workers of a file's suites, asked one after the other. Cancellable from any thread.
+    """Runs a file's suites one after the other. To be called and cancelled from any thread.
 
     The project is there to be read. Where a test fails for that the workers go on with a view that
     is copied on write, as far as the system has one: slower, as what is written ends with each run.
@@ -48,7 +62,13 @@ class SuiteRunner:
         limits: Limits | None = None,
     ) -> None:
         self.limits = limits or Limits(wall_seconds=60.0)
-        self._workers = [Worker(suite, interpreter, sandbox, self.limits) for suite in suites]
+        self._interpreter = interpreter
+        self._sandbox = sandbox
+        self._suites = tuple(suites)
+        self._lock = threading.Lock()
+        self._lanes: list[_Lane] = []
+        self._free: list[_Lane] = []
+        self._numbers = itertools.count()
         self._cancelled = threading.Event()
         self._can_copy = sandbox.can_copy
         self.runs = 0
@@ -57,7 +77,7 @@ class SuiteRunner:
     @property
     def suites(self) -> tuple[Suite, ...]:
         """The suites in the order in which they run."""
-        return tuple(worker.suite for worker in self._workers)
+        return self._suites
 
     def run(
         self,
@@ -76,22 +96,51 @@ class SuiteRunner:
         cases be wrong.
         """
         runs: list[Run] = []
-        for worker in self._workers:
-            chosen = None if select is None else _chosen(select, worker.suite)
-            if chosen == []:
-                continue
-            if self._cancelled.is_set():
-                runs.append(Run("cancelled", "cancelled", ()))
-                break
-            limits = limits or self.limits
-            preforked = None
-            if hot is not None and (tests := _chosen(hot[1], worker.suite)):
-                preforked = Preforked(hot[0], frozenset(tests))
-            run = functools.partial(
-                worker.run, source, chosen, coverage=coverage, limits=limits, hot=preforked
-            )
-            runs.append(self._run(worker, run))
+        with self._lane() as lane:
+            for worker in lane.workers:
+                chosen = None if select is None else _chosen(select, worker.suite)
+                if chosen == []:
+                    continue
+                if self._cancelled.is_set():
+                    runs.append(Run("cancelled", "cancelled", ()))
+                    break
+                limits = limits or self.limits
+                preforked = None
+                if hot is not None and (tests := _chosen(hot[1], worker.suite)):
+                    preforked = Preforked(hot[0], frozenset(tests))
+                run = functools.partial(
+                    worker.run, source, chosen, coverage=coverage, limits=limits, hot=preforked
+                )
+                runs.append(self._run(worker, run))
         return merge(runs)
+
+    @contextmanager
+    def _lane(self) -> Generator[_Lane]:
+        """The first lane that is free, or another one."""
+        with self._lock:
+            lane = self._free.pop(0) if self._free else self._new_lane()
+        try:
+            yield lane
+        finally:
+            with self._lock:
+                self._free.append(lane)
+                self._free.sort(key=lambda free: free.number)
+
+    def _new_lane(self) -> _Lane:
+        workers = [Worker(s, self._interpreter, self._sandbox, self.limits) for s in self._suites]
+        lane = _Lane(next(self._numbers), tuple(workers))
+        if self._lanes:
+            _copy_as(lane, self._lanes[0])
+        self._lanes.append(lane)
+        return lane
+
+    def narrow(self) -> None:
+        """End the workers of all lanes but one, which wait for the next run."""
+        with self._lock:
+            for lane in self._free[1:]:
+                self._free.remove(lane)
+                self._lanes.remove(lane)
+                _close(lane)
 
     def _run(self, worker: Worker, run: Callable[..., Run]) -> Run:
         """One run, and another on a copy of the project if tests were kept from writing into it."""
@@ -132,14 +181,15 @@ class SuiteRunner:
             worker.bears_leftovers = True
 
     def _counted(self, run: Run) -> Run:
-        self.runs += 1
-        self.seconds += run.seconds
+        with self._lock:
+            self.runs += 1
+            self.seconds += run.seconds
         return run
 
     @property
     def copies(self) -> bool:
         """Whether tests were found to write into the project, and may do so on a copy."""
-        return any(worker.copies for worker in self._workers)
+        return any(worker.copies for lane in tuple(self._lanes) for worker in lane.workers)
 
     def copy_as(self, other: SuiteRunner) -> None:
         """Have the tests run on a copy from the beginning: hot runs do not say what they miss.
@@ -147,9 +197,8 @@ class SuiteRunner:
         The other runner has found that tests of the same project write, and what they bear.
         """
         if self._can_copy and not self.copies:
-            for worker in self._workers:
-                worker.copy_on_write(True)
-                worker.bears_leftovers = all(w.bears_leftovers for w in other._workers if w.copies)
+            with self._lane() as lane, other._lane() as theirs:
+                _copy_as(lane, theirs)
 
     @property
     def cancelled(self) -> bool:
@@ -157,15 +206,16 @@ class SuiteRunner:
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """End the run in progress and refuse further ones."""
+        """End the runs in progress and refuse further ones."""
         self._cancelled.set()
-        for worker in self._workers:
-            worker.cancel()
+        for lane in tuple(self._lanes):
+            for worker in lane.workers:
+                worker.cancel()
 
     def close(self) -> None:
         """End the workers."""
-        for worker in self._workers:
-            worker.close()
+        for lane in tuple(self._lanes):
+            _close(lane)
 
     def __enter__(self) -> SuiteRunner:
         return self
@@ -177,6 +227,19 @@ class SuiteRunner:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _copy_as(lane: _Lane, other: _Lane) -> None:
+    """Have one lane's tests run on a copy if the other's do, with what these bear."""
+    copying = [worker for worker in other.workers if worker.copies]
+    for worker in lane.workers if copying else ():
+        worker.copy_on_write(True)
+        worker.bears_leftovers = all(theirs.bears_leftovers for theirs in copying)
+
+
+def _close(lane: _Lane) -> None:
+    for worker in lane.workers:
+        worker.close()
 
 
 def _outcomes(run: Run) -> dict[str, str]:

@@ -5,6 +5,7 @@ Which ones pass as it is gets known when that is first asked: most candidates ne
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Collection, Sequence
 
@@ -40,12 +41,14 @@ class Guards:
         self._asked = tests
         self._known = frozenset(known)
         self._seconds = seconds
+        self._lock = threading.Lock()
         self._tests: tuple[str, ...] | None = None
 
     def broken(self, data: bytes) -> tuple[str, ...]:
         """The tests that no longer pass with this text of the file."""
-        if self._tests is None:
-            self._tests = self._passing()
+        with self._lock:
+            if self._tests is None:
+                self._tests = self._passing()
         if not self._tests:
             return ()
         limits = evolve(self._runner.limits, wall_seconds=self._seconds)

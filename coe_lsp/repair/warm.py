@@ -75,6 +75,7 @@ class WarmRunners:
         if warm.runner.cancelled:
             warm.runner.close()
         else:
+            warm.runner.narrow()
             self._give(warm)
 
     def _take(self, project: Project) -> WarmRunner | None:

@@ -100,7 +100,7 @@ def test_hot_runs_share_a_copy_if_their_tests_bear_it(project, runner):
     (project / "test_it.py").write_text(TESTS.partition("def test_changes")[0].replace(
         'assert not os.path.exists("out.txt"), "left by the run before"', "pass"))  # fmt: skip
     tests = tuple(result.id for result in runner.run(None).results)
-    worker = runner._workers[0]
+    worker = runner._lanes[0].workers[0]
     assert worker.bears_leftovers
     hot = (CODE.format("*").encode(), tests)
     run = runner.run(CODE.format("*").encode(), tests, hot=hot)
@@ -115,14 +115,14 @@ def test_hot_runs_share_a_copy_if_their_tests_bear_it(project, runner):
 
 def test_tests_that_do_not_bear_leftovers_never_see_any(runner):
     runner.run(None)
-    assert not runner._workers[0].bears_leftovers
+    assert not runner._lanes[0].workers[0].bears_leftovers
 
 
 def test_a_run_that_writes_nothing_keeps_its_process(runner):
     tests = [result.id for result in runner.run(None).results]
     quiet = [test for test in tests if test.endswith("test_nothing")]
     runner.run(None, quiet)
-    worker = runner._workers[0]
+    worker = runner._lanes[0].workers[0]
     process = worker.init_pid
     runner.run(None, quiet)
     assert worker.copies and worker.init_pid == process
@@ -157,7 +157,7 @@ def test_what_is_written_counts(project, runner):
 
 def test_a_project_is_never_copied_where_nobody_writes(project, runner):
     runner.run(None, ["test_it.py::test_nothing"])
-    assert not runner._workers[0].copies
+    assert not runner._lanes[0].workers[0].copies
 
 
 def test_a_folder_that_is_made_on_import(project, runner):

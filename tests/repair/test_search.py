@@ -1,6 +1,7 @@
 """The search and its parts: what is expanded, which mutant comes next, which repair is best."""
 
 import contextlib
+import threading
 import time
 
 import pytest
@@ -25,7 +26,7 @@ from coe_lsp.repair.search.search import SearchSettings
 from coe_lsp.repair.search.states import State, state_key
 from coe_lsp.repair.search.stopping import StoppingRule
 from coe_lsp.repair.target.hints import RepairHints
-from coe_lsp.repair.verify import Verdict
+from coe_lsp.repair.verify import Verdict, Verifier
 from coe_lsp.repair.way_in import way_of
 
 
@@ -482,6 +483,37 @@ def test_with_few_tests_it_goes_on_until_the_model_was_heard(write, tests, polic
     assert Repair(request, load, log).run().status == "repaired"
     waited = time.monotonic() - log.solved_at
     assert graces - 0.2 < waited < graces + 1.5
+
+
+def test_several_test_at_once_and_each_program_once(write, monkeypatch):
+    write("pyproject.toml", "")
+    path = write("rows.py", """
+        def rows(count, width, gap):
+            if count < 0 or width < 1:
+                return [gap, width]
+            whole = count // width + gap
+            return [whole - 1, count % width + 1]
+    """)  # fmt: skip
+    write("test_rows.py", """
+        from rows import rows
+
+        def test_none():
+            assert rows(0, 3, 0) == [1, 7] and rows(0, 3, 0) == [1, 8]
+    """)  # fmt: skip
+    judged, threads = [], set()
+    judge = Verifier.judge
+
+    def watched(verifier, lines, **more):
+        judged.append(tuple(lines))
+        threads.add(threading.get_ident())
+        return judge(verifier, lines, **more)
+
+    monkeypatch.setattr(Verifier, "judge", watched)
+    search = SearchSettings(testers=3)
+    outcome = Repair(Request(way_of(path), budget=4, search=search), None, Log()).run()
+    assert outcome.status == "failed"
+    assert len(threads) == 3
+    assert len(set(judged)) == len(judged) > 50
 
 
 def test_two_mistakes_one_after_the_other(write, tmp_path):

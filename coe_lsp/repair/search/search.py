@@ -23,6 +23,7 @@ from coe_lsp.chain.commands import render
 from coe_lsp.chain.edits import commands_between
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import TaskDescription
+from coe_lsp.cores import available_cores
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.policy.protocol import ContextError, LoadedPolicy
 from coe_lsp.repair.search.frontier import Frontier, Scorer
@@ -41,6 +42,8 @@ from coe_lsp.repair.verify import Verifier
 
 _POLL_SECONDS = 0.02
 _FRONTIER_SIZE = 8
+# More processes that test at once would take much memory.
+_MOST_TESTERS = 4
 # Mutants tested between two steps of the model, where one thread does both.
 _MUTANTS_A_STEP = 3
 # The mutants of so many lines are scored by the model.
@@ -53,7 +56,8 @@ class SearchSettings:
 
     `samples` commands are written at a time, `max_turns` is the longest chain. The search goes on
     for `grace` after the first repair, longer if there are few tests. `candidates` bounds the
-    programs tested instead of the time: then everything happens in a fixed order.
+    programs tested instead of the time: then everything happens in a fixed order. So many `testers`
+    are at it at once, None for one on each core; half of them while the model is at work.
 
     The switches are for measuring what each piece earns: `mutations` are tested, `rescoring` has
     the model score mutants and repairs, the `best_first` state is expanded, equal programs are
@@ -65,6 +69,7 @@ class SearchSettings:
     max_turns: int = 10
     grace: float = 0.75
     candidates: int | None = None
+    testers: int | None = None
     mutations: bool = True
     rescoring: bool = True
     best_first: bool = True
@@ -91,7 +96,7 @@ class Found:
 
 
 class Search:
-    """One search for one function. Use it as a context: it ends its thread.
+    """One search for one function. Use it as a context: it ends its threads.
 
     **Parts.** Two sources of programs feed one tester. `MutantSource` has mutants from the first
     moment. `ModelChains`, once a model is there, asks it to expand the states of the `Frontier`.
@@ -119,10 +124,10 @@ class Search:
     grace after the first repair. Or that nothing is left: no mutant, no test under way, no model.
 
     **Threads.** The caller's thread runs `run` and `found`, owns tree, frontier and chains, and is
-    the only one that asks the policy. The tester's thread runs tests; it takes mutants from
-    `MutantSource`, which has a lock, and calls `_repair_found`. Results come back through
-    `Tester.results`. A timer's thread may interrupt the policy while that reads. Without a thread
-    (a budget in candidates) the tests run within `Tester.results`.
+    the only one that asks the policy. The tester's threads run tests; they take mutants from
+    `MutantSource`, which has a lock, and call `_repair_found`, one at a time. Results come back
+    through `Tester.results`. A timer's thread may interrupt the policy while that reads. Without
+    threads (a budget in candidates) the tests run within `Tester.results`.
     """
 
     def __init__(
@@ -155,12 +160,14 @@ class Search:
         self._stopping = StoppingRule(
             settings.grace, len(verifier.tests), deadline, cancelled, candidates=settings.candidates
         )
+        testers = settings.testers or min(available_cores(), _MOST_TESTERS)
+        self._testers = 0 if self._stopping.counted else testers
         self._tester = Tester(
             verifier,
             {state_key(pad.lines): verdict},
             self._mutants.next,
             self._repair_found,
-            threaded=not self._stopping.counted,
+            threads=self._testers,
             deduplicate=settings.deduplicate,
         )
         self._suspects = _suspect_lines(pad.lines, pad.hidden, suspiciousness)
@@ -208,7 +215,7 @@ class Search:
         self._learn_results(0)  # what was under way may be a repair
         if self._chains is not None:
             self._chains.close()
-            self._chains = None
+            self._drop_model()
 
     @property
     def solved(self) -> bool:
@@ -258,6 +265,11 @@ class Search:
             self._chains = ModelChains(
                 loaded, self._frontier, self._numbers, lines, self._settings.samples, self._watch
             )
+            self._tester.widen(max(1, self._testers // 2))
+
+    def _drop_model(self) -> None:
+        self._chains = None
+        self._tester.widen(self._testers)
 
     def _ask_model(self, chains: ModelChains) -> None:
         """One piece of the model's work: reading, then scoring mutants, then writing commands."""
@@ -265,7 +277,8 @@ class Search:
             try:
                 chains.read()
             except ContextError as error:  # mutations do not mind
-                self.problem, self._chains = error, None
+                self.problem = error
+                self._drop_model()
             return
         if self._unscored:
             line, mutants = self._unscored.pop(0), self._mutants.of_start
@@ -290,7 +303,7 @@ class Search:
         return self._tree.start.episode
 
     def _repair_found(self) -> None:
-        """The first repair begins the grace. Called by the tester, perhaps on its thread."""
+        """The first repair begins the grace. The tester calls it, perhaps on another thread."""
         if self._stopping.repair_found(self._tester.attempts) and not self._stopping.counted:
             longest = self._stopping.longest_grace(model=self._chains is not None)
             self._timer = threading.Timer(longest, self._stop_reading)

@@ -1,8 +1,8 @@
-"""Tests candidates one after the other: the model's first, mutants whenever none of those waits.
+"""Tests candidates: the model's first, mutants whenever none of those waits.
 
-With a thread of its own (`threaded`) the model never waits for tests nor tests for the model. What
-is then tested by a given time depends on the machine; without the thread the caller says how many
-mutants to test, and the same calls give the same results.
+With threads of its own the model never waits for tests nor tests for the model, and several
+programs are tested at once. What is then tested by a given time depends on the machine; without
+threads the caller says how many mutants to test, and the same calls give the same results.
 
 Mutants get little time at first, since so many of them hang. Those that were given up for that have
 a second chance, with all the time: in turns with new ones once half of the time is over, or when
@@ -82,7 +82,8 @@ class _ToTrace:
 class Tester:
     """Owns the verifier while a search runs.
 
-    With a thread, that calls `mutant` and `solved` too; all other methods are the caller's.
+    With threads, these call `mutant` and `solved` too, `solved` one at a time; all other methods
+    are the caller's.
     """
 
     def __init__(
@@ -92,12 +93,13 @@ class Tester:
         mutant: Callable[[], Candidate | None],
         solved: Callable[[], None],
         *,
-        threaded: bool,
+        threads: int,
         deduplicate: bool = True,
     ) -> None:
         """`known` has verdicts by state key; `mutant` gives the next mutant, None for no more.
 
-        `solved` is called for each repair, on the thread that tests.
+        `solved` is called for each repair, on the thread that tests. Up to so many `threads` test
+        at once; with none the caller does.
         """
         self._verifier = verifier
         self._known = known
@@ -114,23 +116,34 @@ class Tester:
         self._wake = threading.Condition(self._lock)
         self._stopped = False
         self._paused = False
-        self._testing = False
+        self._width = threads
+        self._testing = 0  # how many threads are at it
+        self._solving = threading.Lock()
         self._error: BaseException | None = None
         self._idle = False
         self._over = False  # the time is up, or the user cancelled: every verdict would say so
         #: How many different programs were tested.
         self.attempts = 0
-        self._thread: threading.Thread | None = None
-        if threaded:
-            self._thread = threading.Thread(target=self._work, name="coe-tests", daemon=True)
+        self._threads = [
+            threading.Thread(
+                target=self._work, args=(number,), name=f"coe-tests-{number}", daemon=True
+            )
+            for number in range(threads)
+        ]
 
     def start(self) -> None:
-        """Begin testing mutants, if there is a thread for it."""
-        if self._thread is not None:
-            self._thread.start()
+        """Begin testing mutants, if there are threads for it."""
+        for thread in self._threads:
+            thread.start()
+
+    def widen(self, width: int) -> None:
+        """Let so many threads test from now on, of those that there are."""
+        with self._wake:
+            self._width = width
+            self._wake.notify_all()
 
     def pause(self) -> None:
-        """Test nothing until `resume`; returns once the run in progress has ended."""
+        """Test nothing until `resume`; returns once the runs in progress have ended."""
         with self._wake:
             self._paused = True
             self._wake.wait_for(lambda: not self._testing)
@@ -156,18 +169,18 @@ class Tester:
     def results(self, mutants: int = 0) -> list[Tested | Traced]:
         """What has been tested since the last call.
 
-        Without a thread this is where it happens: all that was submitted, then up to `mutants`
-        mutants. Raises what went wrong on the thread.
+        Without threads this is where it happens: all that was submitted, then up to `mutants`
+        mutants. Raises what went wrong on a thread.
         """
-        if self._thread is None:
+        if not self._threads:
             while self._waiting:
                 self._tested.append(self._test(self._waiting.popleft()))
             for _ in range(mutants):
-                candidate = self._next_mutant()
+                candidate, again = self._next_mutant()
                 self._idle = candidate is None
                 if candidate is None:
                     break
-                self._tested.append(self._test(candidate))
+                self._tested.append(self._test(candidate, again=again))
         with self._lock:
             if self._error is not None:
                 raise self._error
@@ -189,82 +202,97 @@ class Tester:
 
     def wait(self, seconds: float) -> None:
         """Until there is a result, all is tested, or the time is up."""
-        if self._thread is None:
+        if not self._threads:
             return
         with self._wake:
             self._wake.wait_for(lambda: self._tested or self._stopped or self._error, seconds)
 
     def stop(self) -> None:
-        """Test nothing more; the run in progress is not waited for."""
+        """Test nothing more; runs in progress are not waited for."""
         with self._wake:
             self._stopped = True
             self._waiting.clear()
             self._wake.notify_all()
 
     def join(self) -> None:
-        """Wait for the run in progress, after `stop`."""
-        if self._thread is not None and self._thread.is_alive():
-            self._thread.join()
+        """Wait for the runs in progress, after `stop`."""
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
 
-    def _work(self) -> None:
+    def _work(self, number: int) -> None:
         try:
             while True:
                 with self._wake:
-                    self._testing = False
-                    self._wake.notify_all()
-                    self._wake.wait_for(lambda: not self._paused or self._stopped)
+                    self._wake.wait_for(
+                        lambda: self._stopped or not (self._paused or number >= self._width)
+                    )
                     if self._stopped or self._over:
                         return
-                    self._testing = True
+                    self._testing += 1
                     candidate = self._waiting.popleft() if self._waiting else None
-                candidate = candidate or self._next_mutant()
-                if candidate is None:
-                    with self._wake:
-                        self._idle = not self._waiting
-                        self._testing = False
-                        self._wake.notify_all()
-                        if self._idle and not self._stopped:
-                            self._wake.wait(0.1)
-                        self._idle = self._idle and not self._waiting
-                    continue
-                tested = self._test(candidate)
+                tested = self._one(candidate)
                 with self._wake:
-                    self._tested.append(tested)  # after `stop` too: it may be a repair
+                    self._testing -= 1
+                    if tested is not None:
+                        self._tested.append(tested)  # after `stop` too: it may be a repair
+                    self._idle = tested is None and not self._waiting and not self._testing
                     self._wake.notify_all()
+                    if tested is None and not self._stopped:
+                        self._wake.wait(0.1)
         except BaseException as error:  # handed to whoever asks for results
             with self._wake:
-                self._error, self._testing = error, False
+                self._error = error
+                self._testing -= 1
                 self._wake.notify_all()
 
-    def _next_mutant(self) -> Candidate | None:
-        """A new one, or one that was given up too early."""
-        late = time.monotonic() > self._half_time and not self._second_chance
-        candidate = None if self._hasty and late else self._mutant()
-        self._second_chance = candidate is None and bool(self._hasty)
-        return self._hasty.popleft() if self._second_chance else candidate
+    def _one(self, candidate: Candidate | _ToTrace | None) -> Tested | Traced | None:
+        """What was asked for, or the next mutant, tested; None if there is neither."""
+        if candidate is not None:
+            return self._test(candidate)
+        mutant, again = self._next_mutant()
+        return None if mutant is None else self._test(mutant, again=again)
 
-    def _test(self, candidate: Candidate | _ToTrace) -> Tested | Traced:
+    def _next_mutant(self) -> tuple[Candidate | None, bool]:
+        """A new one, or one that was given up too early and is tested again."""
+        late = time.monotonic() > self._half_time
+        with self._lock:
+            turn = bool(self._hasty) and late and not self._second_chance
+        candidate = None if turn else self._mutant()
+        with self._lock:
+            self._second_chance = candidate is None and bool(self._hasty)
+            if self._second_chance:
+                return self._hasty.popleft(), True
+        return candidate, False
+
+    def _test(self, candidate: Candidate | _ToTrace, *, again: bool = False) -> Tested | Traced:
         if isinstance(candidate, _ToTrace):
             verdict = self._verifier.judge(candidate.state.lines)
             scores = self._verifier.suspiciousness(candidate.state.lines)
             return Traced(candidate.state, verdict, scores)
         key = state_key(candidate.lines) if self._deduplicate else "\n".join(candidate.lines)
-        verdict = self._known.get(key) if self._deduplicate else None
-        again = verdict is not None and verdict.hasty and self._second_chance
-        if verdict is not None and not again:
-            return Tested(candidate, verdict, True, self._broken.get(key, ()))
+        if not again and (known := self._verdict_of(key)) is not None:
+            return Tested(candidate, known, True, self._broken.get(key, ()))
         # Most mutants win nothing. What the model is to read must be true in every line.
         hot = candidate.origin == "mutation"
         verdict = self._verifier.judge(candidate.lines, hot=hot, hasty=hot and not again)
         if verdict.cancelled:
             self._over = True
             return Tested(candidate, verdict, False)
-        self.attempts += not again
-        self._known[key] = verdict
-        if verdict.hasty:
-            self._hasty.append(candidate)
+        with self._lock:
+            # Another thread may have been at the same program.
+            if not again and (known := self._verdict_of(key)) is not None:
+                return Tested(candidate, known, True, self._broken.get(key, ()))
+            self.attempts += not again
+            self._known[key] = verdict
+            if verdict.hasty:
+                self._hasty.append(candidate)
         if verdict.solved:
             self._broken[key] = self._verifier.breaks(candidate.lines)
             if not self._broken[key]:
-                self._solved()
+                with self._solving:
+                    self._solved()
         return Tested(candidate, verdict, False, self._broken.get(key, ()))
+
+    def _verdict_of(self, key: str) -> Verdict | None:
+        return self._known.get(key) if self._deduplicate else None
