@@ -91,13 +91,25 @@ def whole(program: Program, node: ast.stmt, new: str, kind: str, weight: float) 
 
 
 def cut(program: Program, start: int, end: int, new: str, kind: str, weight: float) -> Edit:
-    """An edit of whole lines that leaves the program's last line end as it was."""
+    """An edit of whole lines that leaves the program's last line end as it was.
+
+    What goes takes the blank line below along, if there is one above or a block begins there.
+    """
+    if not new and _opens_or_is_blank(program.data[:start]) and end < len(program.data):
+        line = program.data[end:].split(b"\n", 1)[0]
+        if not line.strip():
+            end = min(end + len(line) + 1, len(program.data))
     if end == len(program.data) and not program.data.endswith(b"\n"):
         if new:
             new = new.removesuffix("\n")
         elif start:
             start -= 1
     return Edit(start, end, new, kind, weight)
+
+
+def _opens_or_is_blank(before: bytes) -> bool:
+    last = before.rstrip(b"\n").rpartition(b"\n")[2].rstrip()
+    return before.endswith(b"\n\n") or last.endswith(b":")
 
 
 def put_in(program: Program, place: int, lines: str, kind: str, weight: float) -> Edit:

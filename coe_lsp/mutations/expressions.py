@@ -153,6 +153,8 @@ def _comparison(program: Program, node: ast.Compare) -> Iterator[Edit]:
         text, others = _COMPARISONS[type(operator)]
         place = _operator(program, program.span(left)[1], program.span(right)[0], text)
         if place is not None:
+            if text in ("==", "!=") and (_has_no_order(left) or _has_no_order(right)):
+                others = [one for one in others if one[0][0] not in "<>"]
             for other, weight in others:
                 yield Edit(*place, other.strip() if text[0] != "=" else other, "comparison", weight)
         left = right
@@ -162,6 +164,13 @@ def _comparison(program: Program, node: ast.Compare) -> Iterator[Edit]:
             if not _is_number(side):
                 yield put(program, side, program.atom(side) + " + 1", "off by one", -1.8)
                 yield put(program, side, program.atom(side) + " - 1", "off by one", -1.8)
+
+
+def _has_no_order(node: ast.expr) -> bool:
+    """Whether it is a text, a truth or None, which people compare to see if it is that."""
+    if not isinstance(node, ast.Constant):
+        return False
+    return isinstance(node.value, bool) or not isinstance(node.value, (int, float))
 
 
 def _is_plain_comparison(node: ast.expr) -> bool:

@@ -66,8 +66,8 @@ class Repaired:
     """One of the repairs to choose from; `reason` says why it stands where it does.
 
     The `patch` is the repair; the diff and the commands tell of it. `doubt` says what the change
-    does that may only please the tests, '' if nothing. Not in the JSON: the patch, and whether it
-    only `takes_back` what the user changed.
+    does that may only please the tests, '' if nothing. Not in the JSON: the patch, whether it only
+    `takes_back` what the user changed, and the `kind` of edit that made it.
     """
 
     patch: Patch
@@ -76,6 +76,7 @@ class Repaired:
     commands: tuple[str, ...]
     doubt: str = ""
     takes_back: bool = False
+    kind: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` says of it."""
@@ -114,8 +115,9 @@ class Outcome:
     """What a repair came to; `diff`, `after` and `chain` are those of the first of `patches`.
 
     Not in the JSON: `sources`, the files that the patches change, as they were read, by their names
-    in diffs; `acceptance`, what each of the patches was seen to do; and `project`, whose tests
-    were run, with the file under repair that was searched last.
+    in diffs; `acceptance`, what each of the patches was seen to do; `project`, whose tests were
+    run, with the file under repair that was searched last; and `kinds`, how many programs were
+    tested by the kind of edit that made them.
     """
 
     status: Status
@@ -136,6 +138,7 @@ class Outcome:
     sources: Mapping[str, SourceFile] = field(factory=dict[str, SourceFile], repr=False)
     acceptance: Acceptance | None = None
     project: Project | None = field(default=None, repr=False)
+    kinds: Mapping[str, int] = field(factory=dict[str, int], repr=False)
 
     @property
     def repaired(self) -> dict[str, SourceFile]:

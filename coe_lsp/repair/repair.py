@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
@@ -249,6 +250,7 @@ class Repair:
         return evolve(
             outcome,
             attempts=outcome.attempts + sum(t.found.tested for t in tried),
+            kinds=sum((Counter(t.found.kinds) for t in tried), Counter(outcome.kinds)),
             seconds=seconds,
             places=(*outcome.places, *places),
             model=loaded.model if loaded else None,

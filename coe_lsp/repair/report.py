@@ -14,6 +14,7 @@ from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.repair.acceptance import Acceptance
 from coe_lsp.repair.outcome import Counts, Link, Outcome, Repaired
 from coe_lsp.repair.reverts import Revert
+from coe_lsp.repair.search.doubts import find_doubts
 from coe_lsp.repair.search.ranking import MOST_SHOWN, PassingProgram
 from coe_lsp.repair.site import Site, commands_to
 from coe_lsp.repair.task import feedback_text
@@ -25,8 +26,17 @@ def show_patch(site: Site, program: PassingProgram) -> Repaired:
     texts = tuple(render(command) for command in (*commands_to(site), *program.commands))
     if site.base is not None:
         reason = f"with a change of {site.target.name}; {reason}"
-    doubt = " and ".join(program.doubts)
-    return Repaired(patch, patch.diff(site.sources), reason, texts, doubt)
+    doubt = " and ".join(dict.fromkeys([*_doubts_before(site), *program.doubts]))
+    kind = program.kind or program.origin
+    return Repaired(patch, patch.diff(site.sources), reason, texts, doubt, kind=kind)
+
+
+def _doubts_before(site: Site) -> tuple[str, ...]:
+    """What is doubtful about the changes that a place was searched on top of."""
+    if (base := site.base) is None:
+        return ()
+    before = base.site.baseline.source.scratch_lines(base.site.target)
+    return (*_doubts_before(base.site), *find_doubts(before, base.lines))
 
 
 def replay_chain(site: Site, commands: Sequence[Command]) -> tuple[Link, ...]:

@@ -196,6 +196,8 @@ def measure_arm(trial, arm, loaded, options):
         "right": right[0] if right else None,
         "right_any": any(right) if right else None,
         "human": human[0] if human else None,
+        "edit": outcome.patches[0].kind if outcome.patches else None,
+        "tried": dict(sorted(outcome.kinds.items())),
         "function": outcome.function,
         "at_fault": (outcome.file, outcome.function) in places if places else None,
         "message": outcome.message[:300] if outcome.status != "repaired" else "",

@@ -299,3 +299,22 @@ def test_a_comment_that_would_break_the_program_stays_one():
 def test_nothing_comes_of_what_is_hopeless():
     assert list(mutants([])) == []
     assert list(mutants(["def f(:", "  ???", "((", "]]"])) == []
+
+
+def test_what_is_taken_away_leaves_no_gap():
+    program = _function("if n:\n    n = 2\n\nlimit = n\n\nn = 1\n\nreturn limit")
+    texts = {"\n".join(mutant.lines) for mutant in mutants(program, clues=_CLUES)}
+    for body in (
+        "limit = n\n\nn = 1\n\nreturn limit",
+        "if n:\n    n = 2\n\nlimit = n\n\nreturn limit",
+    ):
+        assert "\n".join(_function(body)) in texts
+
+
+def test_texts_are_not_put_in_order_where_it_was_asked_which_they_are():
+    program = _function("if n == 'a':\n    return limit\nreturn n")
+    found = ["\n".join(mutant.lines) for mutant in mutants(program, clues=_CLUES)]
+    assert any("n != 'a'" in text for text in found)
+    assert not [text for text in found if "n <= 'a'" in text or "n > 'a'" in text]
+    program = _function("if n >= 'a':\n    return limit\nreturn n")
+    assert any("n > 'a'" in "\n".join(mutant.lines) for mutant in mutants(program, clues=_CLUES))

@@ -45,6 +45,7 @@ def f(items, limit):
             "    try:\n        total = 0\n    except KeyError:\n        total = limit\n",
             None,
         ),
+        ("    if not items:", "    if not items.copy:", None),
         ("total > limit", "total >= limit", None),
         ("total = 0", "total = limit", None),
         ("if total > limit", "if limit and total > limit", None),
@@ -63,6 +64,9 @@ def test_what_is_asked_instead_of_a_check_is_doubtful():
     after = ["def f(value):", "    return value or is_high(value)"]
     assert find_doubts(before, after) == ("asks a value for its truth where it was checked",)
     assert find_doubts(after, before) == ()
+    before = ["def f(text):", "    if WORD.search(text):", "        return 1"]
+    after = ["def f(text):", "    if WORD:", "        return 1"]
+    assert find_doubts(before, after) == ("asks a value for its truth where it was checked",)
 
 
 def test_literals_of_tests_are_doubtful_even_where_nothing_parsed():

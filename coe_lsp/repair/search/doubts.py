@@ -72,11 +72,16 @@ def find_doubts(
 
 
 def _asks_less(old: ast.AST, new: ast.AST) -> bool:
-    """Whether a call that was asked for its truth is gone, and what it was given is asked."""
+    """Whether a call that was asked for its truth is gone, and what it was given is asked.
+
+    Or what it is a method of.
+    """
     before = {ast.dump(node): node for node in _asked(old)}
     after = {ast.dump(node) for node in _asked(new)}
     gone = [node for text, node in before.items() if text not in after]
-    given = {ast.dump(a) for call in gone if isinstance(call, ast.Call) for a in call.args}
+    calls = [call for call in gone if isinstance(call, ast.Call)]
+    given = {ast.dump(argument) for call in calls for argument in call.args}
+    given |= {ast.dump(c.func.value) for c in calls if isinstance(c.func, ast.Attribute)}
     return not given.isdisjoint(after - before.keys())
 
 

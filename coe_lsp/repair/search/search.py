@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Self
 
-from attrs import frozen
+from attrs import field, frozen
 
 from coe_lsp.chain.commands import render
 from coe_lsp.chain.edits import commands_between
@@ -82,9 +82,9 @@ class SearchSettings:
 class Found:
     """What came of it: the repairs, best first, and the state that came closest.
 
-    `tested` counts different programs, `model_seconds` the time the model was at work, `first_at`
-    is when the first repair was there (on the clock of `time.monotonic`). A search is `exhausted`
-    if it ended because nothing was left to try.
+    `tested` counts different programs, `kinds` by the kind of edit, `model_seconds` the time the
+    model was at work, `first_at` is when the first repair was there (on the clock of
+    `time.monotonic`). A search is `exhausted` if it ended because nothing was left to try.
     """
 
     patches: tuple[PassingProgram, ...]
@@ -93,6 +93,7 @@ class Found:
     model_seconds: float
     first_at: float | None
     exhausted: bool
+    kinds: Mapping[str, int] = field(factory=dict[str, int])
 
 
 class Search:
@@ -244,6 +245,7 @@ class Search:
             self._model_seconds,
             self._stopping.repaired_at,
             self._exhausted,
+            dict(self._tester.kinds),
         )
 
     def _end(self) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from attrs import frozen
@@ -122,8 +122,9 @@ class Tester:
         self._error: BaseException | None = None
         self._idle = False
         self._over = False  # the time is up, or the user cancelled: every verdict would say so
-        #: How many different programs were tested.
+        #: How many different programs were tested, in all and by their kind.
         self.attempts = 0
+        self.kinds: Counter[str] = Counter()
         self._threads = [
             threading.Thread(
                 target=self._work, args=(number,), name=f"coe-tests-{number}", daemon=True
@@ -284,6 +285,7 @@ class Tester:
             if not again and (known := self._verdict_of(key)) is not None:
                 return Tested(candidate, known, True, self._broken.get(key, ()))
             self.attempts += not again
+            self.kinds[candidate.kind or candidate.origin] += not again
             self._known[key] = verdict
             if verdict.hasty:
                 self._hasty.append(candidate)
