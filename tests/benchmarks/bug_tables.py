@@ -123,6 +123,22 @@ def bugs_by_size(files):
     return table(["named", "arm", *SIZES], rows)
 
 
+def bugs_by_edit(files):
+    """Of each kind of edit, how many programs of it were tested, and what they won.
+
+    Of the results that say so: older ones do not.
+    """
+    rows = [row for results in files for row in results.rows if row.get("tried")]
+    if not rows:
+        return NOT_MEASURED
+    tried = sum((Counter(row["tried"]) for row in rows), Counter())
+    fixed = Counter(row["edit"] for row in rows if is_repaired(row))
+    right = Counter(row["edit"] for row in rows if is_right(row))
+    order = sorted(tried | fixed, key=lambda edit: (-right[edit], -fixed[edit], tried[edit], edit))
+    lines = [[edit, tried[edit], fixed[edit] or "", right[edit] or ""] for edit in order]
+    return table(["edit", "programs tested", "repairs offered first", "right"], lines)
+
+
 def bug_pairs(files):
     """Arms, and what is named, against each other, by whether what is offered first is right.
 

@@ -2,11 +2,12 @@
 
     python tests/benchmarks/learn_places.py see "training/bugs/real_bugs.jsonl#train" \\
         --clones CLONES --out train.jsonl
-    python tests/benchmarks/learn_places.py learn train.jsonl --dev dev.jsonl
+    python tests/benchmarks/learn_places.py learn train.jsonl --also dev.jsonl test.jsonl
 
 `see` checks out each bug and runs the tests that fail, alone and with all of their files; a third of
-what the human fix needs is hidden, as in the other benchmarks. `learn` fits weights on one file and
-measures them on another: it prints the line for `coe_lsp/repair/target/places.py` and a table.
+what the human fix needs is hidden, as in the other benchmarks. `learn` fits weights on one file,
+held near those that are in use, and measures both on that file (each package with weights learned
+from the others) and on others: it prints the line for `coe_lsp/repair/target/places.py` and a table.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from bug_trials import choose_hidden, load_trials, without_tests
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.project import Project, ProjectOptions
 from coe_lsp.repair.scout import scout
-from coe_lsp.repair.target.places import Features, describe_place, find_places
+from coe_lsp.repair.target.places import WEIGHTS, Features, describe_place, find_places
 from coe_lsp.repair.target.source import SourceFile, split_lines
 from training.bugs.bugs import project_of
 from training.bugs.checkout import check_out
@@ -37,6 +38,7 @@ PACKAGES = Path(__file__).parents[2] / "training/bugs/packages.toml"
 SECONDS = 60.0
 WAYS = ("tests alone", "whole files")
 FIRST = (1, 3, 5)
+HOLDS = (0.003, 0.01, 0.03, 0.1, 0.3)
 
 
 def see(options):
@@ -106,22 +108,54 @@ def load(path):
 
 
 def learn(options):
-    """Fit on both ways together, each project as much as any other; print weights and tables."""
-    train = load(options.rows)
-    weights = fit([row for rows in train.values() for row in rows])
+    """Fit on both ways together, each package as much as any other; print weights and tables."""
+    train = [row for rows in load(options.rows).values() for row in rows]
+    hold, across = choose_hold(train)
+    weights = fit(train, hold)
     print("WEIGHTS = Features(" + ", ".join(f"{n}={w:.2f}" for n, w in weights.items()) + ")")
-    for name, path in (("train", options.rows), ("dev", options.dev)):
-        if path is None:
-            continue
-        print(f"\n{name}: share with a function of the human fix among the first 1, 3, 5\n")
-        print("| tests | bugs | Ochiai alone | learned | functions to choose from |")
-        print("| --- | --- | --- | --- | --- |")
+    print(f"held by {hold}")
+    print("\nshare with a function of the human fix among the first 1, 3, 5\n")
+    print("| bugs of | tests | bugs | Ochiai alone | in use | learned | functions to choose from |")
+    print("| --- " * 7 + "|")
+    for path in (options.rows, *options.also):
+        of_package = across if path == options.rows else {}
         for way, rows in load(path).items():
             rows = [row for row in rows if row["fix"]]
-            plain = tops(rows, lambda x: (x["features"][0], -x["lines"]))
-            learned = tops(rows, lambda x: score(x["features"], weights))
+            plain = tops(rows, lambda x, _: (x["features"][0], -x["lines"]))
+            used = tops(rows, lambda x, _: score(x["features"], WEIGHTS._asdict()))
+            learned = tops(
+                rows,
+                lambda x, row, known=of_package: score(
+                    x["features"], known.get(row["package"], weights)
+                ),
+            )
             sizes = sorted(len(row["places"]) for row in rows)
-            print(f"| {way} | {len(rows)} | {plain} | {learned} | {sizes[len(sizes) // 2]} |")
+            middle = sizes[len(sizes) // 2]
+            print(
+                f"| {path.stem} | {way} | {len(rows)} | {plain} | {used} | {learned} | {middle} |"
+            )
+
+
+def choose_hold(train):
+    """How strongly to hold weights where they are, and those for each package by the others."""
+    best = (-math.inf, None, None)
+    for hold in HOLDS:
+        across = {
+            package: fit([row for row in train if row["package"] != package], hold)
+            for package in sorted({row["package"] for row in train})
+        }
+        likely = sum(log_likelihood(row, across[row["package"]]) for row in train)
+        best = max(best, (likely, hold, across), key=lambda entry: entry[0])
+    return best[1:]
+
+
+def log_likelihood(row, weights):
+    """Of a function of the fix being drawn, natural; 0 where none is among the places."""
+    scores = [score(place["features"], weights) for place in row["places"]]
+    right = [s for s, place in zip(scores, row["places"], strict=True) if place["right"]]
+    if not right:
+        return 0.0
+    return math.log(sum(map(math.exp, right))) - math.log(sum(map(math.exp, scores)))
 
 
 def score(features, weights):
@@ -133,7 +167,7 @@ def tops(rows, key):
     """How many bugs have a right place among the first 1, 3 and 5, in percent with intervals."""
     hits = []
     for row in rows:
-        order = sorted(row["places"], key=key, reverse=True)
+        order = sorted(row["places"], key=lambda place: key(place, row), reverse=True)
         hits.append(next((n for n, place in enumerate(order) if place["right"]), math.inf))
     said = []
     for first in FIRST:
@@ -145,8 +179,11 @@ def tops(rows, key):
     return " / ".join(said)
 
 
-def fit(rows, steps=400, decay=0.02):
-    """Weights that make the right places likeliest (softmax over a bug's places); L2 `decay`."""
+def fit(rows, hold, steps=400):
+    """Weights that make the right places likeliest (softmax over a bug's places).
+
+    What is in use is what they begin with, and are held to by `hold` (L2).
+    """
     rows = [row for row in rows if any(place["right"] for place in row["places"])]
     count = {}
     for row in rows:
@@ -159,10 +196,11 @@ def fit(rows, steps=400, decay=0.02):
         )
         for row in rows
     ]
-    weights = torch.zeros(len(Features._fields), requires_grad=True)
+    used = torch.tensor(WEIGHTS)
+    weights = used.clone().requires_grad_()
     optimizer = torch.optim.Adam([weights], lr=0.05)
     for _ in range(steps):
-        loss = decay * weights.square().sum()
+        loss = hold * (weights - used).square().sum()
         for features, right, share in data:
             logits = features @ weights
             loss = loss - share * (logits[right].logsumexp(0) - logits.logsumexp(0)) / len(data)
@@ -184,7 +222,7 @@ def main():
     command.set_defaults(run=see)
     command = commands.add_parser("learn")
     command.add_argument("rows", type=Path)
-    command.add_argument("--dev", type=Path)
+    command.add_argument("--also", type=Path, nargs="*", default=[])
     command.set_defaults(run=learn)
     options = parser.parse_args()
     options.run(options)

@@ -23,7 +23,15 @@ from pathlib import Path
 
 from arms import title_of
 from attrs import evolve
-from bug_tables import bug_files, bug_others, bug_pairs, bug_results, bug_table, bugs_by_size
+from bug_tables import (
+    bug_files,
+    bug_others,
+    bug_pairs,
+    bug_results,
+    bug_table,
+    bugs_by_edit,
+    bugs_by_size,
+)
 from result_files import (
     RESULTS,
     chain_figures,
@@ -426,6 +434,7 @@ PARTS = {
     "real bugs": lambda: bug_table(bug_results()),
     "real bugs, others": lambda: bug_others(bug_results()),
     "real bugs, by size": lambda: bugs_by_size(bug_results()),
+    "real bugs, by edit": lambda: bugs_by_edit(bug_results()),
     "real bugs, paired": lambda: bug_pairs(bug_results()),
     "chains of the default model": lambda: chain_tables(DEFAULT_MODEL),
     "chains of the default model, short": lambda: chain_tables(
