@@ -24,6 +24,7 @@ from pathlib import Path
 from arms import title_of
 from attrs import evolve
 from bug_tables import (
+    NOT_MEASURED,
     bug_files,
     bug_others,
     bug_pairs,
@@ -107,6 +108,30 @@ def summary():
             )
     head = ["tasks", "arm", "repaired in 10 s", "in 60 s", "% (95% interval)", "first", "answer"]
     return table(head, rows)
+
+
+def own_changes():
+    """What becomes of changes with a slip in them."""
+    path = RESULTS / "own-changes.jsonl"
+    if not path.exists():
+        return NOT_MEASURED
+    results = read_results(path)
+    fixed = [row for row in results.rows if row["status"] == "repaired"]
+    kept = [row for row in fixed if row["keeps"]]
+    counts = [
+        sum((row["first"] or 0.0) <= 10 for row in fixed),
+        len(fixed),
+        sum(bool(row["right"]) for row in fixed),
+        len(kept),
+        sum(bool(row["right"]) for row in kept),
+        sum(bool(row["human"]) for row in fixed),
+    ]
+    total = len(results.rows)
+    shares = [f"{count}: {format_percent(wilson(count, total))}" for count in counts]
+    first = statistics.median(row["first"] for row in fixed if row["first"]) if fixed else None
+    head = ["changes", "repaired in 10 s", f"in {results.about['budget']:g} s", "right"]
+    head += ["change kept", "kept and right", "as the commit has it", "first"]
+    return table(head, [[total, *shares, decimal(first)]])
 
 
 def whole_searches():
@@ -434,6 +459,7 @@ PARTS = {
     "real bugs": lambda: bug_table(bug_results()),
     "real bugs, others": lambda: bug_others(bug_results()),
     "real bugs, by size": lambda: bugs_by_size(bug_results()),
+    "own changes": own_changes,
     "real bugs, by edit": lambda: bugs_by_edit(bug_results()),
     "real bugs, paired": lambda: bug_pairs(bug_results()),
     "chains of the default model": lambda: chain_tables(DEFAULT_MODEL),
