@@ -93,4 +93,5 @@ def _processor() -> str:
         raise CoeError(f"llama-cpp-python does not load ({error}); install it again.") from error
     features = lib.llama_print_system_info().decode()
     used = [part.split("=")[0].strip() for part in features.split("|") if "= 1" in part]
-    return f"{available_cores()} cores; llama.cpp with {', '.join(used)}"
+    gpu = "on a GPU" if lib.llama_supports_gpu_offload() else "built for no GPU"
+    return f"{available_cores()} cores; llama.cpp {gpu}, with {', '.join(used)}"
