@@ -92,6 +92,50 @@ CLIP = {
 }
 
 
+TWO = {
+    "rates.py": """
+        RATES = {"de": 19, "ch": 8}
+
+
+        def rate(country):
+            if country not in RATES:
+                raise KeyError(country)
+            return RATES.get(country, 0)
+    """,
+    "pay.py": """
+        from rates import rate
+
+
+        def pay(net, country):
+            return net + net * rate(country) // 10
+    """,
+    "tests/test_pay.py": """
+        from pay import pay
+        from rates import rate
+
+
+        def test_none():
+            assert pay(100, "none") == 100
+
+
+        def test_nowhere():
+            assert rate("nowhere") == 0
+
+
+        def test_no():
+            assert rate("no") == 0
+
+
+        def test_home():
+            assert pay(100, "de") == 119
+
+
+        def test_there():
+            assert pay(200, "ch") == 216
+    """,
+}
+
+
 def test_a_doubtful_repair_is_ranked_after_a_larger_one():
     before = ("def f(n):", "    n = n + 1", "    return n")
     lines = (
@@ -112,3 +156,14 @@ def test_a_doubtful_repair_comes_after_others_and_says_so(project):
     assert not outcome.patches[0].doubt
     assert "doubtful" not in outcome.message
     assert all("doubtful" in patch.reason for patch in outcome.patches if patch.doubt)
+
+
+def test_a_doubt_about_either_of_two_changes_is_told(project):
+    """The place that explains more tests comes first: the other change is made on top of it."""
+    outcome, _ = repair(project(TWO), "tests/test_pay.py", budget=40)
+    assert outcome.status == "repaired", outcome.message
+    (patch, *_) = outcome.patches
+    assert set(patch.patch.files) == {"rates.py", "pay.py"}
+    assert patch.reason.startswith("with a change of pay;")
+    assert patch.doubt == "takes something away and spells out 100 of the tests"
+    assert "but doubtful" in outcome.message
