@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from lsprotocol import types
 
 from coe_lsp.escaping import code, markdown, printable
-from coe_lsp.lsp.check import CheckResult
 from coe_lsp.lsp.diagnostics import (
     CODE,
     SOURCE,
@@ -21,7 +20,10 @@ from coe_lsp.lsp.diagnostics import (
     suspects_text,
 )
 from coe_lsp.lsp.documents import function_at
-from coe_lsp.repair.outcome import Outcome
+
+if TYPE_CHECKING:
+    from coe_lsp.lsp.check import CheckResult
+    from coe_lsp.repair.outcome import Outcome
 
 _TITLE = "Repair with CoE"
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from attrs import evolve
 from pygls import uris
@@ -20,7 +20,6 @@ from pygls import uris
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import NoTestsError, is_for_tests
 from coe_lsp.lsp.aside import aside
-from coe_lsp.lsp.check import CancellableRun, Check, CheckResult, Look
 from coe_lsp.lsp.client import Client, Status
 from coe_lsp.lsp.log import log_broken
 from coe_lsp.lsp.trust import Trust, UntrustedError
@@ -30,6 +29,9 @@ from coe_lsp.lsp.workspace import DocumentError, Workspace, name_of
 from coe_lsp.repair.target.source import SourceError
 from coe_lsp.repair.warm import WarmRunners
 from coe_lsp.settings import Settings
+
+if TYPE_CHECKING:
+    from coe_lsp.lsp.check import CancellableRun, CheckResult
 
 _log = logging.getLogger(__name__)
 # More than run at once: one that was cancelled keeps its thread until what it waits for has ended.
@@ -211,6 +213,8 @@ class Checks:
 
     async def _checked(self, uri: str, why: Why) -> CheckResult | None:
         """Run the tests, once it is the document's turn."""
+        from coe_lsp.lsp.check import Check
+
         while True:
             document = self._workspace.document(uri)
             settings = await self._workspace.settings(document)
@@ -241,6 +245,8 @@ class Checks:
 
     async def _look(self, checked: CheckResult) -> None:
         """See where the red tests of a file of tests point; their marks need not wait for it."""
+        from coe_lsp.lsp.check import Look
+
         document, uri = checked.document, checked.document.uri
         if not checked.found or not is_for_tests(document.path, document.root):
             return

@@ -9,19 +9,22 @@ import ast
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 from lsprotocol import types
 
 from coe_lsp.escaping import code, fenced, markdown, printable
-from coe_lsp.execution.suite import TestResult
 from coe_lsp.files import read_bounded
 from coe_lsp.lsp.documents import line_range
 from coe_lsp.parsing import parse
-from coe_lsp.repair.outcome import Outcome, PlaceTried
-from coe_lsp.repair.target.baseline import Baseline
-from coe_lsp.repair.target.places import Place
-from coe_lsp.repair.target.source import Function
+
+if TYPE_CHECKING:
+    from coe_lsp.execution.suite import TestResult
+    from coe_lsp.repair.outcome import Outcome, PlaceTried
+    from coe_lsp.repair.target.baseline import Baseline
+    from coe_lsp.repair.target.places import Place
+    from coe_lsp.repair.target.source import Function
 
 SOURCE = "coe"
 CODE = "failing-tests"

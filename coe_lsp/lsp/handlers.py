@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 from pygls import uris
@@ -16,7 +16,9 @@ from coe_lsp.lsp.commands import COMMANDS, execute
 from coe_lsp.lsp.model_host import ModelHost
 from coe_lsp.lsp.server import DEBOUNCE, CoeServer
 from coe_lsp.lsp.workspace import DocumentError
-from coe_lsp.repair.search.search import SearchSettings
+
+if TYPE_CHECKING:
+    from coe_lsp.repair.search.search import SearchSettings
 
 _log = logging.getLogger(__name__)
 

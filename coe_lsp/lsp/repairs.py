@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.suite import Suite
 from coe_lsp.lsp.aside import aside
 from coe_lsp.lsp.client import Client, Progress, Status
 from coe_lsp.lsp.diagnostics import count
@@ -29,19 +29,20 @@ from coe_lsp.lsp.model_host import ModelHost
 from coe_lsp.lsp.patch_review import PatchReview
 from coe_lsp.lsp.trust import Trust, UntrustedError
 from coe_lsp.lsp.workspace import Document, DocumentError, Workspace, name_of
-from coe_lsp.models.registry import ModelRef
-from coe_lsp.repair.outcome import Outcome
-from coe_lsp.repair.policy.loading import check, head_start
-from coe_lsp.repair.policy.protocol import LoadedPolicy
-from coe_lsp.repair.repair import Repair
-from coe_lsp.repair.scout import Scouted
-from coe_lsp.repair.search.search import SearchSettings
-from coe_lsp.repair.search.step import Step
-from coe_lsp.repair.target.baseline import Baseline
-from coe_lsp.repair.target.source import Function, SourceFile
 from coe_lsp.repair.warm import WarmRunners
-from coe_lsp.repair.way_in import way_of
 from coe_lsp.settings import Settings
+
+if TYPE_CHECKING:
+    from coe_lsp.execution.suite import Suite
+    from coe_lsp.models.registry import ModelRef
+    from coe_lsp.repair.outcome import Outcome
+    from coe_lsp.repair.policy.protocol import LoadedPolicy
+    from coe_lsp.repair.repair import Repair
+    from coe_lsp.repair.scout import Scouted
+    from coe_lsp.repair.search.search import SearchSettings
+    from coe_lsp.repair.search.step import Step
+    from coe_lsp.repair.target.baseline import Baseline
+    from coe_lsp.repair.target.source import Function, SourceFile
 
 _log = logging.getLogger(__name__)
 _SECONDS_A_REPORT = 0.1
@@ -81,7 +82,7 @@ class Repairs:
         review: PatchReview,
         host: ModelHost,
         warm: WarmRunners,
-        search: SearchSettings,
+        search: SearchSettings | None,
     ) -> None:
         self._workspace = workspace
         self._client = client
@@ -223,11 +224,16 @@ class Repairs:
         watcher: _Watcher,
     ) -> Outcome:
         """On the repair thread: what comes of it."""
+        from coe_lsp.repair.policy.loading import check, head_start
+        from coe_lsp.repair.repair import Repair
+        from coe_lsp.repair.way_in import way_of
+
         options = settings.model_options()
         check(options)
         way = way_of(document.path, job.function)
         request = settings.request(way, document.source, unsaved)
-        request = evolve(request, search=self._search)
+        if self._search is not None:
+            request = evolve(request, search=self._search)
 
         def load() -> AbstractContextManager[LoadedPolicy]:
             watcher.later("loading the model", loading=True)
