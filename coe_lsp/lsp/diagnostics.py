@@ -146,9 +146,8 @@ def _related(tests: Sequence[TestResult], root: Path) -> list[types.DiagnosticRe
         if row is not None:
             start = types.Position(row, 0)
             location = types.Location(path.as_uri(), types.Range(start, start))
-            summary = (test.detail or test.outcome).partition("\n")[0]
-            message = printable(f"{rest}: {summary}")
-            found.append(types.DiagnosticRelatedInformation(location, message))
+            # What it said is in the message.
+            found.append(types.DiagnosticRelatedInformation(location, printable(rest)))
     return found
 
 

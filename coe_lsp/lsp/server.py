@@ -31,6 +31,7 @@ from coe_lsp.lsp.marks import moved
 from coe_lsp.lsp.model_host import ModelHost
 from coe_lsp.lsp.patch_review import PatchReview
 from coe_lsp.lsp.protocol import Protocol
+from coe_lsp.lsp.repair_job import RepairJob
 from coe_lsp.lsp.repairs import Repairs
 from coe_lsp.lsp.trust import Trust
 from coe_lsp.lsp.watched_files import WATCHERS, WatchedFiles
@@ -208,6 +209,9 @@ class CoeServer(LanguageServer):
 
     def publish(self, uri: str) -> None:
         """Show the marks of a document where they belong in its present text."""
+        if self.client.pulls_marks:
+            self.workspace_diagnostic_refresh(None)
+            return
         found, version = self._placed(uri)
         self._marks[uri] = found
         if not self.documents.is_open(uri):
@@ -221,6 +225,10 @@ class CoeServer(LanguageServer):
         self.checks.text_changed(uri)
         if uri in self._marks and self._placed(uri)[0] != self._marks[uri]:
             self.publish(uri)
+
+    def marks(self, uri: str) -> list[types.Diagnostic]:
+        """The marks of a document where they belong in its present text."""
+        return self._placed(uri)[0]
 
     def _placed(self, uri: str) -> tuple[list[types.Diagnostic], int | None]:
         result = self.checks.known(uri)
@@ -237,6 +245,16 @@ class CoeServer(LanguageServer):
 
     def _trusted(self, root: Path) -> None:
         self.checks.schedule_all(root, DEBOUNCE)
+
+    async def until_searched(self, job: RepairJob) -> None:
+        """Wait for the end of a search, which the client may cancel as the request that it is."""
+        request = self._wire.msg_id
+        if request is not None:
+            self._wire.on_cancel[request] = job.cancel
+        try:
+            await job.searched.wait()
+        finally:
+            self._wire.on_cancel.pop(request or "", None)
 
     def folders_changed(self) -> None:
         """Documents may be inside of the workspace now, or outside."""

@@ -24,7 +24,7 @@ async def test_cancel_after_a_repair_was_found_shows_it(editor, script, clamp_pr
     said = await editor.wait("progress", lambda p: "looking for" in p.value.get("message", ""))
     assert "Cancel shows this one" in said.value["message"]
     if how == "button":
-        editor.cancel_progress(editor.seen("create")[0].token)
+        editor.cancel_progress(said.token)
     else:
         await editor.execute("coe.cancel", {"repair": number})
     preview = await editor.wait("preview", seconds=10)
