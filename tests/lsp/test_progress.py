@@ -58,6 +58,38 @@ async def test_the_seconds_go_on_where_nothing_else_is_told(editor, script, clam
     await editor.execute("coe.cancel")
 
 
+async def test_what_is_fetched_is_counted_by_itself(editor, script, clamp_project):
+    script(more={"fetching": 8}, clamp=["### REPL 5 >>>        return high"])
+    uri = await opened(editor, clamp_project)
+    await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
+    await editor.wait("preview")
+    (begin, *told) = [p for p in editor.seen("work") if editor.titles[p.token] == "CoE"]
+    assert begin.value["message"] == "the script from the hub"
+    assert {p.token for p in told} == {begin.token} and told[-1].value["kind"] == "end"
+    assert "fetching the model: 4 of 8 MB" in [p.value.get("message") for p in told]
+    percentages = [p.value["percentage"] for p in told if "percentage" in p.value]
+    assert percentages == sorted(percentages) and percentages[-1] == 100
+    loading = [s for s in editor.seen("status") if s.state == "loading"]
+    assert 50 in [getattr(s, "percentage", None) for s in loading]
+    # None of that is the repair's time.
+    assert not [v for v in reports(editor) if "fetching" in v["message"]]
+    assert all(
+        "; 0 of" in v["message"] or "; 1 of" in v["message"]
+        for v in reports(editor)
+        if " of 60 s" in v["message"]
+    )
+
+
+async def test_fetching_can_be_cancelled(editor, script, clamp_project):
+    script(more={"fetching": 1000}, clamp=["### EXIT"])
+    uri = await opened(editor, clamp_project)
+    await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
+    told = await editor.wait("work", lambda p: "fetching" in p.value.get("message", ""))
+    editor.cancel_progress(told.token)
+    await editor.wait("status", lambda s: (s.state, s.message) == ("idle", "clamp: cancelled"))
+    assert editor.messages() == []
+
+
 async def test_tests_that_take_long_are_told_and_can_be_stopped(editor, clamp_project, write):
     write("tests/test_ranges.py", "import ranges, time\ndef test_a():\n    time.sleep(4)\n")
     await editor.start(clamp_project)
