@@ -247,6 +247,7 @@ def _command(options: argparse.Namespace) -> int:
         gc.disable()  # the protocol's hundreds of classes are made, none of which is garbage
         from coe_lsp.lsp.serve import serve
 
+        gc.freeze()
         gc.enable()
         return serve(options.tcp)
     from coe_lsp.cli.demo import demo
