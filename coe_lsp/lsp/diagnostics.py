@@ -189,8 +189,9 @@ def suspects_plain(places: Sequence[Place]) -> list[str]:
 
 def chain_text(outcome: Outcome) -> str:
     """The last chain of edits as Markdown."""
-    name = f"**{markdown(outcome.function or outcome.file)}**"
-    lines = [f"{name}: {markdown(outcome.message)}", ""]
+    name, message = outcome.function or outcome.file, markdown(outcome.message)
+    named = outcome.message.startswith(f"{name} ")
+    lines = [message if named else f"**{markdown(name)}**: {message}", ""]
     for number, link in enumerate(outcome.chain, 1):
         total = link.passed + link.failed
         lines += [f"{number}. {code(link.command)} ({link.passed} of {total} tests pass)"]

@@ -36,6 +36,7 @@ async def test_cancel_after_a_repair_was_found_shows_it(editor, script, clamp_pr
     assert not [s for s in editor.seen("status") if "cancelled" in s.message]
     assert editor.messages() == []
     chain = await editor.execute("coe.showChain", {"uri": uri})
+    assert chain["text"].startswith(preview.message + "\n")  # the name once
     assert "(4 of 4 tests pass)" in chain["text"] and "(0 of" not in chain["text"]
 
 
