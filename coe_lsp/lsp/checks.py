@@ -204,6 +204,8 @@ class Checks:
         except (DocumentError, NoTestsError, SourceError, UntrustedError) as error:
             _log.info("not checked: %s", error)
             self._failed(uri, Status("idle", str(error), uri=uri))
+            if isinstance(error, DocumentError):  # who asks again is told of the document as it is
+                self._refused.pop(uri, None)
             if why == "asked":
                 self._client.message(str(error))
         except CoeError as error:
@@ -317,6 +319,7 @@ class Checks:
             yield
         finally:
             telling.cancel()
+            await asyncio.wait([telling])  # its report ends before it is said what came of it
 
     def _finished(self, checked: CheckResult, why: Why) -> None:
         uri = checked.document.uri

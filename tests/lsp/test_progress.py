@@ -104,6 +104,9 @@ async def test_tests_that_take_long_are_told_and_can_be_stopped(editor, clamp_pr
     editor.save(uri)  # the next check is one like any other
     await editor.wait("status", lambda s: s.message == "ranges.py: 1 passed, 0 failed")
     assert [p.value["kind"] for p in editor.seen("work")].count("end") == 2
+    ends = [n for n, (k, p) in enumerate(editor.log) if k == "work" and p.value["kind"] == "end"]
+    said = [n for n, (k, p) in enumerate(editor.log) if k == "status" and "1 passed" in p.message]
+    assert ends[-1] < said[0]
 
 
 async def test_tests_that_do_not_run_in_time_are_named(editor, clamp_project, write):
