@@ -166,7 +166,7 @@ def hover(
         text += "".join(f"\n{line}" for line in suspects_text(places))
         if last:
             text += f"\n---\n{chain_text(last)}" if text else chain_text(last)
-        return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, text))
+        return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, text.lstrip("\n")))
     lines = [] if marked else [headline(finding), *(f"- {printable(test)}" for test in tests)]
     lines += suspects_plain(places)
     lines += [*([""] if lines else []), chain_plain(last)] if last else []
