@@ -11,19 +11,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 from attrs import field, frozen
 
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.project import ProjectOptions
 from coe_lsp.files import MOST_SETTINGS, read_text_bounded
 from coe_lsp.parsing import parse_toml
-from coe_lsp.repair.policy.loading import ModelOptions
-from coe_lsp.repair.request import Request
-from coe_lsp.repair.target.source import SourceFile
-from coe_lsp.repair.way_in import WayIn
+
+if TYPE_CHECKING:  # the server reads settings before it needs what they are for
+    from coe_lsp.execution.project import ProjectOptions
+    from coe_lsp.repair.policy.loading import ModelOptions
+    from coe_lsp.repair.request import Request
+    from coe_lsp.repair.target.source import SourceFile
+    from coe_lsp.repair.way_in import WayIn
 
 # Characters of a wrong value that are told.
 _MOST_SHOWN = 200
@@ -130,6 +132,8 @@ class Settings:
         unsaved: Mapping[Path, SourceFile] | None = None,
     ) -> Request:
         """What to repair; see `Request`."""
+        from coe_lsp.repair.request import Request
+
         return Request(
             way,
             source,
@@ -141,12 +145,16 @@ class Settings:
 
     def project_options(self) -> ProjectOptions:
         """How a project's tests are to be run."""
+        from coe_lsp.execution.project import ProjectOptions
+
         return ProjectOptions(
             self.tests, self.python, self.sandbox, self.env, self.show, self.test_timeout
         )
 
     def model_options(self, seed: int = 0) -> ModelOptions:
         """Which weights to use."""
+        from coe_lsp.repair.policy.loading import ModelOptions
+
         return ModelOptions(self.model, self.adapter, self.samples, seed)
 
 

@@ -7,6 +7,7 @@ interrupted by Ctrl-C, 143 by SIGTERM. With `--json` a failure is told by one ob
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -243,8 +244,11 @@ def _command(options: argparse.Namespace) -> int:
 
         return doctor(options)
     if options.command == "serve":
+        gc.disable()  # the protocol's hundreds of classes are made, none of which is garbage
         from coe_lsp.lsp.serve import serve
 
+        gc.freeze()
+        gc.enable()
         return serve(options.tcp)
     from coe_lsp.cli.demo import demo
 

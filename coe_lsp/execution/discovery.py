@@ -13,14 +13,17 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.imports import ImportGraph, imported_names
-from coe_lsp.execution.interpreter import Interpreter
 from coe_lsp.execution.suite import Suite
 from coe_lsp.execution.test_files import TestNames, has_only_functions
 from coe_lsp.files import MOST_SETTINGS, MOST_SOURCE, read_bounded, read_text_bounded
 from coe_lsp.parsing import parse
+
+if TYPE_CHECKING:
+    from coe_lsp.execution.interpreter import Interpreter
 
 ROOT_MARKERS = ("pyproject.toml", "pytest.ini", "setup.cfg", "setup.py", "tox.ini", ".git")
 _SKIPPED_FOLDERS = {"node_modules", "site-packages", "build", "dist", "__pycache__", "venv", "env"}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from attrs import evolve, frozen
 from lsprotocol import types
 
 from coe_lsp.escaping import code, markdown, printable
-from coe_lsp.lsp.check import CheckResult
 from coe_lsp.lsp.diagnostics import (
     CODE,
     SOURCE,
@@ -21,24 +21,36 @@ from coe_lsp.lsp.diagnostics import (
     suspects_text,
 )
 from coe_lsp.lsp.documents import function_at
-from coe_lsp.repair.outcome import Outcome
+
+if TYPE_CHECKING:
+    from coe_lsp.lsp.check import CheckResult
+    from coe_lsp.repair.outcome import Outcome
 
 _TITLE = "Repair with CoE"
 
 
+@frozen
+class Known:
+    """What is known of a document where actions are asked for.
+
+    `refused` says why its tests are not run, if so; `awaited`: they will run without being asked.
+    """
+
+    lines: Sequence[str]
+    result: CheckResult | None = None
+    text: str = ""
+    of_tests: bool = False
+    refused: str = ""
+    awaited: bool = True
+
+
 def code_actions(
-    params: types.CodeActionParams,
-    result: CheckResult | None,
-    lines: Sequence[str],
-    text: str,
-    *,
-    of_tests: bool,
-    tag: bool,
+    params: types.CodeActionParams, known: Known, *, tag: bool, disabled: bool
 ) -> list[types.CodeAction]:
     """A quick fix for each of our diagnostics there; else a rewrite of the function there.
 
-    The rewrite is offered where tests are known to run the function, or where nothing is known yet
-    of this text of the document; never of a test, which is not what is repaired.
+    The rewrite is offered where there is something to repair. A client that asks for rewrites by
+    name learns elsewhere why there is none, if it knows `disabled` actions.
     """
     uri, wanted = params.text_document.uri, params.context.only
     tags = [types.CodeActionTag.LlmGenerated] if tag else None
@@ -46,7 +58,7 @@ def code_actions(
     ours = [d for d in params.context.diagnostics if d.source == SOURCE and d.code == CODE]
     if _wants(wanted, types.CodeActionKind.QuickFix):
         for diagnostic in ours:
-            name = _function_of(diagnostic) or function_at(lines, diagnostic.range.start.line)
+            name = _function_of(diagnostic) or function_at(known.lines, diagnostic.range.start.line)
             found.append(
                 types.CodeAction(
                     title=f"{_TITLE}: {name}" if name else _TITLE,
@@ -57,20 +69,49 @@ def code_actions(
                     tags=tags,
                 )
             )
-    if found or of_tests or not _wants(wanted, types.CodeActionKind.RefactorRewrite):
+    name = function_at(known.lines, params.range.start.line)
+    if found or name is None or not _wants(wanted, types.CodeActionKind.RefactorRewrite):
         return found
-    name = function_at(lines, params.range.start.line)
-    known = result.functions if result and result.document.text == text else None
-    if name is None or (known is not None and name not in known):
-        return found
-    return [
-        types.CodeAction(
-            title=f"{_TITLE}: {name}",
-            kind=types.CodeActionKind.RefactorRewrite,
-            command=command(uri, name),
-            tags=tags,
-        )
-    ]
+    rewrite = types.CodeAction(
+        title=f"{_TITLE}: {name}",
+        kind=types.CodeActionKind.RefactorRewrite,
+        command=command(uri, name),
+        tags=tags,
+    )
+    reason = _why_not(name, known)
+    by_name = wanted is not None and _wants(
+        [kind for kind in wanted if kind != types.CodeActionKind.Empty],
+        types.CodeActionKind.RefactorRewrite,
+    )
+    if reason is None:
+        return [rewrite]
+    if not reason:
+        return [rewrite] if by_name or not known.awaited else []
+    if not (by_name and disabled):
+        return []
+    off = types.CodeActionDisabled(reason=printable(reason))
+    return [evolve(rewrite, command=None, disabled=off)]
+
+
+def _why_not(name: str, known: Known) -> str | None:
+    """Why there is nothing to repair in a function; '' if that is not known, None if there is."""
+    if known.refused:
+        return known.refused
+    if known.result is None:
+        return ""
+    if any(f.function is not None and f.function.name == name for f in known.result.found):
+        return None
+    if known.result.document.text != known.text:
+        return ""
+    if not known.result.found:
+        return f"All tests of {known.result.document.path.name} pass."
+    if known.of_tests:
+        return f"{name} does not fail."
+    if any(f.function is None for f in known.result.found):
+        return f"The tests fail before they run {name}."
+    if name in known.result.functions:
+        return f"The tests that run {name} pass."
+    return f"No test runs {name}."
 
 
 def command(uri: str, function: str | None, title: str = _TITLE) -> types.Command:
@@ -100,10 +141,12 @@ def hover(
     outcome: Outcome | None,
     *,
     as_markdown: bool,
+    marked: bool = False,
 ) -> types.Hover | None:
     """Over a function with failing tests: which, and the last chain of edits.
 
-    Over a test that fails: where in the project it points.
+    Over a test that fails: where in the project it points. `marked`: the editor shows a mark of
+    ours beside it, and what that says is not said again.
     """
     name = function_at(lines, row)
     here = (f for f in result.found if f.function and f.function.name == name)
@@ -113,16 +156,21 @@ def hover(
     tests = [test.id for test in finding.tests[:8]]
     places = next((result.places[t.id] for t in finding.tests if t.id in result.places), ())
     last = outcome if outcome is not None and outcome.function == name else None
+    if marked and not places and last is None:
+        return None
     if as_markdown:
-        text = f"**{markdown(headline(finding))}**\n\n"
-        text += "".join(f"- {code(test)}\n" for test in tests)
+        text = ""
+        if not marked:
+            text = f"**{markdown(headline(finding))}**\n\n"
+            text += "".join(f"- {code(test)}\n" for test in tests)
         text += "".join(f"\n{line}" for line in suspects_text(places))
-        text += f"\n---\n{chain_text(last)}" if last else ""
-        return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, text))
-    text = "\n".join([headline(finding), *(f"- {printable(test)}" for test in tests)])
-    text += "".join(f"\n{line}" for line in suspects_plain(places))
-    text += f"\n\n{chain_plain(last)}" if last else ""
-    return types.Hover(types.MarkupContent(types.MarkupKind.PlainText, text))
+        if last:
+            text += f"\n---\n{chain_text(last)}" if text else chain_text(last)
+        return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, text.lstrip("\n")))
+    lines = [] if marked else [headline(finding), *(f"- {printable(test)}" for test in tests)]
+    lines += suspects_plain(places)
+    lines += [*([""] if lines else []), chain_plain(last)] if last else []
+    return types.Hover(types.MarkupContent(types.MarkupKind.PlainText, "\n".join(lines)))
 
 
 def _row_of(name: str, expected: int, lines: Sequence[str]) -> int | None:

@@ -20,7 +20,7 @@ from coe_lsp.execution.discovery import is_for_tests
 from coe_lsp.execution.project import Project
 from coe_lsp.execution.runner import SuiteRunner
 from coe_lsp.execution.suite import Suite
-from coe_lsp.lsp.diagnostics import Finding, diagnostics, findings
+from coe_lsp.lsp.diagnostics import Finding, count, diagnostics, findings
 from coe_lsp.lsp.workspace import Document
 from coe_lsp.repair.scout import scout
 from coe_lsp.repair.site import overlay_of
@@ -30,6 +30,8 @@ from coe_lsp.repair.target.source import SourceFile, relative
 from coe_lsp.repair.warm import WarmRunner, WarmRunners
 from coe_lsp.settings import Settings
 
+# So many tests are named that did not run.
+_NAMED = 3
 T = TypeVar("T")
 # So many failing tests are looked at, for so many seconds; so many places are kept of each.
 _LOOKED_AT, _SECONDS_TO_LOOK, _PLACES = 20, 20.0, 3
@@ -50,6 +52,9 @@ class CheckResult:
     functions: frozenset[str]
     passed: int
     failed: int
+    #: Tests that were found and did not run, and why.
+    missing: tuple[str, ...] = ()
+    why_missing: str = ""
     #: Whether files that are not saved took part: then the text alone does not say what holds.
     with_unsaved: bool = False
     #: Where failing tests of a file of tests point, by the test's id, most suspect first.
@@ -62,8 +67,22 @@ class CheckResult:
 
     @property
     def summary(self) -> str:
-        """How many tests passed and failed."""
-        return f"{self.document.path.name}: {self.passed} passed, {self.failed} failed"
+        """How many tests passed, failed, and did not run."""
+        missing = f", {len(self.missing)} not run" if self.missing else ""
+        return f"{self.document.path.name}: {self.passed} passed, {self.failed} failed{missing}"
+
+    @property
+    def left_out(self) -> str:
+        """What to say of tests that did not run, '' if all did."""
+        if not self.missing:
+            return ""
+        names = ", ".join(self.missing[:_NAMED]) + (", ..." if len(self.missing) > _NAMED else "")
+        why = f" ({self.why_missing})" if self.why_missing else ""
+        return (
+            f"{self.document.path.name}: {count(len(self.missing), 'test')} did not run{why}, so "
+            f"nothing is known of {names}. Raise coe.testTimeout, or name the tests that matter in "
+            "coe.tests."
+        )
 
 
 class CancellableRun(ABC, Generic[T]):
@@ -143,6 +162,8 @@ class Check(CancellableRun[CheckResult]):
             _run_by_tests(baseline),
             baseline.passed,
             len(baseline.failing),
+            baseline.missing,
+            baseline.detail,
             bool(self._unsaved.keys() - {document.path}),
         )
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection
+import time
+from collections.abc import AsyncGenerator, Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from attrs import evolve
 from pygls import uris
@@ -20,7 +21,6 @@ from pygls import uris
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.discovery import NoTestsError, is_for_tests
 from coe_lsp.lsp.aside import aside
-from coe_lsp.lsp.check import CancellableRun, Check, CheckResult, Look
 from coe_lsp.lsp.client import Client, Status
 from coe_lsp.lsp.log import log_broken
 from coe_lsp.lsp.trust import Trust, UntrustedError
@@ -31,11 +31,16 @@ from coe_lsp.repair.target.source import SourceError
 from coe_lsp.repair.warm import WarmRunners
 from coe_lsp.settings import Settings
 
+if TYPE_CHECKING:
+    from coe_lsp.lsp.check import CancellableRun, CheckResult
+
 _log = logging.getLogger(__name__)
 # More than run at once: one that was cancelled keeps its thread until what it waits for has ended.
 _THREADS = 8
 # Seconds without a change after which a text is tested that was not saved.
 _TYPING = 1.0
+# Seconds after which tests that still run are told of.
+_SLOW = 1.5
 # Seconds in which an editor has read a file again that was written on the disk.
 _REREAD = 1.0
 
@@ -64,6 +69,7 @@ class Checks:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: dict[Future[Any], CancellableRun[Any]] = {}
         self._known: dict[str, CheckResult] = {}
+        self._refused: dict[str, str] = {}
         self._verdicts = Verdicts()
         #: Documents that hold an accepted repair and were not saved since.
         self._unsaved: set[str] = set()
@@ -74,6 +80,10 @@ class Checks:
     def known(self, uri: str) -> CheckResult | None:
         """What the last check of a document said, perhaps of another text than it has now."""
         return self._known.get(uri)
+
+    def refused(self, uri: str) -> str:
+        """Why the tests of a document could not be run, if that was so the last time."""
+        return self._refused.get(uri, "")
 
     # -- what happens
 
@@ -149,6 +159,7 @@ class Checks:
         self._turns.forget(uri)
         self._unsaved.discard(uri)
         self._verdicts.forget(uri)
+        self._refused.pop(uri, None)
         self._forget_result(uri)
         # What was not saved of it is gone.
         for other, known in list(self._known.items()):
@@ -192,17 +203,19 @@ class Checks:
             checked = await self._checked(uri, why)
         except (DocumentError, NoTestsError, SourceError, UntrustedError) as error:
             _log.info("not checked: %s", error)
-            self._failed(uri, Status("idle", str(error)))
+            self._failed(uri, Status("idle", str(error), uri=uri))
+            if isinstance(error, DocumentError):  # who asks again is told of the document as it is
+                self._refused.pop(uri, None)
             if why == "asked":
                 self._client.message(str(error))
         except CoeError as error:
             _log.warning("check failed: %s", error)
-            self._failed(uri, Status("failed", str(error)))
+            self._failed(uri, Status("failed", str(error), uri=uri))
             self._warn(str(error), why)
         except Exception as error:
             log_broken(_log, f"the check of {name_of(uri)}", error)
             text = f"The check of {name_of(uri)} broke ({type(error).__name__}); the log has more."
-            self._failed(uri, Status("failed", text))
+            self._failed(uri, Status("failed", text, uri=uri))
             self._warn(text, why)
         else:
             if checked is not None:
@@ -211,6 +224,8 @@ class Checks:
 
     async def _checked(self, uri: str, why: Why) -> CheckResult | None:
         """Run the tests, once it is the document's turn."""
+        from coe_lsp.lsp.check import Check
+
         while True:
             document = self._workspace.document(uri)
             settings = await self._workspace.settings(document)
@@ -232,8 +247,12 @@ class Checks:
                 turn.interrupt = lambda check=check: aside(check.cancel)
                 if turn.lost:
                     continue
-                self._client.status(Status("testing", f"testing {document.path.name}"))
-                checked = await self._run(check)
+                self._client.status(Status("testing", f"testing {document.path.name}", uri=uri))
+                async with self._told_if_slow(document.path.name, check):
+                    checked = await self._run(check)
+                if checked is None and not turn.lost:
+                    stopped = f"{document.path.name}: the tests were stopped"
+                    self._client.status(Status("idle", stopped, uri=uri))
             finally:
                 self._turns.give_back(turn)
             if not turn.lost:
@@ -241,6 +260,8 @@ class Checks:
 
     async def _look(self, checked: CheckResult) -> None:
         """See where the red tests of a file of tests point; their marks need not wait for it."""
+        from coe_lsp.lsp.check import Look
+
         document, uri = checked.document, checked.document.uri
         if not checked.found or not is_for_tests(document.path, document.root):
             return
@@ -276,11 +297,37 @@ class Checks:
             aside(check.cancel)
             raise
 
+    @contextlib.asynccontextmanager
+    async def _told_if_slow(self, name: str, check: CancellableRun[Any]) -> AsyncGenerator[None]:
+        """A progress report for tests that take a while, with a button that stops them."""
+
+        async def tell() -> None:
+            await asyncio.sleep(_SLOW)
+            progress = await self._client.progress(
+                f"Tests of {name}", lambda: aside(check.cancel), counted=False
+            )
+            began = time.monotonic() - _SLOW
+            try:
+                while True:
+                    progress.report(f"running for {time.monotonic() - began:.0f} s")
+                    await asyncio.sleep(1.0)
+            finally:
+                progress.end("")
+
+        telling = asyncio.get_running_loop().create_task(tell())
+        try:
+            yield
+        finally:
+            telling.cancel()
+            await asyncio.wait([telling])  # its report ends before it is said what came of it
+
     def _finished(self, checked: CheckResult, why: Why) -> None:
         uri = checked.document.uri
         if not self._workspace.is_open(uri):
             return
         _log.info("%s", checked.summary)
+        if checked.left_out:
+            self._warn(checked.left_out, why)
         if checked.with_unsaved:
             self._verdicts.forget(uri)
         else:
@@ -303,8 +350,17 @@ class Checks:
 
     def _show(self, checked: CheckResult) -> None:
         self._known[checked.document.uri] = checked
+        self._refused.pop(checked.document.uri, None)
         self._changed(checked.document.uri)
-        self._client.status(Status("idle", checked.summary))
+        self._client.status(
+            Status(
+                "idle",
+                checked.summary,
+                uri=checked.document.uri,
+                failing=checked.failed,
+                passed=checked.passed,
+            )
+        )
 
     def _warn(self, text: str, why: Why) -> None:
         if why == "asked":
@@ -314,6 +370,7 @@ class Checks:
 
     def _failed(self, uri: str, status: Status) -> None:
         self._forget_result(uri)
+        self._refused[uri] = status.message
         self._client.status(status)
 
     def _forget_result(self, uri: str) -> None:

@@ -11,12 +11,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, cast
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve, field, frozen
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from coe_lsp.escaping import printable
+
+# Editors that show diagnostics elsewhere than in the hover.
+_MARKS_ELSEWHERE = frozenset({"neovim", "vim", "helix"})
 
 State = Literal["idle", "testing", "loading", "repairing", "failed"]
 
@@ -51,14 +54,21 @@ class PatchPreview:
 
 @frozen
 class Status:
-    """What the server is at, for a status item; see docs/editors.md."""
+    """What the server is at, for a status item; see docs/editors.md.
+
+    With `uri` it is about a document's tests: how many of them fail and pass, if they have run.
+    """
 
     state: State
     message: str
+    uri: str | None = field(default=None, kw_only=True)
+    failing: int | None = field(default=None, kw_only=True)
+    passed: int | None = field(default=None, kw_only=True)
     repair: int | None = None
     function: str | None = None
     turn: int | None = None
     queued: int | None = None
+    percentage: int | None = None
 
 
 class Client:
@@ -137,6 +147,29 @@ class Client:
         return support is not None and types.CodeActionTag.LlmGenerated in support.value_set
 
     @property
+    def disables_actions(self) -> bool:
+        """Whether code actions may be there and say why they cannot be taken."""
+        document = self._capabilities.text_document
+        action = document.code_action if document else None
+        return action is not None and bool(action.disabled_support)
+
+    @property
+    def pulls_marks(self) -> bool:
+        """Whether it asks for diagnostics, and again when it is told to.
+
+        Plugins of ours are sent them, together with the status.
+        """
+        document, workspace = self._capabilities.text_document, self._capabilities.workspace
+        again = workspace.diagnostics if workspace else None
+        pulls = document is not None and document.diagnostic is not None
+        return pulls and again is not None and bool(again.refresh_support) and not self.shows_status
+
+    @property
+    def hovers_over_marks(self) -> bool:
+        """Whether what a mark says is shown beside a hover at its place."""
+        return self.name.lower() not in _MARKS_ELSEWHERE
+
+    @property
     def configurable(self) -> bool:
         """Whether it answers `workspace/configuration`."""
         workspace = self._capabilities.workspace
@@ -160,21 +193,37 @@ class Client:
         """One warning that the user sees."""
         self.message(text, types.MessageType.Warning)
 
-    async def progress(self, title: str, cancel: Callable[[], None]) -> Progress:
-        """A progress report with a cancel button; nothing is shown where that is not supported."""
+    async def progress(
+        self,
+        title: str,
+        cancel: Callable[[], object],
+        message: str = "",
+        *,
+        token: types.ProgressToken | None = None,
+        counted: bool = True,
+    ) -> Progress:
+        """A progress report with a cancel button; nothing is shown where that is not supported.
+
+        Of the `token` that came with a request, else of a new one. `counted`: with percentages.
+        """
         window = self._capabilities.window
-        if not (window and window.work_done_progress):
-            return Progress(self._server, None)
-        token = f"coe-{next(self._tokens)}"
         progress = self._server.work_done_progress
-        try:
-            await progress.create_async(token)  # pyright: ignore[reportUnknownMemberType]
-        except JsonRpcException:
-            return Progress(self._server, None)
-        progress.begin(
-            token,
-            types.WorkDoneProgressBegin(title=printable(title), cancellable=True, message=""),
+        if token is None:
+            if not (window and window.work_done_progress):
+                return Progress(self._server, None)
+            token = f"coe-{next(self._tokens)}"
+            try:
+                await progress.create_async(token)  # pyright: ignore[reportUnknownMemberType]
+            except JsonRpcException:
+                return Progress(self._server, None)
+        # Without a percentage here none counts later.
+        begin = types.WorkDoneProgressBegin(
+            title=printable(title),
+            cancellable=True,
+            message=printable(message),
+            percentage=0 if counted else None,
         )
+        progress.begin(token, begin)
         # pygls cancels this future when the client sends window/workDoneProgress/cancel.
         cancelled = cast("Future[Any]", progress.tokens[token])  # pyright: ignore[reportUnknownMemberType]
         cancelled.add_done_callback(lambda done: cancel() if done.cancelled() else None)
@@ -269,16 +318,18 @@ class DocumentEdits:
 class Progress:
     """One progress report; ends once, and forgets its token, which pygls would keep."""
 
-    def __init__(self, server: LanguageServer, token: str | None) -> None:
+    def __init__(self, server: LanguageServer, token: types.ProgressToken | None) -> None:
         self._server = server
         self._token = token
+        self._reached = 0
 
-    def report(self, message: str) -> None:
-        """Say what goes on now."""
+    def report(self, message: str, percentage: int | None = None) -> None:
+        """Say what goes on now; a `percentage` that falls is not told."""
         if self._token is not None:
-            self._server.work_done_progress.report(
-                self._token, types.WorkDoneProgressReport(message=printable(message))
-            )
+            if percentage is not None:
+                percentage = self._reached = max(self._reached, percentage)
+            report = types.WorkDoneProgressReport(message=printable(message), percentage=percentage)
+            self._server.work_done_progress.report(self._token, report)
 
     def end(self, message: str) -> None:
         """Say how it ended."""
@@ -287,5 +338,5 @@ class Progress:
             self._server.work_done_progress.end(
                 token, types.WorkDoneProgressEnd(message=printable(message))
             )
-            tokens = cast("dict[str, Any]", self._server.work_done_progress.tokens)  # pyright: ignore[reportUnknownMemberType]
+            tokens = cast("dict[types.ProgressToken, Any]", self._server.work_done_progress.tokens)  # pyright: ignore[reportUnknownMemberType]
             tokens.pop(token, None)

@@ -1,4 +1,8 @@
-"""The commands of `workspace/executeCommand`. They return at once; the work goes on."""
+"""The commands of `workspace/executeCommand`. They return at once; the work goes on.
+
+But a repair whose progress the client wants under a token of its own is answered once it has
+looked, since such a token is good until then; and cancelling the request stops it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import asyncio
 import contextlib
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +35,9 @@ COMMANDS = (
 )
 
 
-async def execute(server: CoeServer, name: str, arguments: list[Any]) -> Any:
+async def execute(
+    server: CoeServer, name: str, arguments: Sequence[Any], token: types.ProgressToken | None
+) -> Any:
     """Run one of `COMMANDS`."""
     given = (
         cast("dict[str, Any]", arguments[0]) if arguments and isinstance(arguments[0], dict) else {}
@@ -45,8 +52,10 @@ async def execute(server: CoeServer, name: str, arguments: list[Any]) -> Any:
         if name == "coe.check":
             return _check(server, uri)
         function = _named(server, uri, given) if name == "coe.repair" else None
-        number = server.repairs.request(uri, function)
-        return None if number is None else {"repair": number}
+        job = server.repairs.request(uri, function, token)
+        if job is not None and token is not None:
+            await server.until_searched(job)
+        return None if job is None else {"repair": job.number}
     if name == "coe.cancel":
         number = given.get("repair")
         server.repairs.cancel(number if isinstance(number, int) else None)

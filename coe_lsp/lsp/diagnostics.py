@@ -9,19 +9,22 @@ import ast
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 from lsprotocol import types
 
 from coe_lsp.escaping import code, fenced, markdown, printable
-from coe_lsp.execution.suite import TestResult
 from coe_lsp.files import read_bounded
 from coe_lsp.lsp.documents import line_range
 from coe_lsp.parsing import parse
-from coe_lsp.repair.outcome import Outcome, PlaceTried
-from coe_lsp.repair.target.baseline import Baseline
-from coe_lsp.repair.target.places import Place
-from coe_lsp.repair.target.source import Function
+
+if TYPE_CHECKING:
+    from coe_lsp.execution.suite import TestResult
+    from coe_lsp.repair.outcome import Outcome, PlaceTried
+    from coe_lsp.repair.target.baseline import Baseline
+    from coe_lsp.repair.target.places import Place
+    from coe_lsp.repair.target.source import Function
 
 SOURCE = "coe"
 CODE = "failing-tests"
@@ -143,9 +146,8 @@ def _related(tests: Sequence[TestResult], root: Path) -> list[types.DiagnosticRe
         if row is not None:
             start = types.Position(row, 0)
             location = types.Location(path.as_uri(), types.Range(start, start))
-            summary = (test.detail or test.outcome).partition("\n")[0]
-            message = printable(f"{rest}: {summary}")
-            found.append(types.DiagnosticRelatedInformation(location, message))
+            # What it said is in the message.
+            found.append(types.DiagnosticRelatedInformation(location, printable(rest)))
     return found
 
 
@@ -187,8 +189,9 @@ def suspects_plain(places: Sequence[Place]) -> list[str]:
 
 def chain_text(outcome: Outcome) -> str:
     """The last chain of edits as Markdown."""
-    name = f"**{markdown(outcome.function or outcome.file)}**"
-    lines = [f"{name}: {markdown(outcome.message)}", ""]
+    name, message = outcome.function or outcome.file, markdown(outcome.message)
+    named = outcome.message.startswith(f"{name} ")
+    lines = [message if named else f"**{markdown(name)}**: {message}", ""]
     for number, link in enumerate(outcome.chain, 1):
         total = link.passed + link.failed
         lines += [f"{number}. {code(link.command)} ({link.passed} of {total} tests pass)"]

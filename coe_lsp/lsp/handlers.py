@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 from pygls import uris
@@ -16,7 +17,9 @@ from coe_lsp.lsp.commands import COMMANDS, execute
 from coe_lsp.lsp.model_host import ModelHost
 from coe_lsp.lsp.server import DEBOUNCE, CoeServer
 from coe_lsp.lsp.workspace import DocumentError
-from coe_lsp.repair.search.search import SearchSettings
+
+if TYPE_CHECKING:
+    from coe_lsp.repair.search.search import SearchSettings
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +43,8 @@ def _register_life(server: CoeServer) -> None:
         server.client.name = info.name if info else ""
         server.documents.initialize(params.initialization_options)
         log.show_in_editor(server)
+        if server.client.pulls_marks:
+            _register_marks(server)
 
     @server.feature(types.INITIALIZED)
     async def initialized(params: types.InitializedParams) -> None:
@@ -80,6 +85,16 @@ def _register_documents(server: CoeServer) -> None:
         server.checks.forget(params.text_document.uri)
 
 
+def _register_marks(server: CoeServer) -> None:
+    options = types.DiagnosticOptions(
+        identifier="coe", inter_file_dependencies=True, workspace_diagnostics=False
+    )
+
+    @server.feature(types.TEXT_DOCUMENT_DIAGNOSTIC, options)
+    def marks(params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
+        return types.RelatedFullDocumentDiagnosticReport(server.marks(params.text_document.uri))
+
+
 def _register_files(server: CoeServer) -> None:
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def settings_changed(params: types.DidChangeConfigurationParams) -> None:
@@ -103,18 +118,29 @@ def _register_language(server: CoeServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, options)
     def code_action(params: types.CodeActionParams) -> list[types.CodeAction]:
         uri = params.text_document.uri
+        if not server.documents.is_open(uri):
+            return []
+        lines = server.lines(uri)
         try:
             document = server.documents.document(uri)
-        except DocumentError:
-            return []
-        server.checks.attend(uri)
+        except DocumentError as error:
+            known = actions.Known(lines, refused=str(error))
+        else:
+            server.checks.attend(uri)
+            settings = server.documents.known_settings(document.root)
+            known = actions.Known(
+                lines,
+                server.checks.known(uri),
+                document.text,
+                is_for_tests(document.path, document.root),
+                server.checks.refused(uri),
+                settings is None or settings.run == "onSave",
+            )
         return actions.code_actions(
             params,
-            server.checks.known(uri),
-            server.lines(uri),
-            document.text,
-            of_tests=is_for_tests(document.path, document.root),
+            known,
             tag=server.client.tags_actions,
+            disabled=server.client.disables_actions,
         )
 
     @server.feature(types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensOptions())
@@ -131,17 +157,20 @@ def _register_language(server: CoeServer) -> None:
         checked = server.checks.known(uri)
         if checked is None or not server.documents.is_open(uri):
             return None
+        row = params.position.line
+        rows = {mark.range.start.line for mark in server.marks(uri)}
         return actions.hover(
-            params.position.line,
+            row,
             checked,
             server.lines(uri),
             server.repairs.outcome(uri),
             as_markdown=server.client.reads_markdown,
+            marked=row in rows and server.client.hovers_over_marks,
         )
 
 
 def _register_command(server: CoeServer, name: str) -> None:
-    async def run(*arguments: Any) -> Any:
-        return await execute(server, name, list(arguments))
+    async def run(arguments: Sequence[Any], token: types.ProgressToken | None) -> Any:
+        return await execute(server, name, arguments, token)
 
     server.protocol.fm.command(name)(run)  # pyright: ignore[reportUnknownMemberType]

@@ -10,18 +10,19 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from coe_lsp.errors import CoeError
-from coe_lsp.models.adapters import resolve_adapter
-from coe_lsp.models.download import cached, location
-from coe_lsp.models.registry import ModelRef, resolve
-from coe_lsp.models.sources.fetch import ProgressSink
-from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
-from coe_lsp.repair.policy.protocol import LoadedPolicy
 
-Consent = Callable[[ModelRef], bool]
+if TYPE_CHECKING:
+    from coe_lsp.models.registry import ModelRef
+    from coe_lsp.models.sources.fetch import ProgressSink
+    from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
+    from coe_lsp.repair.policy.protocol import LoadedPolicy
+
+Consent = Callable[["ModelRef"], bool]
 """Asks the user whether a model may be fetched."""
 
 
@@ -83,6 +84,11 @@ class ModelHost:
         return True
 
     def _wanted(self, options: ModelOptions, ask: Consent, progress: ProgressSink) -> LoadedModel:
+        from coe_lsp.models.adapters import resolve_adapter
+        from coe_lsp.models.download import cached, location
+        from coe_lsp.models.registry import resolve
+        from coe_lsp.repair.policy.loading import LoadedModel
+
         ref = resolve(options.model)
         adapter = resolve_adapter(options.adapter, ref.base_key)
         if ref.path is None and cached(ref) is None and not ask(ref):

@@ -11,20 +11,23 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from coe_lsp.errors import CoeError
 from coe_lsp.escaping import printable
-from coe_lsp.execution.suite import Run
 from coe_lsp.lsp.client import Client, DocumentEdits, FilePreview, PatchPreview
 from coe_lsp.lsp.documents import edits
 from coe_lsp.lsp.workspace import Document, Workspace
-from coe_lsp.repair.outcome import Outcome
-from coe_lsp.repair.patch import Patch, StaleError
-from coe_lsp.repair.target.source import SourceFile
 from coe_lsp.repair.warm import WarmRunners
 from coe_lsp.settings import Settings
+
+if TYPE_CHECKING:
+    from coe_lsp.execution.suite import Run
+    from coe_lsp.repair.outcome import Outcome
+    from coe_lsp.repair.patch import Patch
+    from coe_lsp.repair.target.source import SourceFile
 
 _log = logging.getLogger(__name__)
 _SHOWN_LINES = 12
@@ -134,6 +137,8 @@ class PatchReview:
         )
         assert outcome.acceptance is not None  # it is there with every patch
         if unmet := outcome.acceptance.unmet(run):
+            from coe_lsp.repair.patch import StaleError
+
             raise StaleError(
                 f"The file was edited meanwhile, and with these edits the repair of "
                 f"{outcome.function} does not pass its tests ({_named(unmet)}): it is not offered."

@@ -7,67 +7,38 @@ only one that touches it. What is offered fits the document as it is then, or is
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import logging
-import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field
+from attrs import evolve
+from lsprotocol import types
 
 from coe_lsp.errors import CoeError
-from coe_lsp.execution.suite import Suite
 from coe_lsp.lsp.aside import aside
-from coe_lsp.lsp.client import Client, Progress, Status
+from coe_lsp.lsp.client import Client, Status
 from coe_lsp.lsp.diagnostics import count
 from coe_lsp.lsp.log import log_broken
 from coe_lsp.lsp.model_host import ModelHost
 from coe_lsp.lsp.patch_review import PatchReview
+from coe_lsp.lsp.repair_job import RepairJob
+from coe_lsp.lsp.repair_progress import RepairProgress
 from coe_lsp.lsp.trust import Trust, UntrustedError
 from coe_lsp.lsp.workspace import Document, DocumentError, Workspace, name_of
-from coe_lsp.models.registry import ModelRef
-from coe_lsp.repair.outcome import Outcome
-from coe_lsp.repair.policy.loading import check, head_start
-from coe_lsp.repair.policy.protocol import LoadedPolicy
-from coe_lsp.repair.repair import Repair
-from coe_lsp.repair.scout import Scouted
-from coe_lsp.repair.search.search import SearchSettings
-from coe_lsp.repair.search.step import Step
-from coe_lsp.repair.target.baseline import Baseline
-from coe_lsp.repair.target.source import Function, SourceFile
 from coe_lsp.repair.warm import WarmRunners
-from coe_lsp.repair.way_in import way_of
 from coe_lsp.settings import Settings
 
+if TYPE_CHECKING:
+    from coe_lsp.repair.outcome import Outcome
+    from coe_lsp.repair.policy.protocol import LoadedPolicy
+    from coe_lsp.repair.search.search import SearchSettings
+    from coe_lsp.repair.target.source import SourceFile
+
 _log = logging.getLogger(__name__)
-_SECONDS_A_REPORT = 0.1
-
-
-@define
-class _Job:
-    """A repair that was asked for."""
-
-    number: int
-    uri: str
-    function: str | None
-    cancelled: threading.Event = field(factory=threading.Event)
-    repair: Repair | None = None
-
-    def cancel(self) -> None:
-        """Stop looking: what was found already is shown."""
-        self.cancelled.set()
-        if self.repair is not None:
-            aside(self.repair.cancel)
-
-    def end(self) -> None:
-        """Drop it."""
-        self.cancelled.set()
-        if self.repair is not None:
-            self.repair.abandon()
 
 
 class Repairs:
@@ -81,7 +52,7 @@ class Repairs:
         review: PatchReview,
         host: ModelHost,
         warm: WarmRunners,
-        search: SearchSettings,
+        search: SearchSettings | None,
     ) -> None:
         self._workspace = workspace
         self._client = client
@@ -91,8 +62,8 @@ class Repairs:
         self._warm = warm
         self._search = search
         self._numbers = itertools.count(1)
-        self._queue: list[_Job] = []
-        self._current: _Job | None = None
+        self._queue: list[RepairJob] = []
+        self._current: RepairJob | None = None
         self._worker: asyncio.Task[None] | None = None
         #: The model belongs to this thread.
         self._thread = ThreadPoolExecutor(1, "coe-repair")
@@ -103,13 +74,18 @@ class Repairs:
         """What the last repair of a document, or of any, came to."""
         return self._outcomes.get(uri or self._last or "")
 
-    def request(self, uri: str, function: str | None) -> int | None:
-        """Queue a repair; its number, or None if the same one waits or is under way already."""
+    def request(
+        self, uri: str, function: str | None, token: types.ProgressToken | None = None
+    ) -> RepairJob | None:
+        """Queue a repair; None if the same one waits or is under way already.
+
+        With a `token` its progress is reported there.
+        """
         jobs = [*([self._current] if self._current else []), *self._queue]
         if any((j.uri, j.function) == (uri, function) and not j.cancelled.is_set() for j in jobs):
             self._client.message(f"{function or 'This file'} is being repaired already.")
             return None
-        job = _Job(next(self._numbers), uri, function)
+        job = RepairJob(next(self._numbers), uri, function, token)
         self._queue.append(job)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.get_running_loop().create_task(self._work())
@@ -118,14 +94,16 @@ class Repairs:
             self._client.message(
                 f"Repair of {function or name_of(uri)} waits for {count(ahead, 'other')}."
             )
-        return job.number
+        return job
 
     def cancel(self, number: int | None = None) -> None:
         """Cancel one repair, or all."""
         for job in [*self._queue, *([self._current] if self._current else [])]:
             if number in (None, job.number):
                 job.cancel()
-        self._queue[:] = [job for job in self._queue if not job.cancelled.is_set()]
+        for job in [job for job in self._queue if job.cancelled.is_set()]:
+            self._queue.remove(job)
+            job.searched.set()
 
     def free_idle_model(self, seconds: float) -> None:
         """Free the model if no repair has run for that long."""
@@ -160,8 +138,9 @@ class Repairs:
                 self._client.status(Status("failed", text))
             finally:
                 self._current = None
+                job.searched.set()
 
-    async def _one(self, job: _Job) -> None:
+    async def _one(self, job: RepairJob) -> None:
         document = self._workspace.document(job.uri)
         settings = await self._workspace.settings(document)
         await self._trust.require(document.root, asked=True, isolated=settings.sandbox != "off")
@@ -171,8 +150,10 @@ class Repairs:
         settings = await self._workspace.settings(document)
         unsaved = self._workspace.unsaved(document.root)
         name = job.function or document.path.name
-        progress = await self._client.progress(f"Repair with CoE: {name}", job.cancel)
-        watcher = _Watcher(asyncio.get_running_loop(), job, self._client, progress, self._queue)
+        progress = await self._client.progress(
+            f"Repair with CoE: {name}", job.cancel, "running the tests", token=job.token
+        )
+        watcher = RepairProgress(job, self._client, progress, settings.budget, self._queue)
         watcher.say("running the tests")
         _log.info("repair %d: started", job.number)
         ending = f"{name}: not repaired"
@@ -200,6 +181,7 @@ class Repairs:
         finally:
             watcher.stop()
             progress.end(ending)
+            job.searched.set()
         if cancelled:
             self._client.status(Status("idle", ending))
         elif outcome.status == "repaired":
@@ -216,22 +198,30 @@ class Repairs:
 
     def _run(
         self,
-        job: _Job,
+        job: RepairJob,
         document: Document,
         settings: Settings,
         unsaved: Mapping[Path, SourceFile],
-        watcher: _Watcher,
+        watcher: RepairProgress,
     ) -> Outcome:
         """On the repair thread: what comes of it."""
+        from coe_lsp.repair.policy.loading import check, head_start
+        from coe_lsp.repair.repair import Repair
+        from coe_lsp.repair.way_in import way_of
+
         options = settings.model_options()
         check(options)
         way = way_of(document.path, job.function)
         request = settings.request(way, document.source, unsaved)
-        request = evolve(request, search=self._search)
+        if self._search is not None:
+            request = evolve(request, search=self._search)
 
-        def load() -> AbstractContextManager[LoadedPolicy]:
-            watcher.later("loading the model", loading=True)
-            return self._host.lease(options, watcher.ask, watcher)
+        @contextmanager
+        def load() -> Generator[LoadedPolicy]:
+            watcher.loading()
+            with self._host.lease(options, watcher.ask, watcher) as policy:
+                watcher.loaded()
+                yield policy
 
         start = 0.0 if self._host.at_hand(options) else head_start(options)
         wanted = None if options.without_model else load
@@ -239,119 +229,3 @@ class Repairs:
         if job.cancelled.is_set():
             job.repair.cancel()
         return job.repair.run()
-
-
-class _Cancelled(CoeError):
-    """The user cancelled while something was fetched."""
-
-
-class _Watcher:
-    """Carries what happens on the repair thread to the editor. Also a `ProgressSink`."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        job: _Job,
-        client: Client,
-        progress: Progress,
-        queue: Sequence[_Job],
-    ) -> None:
-        self._loop = loop
-        self._job = job
-        self._client = client
-        self._progress = progress
-        self._queue = queue
-        self._name = job.function
-        self._stopped = False
-        self._reported = 0.0
-        self._best = 0
-        self._total: int | None = None
-        self._fetched = 0
-
-    # -- on the event loop
-
-    def say(self, text: str, turn: int | None = None, *, loading: bool = False) -> None:
-        """Report, unless the repair has ended meanwhile. With a `turn` the search is on."""
-        if self._stopped:
-            return
-        self._progress.report(text)
-        self._client.status(
-            Status(
-                "loading" if loading else "repairing" if turn else "testing",
-                f"{self._name or 'repair'}: {text}",
-                self._job.number,
-                self._name,
-                turn,
-                len(self._queue) or None,
-            )
-        )
-
-    def stop(self) -> None:
-        """Nothing more is reported."""
-        self._stopped = True
-
-    # -- on the repair thread
-
-    def later(self, text: str, turn: int | None = None, *, loading: bool = False) -> None:
-        """Have it said by the event loop."""
-        say = functools.partial(self.say, text, turn, loading=loading)
-        self._loop.call_soon_threadsafe(say)
-
-    def baseline(self, baseline: Baseline, suites: Sequence[Suite]) -> None:
-        """See `Watcher.baseline`."""
-        self.later(f"{baseline.passed} passed, {len(baseline.failing)} failed")
-
-    def scouted(self, scouted: Scouted) -> None:
-        """See `Watcher.scouted`."""
-        self.later(f"{len(scouted.passed)} passed, {len(scouted.targets)} failed")
-
-    def target(self, file: str, function: Function, target_tests: Sequence[str]) -> None:
-        """See `Watcher.target`."""
-        self._name = function.name
-        self._best = 0
-        self.later("testing likely mistakes", 1)
-
-    def step(self, step: Step) -> None:
-        """See `Watcher.step`; not more often than people can read."""
-        now = time.monotonic()
-        self._best = max(self._best, step.passed)
-        if now - self._reported < _SECONDS_A_REPORT and step.passed < step.total:
-            return
-        self._reported = now
-        text = f"turn {step.turn}, {self._best} of {step.total} tests pass: {step.command[:60]}"
-        if self._best == step.total and step.passed < step.total:
-            text = f"repaired; looking for better (Cancel shows this one): {step.command[:60]}"
-        self.later(text, step.turn)
-
-    def ask(self, ref: ModelRef) -> bool:
-        """Ask whether the model may be fetched."""
-        size = f" ({ref.size / 1e6:.0f} MB)" if ref.size else ""
-        question = self._client.choose(
-            f"{ref.name}{size} is not on this machine. Fetch it now, once?", "Fetch", "Not now"
-        )
-        answer = asyncio.run_coroutine_threadsafe(question, self._loop)
-        while not answer.done():
-            if self._job.cancelled.wait(0.05):
-                answer.cancel()
-                raise _Cancelled("Cancelled.")
-        return answer.result() == "Fetch"
-
-    def start(self, total: int | None, description: str) -> None:
-        """See `ProgressSink.start`."""
-        self._total, self._fetched = total, 0
-        self.later(description, loading=True)
-
-    def advance(self, count: int) -> None:
-        """See `ProgressSink.advance`."""
-        if self._job.cancelled.is_set():
-            raise _Cancelled("Cancelled.")
-        self._fetched += count
-        now = time.monotonic()
-        if now - self._reported >= _SECONDS_A_REPORT:
-            self._reported = now
-            of = f" of {self._total / 1e6:.0f}" if self._total else ""
-            self.later(f"fetching the model: {self._fetched / 1e6:.0f}{of} MB", loading=True)
-
-    def message(self, text: str) -> None:
-        """See `ProgressSink.message`."""
-        self.later(text, loading=True)

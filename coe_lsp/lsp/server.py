@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import signal
 import sys
 import threading
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
 import attrs
 from lsprotocol import types
@@ -21,6 +22,7 @@ from pygls.lsp.server import LanguageServer
 from coe_lsp import __version__
 from coe_lsp.errors import CoeError
 from coe_lsp.lsp import log
+from coe_lsp.lsp.aside import aside
 from coe_lsp.lsp.checks import Checks
 from coe_lsp.lsp.client import Client
 from coe_lsp.lsp.ending import leave, leave_at_last
@@ -29,14 +31,17 @@ from coe_lsp.lsp.marks import moved
 from coe_lsp.lsp.model_host import ModelHost
 from coe_lsp.lsp.patch_review import PatchReview
 from coe_lsp.lsp.protocol import Protocol
+from coe_lsp.lsp.repair_job import RepairJob
 from coe_lsp.lsp.repairs import Repairs
 from coe_lsp.lsp.trust import Trust
 from coe_lsp.lsp.watched_files import WATCHERS, WatchedFiles
 from coe_lsp.lsp.workspace import Workspace
-from coe_lsp.repair.search.search import SearchSettings
 from coe_lsp.repair.target.source import split_lines
 from coe_lsp.repair.warm import WarmRunners
 from coe_lsp.settings import Settings
+
+if TYPE_CHECKING:
+    from coe_lsp.repair.search.search import SearchSettings
 
 _log = logging.getLogger(__name__)
 DEBOUNCE = 0.3
@@ -46,6 +51,8 @@ _ORDERLY = 1.5
 _BAD_FRAME = 2
 # Files whose test processes wait for the next check or repair.
 _WARM_RUNNERS = 2
+# What the first check and the first repair need, and the answer to `initialize` does not.
+_NEEDED_SOON = ("coe_lsp.lsp.check", "coe_lsp.repair.policy.loading", "coe_lsp.repair.repair")
 # Settings that make no difference to what the tests say.
 _OTHER_SETTINGS = frozenset(
     {"model", "adapter", "budget", "samples", "apply", "idle_minutes", "log_level"}
@@ -77,7 +84,7 @@ class CoeServer(LanguageServer):
             review,
             host or ModelHost(),
             warm,
-            search or SearchSettings(),
+            search,
         )
         self._marks: dict[str, list[types.Diagnostic]] = {}
         self._idle: asyncio.Task[None] | None = None
@@ -137,6 +144,7 @@ class CoeServer(LanguageServer):
 
     def initialized(self) -> None:
         """The client is ready."""
+        aside(lambda: [importlib.import_module(name) for name in _NEEDED_SOON])
         self._idle = asyncio.get_running_loop().create_task(self._free_what_is_idle())
 
     async def register(self) -> None:
@@ -201,6 +209,9 @@ class CoeServer(LanguageServer):
 
     def publish(self, uri: str) -> None:
         """Show the marks of a document where they belong in its present text."""
+        if self.client.pulls_marks:
+            self.workspace_diagnostic_refresh(None)
+            return
         found, version = self._placed(uri)
         self._marks[uri] = found
         if not self.documents.is_open(uri):
@@ -214,6 +225,10 @@ class CoeServer(LanguageServer):
         self.checks.text_changed(uri)
         if uri in self._marks and self._placed(uri)[0] != self._marks[uri]:
             self.publish(uri)
+
+    def marks(self, uri: str) -> list[types.Diagnostic]:
+        """The marks of a document where they belong in its present text."""
+        return self._placed(uri)[0]
 
     def _placed(self, uri: str) -> tuple[list[types.Diagnostic], int | None]:
         result = self.checks.known(uri)
@@ -230,6 +245,16 @@ class CoeServer(LanguageServer):
 
     def _trusted(self, root: Path) -> None:
         self.checks.schedule_all(root, DEBOUNCE)
+
+    async def until_searched(self, job: RepairJob) -> None:
+        """Wait for the end of a search, which the client may cancel as the request that it is."""
+        request = self._wire.msg_id
+        if request is not None:
+            self._wire.on_cancel[request] = job.cancel
+        try:
+            await job.searched.wait()
+        finally:
+            self._wire.on_cancel.pop(request or "", None)
 
     def folders_changed(self) -> None:
         """Documents may be inside of the workspace now, or outside."""

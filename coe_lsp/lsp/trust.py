@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from filelock import FileLock
 from pygls.exceptions import JsonRpcException
 
 from coe_lsp.errors import CoeError
@@ -54,6 +53,8 @@ class TrustedFolders:
 
     def add(self, root: Path) -> None:
         """Trust a folder from now on. OSError or FolderError if that cannot be written down."""
+        from filelock import FileLock
+
         folder = self._path.parent
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with FileLock(self._path.with_suffix(".lock"), timeout=5, mode=0o600):

@@ -6,8 +6,10 @@ Holds as long as nothing else has changed: whoever learns of that says `forget`.
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
-from coe_lsp.lsp.check import CheckResult
+if TYPE_CHECKING:
+    from coe_lsp.lsp.check import CheckResult
 
 _MOST = 24
 

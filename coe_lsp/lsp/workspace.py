@@ -20,6 +20,9 @@ from coe_lsp.lsp.places import is_within, library_around
 from coe_lsp.repair.target.source import SourceError, SourceFile
 from coe_lsp.settings import Settings, project_layer, read_settings
 
+# How VS Code addresses the cells of a notebook.
+_CELL = "vscode-notebook-cell:"
+
 
 class DocumentError(CoeError):
     """A document that nothing can be done with."""
@@ -101,6 +104,8 @@ class Workspace:
         """An open document. DocumentError if it is not a file of the user's own, or not open."""
         name = name_of(uri)
         path = uris.to_fs_path(uri) if uri.startswith("file:") else None
+        if uri.startswith(_CELL):
+            raise DocumentError(f"{name} is a notebook: its cells are not tested.")
         if not path:
             raise DocumentError(f"{name} is not a file: save it first, then its tests run.")
         if not self.is_open(uri):
@@ -208,7 +213,7 @@ class Workspace:
 
 def name_of(uri: str) -> str:
     """What to call a document."""
-    path = uri.partition(":")[2].rstrip("/")
+    path = uri.partition(":")[2].partition("#")[0].rstrip("/")
     return unquote(path.rpartition("/")[2]) or "This document"
 
 

@@ -100,6 +100,12 @@ class Repair:
         if self._portfolio is None or not self._portfolio.solved:
             self._processes.cancel()
 
+    @property
+    def spent(self) -> float | None:
+        """Seconds of the budget that the search has had; None before it has begun."""
+        left = self._deadline.left()
+        return None if left == float("inf") else max(0.0, self._request.budget - left)
+
     def abandon(self) -> None:
         """Stop everything; `run` returns at once with nothing of use."""
         self.cancel()

@@ -11,14 +11,17 @@ import time
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 
 from coe_lsp.execution.dependents import python_files
-from coe_lsp.execution.project import Project
-from coe_lsp.execution.runner import SuiteRunner
-from coe_lsp.repair.target.baseline import Baseline
-from coe_lsp.repair.target.source import SourceFile
+
+if TYPE_CHECKING:
+    from coe_lsp.execution.project import Project
+    from coe_lsp.execution.runner import SuiteRunner
+    from coe_lsp.repair.target.baseline import Baseline
+    from coe_lsp.repair.target.source import SourceFile
 
 Stamps = dict[Path, tuple[int, int] | None]
 

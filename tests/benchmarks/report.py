@@ -58,6 +58,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
     "README.md",
     "docs/benchmarks.md",
+    "docs/editors.md",
     "docs/paper.md",
     "coe_lsp/weights/qwen2.5-coder-0.5b-coe-v1.md",
     "coe_lsp/weights/smollm2-135m-coe-v1.md",
@@ -450,7 +451,20 @@ def machines():
     return table(["results", "machine", "commit", "adapter"], rows)
 
 
+def editor_latency():
+    """What an editor waits for, medians; before and after where both were measured."""
+    results = read_results(RESULTS / "latency-editor.jsonl")
+    versions = list(dict.fromkeys(row["version"] for row in results.rows))
+    waits = list(dict.fromkeys(row["wait"] for row in results.rows))
+    medians = {(row["version"], row["wait"]): statistics.median(row["ms"]) for row in results.rows}
+    rows = [[wait, *(f"{medians[one, wait]:.0f}" for one in versions)] for wait in waits]
+    about, rounds = results.about, len(results.rows[0]["ms"])
+    where = f"{rounds} rounds on {about['machine']}; load {about['load'][0]:g}; {about['model']}.\n\n"
+    return where + table(["milliseconds", *versions], rows)
+
+
 PARTS = {
+    "editor latency": editor_latency,
     "summary": summary,
     "search": whole_searches,
     "search, paired": search_pairs,

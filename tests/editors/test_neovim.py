@@ -38,6 +38,7 @@ SCREEN = (
 BOTTOM = SCREEN.replace("range(1, vim.o.lines)", "range(vim.o.lines, vim.o.lines)")
 LINE_5 = "vim.api.nvim_buf_get_lines(0, 4, 5, false)[1]"
 ENABLE = "vim.lsp.enable('coe')"
+IDLE = "vim.list_contains({ '', 'coe: 1 failing' }, require('coe').status())"
 
 
 def configured(**settings):
@@ -146,12 +147,12 @@ def test_from_the_diagnostic_to_undo(start, clamp_project):
     window = nvim.lua("return vim.api.nvim_win_get_config(0)")
     assert "clamp is repaired" in window["title"][0][0]
     assert "<CR> accept" in window["footer"][0][0]
-    nvim.wait("require('coe').status() == ''")
+    nvim.wait("require('coe').status() == 'coe: repair waits'")
 
     accept(nvim)
     nvim.wait(f"{LINE_5} == '        return high'")
     assert nvim.text() == before.replace("high:\n        return low", "high:\n        return high")
-    nvim.wait("#vim.diagnostic.get(0) == 0")
+    nvim.wait("#vim.diagnostic.get(0) == 0 and require('coe').status() == ''")
     nvim.command("undo")
     assert nvim.text() == before
     nvim.command("undo")
@@ -183,9 +184,9 @@ def test_cancel_in_the_middle(start, clamp_project):
     nvim = start([NO_HELP.format(n) for n in range(50)], delay=0.3)
     before = open_clamp(nvim, clamp_project)
     nvim.command("CoeRepair")
-    nvim.wait("require('coe').status():find('turn [2-9]')")
+    nvim.wait("require('coe').status():find('value %- low %+ [2-9]`: %d of 3 tests pass')")
     nvim.command("CoeCancel")
-    nvim.wait("require('coe').status() == ''", seconds=5)
+    nvim.wait(IDLE, seconds=5)
     assert nvim.screen().endswith("coe: clamp: cancelled")
     assert nvim.text() == before
     assert nvim.lua(f"return {NOT_FLOATING}")
@@ -389,7 +390,8 @@ def test_the_progress_is_echoed_unless_the_statusline_has_it(start, clamp_projec
     nvim.command("CoeRepair")
     accept(nvim, "<Esc>")
     said = nvim.lua(spoken)
-    assert any("turn 1" in line for line in said)
+    assert any("Repair with CoE: clamp: line 5 changed to `return high`" in x for x in said), said
+    assert not any("###" in line for line in said)
     assert "clamp is repaired" in said[-1]
     assert all(len(line) < 120 and "\n" not in line for line in said)
 
@@ -399,6 +401,23 @@ def test_the_progress_is_echoed_unless_the_statusline_has_it(start, clamp_projec
     accept(nvim, "<Esc>")
     said = nvim.lua(spoken)
     assert len(said) == 1 and "clamp is repaired" in said[0]
+
+
+def test_the_statusline_says_what_fails_and_what_waits(start, clamp_project):
+    line = "vim.o.laststatus = 2; vim.o.statusline = [[%f %{v:lua.require'coe'.status()}]]"
+    nvim = start(init=f"{ENABLE}\n{line}")
+    drawn = SCREEN.replace("fn.range(1, vim.o.lines)", "fn.range(vim.o.lines - 1, vim.o.lines - 1)")
+    open_clamp(nvim, clamp_project)
+    nvim.wait(f"({drawn}):find('coe: 1 failing', 1, true)")
+    nvim.command("CoeRepair")
+    nvim.wait(FLOATING)
+    nvim.wait(f"({drawn}):find('coe: repair waits', 1, true)")
+    footer = nvim.lua("return vim.api.nvim_win_get_config(0).footer[1][1]")
+    assert "<CR> accept" in footer and "<Esc> reject" in footer
+    accept(nvim)
+    nvim.wait(f"not ({drawn}):find('coe: ', 1, true)")
+    nvim.edit(clamp_project / "tests/test_ranges.py")  # of each buffer its own
+    assert nvim.lua("return require('coe').status()") == ""
 
 
 def test_undo_brings_the_marks_back(start, clamp_project):

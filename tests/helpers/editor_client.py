@@ -18,6 +18,8 @@ class Editor:
         self.lsp = LanguageClient(converter_factory=_converter)
         self._command = command
         self.log = []
+        #: Of progress reports, by their tokens: those of repairs are in the log as "progress".
+        self.titles = {}
         #: How the user answers: a preview gets an index or None, a question a button or None.
         self.accept = 0
         self.button = None
@@ -42,11 +44,21 @@ class Editor:
 
         lsp.feature("window/showMessage")(keep("message"))
         lsp.feature("window/logMessage")(keep("log"))
-        lsp.feature("$/progress")(keep("progress"))
         lsp.feature("coe/status")(keep("status"))
         lsp.feature("textDocument/publishDiagnostics")(keep("diagnostics"))
         lsp.feature("window/workDoneProgress/create")(keep("create"))
         lsp.feature("workspace/codeLens/refresh")(keep("refresh"))
+
+        @lsp.feature("$/progress")
+        def progress(params):
+            if params.value["kind"] == "begin":
+                self.titles[params.token] = params.value["title"]
+            of_repair = self.titles[params.token].startswith("Repair with CoE")
+            self.log.append(("progress" if of_repair else "work", params))
+
+        @lsp.feature("workspace/diagnostic/refresh")
+        def refresh_marks(params):
+            self.log.append(("refresh marks", params))
 
         @lsp.feature("window/showDocument")
         def show(params):
@@ -172,9 +184,21 @@ class Editor:
             types.CodeActionParams(types.TextDocumentIdentifier(uri), where, context)
         )
 
-    async def execute(self, name, *arguments):
+    async def execute(self, name, *arguments, token=None):
         return await self.lsp.workspace_execute_command_async(
-            types.ExecuteCommandParams(name, list(arguments))
+            types.ExecuteCommandParams(name, list(arguments), token)
+        )
+
+    async def pull(self, uri):
+        """Diagnostics, as a client asks for them."""
+        return await self.lsp.text_document_diagnostic_async(
+            types.DocumentDiagnosticParams(types.TextDocumentIdentifier(uri))
+        )
+
+    async def hover(self, uri, line, character=0):
+        where = types.Position(line, character)
+        return await self.lsp.text_document_hover_async(
+            types.HoverParams(types.TextDocumentIdentifier(uri), where)
         )
 
     def cancel_progress(self, token):
@@ -210,7 +234,7 @@ def _converter():
     converter = default_converter()
 
     def structure(data, _):
-        kind = types.Command if isinstance(data["command"], str) else types.CodeAction
+        kind = types.Command if isinstance(data.get("command"), str) else types.CodeAction
         return converter.structure(data, kind)
 
     converter.register_structure_hook(types.Command | types.CodeAction, structure)

@@ -5,7 +5,8 @@
 SCRIPT.json: {"commands": {FUNCTION: [COMMAND, ...]}, "delay": SECONDS, "fail": TEXT,
 "crash": TEXT, "loading": SECONDS, "search": {SETTING: VALUE}}. A chain for FUNCTION gets its commands one a turn, each after the delay; then it
 exits. With "fail" the model cannot be loaded, for that reason; with "crash" it breaks while it is
-asked; "loading" takes a while and cannot be interrupted. The script is read again for each repair. Other arguments are ignored: editors append some.
+asked; "loading" takes a while and cannot be interrupted; "fetching" so many MEGABYTES can be. The
+script is read again for each repair. Other arguments are ignored: editors append some.
 """
 
 import json
@@ -79,6 +80,11 @@ class ScriptedHost(ModelHost):
         if "fail" in script:
             raise ModelError(script["fail"])
         time.sleep(script.get("loading", 0.0))
+        if megabytes := script.get("fetching"):
+            progress.start(megabytes * 1_000_000, "the script from the hub")
+            for _ in range(megabytes):
+                time.sleep(0.15)
+                progress.advance(1_000_000)
         yield LoadedPolicy(ScriptedPolicy(script), ModelUsed("script", "", None), trained=True)
 
 

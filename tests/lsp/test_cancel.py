@@ -24,7 +24,7 @@ async def test_cancel_after_a_repair_was_found_shows_it(editor, script, clamp_pr
     said = await editor.wait("progress", lambda p: "looking for" in p.value.get("message", ""))
     assert "Cancel shows this one" in said.value["message"]
     if how == "button":
-        editor.cancel_progress(editor.seen("create")[0].token)
+        editor.cancel_progress(said.token)
     else:
         await editor.execute("coe.cancel", {"repair": number})
     preview = await editor.wait("preview", seconds=10)
@@ -36,6 +36,7 @@ async def test_cancel_after_a_repair_was_found_shows_it(editor, script, clamp_pr
     assert not [s for s in editor.seen("status") if "cancelled" in s.message]
     assert editor.messages() == []
     chain = await editor.execute("coe.showChain", {"uri": uri})
+    assert chain["text"].startswith(preview.message + "\n")  # the name once
     assert "(4 of 4 tests pass)" in chain["text"] and "(0 of" not in chain["text"]
 
 

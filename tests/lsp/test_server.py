@@ -60,8 +60,12 @@ async def test_the_whole_story(editor, clamp_project):
     assert change.text_document.version == 1
     (edit,) = change.edits
     assert (edit.range.start.line, edit.range.end.line) == (4, 5)  # only the changed line
-    order = [kind for kind, _ in editor.log[before:] if kind in ("create", "preview", "apply")]
-    assert order == ["create", "preview", "apply"]
+    order = [kind for kind, _ in editor.log[before:] if kind in ("progress", "preview", "apply")]
+    assert [k for n, k in enumerate(order) if k not in order[:n]] == [
+        "progress",
+        "preview",
+        "apply",
+    ]
     steps = [p.value["kind"] for p in editor.seen("progress")]
     assert steps[0] == "begin" and steps[-1] == "end" and steps.count("end") == 1
     assert editor.seen("progress")[0].value["cancellable"] is True
@@ -166,7 +170,7 @@ async def test_cancel_in_the_middle(editor, script, clamp_project, how):
     await editor.wait("status", lambda s: s.state == "repairing")
     started = time.monotonic()
     if how == "button":
-        editor.cancel_progress(editor.seen("create")[0].token)
+        editor.cancel_progress(editor.seen("progress")[0].token)
     else:
         await editor.execute("coe.cancel", {"repair": number})
     ended = await editor.wait("progress", lambda p: p.value["kind"] == "end")
@@ -326,7 +330,7 @@ async def test_a_client_that_can_do_nothing(editor, clamp_project):
     await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
     applied = await editor.wait("apply")
     assert list(applied.edit.changes) == [uri]
-    assert editor.seen("create") == editor.seen("progress") == []
+    assert editor.seen("create") == editor.seen("progress") == editor.seen("work") == []
 
 
 async def test_actions_are_tagged_where_tags_are_known(editor, clamp_project):
@@ -353,7 +357,11 @@ async def test_rewrite_is_offered_in_functions_that_tests_run(editor, clamp_proj
     only = [types.CodeActionKind.Refactor]
     assert len(await editor.actions(uri, 2, [diagnostic], only=only)) == 1
     editor.change(uri, text + "\n")  # nothing is known of this text yet
-    assert len(await editor.actions(uri, 9)) == 1
+    assert len(await editor.actions(uri, 2)) == 1
+    assert await editor.actions(uri, 9) == ()
+    only = [types.CodeActionKind.RefactorRewrite]
+    (asked,) = await editor.actions(uri, 9, only=only)
+    assert asked.command is not None
 
 
 async def test_only_by_demand(editor, clamp_project):

@@ -400,7 +400,18 @@ class Search:
         verdict, text = state.verdict, " ".join(map(render, state.edit))
         # A program that breaks other tests of the file has not passed them all.
         passed = verdict.passed if solved or not verdict.solved else verdict.total - 1
-        self._watch(Step(state.number, state.depth, text, passed, verdict.total, None))
+        self._watch(
+            Step(
+                state.number,
+                state.depth,
+                text,
+                passed,
+                verdict.total,
+                None,
+                state.edit,
+                self._first_line,
+            )
+        )
 
     def _ranked(self) -> tuple[PassingProgram, ...]:
         """The repairs, best first; by the model's likelihood if there is a choice."""

@@ -93,7 +93,7 @@ function M.restart_worker()
   for_all_servers('coe.restartWorker')
 end
 
---- What the servers do, for a statusline; empty while they are idle.
+--- For a statusline: what the servers do, else that a repair waits, else how many tests fail.
 ---@return string
 function M.status()
   return require('coe.status').line()

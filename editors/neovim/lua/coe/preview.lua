@@ -89,6 +89,7 @@ local function finish(preview, index)
     vim.api.nvim_win_close(preview.win, true)
   end
   preview.answer(index)
+  vim.cmd.redrawstatus({ bang = true })
   vim.schedule(advance)
 end
 
@@ -162,6 +163,7 @@ function advance()
     return
   end
   table.remove(waiting, 1)
+  vim.cmd.redrawstatus({ bang = true })
   local ok, err = pcall(show, preview)
   if not ok then
     messages.notify(('the change cannot be shown: %s'):format(err), vim.log.levels.ERROR)
@@ -193,6 +195,12 @@ local function reject_where(condition)
   if shown and condition(shown) then
     finish(shown, nil)
   end
+end
+
+--- Whether a change is shown or waits to be.
+---@return boolean
+function M.waits()
+  return shown ~= nil or #waiting > 0
 end
 
 --- Reject all that is shown or waits.

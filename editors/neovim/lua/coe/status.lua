@@ -1,4 +1,5 @@
--- What the servers are doing: coe/status for the statusline, the reports of progress echoed.
+-- What the servers are doing, what waits for the user and what fails: for the statusline. Reports of
+-- progress are echoed.
 
 local messages = require('coe.messages')
 
@@ -59,7 +60,20 @@ function M.on_progress(client_id, params)
   vim.api.nvim_echo({ { messages.fitted(text) } }, false, {})
 end
 
---- What goes on, for a statusline.
+--- How many tests fail of what the current buffer holds, by its diagnostics.
+---@return integer
+local function failing()
+  local tests = {} ---@type table<string, true>
+  for _, diagnostic in ipairs(vim.diagnostic.get(0)) do
+    local data = diagnostic.source == 'coe' and vim.tbl_get(diagnostic, 'user_data', 'lsp', 'data')
+    for _, test in ipairs(data and data.tests or {}) do
+      tests[test] = true
+    end
+  end
+  return vim.tbl_count(tests)
+end
+
+--- For a statusline: what goes on, else what waits for a decision, else how many tests fail.
 ---@return string
 function M.line()
   in_statusline = true
@@ -71,7 +85,13 @@ function M.line()
       table.insert(lines, 'coe: ' .. text)
     end
   end
-  return table.concat(lines, ' | ')
+  if #lines > 0 then
+    return table.concat(lines, ' | ')
+  elseif require('coe.preview').waits() then
+    return 'coe: repair waits'
+  end
+  local count = failing()
+  return count > 0 and ('coe: %d failing'):format(count) or ''
 end
 
 return M
