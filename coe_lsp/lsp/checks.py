@@ -146,6 +146,7 @@ class Checks:
         """The document was closed."""
         if (task := self._tasks.pop(uri, None)) is not None:
             task.cancel()
+            self._client.status(Status("idle", f"{name_of(uri)} was closed", uri=uri))
         self._turns.forget(uri)
         self._unsaved.discard(uri)
         self._verdicts.forget(uri)
@@ -192,17 +193,17 @@ class Checks:
             checked = await self._checked(uri, why)
         except (DocumentError, NoTestsError, SourceError, UntrustedError) as error:
             _log.info("not checked: %s", error)
-            self._failed(uri, Status("idle", str(error)))
+            self._failed(uri, Status("idle", str(error), uri=uri))
             if why == "asked":
                 self._client.message(str(error))
         except CoeError as error:
             _log.warning("check failed: %s", error)
-            self._failed(uri, Status("failed", str(error)))
+            self._failed(uri, Status("failed", str(error), uri=uri))
             self._warn(str(error), why)
         except Exception as error:
             log_broken(_log, f"the check of {name_of(uri)}", error)
             text = f"The check of {name_of(uri)} broke ({type(error).__name__}); the log has more."
-            self._failed(uri, Status("failed", text))
+            self._failed(uri, Status("failed", text, uri=uri))
             self._warn(text, why)
         else:
             if checked is not None:
@@ -232,7 +233,7 @@ class Checks:
                 turn.interrupt = lambda check=check: aside(check.cancel)
                 if turn.lost:
                     continue
-                self._client.status(Status("testing", f"testing {document.path.name}"))
+                self._client.status(Status("testing", f"testing {document.path.name}", uri=uri))
                 checked = await self._run(check)
             finally:
                 self._turns.give_back(turn)
@@ -304,7 +305,15 @@ class Checks:
     def _show(self, checked: CheckResult) -> None:
         self._known[checked.document.uri] = checked
         self._changed(checked.document.uri)
-        self._client.status(Status("idle", checked.summary))
+        self._client.status(
+            Status(
+                "idle",
+                checked.summary,
+                uri=checked.document.uri,
+                failing=checked.failed,
+                passed=checked.passed,
+            )
+        )
 
     def _warn(self, text: str, why: Why) -> None:
         if why == "asked":

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, cast
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve, field, frozen
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
@@ -33,7 +33,7 @@ class FilePreview:
 class PatchPreview:
     """A change that may be made: a name, a unified diff, a document and its whole new text.
 
-    `also` are the files that it changes besides.
+    `also` are the files that it changes besides, `detail` says what sets it apart from others.
     """
 
     label: str
@@ -41,20 +41,29 @@ class PatchPreview:
     uri: str
     new_text: str
     also: tuple[FilePreview, ...] = ()
+    detail: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As the plugins get it."""
         found = {"label": printable(self.label), "diff": self.diff, "newText": self.new_text}
+        if self.detail:
+            found["detail"] = printable(self.detail)
         also = [{"uri": file.uri, "newText": file.new_text} for file in self.also]
         return {**found, "uri": self.uri, **({"also": also} if also else {})}
 
 
 @frozen
 class Status:
-    """What the server is at, for a status item; see docs/editors.md."""
+    """What the server is at, for a status item; see docs/editors.md.
+
+    With `uri` it is about a document's tests: how many of them fail and pass, if they have run.
+    """
 
     state: State
     message: str
+    uri: str | None = field(default=None, kw_only=True)
+    failing: int | None = field(default=None, kw_only=True)
+    passed: int | None = field(default=None, kw_only=True)
     repair: int | None = None
     function: str | None = None
     turn: int | None = None

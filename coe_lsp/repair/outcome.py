@@ -66,8 +66,8 @@ class Repaired:
     """One of the repairs to choose from; `reason` says why it stands where it does.
 
     The `patch` is the repair; the diff and the commands tell of it. `doubt` says what the change
-    does that may only please the tests, '' if nothing. Not in the JSON: the patch, and whether it
-    only `takes_back` what the user changed.
+    does that may only please the tests, '' if nothing. Not in the JSON: the patch, whether it only
+    `takes_back` what the user changed, and `apart`: how people tell it from the others.
     """
 
     patch: Patch
@@ -76,6 +76,7 @@ class Repaired:
     commands: tuple[str, ...]
     doubt: str = ""
     takes_back: bool = False
+    apart: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` says of it."""

@@ -26,7 +26,9 @@ def show_patch(site: Site, program: PassingProgram) -> Repaired:
     if site.base is not None:
         reason = f"with a change of {site.target.name}; {reason}"
     doubt = " and ".join(program.doubts)
-    return Repaired(patch, patch.diff(site.sources), reason, texts, doubt)
+    parts = [program.differs, doubt and f"doubtful: the change {doubt}", program.kind_in_words]
+    apart = "; ".join(filter(None, parts))
+    return Repaired(patch, patch.diff(site.sources), reason, texts, doubt, apart=apart)
 
 
 def replay_chain(site: Site, commands: Sequence[Command]) -> tuple[Link, ...]:

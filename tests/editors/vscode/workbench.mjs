@@ -1,10 +1,10 @@
 // Clicks through a real VS Code workbench as a person would, with the packaged extension and a real
 // server process (only the language model is a script; see tests/lsp/scripted_server.py).
 //
-//     node workbench.mjs FOLDER VSIX PYTHON [PICTURES [SCENARIO...]]
+//     [THEME=dark] node workbench.mjs FOLDER VSIX PYTHON [PICTURES [SCENARIO...]]
 //
-// FOLDER is where setup.sh put code-server; PYTHON has coe-lsp and pytest; PICTURES gets screenshots.
-// SCENARIO names functions below, in place of all of them.
+// FOLDER is where setup.sh put code-server; PYTHON has coe-lsp and pytest; PICTURES gets screenshots,
+// of a light workbench unless told otherwise. SCENARIO names functions below, in place of all of them.
 // Prints a line for each scenario and exits with 1 if one fails.
 
 import { execFileSync, spawn } from "node:child_process";
@@ -86,7 +86,7 @@ write(
     "coe.serverPath": wrapper,
     "files.autoSave": "off",
     "workbench.startupEditor": "none",
-    "workbench.colorTheme": "Default Light Modern",
+    "workbench.colorTheme": `Default ${process.env.THEME === "dark" ? "Dark" : "Light"} Modern`,
     "editor.minimap.enabled": false,
     "window.commandCenter": false,
     "chat.commandCenter.enabled": false,
@@ -177,6 +177,14 @@ async function picture(name) {
   }
 }
 
+/** The status item, once it says this. */
+const status = (words) =>
+  page.locator('.statusbar-item[id="coe-lsp.coe-lsp.coe"] a', { hasText: words }).first();
+const word = (name) =>
+  page.locator(".editor-actions .action-label", { hasText: new RegExp(`^${name}$`) }).first();
+const choice = (words) =>
+  page.locator(".quick-input-list .monaco-list-row", { hasText: words }).first();
+const diff = page.locator(".monaco-diff-editor");
 const toast = (words) => page.locator(".notification-toast", { hasText: words }).first();
 const squiggle = page.locator(".squiggly-error").first();
 const lens = page.locator(".codelens-decoration a", { hasText: "Repair with CoE" }).first();
@@ -187,6 +195,7 @@ async function diagnosed() {
   await open("ranges.py");
   await squiggle.waitFor({ timeout: 60000 });
   await lens.waitFor({ timeout: 60000 });
+  await status("CoE: 1 failing").waitFor({ timeout: 10000 });
   await picture("vscode-failing");
 }
 
@@ -214,6 +223,7 @@ async function quickFixAcceptedAndUndone() {
   );
   await squiggle.waitFor({ state: "detached", timeout: 60000 });
   await lens.waitFor({ state: "detached", timeout: 10000 });
+  await status(/CoE\s*$/).waitFor({ timeout: 10000 });
   await picture("vscode-repaired");
   await page.locator(".view-line", { hasText: "def" }).first().click();
   await page.keyboard.press("Control+Z");
@@ -225,16 +235,128 @@ async function quickFixAcceptedAndUndone() {
   await picture("vscode-undone");
 }
 
-async function lensRejected() {
+async function lensRejectedByTheWord() {
   say(["### REPL 5 >>>        return high"]);
   await lens.waitFor({ timeout: 60000 });
   await lens.click();
-  await page.locator('[aria-label^="Reject Repair"]').first().waitFor({ timeout: 60000 });
-  await page.locator('[aria-label^="Reject Repair"]').first().click();
-  await page.locator(".monaco-diff-editor").waitFor({ state: "detached", timeout: 10000 });
+  await word("Reject").click({ timeout: 60000 });
+  await diff.waitFor({ state: "detached", timeout: 10000 });
   if (!(await text()).includes("value > high:\n        return low")) {
     throw new Error("a rejected repair was applied");
   }
+}
+
+async function dismissToasts() {
+  await palette("Notifications: Clear All Notifications");
+  await page.locator(".notification-toast").waitFor({ state: "detached", timeout: 5000 });
+}
+
+async function theDecisionStays() {
+  say(["### REPL 5 >>>        return high"]);
+  await page.locator(".view-line", { hasText: "def" }).first().click();
+  await palette("CoE: Repair with CoE");
+  await word("Accept").waitFor({ timeout: 60000 });
+  await status("repair waits").waitFor({ timeout: 5000 });
+  await dismissToasts();
+  await picture("vscode-words");
+  await open("pyproject.toml"); // another file does not take its place
+  await diff.waitFor({ state: "detached", timeout: 5000 });
+  await picture("vscode-waits");
+  await status("repair waits").click();
+  await word("Accept").waitFor({ timeout: 10000 });
+  await palette("View: Close Editor");
+  await toast("waits for your decision").waitFor({ timeout: 10000 });
+  await picture("vscode-reminded");
+  await status("repair waits").click();
+  await word("Accept").waitFor({ timeout: 10000 });
+  await status("repair waits").click(); // it is in front: what to do with it?
+  await choice("Reject it").waitFor({ timeout: 5000 });
+  await picture("vscode-menu-waits");
+  await page.keyboard.press("Escape");
+  await status("repair waits").waitFor();
+  await page.locator(".monaco-diff-editor .modified .view-line").first().click();
+  await page.keyboard.press("Control+Enter");
+  await diff.waitFor({ state: "detached", timeout: 10000 });
+  await page.locator('.tab[data-resource-name="ranges.py"]').click();
+  await until("the repaired text", 30, async () =>
+    (await text()).includes("value > high:\n        return high"),
+  );
+  await status(/CoE\s*$/).waitFor({ timeout: 30000 });
+  await page.locator(".view-line", { hasText: "def" }).first().click();
+  await page.keyboard.press("Control+Z");
+  await status("1 failing").waitFor({ timeout: 30000 });
+}
+
+async function rejectedByKey() {
+  say(["### REPL 5 >>>        return high"]);
+  await page.locator(".view-line", { hasText: "def" }).first().click();
+  await palette("CoE: Repair with CoE");
+  await word("Reject").waitFor({ timeout: 60000 });
+  await page.locator(".monaco-diff-editor .modified .view-line").first().click();
+  await page.keyboard.press("Control+Backspace");
+  await diff.waitFor({ state: "detached", timeout: 10000 });
+  await status("1 failing").waitFor({ timeout: 10000 });
+}
+
+async function oneOfSeveralRepairs() {
+  say([], 0, { search: { mutations: true, grace: 10 } });
+  await palette("CoE: Restart Server");
+  await status("1 failing").waitFor({ timeout: 60000 });
+  await page.locator(".view-line", { hasText: "def" }).first().click();
+  await palette("CoE: Repair with CoE");
+  await choice("return low + high").waitFor({ timeout: 60000 });
+  await choice("gives 11 instead of 10").waitFor();
+  await diff.waitFor({ timeout: 10000 });
+  await picture("vscode-several");
+  const shown = (words) =>
+    page.locator(".monaco-diff-editor .view-line", { hasText: words }).first().waitFor({ timeout: 5000 });
+  await page.keyboard.press("ArrowDown");
+  await shown("return low + high"); // while it is pointed at
+  await page.keyboard.press("Escape"); // which decides nothing
+  await status("repair waits").waitFor();
+  await word("Other Repairs").click();
+  await choice(/^return high/).click();
+  await shown("return high");
+  await picture("vscode-chosen");
+  await word("Reject").click();
+  await diff.waitFor({ state: "detached", timeout: 10000 });
+  say(["### REPL 5 >>>        return high"]);
+  await palette("CoE: Restart Server");
+  await squiggle.waitFor({ timeout: 60000 });
+}
+
+async function theMenuHasWhatMakesSense() {
+  await status("1 failing").waitFor({ timeout: 60000 });
+  await status("CoE").click();
+  await choice("Repair what fails in this file").waitFor({ timeout: 5000 });
+  await choice("Restart server").waitFor();
+  await picture("vscode-menu");
+  if (await choice("Install the server").isVisible()) throw new Error("there is a server already");
+  say(["### REPL 5 >>>        return high"], 60);
+  await choice("Repair what fails in this file").click();
+  await status("repairing").waitFor({ timeout: 30000 });
+  await status("repairing").click();
+  await choice("Cancel the repair").waitFor({ timeout: 5000 });
+  await picture("vscode-menu-repairing");
+  await choice("Cancel the repair").click();
+  await status("1 failing").waitFor({ timeout: 10000 });
+}
+
+async function notRepaired() {
+  say([]);
+  write(path.join(project, "pyproject.toml"), "[tool.coe]\nbudget = 2\n");
+  await status("1 failing").waitFor({ timeout: 30000 });
+  await page.locator(".view-line", { hasText: "def" }).first().click();
+  await palette("CoE: Repair with CoE");
+  await status("not repaired").waitFor({ timeout: 60000 });
+  write(path.join(project, "pyproject.toml"), "");
+}
+
+async function aFailureGoesAway() {
+  await notRepaired();
+  await picture("vscode-not-repaired");
+  await status("1 failing").waitFor({ timeout: 25000 });
+  await dismissToasts();
 }
 
 async function cancelled() {
@@ -245,7 +367,7 @@ async function cancelled() {
   await progress.waitFor({ timeout: 30000 });
   await progress.locator(".monaco-button", { hasText: "Cancel" }).click();
   await progress.waitFor({ state: "detached", timeout: 5000 });
-  await page.locator('.statusbar-item[aria-label*="CoE"]').first().waitFor();
+  await status("1 failing").waitFor({ timeout: 10000 });
 }
 
 async function cancelledAfterTheRepairWasFound() {
@@ -389,10 +511,61 @@ async function restartWith(settings) {
   await page.locator(".monaco-workbench").waitFor({ timeout: 60000 });
 }
 
+function logged(words) {
+  const logs = path.join(data, "logs");
+  const files = fs.readdirSync(logs, { recursive: true }).filter((name) => name.endsWith("CoE.log"));
+  return files.some((name) => fs.readFileSync(path.join(logs, name), "utf8").includes(words));
+}
+
+async function settingsAreBoxes() {
+  await palette("Preferences: Open Settings (UI)");
+  await page.locator(".settings-header .suggest-input-container").click();
+  await page.keyboard.type("@ext:coe-lsp.coe-lsp");
+  const box = page.locator('.setting-item-contents:has-text("Python") input.monaco-inputbox, .setting-item input').first();
+  await box.waitFor({ timeout: 20000 });
+  await picture("vscode-settings");
+  await palette("View: Close Editor");
+}
+
+async function switchedOff() {
+  await restartWith({ "coe.enable": false });
+  await page.locator('.tab[data-resource-name="ranges.py"]').click();
+  await page.locator(".view-line", { hasText: "def" }).first().waitFor({ timeout: 30000 });
+  await new Promise((resolve) => setTimeout(resolve, 5000)); // what does not come takes a while
+  for (const [what, locator] of Object.entries({ item: status("CoE"), squiggle, lens })) {
+    if (await locator.isVisible()) throw new Error(`there is a ${what} though CoE is switched off`);
+  }
+  await page.keyboard.press("F1");
+  await page.locator(".quick-input-widget input").first().fill(">CoE: ");
+  await page.locator(".quick-input-list .monaco-list-row").first().waitFor();
+  if (await choice("CoE: ").isVisible()) throw new Error("there is a command though CoE is off");
+  await picture("vscode-off");
+  await page.keyboard.press("Escape");
+}
+
+async function tracedAndQuiet() {
+  await restartWith({
+    "coe.enable": true,
+    "coe.trace.server": "messages",
+    "coe.showNotifications": "onError",
+  });
+  await status("1 failing").waitFor({ timeout: 60000 });
+  await until("the trace", 10, async () => logged("textDocument/didOpen"));
+  await notRepaired();
+  await until("the message in the log", 5, async () => logged("No repair was found"));
+  if (await toast("No repair was found").isVisible()) throw new Error("a warning was shown");
+  await restartWith({ "coe.trace.server": "off", "coe.showNotifications": "always" });
+}
+
 async function serverMissing() {
   await restartWith({ "coe.serverPath": "/nowhere/coe-lsp" });
   await toast("coe.serverPath is /nowhere/coe-lsp").waitFor({ timeout: 60000 });
+  await status("no server").waitFor({ timeout: 5000 });
+  if (!logged("no coe-lsp (setting)")) throw new Error("the log does not say why");
+  await status("no server").click();
+  await choice("Install the server").waitFor({ timeout: 5000 });
   await picture("vscode-no-server");
+  await page.keyboard.press("Escape");
 }
 
 async function installCancelled() {
@@ -414,7 +587,7 @@ esac
     0o755,
   );
   write(chosen, slow);
-  await restartWith({ "coe.serverPath": null });
+  await restartWith({ "coe.serverPath": "" });
   const offer = toast("CoE needs its server");
   await offer.waitFor({ timeout: 60000 });
   await offer.locator(".monaco-button", { hasText: "Install" }).first().click();
@@ -424,6 +597,7 @@ esac
     const found = fs.readFileSync(pids, "utf8").trim().split("\n");
     return found.length === 2 && found;
   });
+  await status("installing").waitFor({ timeout: 5000 });
   await picture("vscode-installing");
   await progress.locator(".monaco-button", { hasText: "Cancel" }).click();
   await until("the end of pip and its children", 5, async () =>
@@ -434,6 +608,7 @@ esac
     const left = fs.existsSync(storage) ? fs.readdirSync(storage) : [];
     return left.length === 0;
   });
+  await status("no server").waitFor({ timeout: 5000 });
 }
 
 let failed = false;
@@ -442,10 +617,11 @@ try {
   await page.goto(`${url}/?folder=${project}`);
   await page.locator(".monaco-workbench").waitFor({ timeout: 60000 });
   const scenarios = [
-    diagnosed, quickFixAcceptedAndUndone, lensRejected, cancelled, chainShown,
+    diagnosed, quickFixAcceptedAndUndone, lensRejectedByTheWord, theDecisionStays, rejectedByKey,
+    theMenuHasWhatMakesSense, aFailureGoesAway, oneOfSeveralRepairs, cancelled, chainShown,
     testsChangedOnTheDisk, settingsChangedOnTheDisk, interpreterSwitched,
     cancelledAfterTheRepairWasFound, repairedFromTheRedTest, repairedFromTheTestExplorer,
-    twoFilesInOneDiff, serverMissing, installCancelled,
+    twoFilesInOneDiff, settingsAreBoxes, switchedOff, tracedAndQuiet, serverMissing, installCancelled,
   ];
   for (const scenario of scenarios) {
     if (wanted.length > 0 && !wanted.includes(scenario.name)) continue;
