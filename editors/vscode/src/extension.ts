@@ -16,6 +16,7 @@ import { Python } from "./common/python";
 import { serverSettings } from "./common/settings";
 import { StatusItems } from "./common/status_items";
 import { Texts } from "./common/texts";
+import { traced } from "./common/trace";
 
 let session: Session | undefined;
 let switching = Promise.resolve();
@@ -54,6 +55,7 @@ async function beginOrEnd(context: vscode.ExtensionContext, python: Python): Pro
 
 class Session implements Server, vscode.Disposable {
   private readonly log = vscode.window.createOutputChannel("CoE", { log: true });
+  private readonly trace = traced(this.log);
   private readonly activity = new Activity(() => this.render());
   private readonly items = new StatusItems(this.activity);
   private readonly preview = new Preview((waiting) => this.activity.set({ waiting }));
@@ -70,6 +72,7 @@ class Session implements Server, vscode.Disposable {
     private readonly python: Python,
   ) {
     this.parts = [
+      this.trace,
       this.log,
       this.items,
       this.preview,
@@ -146,7 +149,8 @@ class Session implements Server, vscode.Disposable {
       contributes: { configuration: { properties: Record<string, unknown> } };
     };
     const names = serverSettings(manifest.contributes.configuration.properties);
-    const client = makeClient(this.server, names, this.python, this.log, this.preview, (status) =>
+    const { python, log, trace, preview } = this;
+    const client = makeClient(this.server, names, python, log, trace, preview, (status) =>
       this.activity.update(status),
     );
     client.onDidChangeState(({ newState }) => {

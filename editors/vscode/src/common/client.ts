@@ -40,6 +40,7 @@ export function makeClient(
   names: readonly string[],
   python: Python,
   log: vscode.LogOutputChannel,
+  trace: vscode.LogOutputChannel,
   preview: Preview,
   status: (params: StatusParams) => void,
 ): LanguageClient {
@@ -50,6 +51,7 @@ export function makeClient(
       { scheme: "untitled", language: "python" },
     ],
     outputChannel: log,
+    traceOutputChannel: trace,
     synchronize: { configurationSection: "coe" },
     middleware: {
       // One repair at a time: what waits for a decision is shown before the next one is asked for.

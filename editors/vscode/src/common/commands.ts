@@ -64,7 +64,8 @@ export function registerCommands(
       : repair("coe.repair", { uri, position: { line, character } });
   };
   const menu = async () => {
-    const chosen = await vscode.window.showQuickPick(entries(activity, pythonFile()), {
+    const offered = entries(activity, pythonFile(), preview.isInFront());
+    const chosen = await vscode.window.showQuickPick(offered, {
       title: "CoE",
       placeHolder: vscode.l10n.t("What shall be done?"),
     });

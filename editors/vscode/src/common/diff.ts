@@ -5,12 +5,13 @@ const MOST_CHARACTERS = 100;
 /** The new lines of code, else the ones that go. */
 export function changedCode(diff: string): string {
   const lines = diff.split("\n").filter((line) => !/^(\+\+\+|---) /.test(line));
-  const with_ = (sign: string) =>
+  const code = (sign: string) =>
     lines
       .filter((line) => line.startsWith(sign))
       .map((line) => line.slice(1).trim())
       .filter(Boolean);
-  const added = with_("+");
-  const shown = added.length > 0 ? added.join("; ") : with_("-").map((line) => `- ${line}`).join("; ");
+  const added = code("+");
+  const gone = code("-").map((line) => `- ${line}`);
+  const shown = (added.length > 0 ? added : gone).join("; ");
   return shown.length <= MOST_CHARACTERS ? shown : `${shown.slice(0, MOST_CHARACTERS - 3)}...`;
 }

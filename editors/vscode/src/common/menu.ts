@@ -13,8 +13,11 @@ export interface Entry {
 
 const SETTINGS = "@ext:coe-lsp.coe-lsp";
 
-/** `file` is the address of the Python file in front, if there is one. */
-export function entries(activity: Activity, file: string | undefined): Entry[] {
+/**
+ * `file` is the address of the Python file in front, if there is one; `seen` says whether the repair
+ * that waits is in front.
+ */
+export function entries(activity: Activity, file: string | undefined, seen: boolean): Entry[] {
   const about = [
     { label: `$(output) ${l10n.t("Show log")}`, command: "coe.showLog" },
     {
@@ -32,15 +35,20 @@ export function entries(activity: Activity, file: string | undefined): Entry[] {
       return [...ofNoServer(), ...about];
     case "running":
       return [
-        ...ofDecision(activity),
+        ...ofDecision(activity, seen),
         ...ofRepair(activity),
         ...ofFile(activity, file),
         ...(activity.repaired
-          ? [{ label: `$(list-ordered) ${l10n.t("Show last chain of edits")}`, command: "coe.showLastChain" }]
+          ? [
+              {
+                label: `$(list-ordered) ${l10n.t("Show last chain of edits")}`,
+                command: "coe.showLastChain",
+              },
+            ]
           : []),
         { label: `$(pulse) ${l10n.t("Check installation")}`, command: "coe.showDoctor" },
         ...about,
-        { label: `$(debug-restart) ${l10n.t("Restart server")}`, command: "coe.restartServer" },
+        { label: `$(refresh) ${l10n.t("Restart server")}`, command: "coe.restartServer" },
       ];
   }
 }
@@ -61,17 +69,19 @@ function ofNoServer(): Entry[] {
   ];
 }
 
-function ofDecision({ waiting }: Activity): Entry[] {
+function ofDecision({ waiting }: Activity, seen: boolean): Entry[] {
   if (waiting === undefined) {
     return [];
   }
+  const name = plain(waiting);
   return [
-    {
-      label: `$(diff) ${l10n.t("Show the repair of {0}", plain(waiting))}`,
-      command: "coe.showRepair",
-    },
-    { label: `$(check) ${l10n.t("Accept it")}`, command: "coe.accept" },
-    { label: `$(close) ${l10n.t("Reject it")}`, command: "coe.reject" },
+    ...(seen
+      ? []
+      : [
+          { label: `$(diff) ${l10n.t("Show the repair of {0}", name)}`, command: "coe.showRepair" },
+        ]),
+    { label: `$(check) ${l10n.t("Accept the repair of {0}", name)}`, command: "coe.accept" },
+    { label: `$(close) ${l10n.t("Reject the repair of {0}", name)}`, command: "coe.reject" },
   ];
 }
 

@@ -19,6 +19,8 @@ interface Waiting {
   index: number;
   shown: [vscode.Uri, vscode.Uri][];
   decide: (accepted: boolean) => void;
+  /** Notifications with buttons that were not answered. */
+  asked: number;
 }
 
 export class Preview implements vscode.Disposable {
@@ -26,7 +28,9 @@ export class Preview implements vscode.Disposable {
   private readonly tabs = vscode.window.tabGroups.onDidChangeTabs((event) => {
     const { waiting } = this;
     if (waiting && event.closed.some((tab) => shows(tab, waiting.shown)) && !isOpen(waiting)) {
-      void this.remind(waiting);
+      const { function: name } = waiting.params;
+      const message = vscode.l10n.t("The repair of {0} waits for your decision.", name);
+      void this.ask(waiting, message, vscode.l10n.t("Show"));
     }
   });
   private waiting: Waiting | undefined;
@@ -63,9 +67,15 @@ export class Preview implements vscode.Disposable {
     this.reject();
   }
 
+  /** Whether the one that waits is in front. */
+  isInFront(): boolean {
+    const { activeTab } = vscode.window.tabGroups.activeTabGroup;
+    return this.waiting !== undefined && !!activeTab && shows(activeTab, this.waiting.shown);
+  }
+
   /** Bring the one that waits to the front; whether there is one that was not there. */
   async reveal(): Promise<boolean> {
-    if (this.waiting === undefined || isInFront(this.waiting)) {
+    if (this.waiting === undefined || this.isInFront()) {
       return false;
     }
     await showDiff(this.waiting.shown, this.waiting.params.function);
@@ -80,11 +90,12 @@ export class Preview implements vscode.Disposable {
     }
     const pick = vscode.window.createQuickPick<vscode.QuickPickItem & { index: number }>();
     this.picking = pick;
-    pick.title = vscode.l10n.t("{0} repairs of {1}, best first", waiting.params.patches.length, plain(waiting.params.function));
+    const { patches, function: name } = waiting.params;
+    pick.title = vscode.l10n.t("{0} repairs of {1}, best first", patches.length, plain(name));
     pick.placeholder = vscode.l10n.t("Choose the one to decide on");
     pick.matchOnDetail = true;
     pick.ignoreFocusOut = true;
-    pick.items = waiting.params.patches.map((patch, index) => ({
+    pick.items = patches.map((patch, index) => ({
       index,
       label: plain(changedCode(patch.diff) || patch.label),
       detail: plain(patch.detail ?? patch.label),
@@ -114,7 +125,7 @@ export class Preview implements vscode.Disposable {
     }
     let decide: (accepted: boolean) => void = () => undefined;
     const decision = new Promise<boolean>((resolve) => (decide = resolve));
-    const waiting: Waiting = { params, index: 0, shown: [], decide };
+    const waiting: Waiting = { params, index: 0, shown: [], decide, asked: 0 };
     this.waiting = waiting;
     waiting.shown = this.put(params, 0);
     const several = params.patches.length > 1;
@@ -126,7 +137,7 @@ export class Preview implements vscode.Disposable {
       if (several) {
         this.choose();
       }
-      this.ask(waiting);
+      void this.ask(waiting, params.message, vscode.l10n.t("Accept"));
       const accepted = await decision;
       return { accept: accepted ? waiting.index : null };
     } finally {
@@ -134,6 +145,10 @@ export class Preview implements vscode.Disposable {
       this.picking?.hide();
       this.picking = undefined;
       this.changed(undefined);
+      if (waiting.asked > 0) {
+        // Their buttons have nothing to decide any more; they cannot be taken back singly.
+        await vscode.commands.executeCommand("notifications.hideToasts");
+      }
       await setContext("coe.previewing", false);
       await setContext("coe.severalRepairs", false);
       await closeTabs((tab) => shows(tab, waiting.shown));
@@ -141,32 +156,20 @@ export class Preview implements vscode.Disposable {
     }
   }
 
-  /** Its buttons decide on this one only: the notification may outlive it. */
-  private ask({ params, decide }: Waiting): void {
+  /** Say that it waits, with buttons, which decide on this one only: they may outlive it. */
+  private async ask(waiting: Waiting, message: string, first: string): Promise<void> {
     if (!wanted("info")) {
       return;
     }
-    const accept = vscode.l10n.t("Accept");
-    void vscode.window
-      .showInformationMessage(plain(params.message), accept, vscode.l10n.t("Reject"))
-      .then((answer) => answer && decide(answer === accept));
-  }
-
-  private async remind(waiting: Waiting): Promise<void> {
-    if (!wanted("info")) {
-      return;
-    }
-    const show = vscode.l10n.t("Show");
     const reject = vscode.l10n.t("Reject");
-    const answer = await vscode.window.showInformationMessage(
-      vscode.l10n.t("The repair of {0} waits for your decision.", plain(waiting.params.function)),
-      show,
-      reject,
-    );
+    waiting.asked += 1;
+    const answer = await vscode.window.showInformationMessage(plain(message), first, reject);
+    waiting.asked -= 1;
     if (answer === reject) {
       waiting.decide(false);
-    }
-    if (answer === show && this.waiting === waiting) {
+    } else if (answer === vscode.l10n.t("Accept")) {
+      waiting.decide(true);
+    } else if (answer !== undefined && waiting === this.waiting) {
       await this.reveal();
     }
   }
@@ -244,11 +247,6 @@ function groupOf(shown: [vscode.Uri, vscode.Uri][]): vscode.TabGroup | undefined
 
 function isOpen({ shown }: Waiting): boolean {
   return groupOf(shown) !== undefined;
-}
-
-function isInFront({ shown }: Waiting): boolean {
-  const { activeTab } = vscode.window.tabGroups.activeTabGroup;
-  return activeTab !== undefined && shows(activeTab, shown);
 }
 
 async function closeTabs(which: (tab: vscode.Tab) => boolean): Promise<void> {

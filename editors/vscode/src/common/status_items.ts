@@ -36,9 +36,7 @@ export class StatusItems implements vscode.Disposable {
     this.bar.text = text;
     this.bar.tooltip = [
       detail,
-      waits
-        ? vscode.l10n.t("Click to see it.")
-        : vscode.l10n.t("Click for what can be done."),
+      waits ? vscode.l10n.t("Click to see it.") : vscode.l10n.t("Click for what can be done."),
     ].join("\n");
     this.bar.command = command.command;
     this.bar.backgroundColor = waits

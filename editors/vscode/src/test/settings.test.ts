@@ -23,9 +23,18 @@ test("defaults are left out, so that pyproject.toml counts", () => {
 
 test("the editor's interpreter stands in for a setting that is not there", () => {
   const set: Record<string, object> = { python: { workspaceValue: "mine" } };
-  assert.deepEqual(section(["python"], (name) => set[name], "theirs"), { python: "mine" });
-  assert.deepEqual(section(["python"], () => undefined, "theirs"), { python: "theirs" });
-  assert.deepEqual(section(["python"], () => undefined, undefined), {});
+  assert.deepEqual(
+    section(["python"], (name) => set[name], "theirs"),
+    { python: "mine" },
+  );
+  assert.deepEqual(
+    section(["python"], () => undefined, "theirs"),
+    { python: "theirs" },
+  );
+  assert.deepEqual(
+    section(["python"], () => undefined, undefined),
+    {},
+  );
 });
 
 test("the server is not told of what it does not have", () => {

@@ -13,8 +13,8 @@ function running(): Activity {
 }
 
 const text = (activity: Activity, file: string | undefined = FILE) => shown(activity, file).text;
-const commands = (activity: Activity, file: string | undefined = FILE) =>
-  entries(activity, file).map((entry) => entry.command.replace(/^coe\./, ""));
+const commands = (activity: Activity, file: string | undefined = FILE, seen = false) =>
+  entries(activity, file, seen).map((entry) => entry.command.replace(/^coe\./, ""));
 
 test("a check mark says that all tests of the file in front pass", () => {
   const activity = running();
@@ -79,6 +79,7 @@ test("a decision that waits is said before all else", () => {
   assert.equal(text(activity), "$(diff) CoE: repair waits");
   assert.equal(shown(activity, FILE).waits, true);
   assert.deepEqual(commands(activity).slice(0, 3), ["showRepair", "accept", "reject"]);
+  assert.deepEqual(commands(activity, FILE, true).slice(0, 2), ["accept", "reject"]);
   activity.set({ waiting: undefined });
   assert.equal(text(activity), "$(loading~spin) CoE: testing");
 });
