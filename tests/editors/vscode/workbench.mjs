@@ -303,13 +303,14 @@ async function rejectedByKey() {
 }
 
 async function oneOfSeveralRepairs() {
-  say([], 0, { search: { mutations: true, grace: 10 } });
+  const ways = ["### REPL 5 >>>        return high", "### REPL 5 >>>        return low + high"];
+  say([ways], 0, { search: { grace: 3 } });
   await palette("CoE: Restart Server");
   await status("1 failing").waitFor({ timeout: within(60) });
   await page.locator(".view-line", { hasText: "def" }).first().click();
   await palette("CoE: Repair with CoE");
   await choice("return low + high").waitFor({ timeout: within(60) });
-  await choice("gives 11 instead of 10").waitFor();
+  await choice("instead of 10").waitFor();
   await diff.waitFor({ timeout: within(10) });
   await picture("vscode-several");
   const shown = (words) =>
