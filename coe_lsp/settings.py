@@ -186,9 +186,11 @@ def read_settings(
         for name in entries:
             if name not in known:
                 problems.append(f"{where}: there is no setting coe.{_short(str(name))}.")
-        for attribute, rule, _ in RULES:
+        for attribute, rule, default in RULES:
             value = entries.get(rule.name)
-            if value is None or attribute in values:
+            # An empty box of a settings page.
+            unset = value is None or (value == "" and default is None)
+            if unset or attribute in values:
                 continue
             if foreign and not rule.project:
                 problems.append(

@@ -156,6 +156,7 @@ class Checks:
         """The document was closed."""
         if (task := self._tasks.pop(uri, None)) is not None:
             task.cancel()
+            self._client.status(Status("idle", f"{name_of(uri)} was closed", uri=uri))
         self._turns.forget(uri)
         self._unsaved.discard(uri)
         self._verdicts.forget(uri)

@@ -36,7 +36,7 @@ class FilePreview:
 class PatchPreview:
     """A change that may be made: a name, a unified diff, a document and its whole new text.
 
-    `also` are the files that it changes besides.
+    `also` are the files that it changes besides, `detail` says what sets it apart from others.
     """
 
     label: str
@@ -44,10 +44,13 @@ class PatchPreview:
     uri: str
     new_text: str
     also: tuple[FilePreview, ...] = ()
+    detail: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As the plugins get it."""
         found = {"label": printable(self.label), "diff": self.diff, "newText": self.new_text}
+        if self.detail:
+            found["detail"] = printable(self.detail)
         also = [{"uri": file.uri, "newText": file.new_text} for file in self.also]
         return {**found, "uri": self.uri, **({"also": also} if also else {})}
 

@@ -25,7 +25,7 @@ from coe_lsp.settings import Settings
 
 if TYPE_CHECKING:
     from coe_lsp.execution.suite import Run
-    from coe_lsp.repair.outcome import Outcome
+    from coe_lsp.repair.outcome import Outcome, Repaired
     from coe_lsp.repair.patch import Patch
     from coe_lsp.repair.target.source import SourceFile
 
@@ -128,7 +128,7 @@ class PatchReview:
         repaired = outcome.patches[index]
         sources = {name: document.source for name, document in now.items()}
         if all(sources[name].lines == outcome.sources[name].lines for name in sources):
-            return _fitted(now, sources, repaired.patch, outcome, repaired.reason)
+            return _fitted(now, sources, repaired.patch, outcome, repaired)
         patch = repaired.patch.rebase(outcome.sources, sources)
         changed = patch.apply(sources)
         unsaved = self._workspace.unsaved(next(iter(now.values())).root)
@@ -143,7 +143,7 @@ class PatchReview:
                 f"The file was edited meanwhile, and with these edits the repair of "
                 f"{outcome.function} does not pass its tests ({_named(unmet)}): it is not offered."
             )
-        return _fitted(now, sources, patch, outcome, repaired.reason)
+        return _fitted(now, sources, patch, outcome, repaired)
 
     def _run(
         self,
@@ -212,7 +212,7 @@ def _fitted(
     sources: Mapping[str, SourceFile],
     patch: Patch,
     outcome: Outcome,
-    reason: str,
+    repaired: Repaired,
 ) -> _Fitted:
     changed = patch.apply(sources)
     changes = tuple(
@@ -221,11 +221,12 @@ def _fitted(
     )
     first, *others = changes
     preview = PatchPreview(
-        f"{outcome.function}: {reason}",
+        f"{outcome.function}: {repaired.reason}",
         patch.diff(sources),
         first.document.uri,
         "".join(first.new),
         tuple(FilePreview(one.document.uri, "".join(one.new)) for one in others),
+        repaired.apart or repaired.reason,
     )
     return _Fitted(changes, preview)
 

@@ -67,7 +67,8 @@ class Repaired:
 
     The `patch` is the repair; the diff and the commands tell of it. `doubt` says what the change
     does that may only please the tests, '' if nothing. Not in the JSON: the patch, whether it only
-    `takes_back` what the user changed, and the `kind` of edit that made it.
+    `takes_back` what the user changed, the `kind` of edit that made it, and how people tell it
+    `apart` from the others.
     """
 
     patch: Patch
@@ -77,6 +78,7 @@ class Repaired:
     doubt: str = ""
     takes_back: bool = False
     kind: str = ""
+    apart: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` says of it."""

@@ -27,8 +27,16 @@ def show_patch(site: Site, program: PassingProgram) -> Repaired:
     if site.base is not None:
         reason = f"with a change of {site.target.name}; {reason}"
     doubt = " and ".join(dict.fromkeys([*_doubts_before(site), *program.doubts]))
-    kind = program.kind or program.origin
-    return Repaired(patch, patch.diff(site.sources), reason, texts, doubt, kind=kind)
+    parts = [program.differs, doubt and f"doubtful: the change {doubt}", program.kind_in_words]
+    return Repaired(
+        patch,
+        patch.diff(site.sources),
+        reason,
+        texts,
+        doubt,
+        kind=program.kind or program.origin,
+        apart="; ".join(filter(None, parts)),
+    )
 
 
 def _doubts_before(site: Site) -> tuple[str, ...]:

@@ -4,11 +4,13 @@
 
 SCRIPT.json: {"commands": {FUNCTION: [COMMAND, ...]}, "delay": SECONDS, "fail": TEXT,
 "crash": TEXT, "loading": SECONDS, "search": {SETTING: VALUE}}. A chain for FUNCTION gets its commands one a turn, each after the delay; then it
-exits. With "fail" the model cannot be loaded, for that reason; with "crash" it breaks while it is
-asked; "loading" takes a while and cannot be interrupted; "fetching" so many MEGABYTES can be. The
-script is read again for each repair. Other arguments are ignored: editors append some.
+exits. Of a list in a COMMAND's place each chain gets the next one. With "fail" the model cannot be
+loaded, for that reason; with "crash" it breaks while it is asked; "loading" takes a while and cannot
+be interrupted; "fetching" so many MEGABYTES can be. The script is read again for each repair. Other
+arguments are ignored: editors append some.
 """
 
+import itertools
 import json
 import re
 import sys
@@ -32,6 +34,7 @@ class ScriptedPolicy:
         self._delay = script.get("delay", 0.0)
         self._crash = script.get("crash")
         self._asked = []
+        self._turn = itertools.count()
         self._interrupted = threading.Event()
 
     def read(self, start):
@@ -55,7 +58,8 @@ class ScriptedPolicy:
         found = re.search(r"def (\w+)", episode.start.text)
         name = found[1] if found else "<module>"
         commands, turn = self._commands.get(name, []), len(episode.turns)
-        return commands[turn] if turn < len(commands) else "### EXIT"
+        command = commands[turn] if turn < len(commands) else "### EXIT"
+        return command[next(self._turn) % len(command)] if isinstance(command, list) else command
 
     def logprob_ratios(self, start, line, variants):
         return [0.0] * len(variants)

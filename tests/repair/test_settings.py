@@ -24,6 +24,15 @@ def test_the_first_layer_that_has_a_value_wins():
     assert settings.samples == Settings().samples
 
 
+def test_an_empty_box_of_a_settings_page_is_no_value():
+    settings, problems = read_settings(
+        [("one", {"python": "", "model": ""}), ("two", {"model": "m"})]
+    )
+    assert (settings.python, settings.model, problems) == (None, "m", ())
+    _, problems = read_settings([("one", {"sandbox": ""})])
+    assert problems == ("one: coe.sandbox is '', but takes one of auto, off.",)
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
@@ -71,18 +80,18 @@ def test_the_documentation_has_this_table():
 @pytest.mark.skipif(not PACKAGE.exists(), reason="there is no VS Code extension here")
 def test_vs_code_has_the_same_settings():
     properties = json.loads(PACKAGE.read_text())["contributes"]["configuration"]["properties"]
-    own = {"coe.serverPath"}
-    assert [name for name in properties if name not in own] == [
-        f"coe.{rule.name}" for _, rule, _ in RULES
-    ]
+    texts = json.loads(PACKAGE.with_name("package.nls.json").read_text())
+    names = [f"coe.{rule.name}" for _, rule, _ in RULES]
+    own = ["coe.enable", "coe.serverPath", "coe.showNotifications", "coe.trace.server"]
+    assert list(properties) == [*own, *names]
     kinds = {"strings": "array"}
     for _, rule, default in RULES:
         entry = properties[f"coe.{rule.name}"]
-        kind = entry["type"] if isinstance(entry["type"], str) else entry["type"][0]
-        assert kind == kinds.get(rule.kind, rule.kind), rule.name
+        # One type each: VS Code has a box for those alone.
+        assert entry["type"] == kinds.get(rule.kind, rule.kind), rule.name
         assert tuple(entry.get("enum", ())) == rule.choices, rule.name
         assert entry.get("minimum") == rule.low, rule.name
         assert entry.get("maximum") == rule.high, rule.name
         wanted = list(default) if isinstance(default, tuple) else default
-        assert entry.get("default") in (wanted, None if wanted is not None else ""), rule.name
-        assert entry.get("markdownDescription", entry.get("description")) == rule.text, rule.name
+        assert entry["default"] == ("" if wanted is None else wanted), rule.name
+        assert texts[entry["markdownDescription"].strip("%")] == rule.text, rule.name

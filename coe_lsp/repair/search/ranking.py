@@ -67,11 +67,16 @@ class PassingProgram:
         return self.weight + likelihood - size - doubt
 
     @property
+    def kind_in_words(self) -> str:
+        """What kind of change it is."""
+        return self.kind or "written by the model"
+
+    @property
     def reason(self) -> str:
         """Why it stands where it does, in a few words."""
         lines = f"{self.changed_lines} line{'' if self.changed_lines == 1 else 's'} changed"
         parts = [f"doubtful: {' and '.join(self.doubts)}"] if self.doubts else []
-        parts += [self.kind or "written by the model", lines]
+        parts += [self.kind_in_words, lines]
         if self.likelihood is not None:
             parts.append(f"log-likelihood {self.likelihood:+.1f}")
         if self.differs:

@@ -4,7 +4,9 @@ import { readdirSync } from "node:fs";
 
 const tests = process.argv.includes("--tests");
 const entries = tests
-  ? readdirSync("src/test").map((name) => `src/test/${name}`)
+  ? readdirSync("src/test")
+      .filter((name) => name.endsWith(".test.ts"))
+      .map((name) => `src/test/${name}`)
   : ["src/extension.ts"];
 
 await build({
@@ -13,7 +15,7 @@ await build({
   platform: "node",
   target: "node20",
   format: "cjs",
-  external: ["vscode"],
+  ...(tests ? { alias: { vscode: "./src/test/words.ts" } } : { external: ["vscode"] }),
   minify: process.argv.includes("--minify"),
   sourcemap: tests,
   ...(tests ? { outdir: "dist/test" } : { outfile: "dist/extension.js" }),

@@ -1,35 +1,64 @@
-// Puts the parts together: finds the server, runs one client, restarts it when settings change.
+// Puts the parts together: finds the server, runs one client, restarts it when settings change; none
+// of it where `coe.enable` is false.
 
 import * as path from "node:path";
 import * as vscode from "vscode";
-import type { LanguageClient } from "vscode-languageclient/node";
+import { type LanguageClient, State } from "vscode-languageclient/node";
+import { Activity } from "./common/activity";
 import { makeClient } from "./common/client";
 import { registerCommands, type Server } from "./common/commands";
 import { install } from "./common/install";
 import { candidates, type Found, locate } from "./common/locate";
+import { wanted } from "./common/messages";
 import { Preview } from "./common/preview";
 import { RepairProgress } from "./common/progress";
-import type { StatusParams } from "./common/protocol";
 import { Python } from "./common/python";
-import { shown } from "./common/status";
+import { serverSettings } from "./common/settings";
+import { StatusItems } from "./common/status_items";
 import { Texts } from "./common/texts";
+import { traced } from "./common/trace";
 
 let session: Session | undefined;
+let switching = Promise.resolve();
 
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
-  session = new Session(context, await Python.find());
-  context.subscriptions.push(session);
-  void session.client();
+  const python = await Python.find();
+  const follow = () => (switching = switching.then(() => beginOrEnd(context, python)));
+  context.subscriptions.push(
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration("coe.enable")) {
+        void follow();
+      }
+    }),
+    new vscode.Disposable(() => session?.dispose()),
+  );
+  await follow();
 }
 
 export async function deactivate(): Promise<void> {
+  await switching;
   await session?.end();
+}
+
+async function beginOrEnd(context: vscode.ExtensionContext, python: Python): Promise<void> {
+  const enabled = vscode.workspace.getConfiguration("coe").get<boolean>("enable") ?? true;
+  if (enabled && session === undefined) {
+    session = new Session(context, python);
+    void session.client();
+  } else if (!enabled && session !== undefined) {
+    const ending = session;
+    session = undefined;
+    await ending.end();
+    ending.dispose();
+  }
 }
 
 class Session implements Server, vscode.Disposable {
   private readonly log = vscode.window.createOutputChannel("CoE", { log: true });
-  private readonly item = vscode.window.createStatusBarItem("coe", vscode.StatusBarAlignment.Left);
-  private readonly preview = new Preview();
+  private readonly trace = traced(this.log);
+  private readonly activity = new Activity(() => this.render());
+  private readonly items = new StatusItems(this.activity);
+  private readonly preview = new Preview((waiting) => this.activity.set({ waiting }));
   private readonly texts = new Texts("coe-text");
   private readonly progress = new RepairProgress((repair) => void this.cancel(repair));
   private readonly parts: vscode.Disposable[];
@@ -42,14 +71,13 @@ class Session implements Server, vscode.Disposable {
     private readonly context: vscode.ExtensionContext,
     private readonly python: Python,
   ) {
-    this.item.name = "CoE";
-    this.item.command = "coe.showLog";
     this.parts = [
+      this.trace,
       this.log,
-      this.item,
+      this.items,
       this.preview,
       this.texts,
-      registerCommands(this, this.preview, this.texts, this.log),
+      registerCommands(this, this.activity, this.preview, this.texts, this.log),
       vscode.workspace.onDidChangeConfiguration((event) => {
         if (event.affectsConfiguration("coe.serverPath")) {
           void this.restart();
@@ -77,8 +105,8 @@ class Session implements Server, vscode.Disposable {
   async stop(): Promise<void> {
     const client = await this.starting?.catch(() => undefined);
     this.starting = undefined;
-    this.progress.end();
     this.preview.rejectAll();
+    this.activity.set({ server: "starting" });
     await client?.stop().catch((error: unknown) => this.log.warn(String(error)));
     await client?.dispose();
   }
@@ -94,37 +122,58 @@ class Session implements Server, vscode.Disposable {
     vscode.Disposable.from(...this.parts).dispose();
   }
 
+  /** Install the server into an environment of its own, and start it. */
+  async install(): Promise<void> {
+    const { context, folder, log, ending } = this;
+    this.activity.set({ server: "installing" });
+    this.installing ??= install(context, folder, this.interpreter(), log, ending.signal);
+    const installed = await this.installing.finally(() => (this.installing = undefined));
+    if (installed) {
+      await this.restart();
+    } else {
+      this.activity.set({ server: "missing" });
+    }
+  }
+
   private async start(): Promise<LanguageClient | undefined> {
-    this.show({ state: "loading", message: "looking for the server" });
+    this.activity.set({ server: "starting" });
     this.server = await this.find();
     if (this.server === undefined) {
-      this.show({ state: "failed", message: "There is no server." });
+      this.activity.set({ server: "missing" });
       void this.offer();
       return undefined;
     }
     const { command, args, version, origin } = this.server;
     this.log.info(`coe-lsp ${version} (${origin}): ${[command, ...args].join(" ")}`);
-    const names = settingNames(this.context.extension);
-    const client = makeClient(this.server, names, this.python, this.log, this.preview, (status) => {
-      this.show(status);
-      this.progress.update(status);
+    const manifest = this.context.extension.packageJSON as {
+      contributes: { configuration: { properties: Record<string, unknown> } };
+    };
+    const names = serverSettings(manifest.contributes.configuration.properties);
+    const { python, log, trace, preview } = this;
+    const client = makeClient(this.server, names, python, log, trace, preview, (status) =>
+      this.activity.update(status),
+    );
+    client.onDidChangeState(({ newState }) => {
+      if (newState === State.Stopped && this.starting !== undefined) {
+        this.activity.set({ server: "broken" });
+      } else if (newState === State.Running) {
+        this.activity.set({ server: "running", version });
+      }
     });
     try {
       await client.start();
     } catch (error) {
-      this.show({ state: "failed", message: "The server could not be started." });
-      void vscode.window.showErrorMessage(
-        `The CoE server could not be started (${String(error)}): see the log, or run ` +
-          `"${command}" in a terminal.`,
-      );
+      this.activity.set({ server: "broken" });
+      this.log.error(`The server could not be started: ${String(error)}`);
+      void this.tellBroken(command, String(error));
       return undefined;
     }
-    this.show({ state: "idle", message: `coe-lsp ${version}` });
     return client;
   }
 
   private find(): Promise<Found | undefined> {
-    return locate(candidates(this.serverPath(), this.interpreter(), this.folder));
+    const tried = candidates(this.serverPath(), this.interpreter(), this.folder);
+    return locate(tried, (text) => this.log.info(text));
   }
 
   /** The folder of the private environment. */
@@ -147,35 +196,50 @@ class Session implements Server, vscode.Disposable {
   /** Say that there is no server, and what can be done; nothing waits for the answer. */
   private async offer(): Promise<void> {
     const set = this.serverPath();
-    if (set) {
-      const answer = await vscode.window.showErrorMessage(
-        `coe.serverPath is ${set}, which is no coe-lsp: correct the setting, or clear it.`,
-        "Open Settings",
-      );
-      if (answer !== undefined) {
-        await vscode.commands.executeCommand("workbench.action.openSettings", "coe.serverPath");
-      }
-      return;
+    if (!wanted(set ? "error" : "warning")) {
+      return; // the status item says it, and its menu has the same offers
     }
-    const answer = await vscode.window.showWarningMessage(
-      "CoE needs its server, coe-lsp. Install it into an environment of its own, install it " +
-        "yourself (pip install coe-lsp), or say where it is.",
-      "Install",
-      "Open Settings",
-    );
-    if (answer === "Open Settings") {
+    const openSettings = vscode.l10n.t("Open Settings");
+    const installIt = vscode.l10n.t("Install");
+    const answer = await (set
+      ? vscode.window.showErrorMessage(
+          vscode.l10n.t(
+            "coe.serverPath is {0}, which is no coe-lsp: correct the setting, or clear it.",
+            set,
+          ),
+          openSettings,
+        )
+      : vscode.window.showWarningMessage(
+          vscode.l10n.t(
+            "CoE needs its server, coe-lsp. Install it into an environment of its own, install " +
+              "it yourself (pip install coe-lsp), or say where it is.",
+          ),
+          installIt,
+          openSettings,
+        ));
+    if (answer === openSettings) {
       await vscode.commands.executeCommand("workbench.action.openSettings", "coe.serverPath");
     }
-    if (answer === "Install") {
-      const { context, folder, log, ending } = this;
-      this.show({ state: "loading", message: "The server is being installed." });
-      this.installing ??= install(context, folder, this.interpreter(), log, ending.signal);
-      const installed = await this.installing.finally(() => (this.installing = undefined));
-      if (installed) {
-        await this.restart();
-      } else {
-        this.show({ state: "failed", message: "There is no server." });
-      }
+    if (answer === installIt) {
+      await this.install();
+    }
+  }
+
+  private async tellBroken(command: string, error: string): Promise<void> {
+    if (!wanted("error")) {
+      return;
+    }
+    const showLog = vscode.l10n.t("Show Log");
+    const answer = await vscode.window.showErrorMessage(
+      vscode.l10n.t(
+        'The CoE server could not be started ({0}): see the log, or run "{1}" in a terminal.',
+        error,
+        command,
+      ),
+      showLog,
+    );
+    if (answer !== undefined) {
+      this.log.show();
     }
   }
 
@@ -196,20 +260,8 @@ class Session implements Server, vscode.Disposable {
     });
   }
 
-  private show(status: StatusParams): void {
-    const { text, tooltip } = shown(status);
-    this.item.text = text;
-    this.item.tooltip = tooltip;
-    this.item.show();
+  private render(): void {
+    this.items.render();
+    this.progress.update(this.activity.underWay);
   }
-}
-
-/** The server's settings, by the manifest, without the section's name. */
-function settingNames(extension: vscode.Extension<unknown>): string[] {
-  const manifest = extension.packageJSON as {
-    contributes: { configuration: { properties: Record<string, unknown> } };
-  };
-  return Object.keys(manifest.contributes.configuration.properties)
-    .map((name) => name.replace(/^coe\./, ""))
-    .filter((name) => name !== "serverPath");
 }

@@ -1,10 +1,11 @@
 // Clicks through a real VS Code workbench as a person would, with the packaged extension and a real
 // server process (only the language model is a script; see tests/lsp/scripted_server.py).
 //
-//     node workbench.mjs FOLDER VSIX PYTHON [PICTURES [SCENARIO...]]
+//     [THEME=dark] [PATIENCE=1] node workbench.mjs FOLDER VSIX PYTHON [PICTURES [SCENARIO...]]
 //
-// FOLDER is where setup.sh put code-server; PYTHON has coe-lsp and pytest; PICTURES gets screenshots.
-// SCENARIO names functions below, in place of all of them.
+// FOLDER is where setup.sh put code-server; PYTHON has coe-lsp and pytest; PICTURES gets screenshots,
+// of a light workbench unless told otherwise. SCENARIO names functions below, in place of all of them.
+// PATIENCE multiplies the time that anything may take, for a machine that has other work.
 // Prints a line for each scenario and exits with 1 if one fails.
 
 import { execFileSync, spawn } from "node:child_process";
@@ -17,6 +18,8 @@ import { fileURLToPath } from "node:url";
 
 const [folder, vsix, python, pictures] = process.argv.slice(2, 6).map((p) => path.resolve(p));
 const wanted = process.argv.slice(6);
+/** So many seconds as milliseconds, longer on a busy machine. */
+const within = (seconds) => 1000 * seconds * Number(process.env.PATIENCE ?? 1);
 const { chromium } = createRequire(path.join(folder, "package.json"))("playwright-core");
 const here = path.dirname(fileURLToPath(import.meta.url));
 const work = fs.mkdtempSync(path.join(os.tmpdir(), "coe-workbench-"));
@@ -58,7 +61,7 @@ async function freePort() {
 }
 
 async function until(what, seconds, check) {
-  const end = Date.now() + 1000 * seconds;
+  const end = Date.now() + within(seconds);
   while (Date.now() < end) {
     const found = await check().catch(() => undefined);
     if (found) return found;
@@ -86,7 +89,7 @@ write(
     "coe.serverPath": wrapper,
     "files.autoSave": "off",
     "workbench.startupEditor": "none",
-    "workbench.colorTheme": "Default Light Modern",
+    "workbench.colorTheme": `Default ${process.env.THEME === "dark" ? "Dark" : "Light"} Modern`,
     "editor.minimap.enabled": false,
     "window.commandCenter": false,
     "chat.commandCenter.enabled": false,
@@ -133,6 +136,7 @@ const browser = await chromium.launch({
   ], // prettier-ignore
 });
 const page = await browser.newPage({ viewport: { width: 1100, height: 640 } });
+page.setDefaultTimeout(within(30));
 
 const text = () =>
   page.evaluate(() =>
@@ -147,11 +151,11 @@ async function palette(command) {
   await until(`the command ${command}`, 60, async () => {
     await page.keyboard.press("F1");
     const input = page.locator(".quick-input-widget input").first();
-    await input.waitFor({ state: "visible", timeout: 5000 });
+    await input.waitFor({ state: "visible", timeout: within(5) });
     await input.fill(`>${command}`);
     const row = page.locator(".quick-input-list .monaco-list-row", { hasText: command }).first();
     try {
-      await row.waitFor({ state: "visible", timeout: 3000 });
+      await row.waitFor({ state: "visible", timeout: within(3) });
     } catch (error) {
       await page.keyboard.press("Escape");
       throw error;
@@ -177,6 +181,14 @@ async function picture(name) {
   }
 }
 
+/** The status item, once it says this. */
+const status = (words) =>
+  page.locator('.statusbar-item[id="coe-lsp.coe-lsp.coe"] a', { hasText: words }).first();
+const word = (name) =>
+  page.locator(".editor-actions .action-label", { hasText: new RegExp(`^${name}$`) }).first();
+const choice = (words) =>
+  page.locator(".quick-input-list .monaco-list-row", { hasText: words }).first();
+const diff = page.locator(".monaco-diff-editor");
 const toast = (words) => page.locator(".notification-toast", { hasText: words }).first();
 const squiggle = page.locator(".squiggly-error").first();
 const lens = page.locator(".codelens-decoration a", { hasText: "Repair with CoE" }).first();
@@ -185,8 +197,9 @@ const lens = page.locator(".codelens-decoration a", { hasText: "Repair with CoE"
 
 async function diagnosed() {
   await open("ranges.py");
-  await squiggle.waitFor({ timeout: 60000 });
-  await lens.waitFor({ timeout: 60000 });
+  await squiggle.waitFor({ timeout: within(60) });
+  await lens.waitFor({ timeout: within(60) });
+  await status("CoE: 1 failing").waitFor({ timeout: within(10) });
   await picture("vscode-failing");
 }
 
@@ -198,22 +211,23 @@ async function quickFixAcceptedAndUndone() {
     await page
       .locator(".action-widget .monaco-list-row", { hasText: "Repair with CoE: clamp" })
       .first()
-      .waitFor({ timeout: 3000 });
+      .waitFor({ timeout: within(3) });
     return true;
   });
   await page.keyboard.press("Enter");
-  await toast("Repair with CoE: clamp").waitFor({ timeout: 30000 });
+  await toast("Repair with CoE: clamp").waitFor({ timeout: within(30) });
   await picture("vscode-repairing");
   const decision = toast("clamp is repaired");
-  await decision.waitFor({ timeout: 60000 });
+  await decision.waitFor({ timeout: within(60) });
   await page.locator(".monaco-diff-editor .line-insert, .monaco-diff-editor .char-insert").first().waitFor();
   await picture("vscode-preview");
   await decision.locator(".monaco-button", { hasText: "Accept" }).click();
   await until("the repaired text", 30, async () =>
     (await text()).includes("value > high:\n        return high"),
   );
-  await squiggle.waitFor({ state: "detached", timeout: 60000 });
-  await lens.waitFor({ state: "detached", timeout: 10000 });
+  await squiggle.waitFor({ state: "detached", timeout: within(60) });
+  await lens.waitFor({ state: "detached", timeout: within(10) });
+  await status(/CoE\s*$/).waitFor({ timeout: within(10) });
   await picture("vscode-repaired");
   await page.locator(".view-line", { hasText: "def" }).first().click();
   await page.keyboard.press("Control+Z");
@@ -221,20 +235,133 @@ async function quickFixAcceptedAndUndone() {
   if (fs.readFileSync(path.join(project, "ranges.py"), "utf8") !== BROKEN) {
     throw new Error("the file on the disk was changed");
   }
-  await squiggle.waitFor({ timeout: 10000 }); // the text was tested before, and it is not saved
+  await squiggle.waitFor({ timeout: within(10) }); // the text was tested before, and it is not saved
   await picture("vscode-undone");
 }
 
-async function lensRejected() {
+async function lensRejectedByTheWord() {
   say(["### REPL 5 >>>        return high"]);
-  await lens.waitFor({ timeout: 60000 });
+  await lens.waitFor({ timeout: within(60) });
   await lens.click();
-  await page.locator('[aria-label^="Reject Repair"]').first().waitFor({ timeout: 60000 });
-  await page.locator('[aria-label^="Reject Repair"]').first().click();
-  await page.locator(".monaco-diff-editor").waitFor({ state: "detached", timeout: 10000 });
+  await word("Reject").click({ timeout: within(60) });
+  await diff.waitFor({ state: "detached", timeout: within(10) });
   if (!(await text()).includes("value > high:\n        return low")) {
     throw new Error("a rejected repair was applied");
   }
+}
+
+async function dismissToasts() {
+  await palette("Notifications: Clear All Notifications");
+  await page.locator(".notification-toast").waitFor({ state: "detached", timeout: within(5) });
+}
+
+async function theDecisionStays() {
+  say(["### REPL 5 >>>        return high"]);
+  await page.locator(".view-line", { hasText: "def" }).first().click();
+  await palette("CoE: Repair with CoE");
+  await word("Accept").waitFor({ timeout: within(60) });
+  await status("repair waits").waitFor({ timeout: within(5) });
+  await dismissToasts();
+  await picture("vscode-words");
+  await open("pyproject.toml"); // another file does not take its place
+  await diff.waitFor({ state: "detached", timeout: within(5) });
+  await picture("vscode-waits");
+  await status("repair waits").click();
+  await word("Accept").waitFor({ timeout: within(10) });
+  await palette("View: Close Editor");
+  await toast("waits for your decision").waitFor({ timeout: within(10) });
+  await picture("vscode-reminded");
+  await status("repair waits").click();
+  await word("Accept").waitFor({ timeout: within(10) });
+  await status("repair waits").click(); // it is in front: what to do with it?
+  await choice("Reject the repair of clamp").waitFor({ timeout: within(5) });
+  await picture("vscode-menu-waits");
+  await page.keyboard.press("Escape");
+  await status("repair waits").waitFor();
+  await page.locator(".monaco-diff-editor .modified .view-line").first().click();
+  await page.keyboard.press("Control+Enter");
+  await diff.waitFor({ state: "detached", timeout: within(10) });
+  await page.locator('.tab[data-resource-name="ranges.py"]').click();
+  await until("the repaired text", 30, async () =>
+    (await text()).includes("value > high:\n        return high"),
+  );
+  await status(/CoE\s*$/).waitFor({ timeout: within(30) });
+  await page.locator(".view-line", { hasText: "def" }).first().click();
+  await page.keyboard.press("Control+Z");
+  await status("1 failing").waitFor({ timeout: within(30) });
+}
+
+async function rejectedByKey() {
+  say(["### REPL 5 >>>        return high"]);
+  await page.locator(".view-line", { hasText: "def" }).first().click();
+  await palette("CoE: Repair with CoE");
+  await word("Reject").waitFor({ timeout: within(60) });
+  await page.locator(".monaco-diff-editor .modified .view-line").first().click();
+  await page.keyboard.press("Control+Backspace");
+  await diff.waitFor({ state: "detached", timeout: within(10) });
+  await status("1 failing").waitFor({ timeout: within(10) });
+}
+
+async function oneOfSeveralRepairs() {
+  const ways = ["### REPL 5 >>>        return high", "### REPL 5 >>>        return low + high"];
+  say([ways], 0, { search: { grace: 3 } });
+  await palette("CoE: Restart Server");
+  await status("1 failing").waitFor({ timeout: within(60) });
+  await page.locator(".view-line", { hasText: "def" }).first().click();
+  await palette("CoE: Repair with CoE");
+  await choice("return low + high").waitFor({ timeout: within(60) });
+  await choice("instead of 10").waitFor();
+  await diff.waitFor({ timeout: within(10) });
+  await picture("vscode-several");
+  const shown = (words) =>
+    page.locator(".monaco-diff-editor .view-line", { hasText: words }).first().waitFor({ timeout: within(5) });
+  await page.keyboard.press("ArrowDown");
+  await shown("return low + high"); // while it is pointed at
+  await page.keyboard.press("Escape"); // which decides nothing
+  await status("repair waits").waitFor();
+  await word("Other Repairs").click();
+  await choice(/^return high/).click();
+  await shown("return high");
+  await picture("vscode-chosen");
+  await word("Reject").click();
+  await diff.waitFor({ state: "detached", timeout: within(10) });
+  say(["### REPL 5 >>>        return high"]);
+  await palette("CoE: Restart Server");
+  await squiggle.waitFor({ timeout: within(60) });
+}
+
+async function theMenuHasWhatMakesSense() {
+  await status("1 failing").waitFor({ timeout: within(60) });
+  await status("CoE").click();
+  await choice("Repair what fails in this file").waitFor({ timeout: within(5) });
+  await choice("Restart server").waitFor();
+  await picture("vscode-menu");
+  if (await choice("Install the server").isVisible()) throw new Error("there is a server already");
+  say(["### REPL 5 >>>        return high"], 60);
+  await choice("Repair what fails in this file").click();
+  await status("repairing").waitFor({ timeout: within(30) });
+  await status("repairing").click();
+  await choice("Cancel the repair").waitFor({ timeout: within(5) });
+  await picture("vscode-menu-repairing");
+  await choice("Cancel the repair").click();
+  await status("1 failing").waitFor({ timeout: within(10) });
+}
+
+async function notRepaired() {
+  say([]);
+  write(path.join(project, "pyproject.toml"), "[tool.coe]\nbudget = 2\n");
+  await status("1 failing").waitFor({ timeout: within(30) });
+  await page.locator(".view-line", { hasText: "def" }).first().click();
+  await palette("CoE: Repair with CoE");
+  await status("not repaired").waitFor({ timeout: within(60) });
+  write(path.join(project, "pyproject.toml"), "");
+}
+
+async function aFailureGoesAway() {
+  await notRepaired();
+  await picture("vscode-not-repaired");
+  await status("1 failing").waitFor({ timeout: within(25) });
+  await dismissToasts();
 }
 
 async function cancelled() {
@@ -242,92 +369,92 @@ async function cancelled() {
   await page.locator(".view-line", { hasText: "def" }).first().click();
   await palette("CoE: Repair with CoE");
   const progress = toast("Repair with CoE: clamp");
-  await progress.waitFor({ timeout: 30000 });
+  await progress.waitFor({ timeout: within(30) });
   await progress.locator(".monaco-button", { hasText: "Cancel" }).click();
-  await progress.waitFor({ state: "detached", timeout: 5000 });
-  await page.locator('.statusbar-item[aria-label*="CoE"]').first().waitFor();
+  await progress.waitFor({ state: "detached", timeout: within(5) });
+  await status("1 failing").waitFor({ timeout: within(10) });
 }
 
 async function cancelledAfterTheRepairWasFound() {
   // A mutation repairs it, and the search goes on until the model has been heard.
   say([], 0, { loading: 8, search: { mutations: true, grace: 60 } });
   await palette("CoE: Restart Server");
-  await squiggle.waitFor({ timeout: 60000 });
+  await squiggle.waitFor({ timeout: within(60) });
   await page.locator(".view-line", { hasText: "def" }).first().click();
   await palette("CoE: Repair with CoE");
   const progress = toast("looking for better (Cancel shows this one)");
-  await progress.waitFor({ timeout: 60000 });
+  await progress.waitFor({ timeout: within(60) });
   await picture("vscode-better");
   await progress.locator(".monaco-button", { hasText: "Cancel" }).click();
   const decision = toast("clamp is repaired");
-  await decision.waitFor({ timeout: 30000 });
+  await decision.waitFor({ timeout: within(30) });
   await decision.locator(".monaco-button", { hasText: "Reject" }).click();
-  await page.locator(".monaco-diff-editor").waitFor({ state: "detached", timeout: 10000 });
+  await page.locator(".monaco-diff-editor").waitFor({ state: "detached", timeout: within(10) });
   say(["### REPL 5 >>>        return high"]);
   await palette("CoE: Restart Server");
-  await squiggle.waitFor({ timeout: 60000 });
+  await squiggle.waitFor({ timeout: within(60) });
 }
 
 async function chainShown() {
   await palette("CoE: Show Last Chain of Edits");
-  await page.locator('.tab[data-resource-name*="Chain"], .tab[aria-label*="Chain"]').first().waitFor({ timeout: 20000 });
+  await page.locator('.tab[data-resource-name*="Chain"], .tab[aria-label*="Chain"]').first().waitFor({ timeout: within(20) });
 }
 
 async function testsChangedOnTheDisk() {
   const tests = path.join(project, "tests/test_ranges.py");
   write(tests, TESTS.replace("== 10", "== 0"));
-  await squiggle.waitFor({ state: "detached", timeout: 30000 });
+  await squiggle.waitFor({ state: "detached", timeout: within(30) });
   write(tests, TESTS);
-  await squiggle.waitFor({ timeout: 30000 });
+  await squiggle.waitFor({ timeout: within(30) });
 }
 
 async function settingsChangedOnTheDisk() {
   write(path.join(project, "pyproject.toml"), '[tool.coe]\nbudget = "soon"\n');
-  await toast("budget is 'soon'").waitFor({ timeout: 30000 });
+  await toast("budget is 'soon'").waitFor({ timeout: within(30) });
   write(path.join(project, "pyproject.toml"), "");
-  await squiggle.waitFor({ timeout: 30000 });
+  await squiggle.waitFor({ timeout: within(30) });
 }
 
 async function interpreterSwitched() {
   write(chosen, "/no/such/python");
-  await toast("/no/such/python does not work").waitFor({ timeout: 30000 });
-  await squiggle.waitFor({ state: "detached", timeout: 30000 });
+  await toast("/no/such/python does not work").waitFor({ timeout: within(30) });
+  await squiggle.waitFor({ state: "detached", timeout: within(30) });
   write(chosen, python);
-  await squiggle.waitFor({ timeout: 30000 });
+  await squiggle.waitFor({ timeout: within(30) });
 }
 
 // The fault is in another file, which the diff shows and the edit changes.
 async function repairedFromTheRedTest() {
   say(["### REPL 5 >>>        return high"]);
   await open("test_ranges.py");
-  await squiggle.waitFor({ timeout: 60000 });
-  await lens.waitFor({ timeout: 60000 });
+  await squiggle.waitFor({ timeout: within(60) });
+  await lens.waitFor({ timeout: within(60) });
   await page.locator(".view-line", { hasText: "clamp(15" }).first().click();
   await until("the quick fix", 30, async () => {
     await page.keyboard.press("Control+Period");
     await page
       .locator(".action-widget .monaco-list-row", { hasText: "Repair with CoE: test_high" })
       .first()
-      .waitFor({ timeout: 3000 });
+      .waitFor({ timeout: within(3) });
     return true;
   });
   await page.keyboard.press("Enter");
   const decision = toast("clamp is repaired");
-  await decision.waitFor({ timeout: 60000 });
+  await decision.waitFor({ timeout: within(60) });
   await page.locator(".monaco-diff-editor .line-insert, .monaco-diff-editor .char-insert").first().waitFor();
   await picture("vscode-red-test");
   await decision.locator(".monaco-button", { hasText: "Accept" }).click();
   await page.locator('.tab[data-resource-name="test_ranges.py"]').click();
-  await squiggle.waitFor({ state: "detached", timeout: 60000 });
+  await squiggle.waitFor({ state: "detached", timeout: within(60) });
   await page.locator('.tab[data-resource-name="ranges.py"]').click();
   await until("the repaired text", 30, async () =>
     (await text()).includes("value > high:\n        return high"),
   );
   await page.locator(".view-line", { hasText: "def" }).first().click();
   await page.keyboard.press("Control+Z");
-  await squiggle.waitFor({ timeout: 60000 });
+  await squiggle.waitFor({ timeout: within(60) });
   await page.locator('.tab[data-resource-name="test_ranges.py"]').click();
-  await squiggle.waitFor({ timeout: 60000 }); // red again
+  await squiggle.waitFor({ timeout: within(60) }); // red again
 }
 
 async function twoFilesInOneDiff() {
@@ -348,15 +475,15 @@ async function twoFilesInOneDiff() {
   };
   say([], 0, { commands });
   await open("test_store.py");
-  await squiggle.waitFor({ timeout: 60000 });
+  await squiggle.waitFor({ timeout: within(60) });
   await palette("CoE: Repair This File's Most Suspect Function");
   const decision = toast("are repaired");
-  await decision.waitFor({ timeout: 90000 });
-  await page.locator(".tab", { hasText: "2 files: repair of" }).first().waitFor({ timeout: 10000 });
+  await decision.waitFor({ timeout: within(90) });
+  await page.locator(".tab", { hasText: "2 files: repair of" }).first().waitFor({ timeout: within(10) });
   await picture("vscode-two-files");
   await decision.locator(".monaco-button", { hasText: "Accept" }).click();
-  await page.locator(".tab", { hasText: "2 files: repair of" }).waitFor({ state: "detached", timeout: 10000 });
-  await squiggle.waitFor({ state: "detached", timeout: 60000 }); // green, nothing is saved
+  await page.locator(".tab", { hasText: "2 files: repair of" }).waitFor({ state: "detached", timeout: within(10) });
+  await squiggle.waitFor({ state: "detached", timeout: within(60) }); // green, nothing is saved
   await palette("File: Revert File");
   for (const name of ["shelf.py", "store.py", "tests/test_store.py"]) {
     if (!fs.existsSync(path.join(project, name))) throw new Error(`${name} is gone`);
@@ -367,17 +494,17 @@ async function repairedFromTheTestExplorer() {
   say(["### REPL 5 >>>        return high"]);
   await palette("Testing: Focus on Test Explorer View");
   const file = page.locator(".test-explorer .monaco-list-row", { hasText: "test_ranges.py" }).first();
-  await file.click({ timeout: 60000 });
+  await file.click({ timeout: within(60) });
   await page.keyboard.press("ArrowRight");
   const test = page.locator(".test-explorer .monaco-list-row", { hasText: "test_high" }).first();
-  await test.waitFor({ timeout: 60000 });
+  await test.waitFor({ timeout: within(60) });
   await test.click({ button: "right" });
   await picture("vscode-test-explorer");
   await page.locator(".monaco-menu .action-item", { hasText: "Repair with CoE" }).first().click();
   const decision = toast("clamp is repaired");
-  await decision.waitFor({ timeout: 60000 });
+  await decision.waitFor({ timeout: within(60) });
   await decision.locator(".monaco-button", { hasText: "Reject" }).click();
-  await page.locator(".monaco-diff-editor").waitFor({ state: "detached", timeout: 10000 });
+  await page.locator(".monaco-diff-editor").waitFor({ state: "detached", timeout: within(10) });
   await palette("View: Toggle Primary Side Bar Visibility");
 }
 
@@ -385,14 +512,65 @@ async function repairedFromTheTestExplorer() {
 async function restartWith(settings) {
   const file = path.join(data, "User/settings.json");
   write(file, JSON.stringify({ ...JSON.parse(fs.readFileSync(file, "utf8")), ...settings }));
-  await page.reload();
-  await page.locator(".monaco-workbench").waitFor({ timeout: 60000 });
+  await page.reload({ timeout: within(60) });
+  await page.locator(".monaco-workbench").waitFor({ timeout: within(60) });
+}
+
+function logged(words) {
+  const logs = path.join(data, "logs");
+  const files = fs.readdirSync(logs, { recursive: true }).filter((name) => name.endsWith("CoE.log"));
+  return files.some((name) => fs.readFileSync(path.join(logs, name), "utf8").includes(words));
+}
+
+async function settingsAreBoxes() {
+  await palette("Preferences: Open Settings (UI)");
+  await page.locator(".settings-header .suggest-input-container").click();
+  await page.keyboard.type("@ext:coe-lsp.coe-lsp");
+  const box = page.locator('.setting-item-contents:has-text("Python") input.monaco-inputbox, .setting-item input').first();
+  await box.waitFor({ timeout: within(20) });
+  await picture("vscode-settings");
+  await palette("View: Close Editor");
+}
+
+async function switchedOff() {
+  await restartWith({ "coe.enable": false });
+  await page.locator('.tab[data-resource-name="ranges.py"]').click();
+  await page.locator(".view-line", { hasText: "def" }).first().waitFor({ timeout: within(30) });
+  await new Promise((resolve) => setTimeout(resolve, 5000)); // what does not come takes a while
+  for (const [what, locator] of Object.entries({ item: status("CoE"), squiggle, lens })) {
+    if (await locator.isVisible()) throw new Error(`there is a ${what} though CoE is switched off`);
+  }
+  await page.keyboard.press("F1");
+  await page.locator(".quick-input-widget input").first().fill(">CoE: ");
+  await page.locator(".quick-input-list .monaco-list-row").first().waitFor();
+  if (await choice("CoE: ").isVisible()) throw new Error("there is a command though CoE is off");
+  await picture("vscode-off");
+  await page.keyboard.press("Escape");
+}
+
+async function tracedAndQuiet() {
+  await restartWith({
+    "coe.enable": true,
+    "coe.trace.server": "messages",
+    "coe.showNotifications": "onError",
+  });
+  await status("1 failing").waitFor({ timeout: within(60) });
+  await until("the trace", 10, async () => logged("textDocument/didOpen"));
+  await notRepaired();
+  await until("the message in the log", 5, async () => logged("No repair was found"));
+  if (await toast("No repair was found").isVisible()) throw new Error("a warning was shown");
+  await restartWith({ "coe.trace.server": "off", "coe.showNotifications": "always" });
 }
 
 async function serverMissing() {
   await restartWith({ "coe.serverPath": "/nowhere/coe-lsp" });
-  await toast("coe.serverPath is /nowhere/coe-lsp").waitFor({ timeout: 60000 });
+  await toast("coe.serverPath is /nowhere/coe-lsp").waitFor({ timeout: within(60) });
+  await status("no server").waitFor({ timeout: within(5) });
+  if (!logged("no coe-lsp (setting)")) throw new Error("the log does not say why");
+  await status("no server").click();
+  await choice("Install the server").waitFor({ timeout: within(5) });
   await picture("vscode-no-server");
+  await page.keyboard.press("Escape");
 }
 
 async function installCancelled() {
@@ -414,16 +592,17 @@ esac
     0o755,
   );
   write(chosen, slow);
-  await restartWith({ "coe.serverPath": null });
+  await restartWith({ "coe.serverPath": "" });
   const offer = toast("CoE needs its server");
-  await offer.waitFor({ timeout: 60000 });
+  await offer.waitFor({ timeout: within(60) });
   await offer.locator(".monaco-button", { hasText: "Install" }).first().click();
   const progress = toast("Installing coe-lsp");
-  await progress.waitFor({ timeout: 30000 });
+  await progress.waitFor({ timeout: within(30) });
   const started = await until("pip", 30, async () => {
     const found = fs.readFileSync(pids, "utf8").trim().split("\n");
     return found.length === 2 && found;
   });
+  await status("installing").waitFor({ timeout: within(5) });
   await picture("vscode-installing");
   await progress.locator(".monaco-button", { hasText: "Cancel" }).click();
   await until("the end of pip and its children", 5, async () =>
@@ -434,18 +613,20 @@ esac
     const left = fs.existsSync(storage) ? fs.readdirSync(storage) : [];
     return left.length === 0;
   });
+  await status("no server").waitFor({ timeout: within(5) });
 }
 
 let failed = false;
 try {
   say(["### REPL 5 >>>        return high"]);
-  await page.goto(`${url}/?folder=${project}`);
-  await page.locator(".monaco-workbench").waitFor({ timeout: 60000 });
+  await page.goto(`${url}/?folder=${project}`, { timeout: within(60) });
+  await page.locator(".monaco-workbench").waitFor({ timeout: within(60) });
   const scenarios = [
-    diagnosed, quickFixAcceptedAndUndone, lensRejected, cancelled, chainShown,
+    diagnosed, quickFixAcceptedAndUndone, lensRejectedByTheWord, theDecisionStays, rejectedByKey,
+    theMenuHasWhatMakesSense, aFailureGoesAway, oneOfSeveralRepairs, cancelled, chainShown,
     testsChangedOnTheDisk, settingsChangedOnTheDisk, interpreterSwitched,
     cancelledAfterTheRepairWasFound, repairedFromTheRedTest, repairedFromTheTestExplorer,
-    twoFilesInOneDiff, serverMissing, installCancelled,
+    twoFilesInOneDiff, settingsAreBoxes, switchedOff, tracedAndQuiet, serverMissing, installCancelled,
   ];
   for (const scenario of scenarios) {
     if (wanted.length > 0 && !wanted.includes(scenario.name)) continue;

@@ -5,13 +5,12 @@ import {
   type FeatureState,
   LanguageClient,
   type LanguageClientOptions,
-  MessageType,
   ShowMessageNotification,
   ShowMessageRequest,
   type StaticFeature,
 } from "vscode-languageclient/node";
 import type { Candidate } from "./locate";
-import { plain } from "./plain";
+import { ask, tell } from "./messages";
 import type { Preview } from "./preview";
 import type { PreviewParams, StatusParams } from "./protocol";
 import type { Python } from "./python";
@@ -41,6 +40,7 @@ export function makeClient(
   names: readonly string[],
   python: Python,
   log: vscode.LogOutputChannel,
+  trace: vscode.LogOutputChannel,
   preview: Preview,
   status: (params: StatusParams) => void,
 ): LanguageClient {
@@ -51,8 +51,16 @@ export function makeClient(
       { scheme: "untitled", language: "python" },
     ],
     outputChannel: log,
+    traceOutputChannel: trace,
     synchronize: { configurationSection: "coe" },
     middleware: {
+      // One repair at a time: what waits for a decision is shown before the next one is asked for.
+      executeCommand: async (command, given, next) => {
+        if (/^coe\.repair/.test(command)) {
+          await preview.reveal();
+        }
+        return (await next(command, given)) as unknown;
+      },
       workspace: {
         configuration: (params) =>
           params.items.map((item) => {
@@ -67,21 +75,12 @@ export function makeClient(
   client.registerFeature(new Announcement());
   // The client's own handlers show links as they come.
   client.onNotification(ShowMessageNotification.type, ({ type, message }) => {
-    void shower(type)(plain(message));
+    void tell(type, message, log);
   });
-  client.onRequest(ShowMessageRequest.type, async ({ type, message, actions = [] }) => {
-    return (await shower(type)(plain(message), ...actions)) ?? null;
-  });
+  client.onRequest(ShowMessageRequest.type, ({ type, message, actions }) =>
+    ask(type, message, actions ?? []),
+  );
   client.onNotification("coe/status", status);
   client.onRequest("coe/preview", (params: PreviewParams) => preview.show(params));
   return client;
-}
-
-function shower(type: MessageType): typeof vscode.window.showInformationMessage {
-  if (type === MessageType.Error) {
-    return vscode.window.showErrorMessage;
-  }
-  return type === MessageType.Warning
-    ? vscode.window.showWarningMessage
-    : vscode.window.showInformationMessage;
 }

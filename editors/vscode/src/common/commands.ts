@@ -2,18 +2,23 @@
 
 import * as vscode from "vscode";
 import { ExecuteCommandRequest, type LanguageClient } from "vscode-languageclient/node";
+import type { Activity } from "./activity";
+import { entries } from "./menu";
 import type { Preview } from "./preview";
 import type { ShownText } from "./protocol";
+import { pythonEditor, pythonFile } from "./python_file";
 import type { Texts } from "./texts";
 
 export interface Server {
   /** The running client, started if need be; undefined if there is none, which was told. */
   client(): Promise<LanguageClient | undefined>;
   restart(): Promise<void>;
+  install(): Promise<void>;
 }
 
 export function registerCommands(
   server: Server,
+  activity: Activity,
   preview: Preview,
   texts: Texts,
   log: vscode.LogOutputChannel,
@@ -22,26 +27,19 @@ export function registerCommands(
     const client = await server.client();
     return client?.sendRequest(ExecuteCommandRequest.type, { command, arguments: [argument] });
   };
-  const here = (): { uri: string; position: vscode.Position } | undefined => {
-    const editor = vscode.window.activeTextEditor;
-    const scheme = editor?.document.uri.scheme;
-    const ours = scheme === "file" || scheme === "untitled";
-    if (editor?.document.languageId !== "python" || !ours) {
-      void vscode.window.showInformationMessage("Open a Python file first.");
-      return undefined;
-    }
-    return { uri: editor.document.uri.toString(), position: editor.selection.active };
+  // The server does one repair at a time, and the next one starts after the decision.
+  const repair = async (command: string, argument: object): Promise<unknown> => {
+    await preview.reveal();
+    return execute(command, argument);
   };
-  const onFile = (command: string, whole: boolean) => () => {
-    const place = here();
-    if (place === undefined) {
+  const here = (): { uri: string; position: { line: number; character: number } } | undefined => {
+    const editor = pythonEditor();
+    if (editor === undefined) {
+      void vscode.window.showInformationMessage(vscode.l10n.t("Open a Python file first."));
       return undefined;
     }
-    const { line, character } = place.position;
-    return execute(command, {
-      uri: place.uri,
-      ...(whole ? {} : { position: { line, character } }),
-    });
+    const { line, character } = editor.selection.active;
+    return { uri: editor.document.uri.toString(), position: { line, character } };
   };
   const show = (command: string) => async () => {
     const uri = vscode.window.activeTextEditor?.document.uri;
@@ -53,21 +51,42 @@ export function registerCommands(
   };
   const repairTest = async (test?: vscode.TestItem) => {
     if (test?.uri === undefined) {
-      void vscode.window.showInformationMessage("Choose a test in the Test Explorer first.");
+      void vscode.window.showInformationMessage(
+        vscode.l10n.t("Choose a test in the Test Explorer first."),
+      );
       return undefined;
     }
     await vscode.workspace.openTextDocument(test.uri); // the server looks at what is open
     const uri = test.uri.toString();
     const { line, character } = test.range?.start ?? new vscode.Position(0, 0);
     return test.range === undefined
-      ? execute("coe.repairFile", { uri })
-      : execute("coe.repair", { uri, position: { line, character } });
+      ? repair("coe.repairFile", { uri })
+      : repair("coe.repair", { uri, position: { line, character } });
+  };
+  const menu = async () => {
+    const offered = entries(activity, pythonFile(), preview.isInFront());
+    const chosen = await vscode.window.showQuickPick(offered, {
+      title: "CoE",
+      placeHolder: vscode.l10n.t("What shall be done?"),
+    });
+    if (chosen !== undefined) {
+      await vscode.commands.executeCommand(chosen.command, ...(chosen.arguments ?? []));
+    }
   };
   const handlers: Record<string, (...given: never[]) => unknown> = {
     "coe.repairTest": repairTest,
-    "coe.repairFunction": onFile("coe.repair", false),
-    "coe.repairThisFile": onFile("coe.repairFile", true),
-    "coe.runTests": onFile("coe.check", true),
+    "coe.repairFunction": () => {
+      const place = here();
+      return place && repair("coe.repair", place);
+    },
+    "coe.repairThisFile": () => {
+      const place = here();
+      return place && repair("coe.repairFile", { uri: place.uri });
+    },
+    "coe.runTests": () => {
+      const place = here();
+      return place && execute("coe.check", { uri: place.uri });
+    },
     "coe.cancelRepairs": () => {
       preview.rejectAll();
       return execute("coe.cancel");
@@ -76,9 +95,17 @@ export function registerCommands(
     "coe.showLastChain": show("coe.showChain"),
     "coe.showDoctor": show("coe.doctor"),
     "coe.restartServer": () => server.restart(),
+    "coe.installServer": () => server.install(),
     "coe.showLog": () => log.show(),
+    "coe.showMenu": menu,
+    // What is in front already needs no bringing back: then the question is what to do with it.
+    "coe.showRepair": async () => (await preview.reveal()) || menu(),
     "coe.accept": () => preview.accept(),
     "coe.reject": () => preview.reject(),
+    // For the title bar: VS Code crams the key beside the words of a command that has one.
+    "coe.acceptShown": () => preview.accept(),
+    "coe.rejectShown": () => preview.reject(),
+    "coe.otherRepairs": () => preview.choose(),
   };
   return vscode.Disposable.from(
     ...Object.entries(handlers).map(([name, handler]) =>

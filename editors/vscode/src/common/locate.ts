@@ -41,26 +41,30 @@ export function candidates(
   return found;
 }
 
-/** The first candidate that answers `--version`. */
-export async function locate(tried: Candidate[]): Promise<Found | undefined> {
+/** The first candidate that answers `--version`; `line` is told why the others do not do. */
+export async function locate(
+  tried: Candidate[],
+  line: (text: string) => void,
+): Promise<Found | undefined> {
   for (const candidate of tried) {
-    const version = await versionOf(candidate);
-    if (version !== undefined) {
-      return { ...candidate, version };
+    try {
+      return { ...candidate, version: await versionOf(candidate) };
+    } catch (error) {
+      const why = error instanceof Error ? error.message.trim() : String(error);
+      line(`no coe-lsp (${candidate.origin}): ${why}`);
     }
   }
   return undefined;
 }
 
-export async function versionOf(candidate: Candidate): Promise<string | undefined> {
-  try {
-    const { stdout } = await run(candidate.command, [...candidate.args, "--version"], {
-      timeout: 1000 * SECONDS,
-    });
-    return /^coe-lsp (\S+)/.exec(stdout)?.[1];
-  } catch {
-    return undefined;
+/** What it answers to `--version`; an error if that is not a coe-lsp. */
+async function versionOf({ command, args }: Candidate): Promise<string> {
+  const { stdout } = await run(command, [...args, "--version"], { timeout: 1000 * SECONDS });
+  const version = /^coe-lsp (\S+)/.exec(stdout)?.[1];
+  if (version === undefined) {
+    throw new Error(`${command} answers ${JSON.stringify(stdout.slice(0, 80))}`);
   }
+  return version;
 }
 
 /** The interpreter of a virtual environment. */

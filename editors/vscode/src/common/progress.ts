@@ -2,57 +2,60 @@
 // progress in the status bar only, where nothing can be cancelled.
 
 import * as vscode from "vscode";
+import type { UnderWay } from "./activity";
 import { plain } from "./plain";
-import type { StatusParams } from "./protocol";
-import { isRepair } from "./status";
+
+interface Shown {
+  repair: number;
+  report: (message: string, percentage: number | undefined) => void;
+  end: () => void;
+}
 
 export class RepairProgress {
-  private current: { repair: number; report: (text: string) => void; end: () => void } | undefined;
+  private current: Shown | undefined;
 
   constructor(private readonly cancel: (repair: number) => void) {}
 
-  update(status: StatusParams): void {
-    if (!isRepair(status)) {
-      this.end();
-      return;
+  update(underWay: UnderWay | undefined): void {
+    if (this.current?.repair !== underWay?.repair) {
+      this.current?.end();
+      this.current = underWay && this.begin(underWay.repair, underWay.function);
     }
-    if (this.current?.repair !== status.repair) {
-      this.end();
-      this.begin(status.repair, status.function ?? "this file");
+    if (underWay !== undefined) {
+      this.current?.report(plain(underWay.message), underWay.percentage);
     }
-    this.current?.report(plain(status.message));
   }
 
-  end(): void {
-    this.current?.end();
-    this.current = undefined;
-  }
-
-  private begin(repair: number, name: string): void {
-    let say: ((text: string) => void) | undefined;
-    let last = "";
-    let finish: () => void = () => undefined;
-    const ended = new Promise<void>((resolve) => (finish = resolve));
-    this.current = {
-      repair,
-      report: (text) => {
-        last = text;
-        say?.(text);
-      },
-      end: finish,
-    };
+  private begin(repair: number, name: string | undefined): Shown {
+    let say: Shown["report"] | undefined;
+    let last: Parameters<Shown["report"]> = ["", undefined];
+    let end: () => void = () => undefined;
+    const ended = new Promise<void>((resolve) => (end = resolve));
     void vscode.window.withProgress(
       {
         location: vscode.ProgressLocation.Notification,
-        title: `Repair with CoE: ${name}`,
+        title: vscode.l10n.t(
+          "Repair with CoE: {0}",
+          name === undefined ? vscode.l10n.t("this file") : plain(name),
+        ),
         cancellable: true,
       },
       (progress, token) => {
-        say = (message) => progress.report({ message });
-        say(last);
+        let reached = 0;
+        say = (message, percentage) => {
+          const increment = Math.max((percentage ?? 0) - reached, 0);
+          reached += increment;
+          progress.report(increment > 0 ? { message, increment } : { message });
+        };
+        say(...last);
         token.onCancellationRequested(() => this.cancel(repair));
         return ended;
       },
     );
+    const report: Shown["report"] = (...given) => {
+      last = given;
+      say?.(...given);
+    };
+    return { repair, report, end };
   }
 }

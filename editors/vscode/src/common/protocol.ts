@@ -8,6 +8,8 @@ export interface Patch {
   newText: string;
   /** What it changes besides, in other files. */
   also?: { uri: string; newText: string }[];
+  /** What sets it apart from the others. */
+  detail?: string;
 }
 
 export interface PreviewParams {
@@ -28,10 +30,16 @@ export type State = "idle" | "testing" | "loading" | "repairing" | "failed";
 export interface StatusParams {
   state: State;
   message: string;
+  /** The document whose tests it is about, and how many of them fail and pass. */
+  uri?: string;
+  failing?: number;
+  passed?: number;
   repair?: number;
   function?: string;
   turn?: number;
   queued?: number;
+  /** From 0 to 100: how much of its time a repair has used, or how much of the model is there. */
+  percentage?: number;
 }
 
 export interface ShownText {

@@ -7,6 +7,16 @@ export interface Inspected {
   workspaceFolderValue?: unknown;
 }
 
+/** What the client itself heeds; the server has no such settings. */
+const OWN = new Set(["enable", "serverPath", "showNotifications", "trace.server"]);
+
+/** The server's settings, without the section's name, of those in the manifest. */
+export function serverSettings(properties: Record<string, unknown>): string[] {
+  return Object.keys(properties)
+    .map((name) => name.replace(/^coe\./, ""))
+    .filter((name) => !OWN.has(name));
+}
+
 /** The value that was set nearest to the file; undefined if it is only the default. */
 export function explicit(found: Inspected | undefined): unknown {
   return found?.workspaceFolderValue ?? found?.workspaceValue ?? found?.globalValue;
@@ -21,7 +31,7 @@ export function section(
   const found: Record<string, unknown> = {};
   for (const name of names) {
     const value = explicit(inspect(name));
-    if (value !== undefined && value !== null) {
+    if (value !== undefined && value !== null && value !== "") {
       found[name] = value;
     }
   }

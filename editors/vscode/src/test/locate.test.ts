@@ -33,16 +33,22 @@ test("the environment comes before PATH, the private one last and only if it is 
 test("the first that answers as coe-lsp does is taken", async () => {
   const wrong = program("wrong", "something else 1.0");
   const right = program("right", "coe-lsp 0.1.0");
+  const lines: string[] = [];
+  const say = (line: string) => lines.push(line);
   const found = await locate(
     [path.join(folder, "missing"), wrong, right].map((command) => ({
       origin: "path" as const,
       command,
       args: [],
     })),
+    say,
   );
   assert.equal(found?.command, right);
   assert.equal(found?.version, "0.1.0");
-  assert.equal(await locate([]), undefined);
+  assert.match(lines[0] ?? "", /^no coe-lsp \(path\): .*ENOENT/);
+  assert.match(lines[1] ?? "", /wrong answers "something else 1.0/);
+  assert.equal(lines.length, 2);
+  assert.equal(await locate([], say), undefined);
 });
 
 test("Python's version", async () => {
