@@ -1,11 +1,10 @@
 // Puts the parts together: finds the server, runs one client, restarts it when settings change.
 
-import * as path from "node:path";
 import * as vscode from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
 import { makeClient } from "./common/client";
 import { registerCommands, type Server } from "./common/commands";
-import { install } from "./common/install";
+import { install, installedBefore, privateFolder } from "./common/install";
 import { candidates, type Found, locate } from "./common/locate";
 import { Preview } from "./common/preview";
 import { RepairProgress } from "./common/progress";
@@ -124,12 +123,8 @@ class Session implements Server, vscode.Disposable {
   }
 
   private find(): Promise<Found | undefined> {
-    return locate(candidates(this.serverPath(), this.interpreter(), this.folder));
-  }
-
-  /** The folder of the private environment. */
-  private get folder(): string {
-    return path.join(this.context.globalStorageUri.fsPath, "server");
+    const folder = privateFolder(this.context);
+    return locate(candidates(this.serverPath(), this.interpreter(), folder));
   }
 
   private serverPath(): string | undefined {
@@ -157,19 +152,22 @@ class Session implements Server, vscode.Disposable {
       }
       return;
     }
-    const answer = await vscode.window.showWarningMessage(
-      "CoE needs its server, coe-lsp. Install it into an environment of its own, install it " +
-        "yourself (pip install coe-lsp), or say where it is.",
-      "Install",
-      "Open Settings",
-    );
+    // Who has installed it for an earlier version is not asked again.
+    const answer = installedBefore(this.context)
+      ? "Install"
+      : await vscode.window.showWarningMessage(
+          "CoE needs its server, coe-lsp. Install it into an environment of its own, or say " +
+            "where it is if you have installed it yourself.",
+          "Install",
+          "Open Settings",
+        );
     if (answer === "Open Settings") {
       await vscode.commands.executeCommand("workbench.action.openSettings", "coe.serverPath");
     }
     if (answer === "Install") {
-      const { context, folder, log, ending } = this;
+      const { context, log, ending } = this;
       this.show({ state: "loading", message: "The server is being installed." });
-      this.installing ??= install(context, folder, this.interpreter(), log, ending.signal);
+      this.installing ??= install(context, this.interpreter(), log, ending.signal);
       const installed = await this.installing.finally(() => (this.installing = undefined));
       if (installed) {
         await this.restart();
