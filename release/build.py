@@ -2,10 +2,11 @@
 
     python release/build.py [--dry-run] [--wheels FOLDER]
 
-Into `dist/` go the package (sdist and wheel), the platform's .vsix, the Neovim plugin as an archive,
-and SHA256SUMS. The server is then installed from the .vsix's wheels as the extension does it, without
-network, and must start. A dry run is content with a version that is not finished, takes pip's wheel
-of llama-cpp-python if there is one, and packs the wheels of this Python only. It publishes nothing.
+Into `dist/` go the package (sdist and wheel), the platform's .vsix, the Neovim plugin as an
+archive, and SHA256SUMS. The server is installed from the .vsix's wheels as the extension does it,
+without network, and must start. A dry run is content with a version that is not finished, takes
+pip's wheel of llama-cpp-python if there is one, and packs the wheels of this Python only. It
+publishes nothing.
 
 Needs node 20, and `pip install build`.
 """
@@ -85,26 +86,31 @@ def package_extension(number: str, *, dry: bool, wheels: Path | None) -> Path:
 
 
 def vscode_system() -> str:
+    """The first half of the name that VS Code has for this platform."""
     return {"Linux": "linux", "Darwin": "darwin", "Windows": "win32"}[platform.system()]
 
 
 def vscode_machine() -> str:
+    """The second half."""
     return {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}[
         platform.machine().lower()
     ]
 
 
 def npm(*arguments: str) -> None:
+    """Run npm in the extension's folder."""
     program = shutil.which("npm") or sys.exit("npm is not on PATH: install node 20.")
     subprocess.run((program, *arguments), cwd=EXTENSION, check=True)
 
 
 def output(*command: str) -> str:
+    """What a program prints; empty if it fails."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip()
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--wheels", type=Path, help="made before, by wheels.py in a container")

@@ -30,13 +30,13 @@ def gather(folder: Path, pythons: Sequence[str], *, cached: bool = False) -> Non
     server = gather_server(folder)
     compile_llama(folder, cached=cached)
     for version in pythons:
-        # The environment markers are those of the Python that runs this; the wheels are `version`'s.
+        # Environment markers are those of the Python that runs this; the wheels are `version`'s.
         pip("download", "--only-binary=:all:", f"--python-version={version}",
             f"--find-links={folder}", f"--dest={folder}", str(server))  # fmt: skip
 
 
 def gather_server(folder: Path) -> Path:
-    """What an installation by network begins with: the server's wheel, and pip, run from its own."""
+    """What an installation by network begins with: the server's wheel, and pip's."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copy(LEAN, folder)
@@ -46,6 +46,7 @@ def gather_server(folder: Path) -> Path:
 
 
 def compile_llama(folder: Path, *, cached: bool) -> None:
+    """The wheel of llama-cpp-python, in the version that the server asks for."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         dependencies = tomllib.load(file)["project"]["dependencies"]
     pinned = next(one for one in dependencies if one.startswith("llama-cpp-python=="))
@@ -53,7 +54,12 @@ def compile_llama(folder: Path, *, cached: bool) -> None:
     fresh = [] if cached else ["--no-cache-dir", "--no-binary=llama-cpp-python"]
     lean = f'"-DCMAKE_PROJECT_INCLUDE={LEAN.as_posix()}"'
     flags = " ".join((lean, *portable, os.environ.get("CMAKE_ARGS", "")))
+    before = os.times()
     pip("wheel", "--no-deps", *fresh, f"--wheel-dir={folder}", pinned, CMAKE_ARGS=flags)
+    after = os.times()
+    spent = after.children_user + after.children_system
+    spent -= before.children_user + before.children_system
+    print(f"{pinned}: {spent:.0f} s of processor time")
     if shutil.which("auditwheel"):
         # Takes libgomp along, and names the oldest Linux that the wheel runs on.
         wheel = next(folder.glob("llama_cpp_python-*.whl"))
@@ -63,11 +69,13 @@ def compile_llama(folder: Path, *, cached: bool) -> None:
 
 
 def pip(*arguments: str, **environment: str) -> None:
+    """Run pip, with variables in addition."""
     command = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments)
     subprocess.run(command, check=True, env=os.environ | environment)
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--python", nargs="+", default=PYTHONS, metavar="VERSION")
