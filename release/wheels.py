@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 LEAN = ROOT / "release/llama.cmake"
+SPARE = r"mtmd\.|llama-common|^lib/"
 
 
 def gather(folder: Path, pythons: Sequence[str], *, cached: bool = False) -> None:
@@ -60,9 +63,12 @@ def compile_llama(folder: Path, *, cached: bool) -> None:
     spent = after.children_user + after.children_system
     spent -= before.children_user + before.children_system
     print(f"{pinned}: {spent:.0f} s of processor time")
+    wheel = next(folder.glob("llama_cpp_python-*.whl"))
+    spare = [name for name in zipfile.ZipFile(wheel).namelist() if re.search(SPARE, name)]
+    if spare and not cached:
+        sys.exit(f"release/llama.cmake has lost its effect: {', '.join(spare)} were compiled.")
     if shutil.which("auditwheel"):
         # Takes libgomp along, and names the oldest Linux that the wheel runs on.
-        wheel = next(folder.glob("llama_cpp_python-*.whl"))
         subprocess.run(("auditwheel", "repair", "--wheel-dir", folder, wheel), check=True)
         if len(list(folder.glob("llama_cpp_python-*.whl"))) > 1:
             wheel.unlink()
