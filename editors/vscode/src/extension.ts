@@ -123,8 +123,12 @@ class Session implements Server, vscode.Disposable {
   }
 
   private find(): Promise<Found | undefined> {
-    const folder = privateFolder(this.context);
-    return locate(candidates(this.serverPath(), this.interpreter(), folder));
+    return locate(candidates(this.serverPath(), this.interpreter(), this.folder));
+  }
+
+  /** The folder of the private environment. */
+  private get folder(): string {
+    return privateFolder(this.context);
   }
 
   private serverPath(): string | undefined {
@@ -152,22 +156,21 @@ class Session implements Server, vscode.Disposable {
       }
       return;
     }
-    // Who has installed it for an earlier version is not asked again.
-    const answer = installedBefore(this.context)
-      ? "Install"
-      : await vscode.window.showWarningMessage(
-          "CoE needs its server, coe-lsp. Install it into an environment of its own, or say " +
-            "where it is if you have installed it yourself.",
-          "Install",
-          "Open Settings",
-        );
+    // Who has installed it for an earlier version of the extension is not asked again.
+    const again = installedBefore(this.folder) ? "Install" : undefined;
+    const answer = again ?? (await vscode.window.showWarningMessage(
+      "CoE needs its server, coe-lsp. Install it into an environment of its own, or say where " +
+        "it is if you have installed it yourself.",
+      "Install",
+      "Open Settings",
+    ));
     if (answer === "Open Settings") {
       await vscode.commands.executeCommand("workbench.action.openSettings", "coe.serverPath");
     }
     if (answer === "Install") {
-      const { context, log, ending } = this;
+      const { context, folder, log, ending } = this;
       this.show({ state: "loading", message: "The server is being installed." });
-      this.installing ??= install(context, this.interpreter(), log, ending.signal);
+      this.installing ??= install(context, folder, this.interpreter(), log, ending.signal);
       const installed = await this.installing.finally(() => (this.installing = undefined));
       if (installed) {
         await this.restart();

@@ -4,7 +4,7 @@
 // not fit (another Python, another system), the rest is fetched and llama.cpp is compiled. What was
 // installed must run before it counts.
 
-import { mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { devNull } from "node:os";
 import * as path from "node:path";
@@ -15,10 +15,10 @@ import { follow } from "./processes";
 /** `failed` is for people, and says what to do. */
 export type Made = { state: "made" | "cancelled" } | { state: "failed"; failed: string };
 
-/** Says which step has begun, as "2 of 3: ...", or how far the present one is, from 0 to 1. */
 export interface Listener {
-  step(text: string): void;
-  part(done: number): void;
+  /** Which step it is at, as "2 of 3: ...", and how much of all is done, from 0 to 1. */
+  progress(text: string, done: number): void;
+  /** What the programs say. */
   line(text: string): void;
 }
 
@@ -49,7 +49,10 @@ export async function makeEnvironment(
 ): Promise<Made> {
   // Builds go where they can be found and removed: pip that is ended by force tidies nothing.
   const scratch = `${folder}-tmp`;
-  let made: Made = { state: "failed", failed: "" };
+  let made: Made = {
+    state: "failed",
+    failed: "This copy of the extension has no server in it: install the extension from a .vsix.",
+  };
   try {
     for (const commands of plans(python, folder, bundle)) {
       await remove(scratch);
@@ -69,14 +72,24 @@ export async function makeEnvironment(
   return made;
 }
 
-/** The ways to make it, in the order in which they are tried. */
+/** The environments that other versions have made, beside `folder`. */
+export function others(folder: string): string[] {
+  const storage = path.dirname(folder);
+  const names = existsSync(storage) ? readdirSync(storage) : [];
+  return names
+    .filter((name) => /^server(-[\d.]+)?$/.test(name) && name !== path.basename(folder))
+    .map((name) => path.join(storage, name));
+}
+
+/** The ways to make it, in the order in which they are tried; none if nothing came along. */
 function plans(python: string, folder: string, bundle: string): Command[][] {
-  const wheels = readdirSync(bundle).filter((name) => name.endsWith(".whl"));
+  const files = existsSync(bundle) ? readdirSync(bundle) : [];
+  const wheels = files.filter((name) => name.endsWith(".whl"));
   const find = (start: string) => wheels.find((name) => name.startsWith(start));
   const server = find("coe_lsp-");
   const pip = find("pip-");
   if (server === undefined || pip === undefined) {
-    throw new Error(`${bundle} has no wheels of coe-lsp and pip: it is filled by "npm run package".`);
+    return [];
   }
   const own = pythonOf(folder);
   // pip comes along, too: not every Python can put its own into an environment (Debian's cannot).
@@ -117,8 +130,10 @@ async function runAll(
   signal: AbortSignal,
   listener: Listener,
 ): Promise<Made> {
+  const steps = commands.length;
   for (const [index, { step, text, command, args, env }] of commands.entries()) {
-    listener.step(`${index + 1} of ${commands.length}: ${text}`);
+    const shown = `${index + 1} of ${steps}: ${text}`;
+    listener.progress(shown, index / steps);
     const said: string[] = [];
     const places = { TMPDIR: scratch, TEMP: scratch, TMP: scratch };
     // Packages on PYTHONPATH would count as installed.
@@ -128,7 +143,8 @@ async function runAll(
       listener.line(line);
       const [, done, of] = /^\s*\[(\d+)\/(\d+)\]/.exec(line) ?? []; // as ninja counts files
       if (done !== undefined && of !== undefined) {
-        listener.part(Number(done) / Number(of));
+        const part = Number(done) / Number(of);
+        listener.progress(`${shown} (${done} of ${of} files)`, (index + part) / steps);
       }
     });
     if (signal.aborted) {

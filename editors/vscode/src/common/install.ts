@@ -1,10 +1,9 @@
 // Installs the server into an environment of its own, below the extension's storage, if asked to.
 
-import { existsSync, readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import * as path from "node:path";
 import * as vscode from "vscode";
-import { makeEnvironment } from "./environment";
+import { makeEnvironment, others } from "./environment";
 import { pythonVersion } from "./locate";
 
 const OLDEST: [number, number] = [3, 11];
@@ -15,14 +14,15 @@ export function privateFolder(context: vscode.ExtensionContext): string {
   return path.join(context.globalStorageUri.fsPath, `server-${version}`);
 }
 
-/** Whether an earlier version of the extension has installed a server: the user wants that, then. */
-export function installedBefore(context: vscode.ExtensionContext): boolean {
-  return earlier(context).length > 0;
+/** Whether another version of the extension has installed a server: the user wants that, then. */
+export function installedBefore(folder: string): boolean {
+  return others(folder).length > 0;
 }
 
-/** Whether it was installed. `ending` cancels, as the user may. */
+/** Whether it was installed into `folder`. `ending` cancels, as the user may. */
 export async function install(
   context: vscode.ExtensionContext,
+  folder: string,
   interpreter: string | undefined,
   log: vscode.LogOutputChannel,
   ending: AbortSignal,
@@ -47,20 +47,19 @@ export async function install(
       const cancel = new AbortController();
       token.onCancellationRequested(() => cancel.abort());
       const signal = AbortSignal.any([cancel.signal, ending]);
-      let step = "";
-      return makeEnvironment(python, privateFolder(context), bundle, signal, {
-        step: (text) => {
-          step = text;
-          log.info(text);
-          progress.report({ message: text });
+      let shown = 0;
+      return makeEnvironment(python, folder, bundle, signal, {
+        progress: (message, done) => {
+          log.info(message);
+          progress.report({ message, increment: Math.max(0, 100 * done - shown) });
+          shown = Math.max(shown, 100 * done);
         },
-        part: (done) => progress.report({ message: `${step} (${Math.floor(100 * done)} %)` }),
         line: (text) => log.info(text),
       });
     },
   );
   if (made.state === "made") {
-    await Promise.all(earlier(context).map((old) => rm(old, { recursive: true, force: true })));
+    await Promise.all(others(folder).map((old) => rm(old, { recursive: true, force: true })));
     void vscode.window.showInformationMessage("coe-lsp is installed.");
   }
   if (made.state === "failed") {
@@ -73,16 +72,6 @@ export async function install(
     }
   }
   return made.state === "made";
-}
-
-/** The private environments of other versions. */
-function earlier(context: vscode.ExtensionContext): string[] {
-  const storage = context.globalStorageUri.fsPath;
-  const names = existsSync(storage) ? readdirSync(storage) : [];
-  return names
-    .filter((name) => /^server(-|$)/.test(name) && !name.endsWith("-tmp"))
-    .map((name) => path.join(storage, name))
-    .filter((folder) => folder !== privateFolder(context));
 }
 
 async function firstPython(names: (string | undefined)[]): Promise<string | undefined> {

@@ -25,8 +25,7 @@ test("the server is installed offline from what the package brings", { skip: !bu
     const said: string[] = [];
     const begin = performance.now();
     const made = await makeEnvironment(python, env, bundle ?? "", new AbortController().signal, {
-      step: (text) => steps.push(text),
-      part: () => undefined,
+      progress: (text) => steps.push(text),
       line: (text) => said.push(text),
     });
     console.log(`installed in ${((performance.now() - begin) / 1000).toFixed(1)} s; ${said.at(-1)}`);

@@ -17,7 +17,7 @@ import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { after, test } from "node:test";
-import { type Listener, makeEnvironment } from "../common/environment";
+import { type Listener, makeEnvironment, others } from "../common/environment";
 import { pythonOf } from "../common/locate";
 
 const folder = mkdtempSync(path.join(tmpdir(), "coe-"));
@@ -30,10 +30,12 @@ const posix = { skip: process.platform === "win32" };
 class Record implements Listener {
   readonly steps: string[] = [];
   readonly lines: string[] = [];
-  readonly parts: number[] = [];
-  step = (text: string) => void this.steps.push(text);
+  readonly done: number[] = [];
   line = (text: string) => void this.lines.push(text);
-  part = (done: number) => void this.parts.push(done);
+  progress = (text: string, done: number) => {
+    this.steps.push(text);
+    this.done.push(Math.round(100 * done));
+  };
 }
 
 /** A bundle of these files; without contents where a script stands in for pip. */
@@ -134,6 +136,7 @@ test("what came along is not compiled; the steps have an end", posix, async () =
     "2 of 3: installing what came along",
     "3 of 3: trying it out",
   ]);
+  assert.deepEqual(said.done, [0, 33, 67]);
   const [pip, server] = [path.join(bundle, BARE[1]!, "pip"), path.join(bundle, BARE[0]!)];
   assert.deepEqual(said.lines, [
     `/dev/null ${pip} install --find-links ${bundle} --isolated --no-index ${server} ` +
@@ -160,10 +163,27 @@ test("what does not run here is compiled, without what is not needed", posix, as
     "libgomp is missing",
     "The server was installed, but does not start: libgomp is missing",
   ]);
-  assert.equal(said.steps[4], "2 of 3: compiling llama.cpp, which takes some minutes");
+  const compiling = "2 of 3: compiling llama.cpp, which takes some minutes";
+  assert.deepEqual(said.steps.slice(3), [
+    "1 of 3: making an environment",
+    compiling,
+    `${compiling} (1 of 4 files)`,
+    `${compiling} (4 of 4 files)`,
+    "3 of 3: trying it out",
+  ]);
+  assert.deepEqual(said.done.slice(4), [33, 42, 67, 67]);
   assert.ok(said.lines.includes(`"-DCMAKE_PROJECT_INCLUDE=${bundle}/llama.cmake" -DMINE=1`));
-  assert.deepEqual(said.parts, [0.25, 1]);
   await rm(env, { recursive: true });
+});
+
+test("an environment of another version is known; its scratch folder is none", () => {
+  const storage = path.join(folder, "storage");
+  assert.deepEqual(others(path.join(storage, "server-0.2.0")), []);
+  for (const name of ["server", "server-0.1.0", "server-0.2.0", "server-0.1.0-tmp", "state"]) {
+    mkdirSync(path.join(storage, name), { recursive: true });
+  }
+  const names = others(path.join(storage, "server-0.2.0")).map((one) => path.basename(one));
+  assert.deepEqual(names, ["server", "server-0.1.0"]);
 });
 
 const FAILURES: [string, RegExp][] = [
@@ -180,6 +200,12 @@ for (const [pip, said] of FAILURES) {
     assert.deepEqual([existsSync(env), existsSync(`${env}-tmp`)], [false, false]);
   });
 }
+
+test("nothing came along", async () => {
+  const nowhere = path.join(folder, "nowhere");
+  const made = await makeEnvironment("python3", env, nowhere, signal, new Record());
+  assert.match(made.state === "failed" ? made.failed : "", /has no server in it/);
+});
 
 test("no Python there, or one that makes no environments", async () => {
   fill(...BARE);
