@@ -1,11 +1,9 @@
-// Puts the server's wheel into the package, so that it can be installed for whoever has none.
+// Puts the server's wheel into the package, so that it can be installed for whoever has none. What it
+// depends on is fetched then, and llama.cpp compiled; a platform's .vsix has it all (.ci/release/build.py).
 import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync } from "node:fs";
 
-rmSync("server", { recursive: true, force: true });
-mkdirSync("server");
 execFileSync(
   process.env.PYTHON ?? "python3",
-  ["-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "server", "../.."],
+  ["../../.ci/release/wheels.py", "server", "--server"],
   { stdio: "inherit" },
 );

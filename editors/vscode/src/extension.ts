@@ -1,13 +1,12 @@
 // Puts the parts together: finds the server, runs one client, restarts it when settings change; none
 // of it where `coe.enable` is false.
 
-import * as path from "node:path";
 import * as vscode from "vscode";
 import { type LanguageClient, State } from "vscode-languageclient/node";
 import { Activity } from "./common/activity";
 import { makeClient } from "./common/client";
 import { registerCommands, type Server } from "./common/commands";
-import { install } from "./common/install";
+import { install, installedBefore, privateFolder } from "./common/install";
 import { candidates, type Found, locate } from "./common/locate";
 import { wanted } from "./common/messages";
 import { Preview } from "./common/preview";
@@ -178,7 +177,7 @@ class Session implements Server, vscode.Disposable {
 
   /** The folder of the private environment. */
   private get folder(): string {
-    return path.join(this.context.globalStorageUri.fsPath, "server");
+    return privateFolder(this.context);
   }
 
   private serverPath(): string | undefined {
@@ -196,27 +195,31 @@ class Session implements Server, vscode.Disposable {
   /** Say that there is no server, and what can be done; nothing waits for the answer. */
   private async offer(): Promise<void> {
     const set = this.serverPath();
-    if (!wanted(set ? "error" : "warning")) {
-      return; // the status item says it, and its menu has the same offers
-    }
     const openSettings = vscode.l10n.t("Open Settings");
     const installIt = vscode.l10n.t("Install");
-    const answer = await (set
-      ? vscode.window.showErrorMessage(
-          vscode.l10n.t(
-            "coe.serverPath is {0}, which is no coe-lsp: correct the setting, or clear it.",
-            set,
-          ),
-          openSettings,
-        )
-      : vscode.window.showWarningMessage(
-          vscode.l10n.t(
-            "CoE needs its server, coe-lsp. Install it into an environment of its own, install " +
-              "it yourself (pip install coe-lsp), or say where it is.",
-          ),
-          installIt,
-          openSettings,
-        ));
+    // Who has installed it for an earlier version of the extension is not asked again.
+    const again = !set && installedBefore(this.folder) ? installIt : undefined;
+    if (again === undefined && !wanted(set ? "error" : "warning")) {
+      return; // the status item says it, and its menu has the same offers
+    }
+    const answer =
+      again ??
+      (await (set
+        ? vscode.window.showErrorMessage(
+            vscode.l10n.t(
+              "coe.serverPath is {0}, which is no coe-lsp: correct the setting, or clear it.",
+              set,
+            ),
+            openSettings,
+          )
+        : vscode.window.showWarningMessage(
+            vscode.l10n.t(
+              "CoE needs its server, coe-lsp. Install it into an environment of its own, or say " +
+                "where it is if you have installed it yourself.",
+            ),
+            installIt,
+            openSettings,
+          )));
     if (answer === openSettings) {
       await vscode.commands.executeCommand("workbench.action.openSettings", "coe.serverPath");
     }

@@ -1,14 +1,25 @@
 // Installs the server into an environment of its own, below the extension's storage, if asked to.
 
+import { rm } from "node:fs/promises";
 import * as path from "node:path";
 import * as vscode from "vscode";
-import { makeEnvironment } from "./environment";
-import { bundledWheel, pythonVersion } from "./locate";
-import { plain } from "./plain";
+import { makeEnvironment, others } from "./environment";
+import { pythonVersion } from "./locate";
 
 const OLDEST: [number, number] = [3, 11];
 
-/** Whether it was installed. `ending` cancels, as the user may. */
+/** The folder of the private environment. A new version of the extension takes a new one. */
+export function privateFolder(context: vscode.ExtensionContext): string {
+  const { version } = context.extension.packageJSON as { version: string };
+  return path.join(context.globalStorageUri.fsPath, `server-${version}`);
+}
+
+/** Whether another version of the extension has installed a server: the user wants that, then. */
+export function installedBefore(folder: string): boolean {
+  return others(folder).length > 0;
+}
+
+/** Whether it was installed into `folder`. `ending` cancels, as the user may. */
 export async function install(
   context: vscode.ExtensionContext,
   folder: string,
@@ -24,34 +35,43 @@ export async function install(
     );
     return false;
   }
-  const wheel = bundledWheel(path.join(context.extensionPath, "server")) ?? "coe-lsp";
-  return vscode.window.withProgress(
+  const bundle = path.join(context.extensionPath, "server");
+  log.info(`Installing coe-lsp with ${python}`);
+  const made = await vscode.window.withProgress(
     {
       location: vscode.ProgressLocation.Notification,
-      title: "Installing coe-lsp (llama.cpp is compiled: some minutes)",
+      title: "Installing coe-lsp",
       cancellable: true,
     },
-    async (progress, token) => {
+    (progress, token) => {
       const cancel = new AbortController();
       token.onCancellationRequested(() => cancel.abort());
       const signal = AbortSignal.any([cancel.signal, ending]);
-      const made = await makeEnvironment(python, folder, wheel, signal, (line) => {
-        log.info(line);
-        progress.report({ message: plain(line).slice(0, 80) });
+      let shown = 0;
+      return makeEnvironment(python, folder, bundle, signal, {
+        progress: (message, done) => {
+          log.info(message);
+          progress.report({ message, increment: Math.max(0, 100 * done - shown) });
+          shown = Math.max(shown, 100 * done);
+        },
+        line: (text) => log.info(text),
       });
-      if (!made && !signal.aborted) {
-        const answer = await vscode.window.showErrorMessage(
-          "coe-lsp could not be installed; the log says why. You can also install it by hand " +
-            "(pip install coe-lsp) and set coe.serverPath.",
-          "Show Log",
-        );
-        if (answer !== undefined) {
-          log.show();
-        }
-      }
-      return made;
     },
   );
+  if (made.state === "made") {
+    await Promise.all(others(folder).map((old) => rm(old, { recursive: true, force: true })));
+    void vscode.window.showInformationMessage("coe-lsp is installed.");
+  }
+  if (made.state === "failed") {
+    const answer = await vscode.window.showErrorMessage(
+      `coe-lsp could not be installed. ${made.failed}`,
+      "Show Log",
+    );
+    if (answer !== undefined) {
+      log.show();
+    }
+  }
+  return made.state === "made";
 }
 
 async function firstPython(names: (string | undefined)[]): Promise<string | undefined> {

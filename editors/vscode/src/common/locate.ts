@@ -1,7 +1,7 @@
 // Where the server may be, in order, and whether it is there. No import of vscode.
 
 import { execFile } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import * as path from "node:path";
 import { promisify } from "node:util";
 
@@ -84,13 +84,4 @@ export async function pythonVersion(command: string): Promise<[number, number] |
   } catch {
     return undefined;
   }
-}
-
-/** The wheel that the extension brings along. */
-export function bundledWheel(folder: string): string | undefined {
-  if (!existsSync(folder)) {
-    return undefined;
-  }
-  const name = readdirSync(folder).find((file) => file.endsWith(".whl"));
-  return name === undefined ? undefined : path.join(folder, name);
 }

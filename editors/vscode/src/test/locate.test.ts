@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { test } from "node:test";
-import { bundledWheel, candidates, locate, pythonOf, pythonVersion } from "../common/locate";
+import { candidates, locate, pythonOf, pythonVersion } from "../common/locate";
 
 const folder = mkdtempSync(path.join(tmpdir(), "coe-"));
 
@@ -54,10 +54,4 @@ test("the first that answers as coe-lsp does is taken", async () => {
 test("Python's version", async () => {
   assert.deepEqual(await pythonVersion(program("python", "3 12")), [3, 12]);
   assert.equal(await pythonVersion(path.join(folder, "missing")), undefined);
-});
-
-test("the wheel that came along", () => {
-  assert.equal(bundledWheel(path.join(folder, "nothing")), undefined);
-  writeFileSync(path.join(folder, "coe_lsp-0.1.0-py3-none-any.whl"), "");
-  assert.match(bundledWheel(folder) ?? "", /coe_lsp-0\.1\.0/);
 });
