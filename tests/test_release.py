@@ -30,7 +30,7 @@ def git(folder, *arguments):
 @pytest.fixture
 def build(monkeypatch):
     """The release command, as a module."""
-    monkeypatch.syspath_prepend(ROOT / "release")
+    monkeypatch.syspath_prepend(ROOT / ".ci/release")
     spec = importlib.util.spec_from_file_location("release_build", ROOT / ".ci/release/build.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
