@@ -93,6 +93,19 @@ def test_without_a_file_all_files_of_the_project_are_watched(write, tmp_path, wo
     assert failure.line is None and not run.lines
 
 
+def test_an_empty_file_that_is_imported_late_has_no_lines(write, tmp_path, worker_for):
+    write("pkg/__init__.py", "")
+    write("pkg/area.py", "def square(x):\n    return x * x\n")
+    write("test_area.py", "def test_square():\n    from pkg.area import square\n"
+                          "    assert square(2) == 5\n")  # fmt: skip
+    run = worker_for(Suite("pytest", tmp_path, None, ("test_area.py",))).run(coverage=True)
+    assert (run.status, len(run.failures)) == ("completed", 1)
+    (ran,) = run.files.values()
+    assert {file: set(lines) for file, lines in ran.lines.items()} == {
+        "test_area.py": {2, 3}, "pkg/area.py": {1, 2},
+    }  # fmt: skip
+
+
 def test_package_conftest_that_imports_the_target_still_takes_candidates(
     write, tmp_path, worker_for
 ):

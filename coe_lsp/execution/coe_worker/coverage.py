@@ -40,7 +40,7 @@ class LineTracer:
         """Executed lines, and first lines of functions that were called from other files."""
         sys.settrace(None)
         threading.settrace(None)  # type: ignore[arg-type]
-        return sorted(self._lines), sorted(self._entries)
+        return _real(self._lines), _real(self._entries)
 
     def _call(self, frame: FrameType, event: str, arg: Any) -> Any:
         if not self._is_ours(frame):
@@ -191,4 +191,9 @@ def project_tracer(root: str) -> Union[ProjectTracer, MonitoringTracer]:
 
 
 def _sorted(lines: Dict[str, Set[int]]) -> Dict[str, List[int]]:
-    return {file: sorted(found) for file, found in lines.items() if found}
+    return {file: real for file, found in lines.items() if (real := _real(found))}
+
+
+def _real(lines: Set[int]) -> List[int]:
+    """In order, without line 0: what runs of an empty file, an `__init__.py` mostly."""
+    return sorted(line for line in lines if line >= 1)
