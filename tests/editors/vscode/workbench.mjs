@@ -623,7 +623,7 @@ try {
   await page.locator(".monaco-workbench").waitFor({ timeout: within(60) });
   const scenarios = [
     diagnosed, quickFixAcceptedAndUndone, lensRejectedByTheWord, theDecisionStays, rejectedByKey,
-    theMenuHasWhatMakesSense, aFailureGoesAway, oneOfSeveralRepairs, cancelled, chainShown,
+    theMenuHasWhatMakesSense, aFailureGoesAway, cancelled, chainShown, oneOfSeveralRepairs,
     testsChangedOnTheDisk, settingsChangedOnTheDisk, interpreterSwitched,
     cancelledAfterTheRepairWasFound, repairedFromTheRedTest, repairedFromTheTestExplorer,
     twoFilesInOneDiff, settingsAreBoxes, switchedOff, tracedAndQuiet, serverMissing, installCancelled,

@@ -48,6 +48,7 @@ export class Activity {
     Object.assign(this, change);
     if (change.server !== undefined && change.server !== "running") {
       this.underWay = undefined;
+      this.repaired = false;
       this.tested.clear();
       this.testing.clear();
     }
