@@ -1,10 +1,11 @@
-// What a newcomer meets: a platform's .vsix, no coe-lsp anywhere, no network. Clicks "Install" in a real
-// VS Code workbench, and waits until a failing test is marked.
+// What a newcomer meets: a platform's .vsix, no coe-lsp anywhere, no network. Clicks "Install" in a
+// real VS Code workbench, and waits until a failing test is marked.
 //
 //     unshare -rn sh -c 'ip link set lo up; exec node install.mjs FOLDER VSIX PYTHON [PICTURES]'
 //
-// FOLDER is where setup.sh put code-server, VSIX is one of .ci/release/build.py, PYTHON any from 3.11 on,
-// without coe-lsp. PICTURES gets screenshots. Prints the seconds; exits with 1 if something is missing.
+// FOLDER is where setup.sh put code-server, VSIX is one of .ci/release/build.py, PYTHON any from 3.11
+// on, without coe-lsp. PICTURES gets screenshots. Prints the seconds; exits with 1 if something is
+// missing.
 
 import { execFileSync, spawn } from "node:child_process";
 import fs from "node:fs";
@@ -33,12 +34,20 @@ write(
 const data = path.join(work, "data");
 write(
   path.join(data, "User/settings.json"),
-  JSON.stringify({ "workbench.startupEditor": "none", "workbench.colorTheme": "Default Light Modern" }),
+  JSON.stringify({
+    "workbench.startupEditor": "none",
+    "workbench.colorTheme": "Default Light Modern",
+  }),
 );
 const programs = path.join(work, "bin");
 fs.mkdirSync(programs);
 fs.symlinkSync(python, path.join(programs, "python3"));
-const environment = { ...process.env, HOME: work, EXTENSIONS_GALLERY: "{}", PATH: `${programs}:/usr/bin:/bin` };
+const environment = {
+  ...process.env,
+  HOME: work,
+  EXTENSIONS_GALLERY: "{}",
+  PATH: `${programs}:/usr/bin:/bin`,
+};
 for (const name of ["PYTHONPATH", "VIRTUAL_ENV", "XDG_STATE_HOME"]) delete environment[name];
 
 const entry = path.join(folder, "node_modules/code-server/out/node/entry.js");
@@ -46,8 +55,9 @@ const flags = [
   "--auth", "none", "--user-data-dir", data, "--extensions-dir", path.join(work, "extensions"),
   "--disable-telemetry", "--disable-update-check", "--disable-workspace-trust",
 ]; // prettier-ignore
-execFileSync(process.execPath, [entry, ...flags, "--install-extension", vsix], { env: environment });
-const host = spawn(process.execPath, [entry, ...flags, "--bind-addr", `127.0.0.1:${PORT}`, project], {
+const server = [entry, ...flags];
+execFileSync(process.execPath, [...server, "--install-extension", vsix], { env: environment });
+const host = spawn(process.execPath, [...server, "--bind-addr", `127.0.0.1:${PORT}`, project], {
   env: environment,
   stdio: "ignore",
   detached: true,
@@ -55,7 +65,8 @@ const host = spawn(process.execPath, [entry, ...flags, "--bind-addr", `127.0.0.1
 let failed;
 try {
   const url = `http://127.0.0.1:${PORT}`;
-  for (let left = 600; left > 0 && !(await fetch(`${url}/healthz`).then((r) => r.ok, () => false)); left--) {
+  const up = () => fetch(`${url}/healthz`).then((answer) => answer.ok, () => false);
+  for (let left = 600; left > 0 && !(await up()); left--) {
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   const browser = await chromium.launch({
@@ -73,7 +84,8 @@ try {
   await page.locator(".monaco-workbench").waitFor();
   await page.keyboard.press("Control+P");
   await page.locator(".quick-input-widget input").first().fill("ranges.py");
-  await page.locator(".quick-input-list .monaco-list-row", { hasText: "ranges.py" }).first().waitFor();
+  const row = page.locator(".quick-input-list .monaco-list-row", { hasText: "ranges.py" });
+  await row.first().waitFor();
   await page.keyboard.press("Enter");
 
   const offer = toast("CoE needs its server");
@@ -94,7 +106,8 @@ try {
     const own = path.join(storage, name);
     return fs.statSync(own).isDirectory() ? fs.readdirSync(own) : [];
   });
-  if (!made.some((name) => /^server-[\d.]+$/.test(name)) || made.some((name) => name.endsWith("-tmp"))) {
+  const left = made.filter((name) => name.endsWith("-tmp"));
+  if (left.length > 0 || !made.some((name) => /^server-[\d.]+$/.test(name))) {
     throw new Error(`in the extension's storage: ${made}`);
   }
   await browser.close();

@@ -1,8 +1,8 @@
 // Makes an environment with the server in it, or leaves nothing behind. No import of vscode.
 //
-// The wheels that came along are tried first: that needs neither network nor compiler. Where they do
-// not fit (another Python, another system), the rest is fetched and llama.cpp is compiled. What was
-// installed must run before it counts.
+// The wheels that came along are tried first: that needs neither network nor compiler. Where they
+// do not fit (another Python, another system), the rest is fetched and llama.cpp is compiled. What
+// was installed must run before it counts.
 
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
@@ -101,7 +101,12 @@ function plans(python: string, folder: string, bundle: string): Command[][] {
   };
   const install = [path.join(bundle, pip, "pip"), "install", "--find-links", bundle];
   const target = path.join(bundle, server);
-  const trial: Command = { step: "trial", text: "trying it out", command: own, args: ["-P", "-c", TRIAL] };
+  const trial: Command = {
+    step: "trial",
+    text: "trying it out",
+    command: own,
+    args: ["-P", "-c", TRIAL],
+  };
   const offline: Command = {
     step: "install",
     text: "installing what came along",

@@ -24,7 +24,7 @@ const CAUSES: [Step, RegExp, string][] = [
   ],
   [
     "install",
-    /NewConnectionError|name resolution|Max retries|timed? out|Could not fetch|No matching distribution/i,
+    /NewConnectionError|name resolution|Max retries|timed? out|Could not fetch|No matching dist/i,
     "The package index cannot be reached. Connect to the network, or tell pip of your company's " +
       "index and proxy; the .vsix that is made for this platform needs none.",
   ],

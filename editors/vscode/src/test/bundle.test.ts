@@ -1,5 +1,5 @@
-// The wheels of a release are installed as the extension does it, without network. COE_BUNDLE is their
-// folder (.ci/release/build.py sets it), PYTHON the interpreter.
+// The wheels of a release are installed as the extension does it, without network. COE_BUNDLE is
+// their folder (.ci/release/build.py sets it), PYTHON the interpreter.
 
 import assert from "node:assert/strict";
 import { mkdtempSync } from "node:fs";
@@ -13,7 +13,7 @@ import { type Candidate, pythonOf, versionOf } from "../common/locate";
 const bundle = process.env["COE_BUNDLE"];
 const python = process.env["PYTHON"] ?? "python3";
 
-test("the server is installed offline from what the package brings", { skip: !bundle }, async () => {
+test("the server is installed offline from what came along", { skip: !bundle }, async () => {
   const folder = mkdtempSync(path.join(tmpdir(), "coe-"));
   const env = path.join(folder, "server");
   // Whoever asks for something from the network is refused at once.
@@ -28,7 +28,8 @@ test("the server is installed offline from what the package brings", { skip: !bu
       progress: (text) => steps.push(text),
       line: (text) => said.push(text),
     });
-    console.log(`installed in ${((performance.now() - begin) / 1000).toFixed(1)} s; ${said.at(-1)}`);
+    const seconds = ((performance.now() - begin) / 1000).toFixed(1);
+    console.log(`installed in ${seconds} s; ${said.at(-1)}`);
     assert.deepEqual(made, { state: "made" }, said.join("\n"));
     assert.equal(steps.length, 3, "nothing was compiled");
     const args = ["-P", "-m", "coe_lsp"];

@@ -1,5 +1,5 @@
-// Environments that are made, fail, or are cancelled: with the real Python and pip, or with a script in
-// their place where a build must hang. See bundle.test.ts for the wheels of a release.
+// Environments that are made, fail, or are cancelled: with the real Python and pip, or with a script
+// in their place where a build must hang. See bundle.test.ts for the wheels of a release.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -195,7 +195,8 @@ const FAILURES: [string, RegExp][] = [
 for (const [pip, said] of FAILURES) {
   test(`pip fails, nothing stays, what to do is said: ${said}`, posix, async () => {
     fill(...BARE);
-    const made = await makeEnvironment(standIn(`${pip}; exit 1`), env, bundle, signal, new Record());
+    const python = standIn(`${pip}; exit 1`);
+    const made = await makeEnvironment(python, env, bundle, signal, new Record());
     assert.match(made.state === "failed" ? made.failed : made.state, said);
     assert.deepEqual([existsSync(env), existsSync(`${env}-tmp`)], [false, false]);
   });
@@ -229,12 +230,15 @@ shutil.copy(next(pathlib.Path(ensurepip.__path__[0]).glob("_bundled/pip-*.whl"))
 def wheel(name, requires, files):
     with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as file:
         info = f"{name}-1.0.dist-info"
-        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{requires}")
-        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        named = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        file.writestr(f"{info}/METADATA", named + requires)
+        tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        file.writestr(f"{info}/WHEEL", tags)
         file.writestr(f"{info}/RECORD", "")
         for path, text in files.items():
             file.writestr(path, text)
-lib = "class lib:\n  llama_backend_init = print\n  llama_print_system_info = staticmethod(lambda: b'AVX2 = 1')\n"
+lib = "class lib:\n  llama_backend_init = print\n"
+lib += "  llama_print_system_info = staticmethod(lambda: b'AVX2 = 1')\n"
 wheel("coe_lsp", "Requires-Dist: llama-cpp-python\n", {
     "coe_lsp/__init__.py": "", "coe_lsp/lsp/__init__.py": "", "coe_lsp/lsp/serve.py": "",
     "coe_lsp/engine/__init__.py": "", "coe_lsp/engine/binding.py": lib,
