@@ -58,7 +58,7 @@ export async function locate(
 }
 
 /** What it answers to `--version`; an error if that is not a coe-lsp. */
-async function versionOf({ command, args }: Candidate): Promise<string> {
+export async function versionOf({ command, args }: Candidate): Promise<string> {
   const { stdout } = await run(command, [...args, "--version"], { timeout: 1000 * SECONDS });
   const version = /^coe-lsp (\S+)/.exec(stdout)?.[1];
   if (version === undefined) {

@@ -34,7 +34,7 @@ test("the server is installed offline from what came along", { skip: !bundle }, 
     assert.equal(steps.length, 3, "nothing was compiled");
     const args = ["-P", "-m", "coe_lsp"];
     const server: Candidate = { origin: "private", command: pythonOf(env), args };
-    assert.match((await versionOf(server)) ?? "none", /^\d+\.\d+\.\d+/);
+    assert.match(await versionOf(server), /^\d+\.\d+\.\d+/);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
