@@ -426,7 +426,9 @@ def editor_latency():
     medians = {(row["version"], row["wait"]): statistics.median(row["ms"]) for row in results.rows}
     rows = [[wait, *(f"{medians[one, wait]:.0f}" for one in versions)] for wait in waits]
     about, rounds = results.about, len(results.rows[0]["ms"])
-    where = f"{rounds} rounds on {about['machine']}; load {about['load'][0]:g}; {about['model']}.\n\n"
+    where = (
+        f"{rounds} rounds on {about['machine']}; load {about['load'][0]:g}; {about['model']}.\n\n"
+    )
     return where + table(["milliseconds", *versions], rows)
 
 
