@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import evolve, frozen
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from coe_lsp.repair.outcome import Outcome
 
 _TITLE = "Repair with CoE"
+_DEF = re.compile(r"\s*(?:async\s+)?def\s+(\w+)")
 
 
 @frozen
@@ -122,11 +123,12 @@ def command(uri: str, function: str | None, title: str = _TITLE) -> types.Comman
 def code_lenses(uri: str, result: CheckResult, lines: Sequence[str]) -> list[types.CodeLens]:
     """One over each function with failing tests, wherever it has moved since."""
     found: list[types.CodeLens] = []
+    rows = _rows_of_functions(lines)
     for finding in result.found:
         if finding.function is None:
             continue
         name = finding.function.name
-        row = _row_of(name, finding.function.first - 1, lines)
+        row = _row_of(name, finding.function.first - 1, lines, rows)
         if row is not None:
             start = types.Position(row, 0)
             title = f"{count(len(finding.tests), 'test')} failing: {_TITLE}"
@@ -173,11 +175,20 @@ def hover(
     return types.Hover(types.MarkupContent(types.MarkupKind.PlainText, "\n".join(lines)))
 
 
-def _row_of(name: str, expected: int, lines: Sequence[str]) -> int | None:
+def _rows_of_functions(lines: Sequence[str]) -> dict[str, list[int]]:
+    """The rows with a `def` of each name, in one pass: there may be many findings."""
+    found: dict[str, list[int]] = {}
+    for row, line in enumerate(lines):
+        if "def" in line and (match := _DEF.match(line)):
+            found.setdefault(match[1], []).append(row)
+    return found
+
+
+def _row_of(
+    name: str, expected: int, lines: Sequence[str], rows: Mapping[str, Sequence[int]]
+) -> int | None:
     """The row of a function's `def`, the nearest to where it was if there are several."""
-    start = re.compile(rf"\s*(async\s+)?def\s+{re.escape(name.rpartition('.')[2])}\b")
-    rows = (row for row, line in enumerate(lines) if start.match(line))
-    mine = [row for row in rows if function_at(lines, row) == name]
+    mine = [row for row in rows.get(name.rpartition(".")[2], ()) if function_at(lines, row) == name]
     return min(mine, key=lambda row: abs(row - expected), default=None)
 
 

@@ -24,14 +24,19 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
 from editor_client import Editor
 from processes import below, left
+from pygls.protocol import default_converter
+from pytest_lsp import client_capabilities
 from result_files import ResultFile, write_results
 from samples import CLAMP, TEST_CLAMP
+from wire_client import Wire
 
 ROOT = Path(__file__).parents[2]
-SERVE = [sys.executable, "-m", "coe_lsp", "serve"]
+# `-P`: of the checkout that PYTHONPATH names, whatever the working directory is.
+SERVE = [sys.executable, "-P", "-m", "coe_lsp", "serve"]
 # Mutations off: what is measured is the model's way to a repair.
 MODEL_ALONE = [
     sys.executable,
+    "-P",
     "-c",
     "from coe_lsp.lsp import serve\n"
     "from coe_lsp.lsp.handlers import make_server\n"
@@ -54,10 +59,8 @@ class Session:
         self.editor.accept = None  # looked at and not taken: the text stays
 
     async def start(self):
-        """Milliseconds to the answer to `initialize`."""
-        began = time.perf_counter()
+        """Start the server."""
         await self.editor.start(self.project)
-        return _since(began)
 
     async def open(self):
         """Milliseconds from opening the file to its mark."""
@@ -124,6 +127,21 @@ class Session:
         return milliseconds
 
 
+async def initialize(checkout):
+    """Milliseconds from starting the process to the answer to `initialize`."""
+    os.environ["PYTHONPATH"] = str(checkout)
+    capabilities = default_converter().unstructure(client_capabilities("visual-studio-code"))
+    wire = Wire(SERVE)
+    began = time.perf_counter()
+    await wire.start()
+    wire.send("initialize", {"capabilities": capabilities}, id=1)
+    await wire.answer(1)
+    milliseconds = _since(began)
+    wire.process.kill()
+    await wire.process.communicate()
+    return milliseconds
+
+
 def _since(began):
     return 1000 * (time.perf_counter() - began)
 
@@ -140,7 +158,8 @@ async def one_round(checkout, model):
         tests = project / "tests/test_ranges.py"
         tests.write_text(textwrap.dedent(TEST_CLAMP).lstrip())
         session = Session(checkout, project, SERVE, model="none", budget=60)
-        found["initialize"] = await session.start()
+        found["start to the answer to `initialize`"] = await initialize(checkout)
+        await session.start()
         found["open to mark"] = await session.open()
         found["save to mark"] = await session.save()
         clicked = await session.click()

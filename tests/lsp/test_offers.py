@@ -1,10 +1,17 @@
 """Each thing is said once, and a repair is offered only where there is something to repair."""
 
 import textwrap
+import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from lsprotocol import types
 from samples import CLAMP
+
+from coe_lsp.lsp.actions import code_lenses
+from coe_lsp.lsp.diagnostics import Finding
+from coe_lsp.repair.target.source import SourceFile, split_lines
 
 REWRITE = [types.CodeActionKind.RefactorRewrite]
 TEXT = textwrap.dedent(CLAMP).lstrip()
@@ -104,6 +111,16 @@ async def test_a_hover_says_what_the_mark_does_not(editor, clamp_project, name):
     here = await editor.hover(uri, mark.range.start.line)
     assert "### REPL 5 >>>        return high" in here.contents.value
     assert ("1 test failing" in here.contents.value) == (name == "neovim")
+
+
+def test_lenses_over_many_functions_take_no_time():
+    text = "".join(f"def step_{n}(value):\n" + "    value += 1\n" * 8 + "\n" for n in range(200))
+    source = SourceFile(Path("long.py"), "utf-8", False, split_lines(text))
+    found = [Finding(function, (None,), function.first) for function in source.functions()]
+    began = time.process_time()
+    lenses = code_lenses("file:///long.py", SimpleNamespace(found=found), source.lines)
+    assert time.process_time() - began < 0.05  # one pass over the lines, not one for each
+    assert [lens.range.start.line for lens in lenses] == list(range(0, 2000, 10))
 
 
 # -- notebooks
