@@ -347,8 +347,8 @@ async function theMenuHasWhatMakesSense() {
   if (await choice("Install the server").isVisible()) throw new Error("there is a server already");
   say(["### REPL 5 >>>        return high"], 60);
   await choice("Repair what fails in this file").click();
-  await status("repairing").waitFor({ timeout: within(30) });
-  await status("repairing").click();
+  await status(/repairing|loading/).waitFor({ timeout: within(30) });
+  await status(/repairing|loading/).click();
   await choice("Cancel the repair").waitFor({ timeout: within(5) });
   await picture("vscode-menu-repairing");
   await choice("Cancel the repair").click();
