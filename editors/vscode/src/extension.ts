@@ -123,6 +123,9 @@ class Session implements Server, vscode.Disposable {
 
   /** Install the server into an environment of its own, and start it. */
   async install(): Promise<void> {
+    if (this.serverPath()) {
+      return this.offer(); // what the setting names would be taken all the same
+    }
     const { context, folder, log, ending } = this;
     this.activity.set({ server: "installing" });
     this.installing ??= install(context, folder, this.interpreter(), log, ending.signal);

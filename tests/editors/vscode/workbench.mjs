@@ -166,12 +166,20 @@ async function palette(command) {
 }
 
 async function open(name) {
-  await page.keyboard.press("Control+P");
-  const input = page.locator(".quick-input-widget input").first();
-  await input.waitFor({ state: "visible" });
-  await input.fill(name);
-  await page.locator(".quick-input-list .monaco-list-row", { hasText: name }).first().waitFor();
-  await page.keyboard.press("Enter");
+  await until(`the file ${name}`, 60, async () => {
+    await page.keyboard.press("Control+P");
+    const input = page.locator(".quick-input-widget input").first();
+    await input.waitFor({ state: "visible", timeout: within(5) });
+    await input.fill(name);
+    try {
+      await choice(name).waitFor({ timeout: within(3) }); // a file that is new may not be known yet
+    } catch (error) {
+      await page.keyboard.press("Escape");
+      throw error;
+    }
+    await page.keyboard.press("Enter");
+    return true;
+  });
   await page.locator(`.tab[data-resource-name="${name}"]`).waitFor();
 }
 
@@ -339,8 +347,8 @@ async function theMenuHasWhatMakesSense() {
   if (await choice("Install the server").isVisible()) throw new Error("there is a server already");
   say(["### REPL 5 >>>        return high"], 60);
   await choice("Repair what fails in this file").click();
-  await status("repairing").waitFor({ timeout: within(30) });
-  await status("repairing").click();
+  await status(/repairing|loading/).waitFor({ timeout: within(30) });
+  await status(/repairing|loading/).click();
   await choice("Cancel the repair").waitFor({ timeout: within(5) });
   await picture("vscode-menu-repairing");
   await choice("Cancel the repair").click();
@@ -481,6 +489,15 @@ async function twoFilesInOneDiff() {
   await decision.waitFor({ timeout: within(90) });
   await page.locator(".tab", { hasText: "2 files: repair of" }).first().waitFor({ timeout: within(10) });
   await picture("vscode-two-files");
+  if (await page.locator(".multiDiffEntry .status", { hasText: "R" }).first().isVisible()) {
+    throw new Error("a file is shown as renamed");
+  }
+  await page.locator('.tab[data-resource-name="ranges.py"]').click();
+  await status("repair waits").click(); // and it is there once
+  await page.locator(".tab", { hasText: "2 files: repair of" }).first().waitFor({ timeout: within(10) });
+  await word("Accept").waitFor({ timeout: within(10) });
+  const tabs = await page.locator(".tab", { hasText: "2 files: repair of" }).count();
+  if (tabs !== 1) throw new Error(`${tabs} tabs show the repair`);
   await decision.locator(".monaco-button", { hasText: "Accept" }).click();
   await page.locator(".tab", { hasText: "2 files: repair of" }).waitFor({ state: "detached", timeout: within(10) });
   await squiggle.waitFor({ state: "detached", timeout: within(60) }); // green, nothing is saved
@@ -526,8 +543,9 @@ async function settingsAreBoxes() {
   await palette("Preferences: Open Settings (UI)");
   await page.locator(".settings-header .suggest-input-container").click();
   await page.keyboard.type("@ext:coe-lsp.coe-lsp");
-  const box = page.locator('.setting-item-contents:has-text("Python") input.monaco-inputbox, .setting-item input').first();
-  await box.waitFor({ timeout: within(20) });
+  const setting = page.locator(".setting-item-contents", { hasText: "Server Path" }).first();
+  await setting.locator("input").waitFor({ timeout: within(20) });
+  await page.keyboard.press("Escape");
   await picture("vscode-settings");
   await palette("View: Close Editor");
 }

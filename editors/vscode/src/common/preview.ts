@@ -177,10 +177,10 @@ export class Preview implements vscode.Disposable {
   private put(params: PreviewParams, index: number): [vscode.Uri, vscode.Uri][] {
     const patch = params.patches[index];
     const files = patch === undefined ? [] : [patch, ...(patch.also ?? [])];
-    return files.map((file, number) => {
+    return files.map((file) => {
       const original = vscode.Uri.parse(file.uri);
-      const name = path.posix.basename(original.path);
-      return [original, this.texts.put(`/${params.repair}/${number}/${name}`, file.newText)];
+      // The same path: with another one the file would be shown as renamed.
+      return [original, this.texts.put(original.path, file.newText, String(params.repair))];
     });
   }
 

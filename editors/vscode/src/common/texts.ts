@@ -12,9 +12,9 @@ export class Texts implements vscode.TextDocumentContentProvider, vscode.Disposa
     this.registration = vscode.workspace.registerTextDocumentContentProvider(scheme, this);
   }
 
-  /** Make or renew a document; its name is the last part of the path. */
-  put(path: string, text: string): vscode.Uri {
-    const uri = vscode.Uri.from({ scheme: this.scheme, path });
+  /** Make or renew a document; its name is the last part of the path, `query` tells it apart. */
+  put(path: string, text: string, query = ""): vscode.Uri {
+    const uri = vscode.Uri.from({ scheme: this.scheme, path, query });
     this.texts.set(uri.toString(), text);
     this.changed.fire(uri);
     return uri;
