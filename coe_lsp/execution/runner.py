@@ -109,7 +109,13 @@ class SuiteRunner:
                 if hot is not None and (tests := _chosen(hot[1], worker.suite)):
                     preforked = Preforked(hot[0], frozenset(tests))
                 run = functools.partial(
-                    worker.run, source, chosen, coverage=coverage, limits=limits, hot=preforked
+                    worker.run,
+                    source,
+                    chosen,
+                    coverage=coverage,
+                    limits=limits,
+                    hot=preforked,
+                    cancelled=self._cancelled,
                 )
                 runs.append(self._run(worker, run))
         return merge(runs)
@@ -119,6 +125,10 @@ class SuiteRunner:
         """The first lane that is free, or another one."""
         with self._lock:
             lane = self._free.pop(0) if self._free else self._new_lane()
+            # What one lane found of the tests holds for all.
+            found = next((other for other in self._lanes if _is_copied(other)), None)
+            if found is not None and not _is_copied(lane):
+                _copy_as(lane, found)
         try:
             yield lane
         finally:
@@ -129,8 +139,6 @@ class SuiteRunner:
     def _new_lane(self) -> _Lane:
         workers = [Worker(s, self._interpreter, self._sandbox, self.limits) for s in self._suites]
         lane = _Lane(next(self._numbers), tuple(workers))
-        if self._lanes:
-            _copy_as(lane, self._lanes[0])
         self._lanes.append(lane)
         return lane
 
@@ -189,7 +197,7 @@ class SuiteRunner:
     @property
     def copies(self) -> bool:
         """Whether tests were found to write into the project, and may do so on a copy."""
-        return any(worker.copies for lane in tuple(self._lanes) for worker in lane.workers)
+        return any(map(_is_copied, tuple(self._lanes)))
 
     def copy_as(self, other: SuiteRunner) -> None:
         """Have the tests run on a copy from the beginning: hot runs do not say what they miss.
@@ -214,7 +222,9 @@ class SuiteRunner:
 
     def close(self) -> None:
         """End the workers."""
-        for lane in tuple(self._lanes):
+        with self._lock:
+            lanes = tuple(self._lanes)
+        for lane in lanes:
             _close(lane)
 
     def __enter__(self) -> SuiteRunner:
@@ -227,6 +237,10 @@ class SuiteRunner:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _is_copied(lane: _Lane) -> bool:
+    return any(worker.copies for worker in lane.workers)
 
 
 def _copy_as(lane: _Lane, other: _Lane) -> None:

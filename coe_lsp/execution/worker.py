@@ -102,6 +102,7 @@ class Worker:
         limits: Limits | None = None,
         hot: Preforked | None = None,
         keep: bool = False,
+        cancelled: threading.Event | None = None,
     ) -> Run:
         """Run the tests against `source` in place of the file (None: the file as it is on disk).
 
@@ -109,14 +110,16 @@ class Worker:
         the functions of `source` take the place of those of a program that is imported already: far
         quicker, and nearly always with the same results. Where that cannot be, the run is an
         ordinary one. What tests write into a copy of the project is there for the next run if that
-        is to `keep` it as well, or is hot and they bear it. Raises WorkerError if the worker cannot
-        be started.
+        is to `keep` it as well, or is hot and they bear it. Nothing runs if it is `cancelled` by
+        then: `cancel` ends only what was asked for. Raises WorkerError if it cannot be started.
         """
         spec = _run_spec(source, select, limits or self.limits, coverage=coverage)
         with self._lock:
             self._cancelled = False
             self._asked.set()
             try:
+                if cancelled is not None and cancelled.is_set():
+                    return _CANCELLED_RUN
                 return self._run(spec, hot, keep=keep)
             except _StartCancelledError:
                 return _CANCELLED_RUN

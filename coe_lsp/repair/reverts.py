@@ -52,7 +52,8 @@ def find_revert(
 ) -> Revert | None:
     """The fewest hunks that, taken back, make a repair; None if there are none, or not in time.
 
-    Of those it is one line, if that does. `suspect` files come first. `run` runs what the
+    Of those it is one line, if that does; of all hunks if none of them does as a whole. `suspect`
+    files come first. `run` runs what the
     acceptance asks for with some files changed.
     """
 

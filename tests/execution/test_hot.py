@@ -100,13 +100,26 @@ def table():
     return sum(TABLE)
 
 
+def counted():
+    yield 1
+
+
+COUNTED = counted()
+
+
+def told():
+    "Tells 1."
+
+
 def broken():
     return 1 / (LIMIT - LIMIT)
 """
 
 TESTS = """
 import pytest
-from shelf import Box, Shelf, broken, cached, decorated, default, limit, outer, several, table
+from shelf import (
+    COUNTED, Box, Shelf, broken, cached, decorated, default, limit, outer, several, table, told,
+)
 
 
 def test_decorated():
@@ -154,6 +167,14 @@ def test_table():
     assert table() == 6
 
 
+def test_counted():
+    assert next(COUNTED) == 2
+
+
+def test_told():
+    assert told.__doc__ == "Tells 2."
+
+
 def test_broken():
     with pytest.raises(ZeroDivisionError) as caught:
         broken()
@@ -183,6 +204,8 @@ CHANGES = [
     ("step=2", "step=1", False, {"test_default"}),
     ("LIMIT = 10", "LIMIT = 11", False, {"test_limit"}),
     ("size = 4", "size = 3", False, {"test_free"}),
+    ("yield 1", "yield 2", False, {"test_counted"}),
+    ('"Tells 1."', '"Tells 2."', False, {"test_told"}),
     ("def table():", "def table(:", False, set()),
     ('return "shelve"\n', 'return "shelf"\n\n\nLIMIT = 11\n', False, {"test_kind", "test_limit"}),
 ]  # fmt: skip
@@ -214,7 +237,7 @@ def wins(run):
 
 def test_a_hot_candidate_does_what_a_fresh_import_of_it_does(worker):
     failing = [result.id for result in worker.run(BASE).failures]
-    assert len(failing) == 12
+    assert len(failing) == 14
     # It looks at a traceback, and passes as long as the lines are right.
     failing.append("test_shelf.py::test_broken")
     program = Preforked(BASE, frozenset(failing))

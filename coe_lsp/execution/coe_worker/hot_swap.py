@@ -14,7 +14,7 @@ import __future__
 import ast
 import gc
 import importlib.util
-from types import CodeType, FunctionType
+from types import AsyncGeneratorType, CodeType, CoroutineType, FunctionType, GeneratorType
 from typing import Iterable, Iterator, List, Tuple, Union
 
 from coe_worker.candidate import is_file, remember_lines
@@ -38,12 +38,15 @@ class HotSwap:
         self._flags = _future_flags(tree)
         self._lines = _lines(source)
         self._live: dict[tuple[str, int], list[FunctionType]] = {}
+        self._begun: set[tuple[str, int]] = set()  # generators have their code, though none ran
         for thing in gc.get_objects():
-            if isinstance(thing, FunctionType):
-                code = thing.__code__
-                if is_file(code.co_filename, path):
-                    key = code.co_name, code.co_firstlineno
+            code = _code_of(thing)
+            if code is not None and is_file(code.co_filename, path):
+                key = code.co_name, code.co_firstlineno
+                if isinstance(thing, FunctionType):
                     self._live.setdefault(key, []).append(thing)
+                else:
+                    self._begun.add(key)
 
     def apply(self, source: bytes) -> bool:
         """Make the module behave as if it came from `source`; whether that was possible."""
@@ -112,8 +115,22 @@ class HotSwap:
         return next((one for one in codes if one.co_name == old.name), None)
 
     def _untouched(self, function: Definition) -> bool:
-        """Whether the function's body has not run since the import began."""
-        return self._ran.isdisjoint(range(function.body[0].lineno, _last(function) + 1))
+        """Whether the function's body has not run since the import began, nor will as it was."""
+        begins = function.body[0]
+        first = min([begins.lineno, *(d.lineno for d in getattr(begins, "decorator_list", ()))])
+        ran = not self._ran.isdisjoint(range(first, _last(function) + 1))
+        return not ran and _place(function) not in self._begun
+
+
+def _code_of(thing: object) -> CodeType | None:
+    """What a function runs, or a generator or coroutine that was made by one."""
+    if isinstance(thing, FunctionType):
+        return thing.__code__
+    if isinstance(thing, GeneratorType):
+        return thing.gi_code
+    if isinstance(thing, CoroutineType):
+        return thing.cr_code
+    return thing.ag_code if isinstance(thing, AsyncGeneratorType) else None
 
 
 def _lines(source: bytes) -> list[str]:
@@ -154,10 +171,10 @@ def _heads(around: list[ast.stmt], lines: list[str]) -> list[str]:
 
 
 def _head(function: Definition) -> str:
-    """All but the body."""
+    """All that is not the body's code."""
     fields = dict(ast.iter_fields(function))
     fields["body"] = []
-    return ast.dump(type(function)(**fields))
+    return f"{ast.dump(type(function)(**fields))} {ast.get_docstring(function, clean=False)!r}"
 
 
 def _first(function: Definition) -> int:

@@ -121,6 +121,7 @@ class Tester:
         self._solving = threading.Lock()
         self._error: BaseException | None = None
         self._idle = False
+        self._news = 0  # how often there may have been new mutants
         self._over = False  # the time is up, or the user cancelled: every verdict would say so
         #: How many different programs were tested, in all and by their kind.
         self.attempts = 0
@@ -193,13 +194,15 @@ class Tester:
         """There may be new mutants, though there was none a moment ago."""
         with self._wake:
             self._idle = False
+            self._news += 1
             self._wake.notify_all()
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to test, and all results were fetched."""
+        """Whether nothing is left to test nor under way, and all results were fetched."""
         with self._lock:
-            return self._idle and not (self._waiting or self._tested)
+            rest = self._waiting or self._tested or self._hasty or self._testing
+            return self._idle and not rest
 
     def wait(self, seconds: float) -> None:
         """Until there is a result, all is tested, or the time is up."""
@@ -231,19 +234,20 @@ class Tester:
                     if self._stopped or self._over:
                         return
                     self._testing += 1
+                    news = self._news
                     candidate = self._waiting.popleft() if self._waiting else None
                 tested = self._one(candidate)
                 with self._wake:
                     self._testing -= 1
                     if tested is not None:
                         self._tested.append(tested)  # after `stop` too: it may be a repair
-                    self._idle = tested is None and not self._waiting and not self._testing
+                    self._idle = tested is None and self._news == news
                     self._wake.notify_all()
                     if tested is None and not self._stopped:
                         self._wake.wait(0.1)
         except BaseException as error:  # handed to whoever asks for results
             with self._wake:
-                self._error = error
+                self._error = self._error or error
                 self._testing -= 1
                 self._wake.notify_all()
 
@@ -280,21 +284,20 @@ class Tester:
         if verdict.cancelled:
             self._over = True
             return Tested(candidate, verdict, False)
+        breaks = self._verifier.breaks(candidate.lines) if verdict.solved else ()
         with self._lock:
             # Another thread may have been at the same program.
             if not again and (known := self._verdict_of(key)) is not None:
                 return Tested(candidate, known, True, self._broken.get(key, ()))
             self.attempts += not again
             self.kinds[candidate.kind or candidate.origin] += not again
-            self._known[key] = verdict
+            self._known[key], self._broken[key] = verdict, breaks
             if verdict.hasty:
                 self._hasty.append(candidate)
-        if verdict.solved:
-            self._broken[key] = self._verifier.breaks(candidate.lines)
-            if not self._broken[key]:
-                with self._solving:
-                    self._solved()
-        return Tested(candidate, verdict, False, self._broken.get(key, ()))
+        if verdict.solved and not breaks:
+            with self._solving:
+                self._solved()
+        return Tested(candidate, verdict, False, breaks)
 
     def _verdict_of(self, key: str) -> Verdict | None:
         return self._known.get(key) if self._deduplicate else None
