@@ -465,6 +465,7 @@ class Slow(Sampler):
         return False
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("tests", "policy", "graces"),
     [(1, None, 1), (1, Sampler(), 1), (1, Slow(), 3), (5, Slow(), 1)],
