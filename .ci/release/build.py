@@ -76,8 +76,7 @@ def package_extension(number: str, *, dry: bool, wheels: Path | None) -> Path:
     npm("run", "build", "--", "--minify")
     target = f"{vscode_system()}-{vscode_machine()}"
     vsix = DIST / f"coe-lsp-{target}-{number}.vsix"
-    npm("exec", "--", "vsce", "package", "--no-dependencies", "--allow-missing-repository",
-        f"--target={target}", f"--out={vsix}")  # fmt: skip
+    npm("exec", "--", "vsce", "package", f"--target={target}", f"--out={vsix}")
     packed = {Path(name).name for name in zipfile.ZipFile(vsix).namelist()}
     missing = {path.name for path in folder.iterdir()} - packed
     if missing:

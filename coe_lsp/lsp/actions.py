@@ -17,8 +17,7 @@ from coe_lsp.lsp.diagnostics import (
     chain_text,
     count,
     headline,
-    suspects_plain,
-    suspects_text,
+    suspects,
 )
 from coe_lsp.lsp.documents import function_at
 
@@ -165,12 +164,12 @@ def hover(
         if not marked:
             text = f"**{markdown(headline(finding))}**\n\n"
             text += "".join(f"- {code(test)}\n" for test in tests)
-        text += "".join(f"\n{line}" for line in suspects_text(places))
+        text += "".join(f"\n{line}" for line in suspects(places, as_markdown=True))
         if last:
             text += f"\n---\n{chain_text(last)}" if text else chain_text(last)
         return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, text.lstrip("\n")))
     lines = [] if marked else [headline(finding), *(f"- {printable(test)}" for test in tests)]
-    lines += suspects_plain(places)
+    lines += suspects(places, as_markdown=False)
     lines += [*([""] if lines else []), chain_plain(last)] if last else []
     return types.Hover(types.MarkupContent(types.MarkupKind.PlainText, "\n".join(lines)))
 

@@ -30,9 +30,9 @@ from coe_lsp.repair.target.source import SourceFile, relative
 from coe_lsp.repair.warm import WarmRunner, WarmRunners
 from coe_lsp.settings import Settings
 
+T = TypeVar("T")
 # So many tests are named that did not run.
 _NAMED = 3
-T = TypeVar("T")
 # So many failing tests are looked at, for so many seconds; so many places are kept of each.
 _LOOKED_AT, _SECONDS_TO_LOOK, _PLACES = 20, 20.0, 3
 
@@ -88,8 +88,13 @@ class CheckResult:
 class CancellableRun(ABC, Generic[T]):
     """Something that runs tests on a thread; `cancel` comes from another."""
 
-    def __init__(self, warm: WarmRunners) -> None:
+    def __init__(
+        self, settings: Settings, warm: WarmRunners, unsaved: Mapping[Path, SourceFile]
+    ) -> None:
+        """`unsaved` files of the project are taken for what the disk has."""
+        self._settings = settings
         self._warm = warm
+        self._unsaved = unsaved
         self._lock = threading.Lock()
         self._runner: SuiteRunner | None = None
         self._cancelled = False
@@ -129,11 +134,8 @@ class Check(CancellableRun[CheckResult]):
         warm: WarmRunners,
         unsaved: Mapping[Path, SourceFile],
     ) -> None:
-        """`unsaved` files of the project are taken for what the disk has."""
-        super().__init__(warm)
+        super().__init__(settings, warm, unsaved)
         self._document = document
-        self._unsaved = {path: one.encode(one.lines) for path, one in unsaved.items()}
-        self._settings = settings
 
     def __call__(self) -> CheckResult | None:
         """Run the tests; None if it was cancelled. CoeError if they cannot be run."""
@@ -142,7 +144,8 @@ class Check(CancellableRun[CheckResult]):
             return None
         source = document.source
         project = Project.open(document.path, self._settings.project_options())
-        project = project.with_overlay(self._unsaved)
+        unsaved = {path: one.encode(one.lines) for path, one in self._unsaved.items()}
+        project = project.with_overlay(unsaved)
         with self._lease(project) as warm:
             baseline = measure(warm.runner, source)
             if self._cancelled:
@@ -181,11 +184,8 @@ class Look(CancellableRun[dict[str, Sequence[Place]]]):
         warm: WarmRunners,
         unsaved: Mapping[Path, SourceFile],
     ) -> None:
-        """`unsaved` files of the project are taken for what the disk has."""
-        super().__init__(warm)
+        super().__init__(settings, warm, unsaved)
         self._checked = checked
-        self._settings = settings
-        self._unsaved = unsaved
 
     def __call__(self) -> dict[str, Sequence[Place]] | None:
         """The first places of each failing test; None if it was cancelled.

@@ -266,14 +266,17 @@ class Checks:
         document, uri = checked.document, checked.document.uri
         if not checked.found or not is_for_tests(document.path, document.root):
             return
-        settings = await self._workspace.settings(document)
         turn = await self._turns.take(uri)
         try:
+            settings = await self._workspace.settings(document)
             look = Look(checked, settings, self._warm, self._workspace.unsaved(document.root))
             turn.interrupt = lambda: aside(look.cancel)
             places = None if turn.lost else await self._run(look)
         except CoeError as error:
             _log.info("where the tests of %s point is not known: %s", name_of(uri), error)
+            return
+        except Exception as error:
+            log_broken(_log, f"the look at what failed in {name_of(uri)}", error)
             return
         finally:
             self._turns.give_back(turn)

@@ -167,24 +167,19 @@ def _row_of(path: Path, test: str) -> int | None:
     return row
 
 
-def suspects_text(places: Sequence[Place]) -> list[str]:
-    """Where a failing test points, as lines of Markdown."""
+def suspects(places: Sequence[Place], *, as_markdown: bool) -> list[str]:
+    """Where a failing test points, as lines."""
+    if not places:
+        return []
+    quoted, said = (code, markdown) if as_markdown else (printable, printable)
     lines = [
-        f"1. {code(p.function.name)} in {code(f'{p.file}:{p.function.first}')}"
-        + (f" ({markdown(p.reason)})" if p.reason else "")
+        f"{quoted(p.function.name)} in {quoted(f'{p.file}:{p.function.first}')}"
+        + (f" ({said(p.reason)})" if p.reason else "")
         for p in places
     ]
-    return ["Suspect:", "", *lines, ""] if lines else []
-
-
-def suspects_plain(places: Sequence[Place]) -> list[str]:
-    """The same as plain text."""
-    lines = [
-        printable(f"- {p.function.name} in {p.file}:{p.function.first}")
-        + (printable(f" ({p.reason})") if p.reason else "")
-        for p in places
-    ]
-    return ["Suspect:", *lines] if lines else []
+    if as_markdown:
+        return ["Suspect:", "", *(f"1. {line}" for line in lines), ""]
+    return ["Suspect:", *(f"- {line}" for line in lines)]
 
 
 def chain_text(outcome: Outcome) -> str:

@@ -2,10 +2,12 @@
 
     python tests/benchmarks/learn_places.py see "training/bugs/real_bugs.jsonl#train" \\
         --clones CLONES --out train.jsonl
+    python tests/benchmarks/learn_places.py show test.jsonl
     python tests/benchmarks/learn_places.py learn train.jsonl --also dev.jsonl test.jsonl
 
 `see` checks out each bug and runs the tests that fail, alone and with all of their files; a third of
-what the human fix needs is hidden, as in the other benchmarks. `learn` fits weights on one file,
+what the human fix needs is hidden, as in the other benchmarks. `show` counts at which places the
+right file and function come, with the weights that are in use. `learn` fits weights on one file,
 held near those that are in use, and measures both on that file (each package with weights learned
 from the others) and on others: it prints the line for `coe_lsp/repair/target/places.py` and a table.
 """
@@ -107,6 +109,39 @@ def load(path):
     return {way: [row for row in rows if row["way"] == way] for way in WAYS}
 
 
+def show(options):
+    """How many bugs have the right file, and function, among the first 1, 3 and 5."""
+    print("| tests | bugs | places by | right file first, in 3, in 5 | right function |")
+    print("| --- " * 5 + "|")
+    for way, rows in load(options.rows).items():
+        rows = [row for row in rows if row["fix"]]
+        for name, key in (("the weights in use", in_use), ("Ochiai alone", ochiai)):
+            orders = [(row, sorted(row["places"], key=key, reverse=True)) for row in rows]
+            files = [first(dict.fromkeys(p["file"] for p in order), {f for f, _ in row["fix"]})
+                     for row, order in orders]  # fmt: skip
+            functions = [first([p["right"] for p in order], {True}) for _, order in orders]
+            counts = [
+                ", ".join(str(sum(rank < most for rank in ranks)) for most in FIRST)
+                for ranks in (files, functions)
+            ]
+            print(f"| {way} | {len(rows)} | {name} | {counts[0]} | {counts[1]} |")
+
+
+def first(things, wanted):
+    """At which place (from 0) the first of the wanted things comes; infinity if none does."""
+    return next((n for n, thing in enumerate(things) if thing in wanted), math.inf)
+
+
+def in_use(place):
+    """A place's score as a repair has it."""
+    return score(place["features"], WEIGHTS._asdict())
+
+
+def ochiai(place):
+    """The suspiciousness of its most suspect line; of equal ones the shorter function."""
+    return place["features"][0], -place["lines"]
+
+
 def learn(options):
     """Fit on both ways together, each package as much as any other; print weights and tables."""
     train = [row for rows in load(options.rows).values() for row in rows]
@@ -121,8 +156,8 @@ def learn(options):
         of_package = across if path == options.rows else {}
         for way, rows in load(path).items():
             rows = [row for row in rows if row["fix"]]
-            plain = tops(rows, lambda x, _: (x["features"][0], -x["lines"]))
-            used = tops(rows, lambda x, _: score(x["features"], WEIGHTS._asdict()))
+            plain = tops(rows, lambda x, _: ochiai(x))
+            used = tops(rows, lambda x, _: in_use(x))
             learned = tops(
                 rows,
                 lambda x, row, known=of_package: score(
@@ -168,10 +203,10 @@ def tops(rows, key):
     hits = []
     for row in rows:
         order = sorted(row["places"], key=lambda place: key(place, row), reverse=True)
-        hits.append(next((n for n, place in enumerate(order) if place["right"]), math.inf))
+        hits.append(first([place["right"] for place in order], {True}))
     said = []
-    for first in FIRST:
-        found = [rank < first for rank in hits]
+    for most in FIRST:
+        found = [rank < most for rank in hits]
         draw = random.Random(0)
         means = sorted(sum(draw.choices(found, k=len(found))) / len(found) for _ in range(2000))
         share = sum(found) / len(found)
@@ -220,6 +255,9 @@ def main():
     command.add_argument("--count", type=int)
     command.add_argument("--out", type=Path, required=True)
     command.set_defaults(run=see)
+    command = commands.add_parser("show")
+    command.add_argument("rows", type=Path)
+    command.set_defaults(run=show)
     command = commands.add_parser("learn")
     command.add_argument("rows", type=Path)
     command.add_argument("--also", type=Path, nargs="*", default=[])

@@ -15,7 +15,7 @@ from double import double
 
 
 def test_double():
-    time.sleep(0.6)
+    time.sleep(1.5)
     assert double(3) == 6
 """
 
@@ -83,7 +83,7 @@ def test_all_lanes_but_one_end_when_no_longer_needed(runner):
 
 def test_cancelling_ends_all_runs(runner):
     at_once(runner, "*+")
-    (runner.suites[0].root / "test_double.py").write_text(TESTS.replace("0.6", "20"))
+    (runner.suites[0].root / "test_double.py").write_text(TESTS.replace("1.5", "20"))
     statuses = []
     threads = [
         threading.Thread(target=lambda: statuses.append(runner.run(None).status)) for _ in range(2)

@@ -113,6 +113,7 @@ async def test_a_hover_says_what_the_mark_does_not(editor, clamp_project, name):
     assert ("1 test failing" in here.contents.value) == (name == "neovim")
 
 
+@pytest.mark.timing
 def test_lenses_over_many_functions_take_no_time():
     text = "".join(f"def step_{n}(value):\n" + "    value += 1\n" * 8 + "\n" for n in range(200))
     source = SourceFile(Path("long.py"), "utf-8", False, split_lines(text))

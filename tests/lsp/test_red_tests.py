@@ -76,10 +76,8 @@ async def test_from_the_red_test_to_the_fault_in_another_file(editor, script, wr
 async def test_the_hover_says_where_a_red_test_points(editor, script, write, tmp_path):
     _, tests = await start(editor, script, write, tmp_path)
     await editor.diagnostics(tests)
-    position = types.Position(6, 4)
-    asked = types.HoverParams(types.TextDocumentIdentifier(tests), position)
     for _ in range(100):
-        hover = await editor.lsp.text_document_hover_async(asked)
+        hover = await editor.hover(tests, 6, 4)
         if hover and "Suspect" in hover.contents.value:
             break
         await asyncio.sleep(0.1)

@@ -45,7 +45,6 @@ def f(items, limit):
             "    try:\n        total = 0\n    except KeyError:\n        total = limit\n",
             None,
         ),
-        ("    if not items:", "    if not items.copy:", None),
         ("total > limit", "total >= limit", None),
         ("total = 0", "total = limit", None),
         ("if total > limit", "if limit and total > limit", None),

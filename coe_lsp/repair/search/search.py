@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Self
 
-from attrs import field, frozen
+from attrs import frozen
 
 from coe_lsp.chain.commands import render
 from coe_lsp.chain.edits import commands_between
@@ -82,18 +82,22 @@ class SearchSettings:
 class Found:
     """What came of it: the repairs, best first, and the state that came closest.
 
-    `tested` counts different programs, `kinds` by the kind of edit, `model_seconds` the time the
-    model was at work, `first_at` is when the first repair was there (on the clock of
+    `kinds` counts different programs that were tested, by the kind of edit, `model_seconds` the
+    time the model was at work, `first_at` is when the first repair was there (on the clock of
     `time.monotonic`). A search is `exhausted` if it ended because nothing was left to try.
     """
 
     patches: tuple[PassingProgram, ...]
     closest: State
-    tested: int
+    kinds: Mapping[str, int]
     model_seconds: float
     first_at: float | None
     exhausted: bool
-    kinds: Mapping[str, int] = field(factory=dict[str, int])
+
+    @property
+    def tested(self) -> int:
+        """How many different programs were tested."""
+        return sum(self.kinds.values())
 
 
 class Search:
@@ -241,11 +245,10 @@ class Search:
         return Found(
             self._ranked(),
             self._tree.closest,
-            self._tester.attempts,
+            dict(self._tester.kinds),
             self._model_seconds,
             self._stopping.repaired_at,
             self._exhausted,
-            dict(self._tester.kinds),
         )
 
     def _end(self) -> None:

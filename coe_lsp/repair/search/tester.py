@@ -123,8 +123,7 @@ class Tester:
         self._idle = False
         self._news = 0  # how often there may have been new mutants
         self._over = False  # the time is up, or the user cancelled: every verdict would say so
-        #: How many different programs were tested, in all and by their kind.
-        self.attempts = 0
+        #: How many different programs were tested, by their kind.
         self.kinds: Counter[str] = Counter()
         self._threads = [
             threading.Thread(
@@ -196,6 +195,11 @@ class Tester:
             self._idle = False
             self._news += 1
             self._wake.notify_all()
+
+    @property
+    def attempts(self) -> int:
+        """How many different programs were tested."""
+        return self.kinds.total()
 
     @property
     def idle(self) -> bool:
@@ -289,7 +293,6 @@ class Tester:
             # Another thread may have been at the same program.
             if not again and (known := self._verdict_of(key)) is not None:
                 return Tested(candidate, known, True, self._broken.get(key, ()))
-            self.attempts += not again
             self.kinds[candidate.kind or candidate.origin] += not again
             self._known[key], self._broken[key] = verdict, breaks
             if verdict.hasty:

@@ -30,8 +30,11 @@ export async function install(
   const python = await firstPython([interpreter, "python3", "python"]);
   if (python === undefined) {
     void vscode.window.showErrorMessage(
-      `CoE needs Python ${OLDEST.join(".")} or newer to install its server: install one, or set ` +
-        "coe.serverPath to a coe-lsp that is installed already.",
+      vscode.l10n.t(
+        "CoE needs Python {0} or newer to install its server: install one, or set " +
+          "coe.serverPath to a coe-lsp that is installed already.",
+        OLDEST.join("."),
+      ),
     );
     return false;
   }
@@ -40,7 +43,7 @@ export async function install(
   const made = await vscode.window.withProgress(
     {
       location: vscode.ProgressLocation.Notification,
-      title: "Installing coe-lsp",
+      title: vscode.l10n.t("Installing coe-lsp"),
       cancellable: true,
     },
     (progress, token) => {
@@ -60,12 +63,12 @@ export async function install(
   );
   if (made.state === "made") {
     await Promise.all(others(folder).map((old) => rm(old, { recursive: true, force: true })));
-    void vscode.window.showInformationMessage("coe-lsp is installed.");
+    void vscode.window.showInformationMessage(vscode.l10n.t("coe-lsp is installed."));
   }
   if (made.state === "failed") {
     const answer = await vscode.window.showErrorMessage(
-      `coe-lsp could not be installed. ${made.failed}`,
-      "Show Log",
+      vscode.l10n.t("coe-lsp could not be installed. {0}", made.failed),
+      vscode.l10n.t("Show Log"),
     );
     if (answer !== undefined) {
       log.show();
