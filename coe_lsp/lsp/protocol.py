@@ -45,12 +45,15 @@ class Protocol(LanguageServerProtocol):
         if not isinstance(data, dict) or "jsonrpc" not in data:
             self._refuse(None, JsonRpcInvalidRequest("This is not a message of JSON-RPC 2.0."))
             return
+        if "id" in data and not isinstance(data["id"], (int, str)):  # a dict breaks pygls's tables
+            if "method" in data:
+                self._refuse(None, JsonRpcInvalidRequest("An `id` is a number or a string."))
+            return
         try:
             message: Any = self.structure_message(data)  # pyright: ignore[reportUnknownArgumentType]
         except JsonRpcException as error:
-            number: Any = data.get("id")  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-            if "method" in data and isinstance(number, (int, str)):
-                self._refuse(number, error)
+            if "method" in data and "id" in data:
+                self._refuse(cast("int | str", data["id"]), error)
             return
         self.handle_message(message)
 

@@ -89,6 +89,7 @@ async def test_nothing_but_exit_comes_after_shutdown(wire):
         (b"[]", None, -32600),
         (b'{"id": 7, "method": "shutdown"}', None, -32600),
         (b'{"jsonrpc": "2.0", "id": 7, "method": "textDocument/hover", "params": 3}', 7, -32602),
+        (b'{"jsonrpc": "2.0", "id": {}, "method": "shutdown"}', None, -32600),
     ],
 )
 async def test_a_message_that_is_none_is_answered(wire, body, number, code):
