@@ -5,6 +5,7 @@ Nothing here knows about models or edits.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
@@ -27,8 +28,8 @@ _SECONDS_OF_HANGING = 0.02
 # What the fastest test gets at first, in seconds of processor and wall time: of what hangs then
 # nearly all hangs for ever, and the rest has a second chance.
 _QUICK_CPU_SECONDS, _QUICK_WALL_SECONDS = 0.03, 0.3
-# How many failing tests a hot verdict begins with.
-_FIRST_TESTS = 6
+# How many failing tests a hot verdict begins with; fewer, but so many, if they take that long.
+_FIRST_TESTS, _FIRST_TESTS_AT_LEAST, _FIRST_SECONDS = 6, 2, 0.1
 # What even the fastest test gets, in seconds of wall time and of processor time.
 _LEAST_WALL_SECONDS = 0.5
 _LEAST_CPU_SECONDS = 0.1
@@ -240,15 +241,21 @@ class Verifier:
 def spread_of_quickest(
     target_tests: Sequence[str], results: Mapping[str, TestResult]
 ) -> tuple[str, ...]:
-    """A few of the failing tests: of the quicker half some that lie apart, in their order."""
+    """A few of the failing tests: of the quicker half some that lie apart, in their order.
+
+    What nearly every candidate has to wait for should not be long: if they are slow, the quickest.
+    """
     seconds = {test: results[test].seconds for test in target_tests if test in results}
     half = sorted(target_tests, key=lambda test: seconds.get(test, 0.0))[
         : max(_FIRST_TESTS, len(target_tests) // 2)
     ]
     inside = [test for test in target_tests if test in half]
-    if len(inside) <= _FIRST_TESTS:
-        return tuple(inside)
-    return tuple(inside[n * len(inside) // _FIRST_TESTS] for n in range(_FIRST_TESTS))
+    if len(inside) > _FIRST_TESTS:
+        inside = [inside[n * len(inside) // _FIRST_TESTS] for n in range(_FIRST_TESTS)]
+    quickest = sorted(inside, key=lambda test: seconds.get(test, 0.0))
+    taken = itertools.accumulate(seconds.get(test, 0.0) for test in quickest)
+    count = max(_FIRST_TESTS_AT_LEAST, sum(total <= _FIRST_SECONDS for total in taken))
+    return tuple(test for test in inside if test in quickest[:count])
 
 
 def _hung(run: Run) -> bool:

@@ -9,9 +9,10 @@ from samples import CLAMP
 
 from coe_lsp.execution.discovery import suites_for
 from coe_lsp.execution.runner import SuiteRunner
+from coe_lsp.execution.suite import TestResult
 from coe_lsp.repair.target.baseline import measure
 from coe_lsp.repair.target.source import SourceFile
-from coe_lsp.repair.verify import Verifier
+from coe_lsp.repair.verify import Verifier, spread_of_quickest
 
 
 class Busy(SuiteRunner):
@@ -165,3 +166,21 @@ def test_what_needs_its_time_is_given_up_only_at_first(judged):
     assert hasty.hasty and not hasty.solved
     assert verifier.judge(busy, hot=True).solved
     assert not verifier.judge(right, hot=True, hasty=True).hasty
+
+
+@pytest.mark.parametrize(
+    ("seconds", "first"),
+    [
+        ([0.001] * 9, 6),
+        ([0.3, 0.2, 0.4, 0.3], 2),
+        ([0.04, 0.03, 0.5, 0.02], 3),
+        ([2.0], 1),
+    ],
+)
+def test_what_nearly_every_candidate_waits_for_is_short(seconds, first):
+    results = {f"t{n}": TestResult(f"t{n}", "failed", seconds=s) for n, s in enumerate(seconds)}
+    chosen = spread_of_quickest(list(results), results)
+    assert len(chosen) == first and list(chosen) == sorted(chosen)
+    slowest_taken = max(results[test].seconds for test in chosen)
+    assert all(result.seconds >= slowest_taken for test, result in results.items()
+               if test not in chosen)  # fmt: skip
