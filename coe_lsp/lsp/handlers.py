@@ -19,7 +19,7 @@ from coe_lsp.lsp.server import DEBOUNCE, CoeServer
 from coe_lsp.lsp.workspace import DocumentError
 
 if TYPE_CHECKING:
-    from coe_lsp.repair.search.search import SearchSettings
+    from coe_lsp.repair.search.settings import SearchSettings
 
 _log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from coe_lsp.settings import Settings
 if TYPE_CHECKING:
     from coe_lsp.repair.outcome import Outcome
     from coe_lsp.repair.policy.protocol import LoadedPolicy
-    from coe_lsp.repair.search.search import SearchSettings
+    from coe_lsp.repair.search.settings import SearchSettings
     from coe_lsp.repair.target.source import SourceFile
 
 _log = logging.getLogger(__name__)

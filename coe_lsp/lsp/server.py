@@ -41,7 +41,7 @@ from coe_lsp.repair.warm import WarmRunners
 from coe_lsp.settings import Settings
 
 if TYPE_CHECKING:
-    from coe_lsp.repair.search.search import SearchSettings
+    from coe_lsp.repair.search.settings import SearchSettings
 
 _log = logging.getLogger(__name__)
 DEBOUNCE = 0.3

@@ -16,7 +16,8 @@ from attrs import define, frozen
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.lazy_policy import LazyPolicy
 from coe_lsp.repair.request import Watcher
-from coe_lsp.repair.search.search import Found, Search, SearchSettings
+from coe_lsp.repair.search.search import Found, Search
+from coe_lsp.repair.search.settings import SearchSettings
 from coe_lsp.repair.search.states import State
 from coe_lsp.repair.site import Site
 

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from coe_lsp.execution.project import ProjectOptions
 from coe_lsp.execution.suite import Suite
 from coe_lsp.repair.scout import Scouted
-from coe_lsp.repair.search.search import SearchSettings
+from coe_lsp.repair.search.settings import SearchSettings
 from coe_lsp.repair.search.step import Step
 from coe_lsp.repair.target.baseline import Baseline
 from coe_lsp.repair.target.source import Function, SourceFile

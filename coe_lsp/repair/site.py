@@ -20,7 +20,8 @@ from coe_lsp.execution.suite import Run, Suite
 from coe_lsp.mutations.surroundings import surroundings
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.patch import Patch
-from coe_lsp.repair.search.search import Search, SearchSettings
+from coe_lsp.repair.search.search import Search
+from coe_lsp.repair.search.settings import SearchSettings
 from coe_lsp.repair.search.step import Step
 from coe_lsp.repair.target.baseline import Baseline
 from coe_lsp.repair.target.hints import RepairHints, literals, read_clues

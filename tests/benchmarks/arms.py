@@ -15,7 +15,7 @@ from coe_lsp.cli.progress import BarProgress
 from coe_lsp.models.adapters import weights_folder
 from coe_lsp.models.registry import resolve
 from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
-from coe_lsp.repair.search.search import SearchSettings
+from coe_lsp.repair.search.settings import SearchSettings
 
 ALL = SearchSettings()
 MODEL_ALONE = SearchSettings(mutations=False)

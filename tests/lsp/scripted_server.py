@@ -23,7 +23,7 @@ from coe_lsp.lsp import serve as serving
 from coe_lsp.lsp.handlers import make_server
 from coe_lsp.lsp.model_host import ModelHost
 from coe_lsp.models.registry import ModelError
-from coe_lsp.repair.search.search import SearchSettings
+from coe_lsp.repair.search.settings import SearchSettings
 
 
 class ScriptedPolicy:

@@ -9,7 +9,7 @@ from coe_lsp.repair.behaviour import tell_apart
 from coe_lsp.repair.probes import find_calls, probes
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
-from coe_lsp.repair.search.search import SearchSettings
+from coe_lsp.repair.search.settings import SearchSettings
 from coe_lsp.repair.way_in import WayIn, way_of
 
 

@@ -16,7 +16,7 @@ from coe_lsp.repair.outcome import ModelUsed
 from coe_lsp.repair.policy.protocol import LoadedPolicy, Proposal
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
-from coe_lsp.repair.search.search import SearchSettings
+from coe_lsp.repair.search.settings import SearchSettings
 from coe_lsp.repair.target.baseline import measure
 from coe_lsp.repair.target.hints import read_clues
 from coe_lsp.repair.way_in import way_of

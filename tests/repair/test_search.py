@@ -22,7 +22,7 @@ from coe_lsp.repair.search.mutant_source import MutantSource
 from coe_lsp.repair.search.mutation_queue import MutationQueue
 from coe_lsp.repair.search.ranking import PassingProgram, canonical_form, constants, rank, with_size
 from coe_lsp.repair.search.rescoring import rerank
-from coe_lsp.repair.search.search import SearchSettings
+from coe_lsp.repair.search.settings import SearchSettings
 from coe_lsp.repair.search.states import State, state_key
 from coe_lsp.repair.search.stopping import StoppingRule
 from coe_lsp.repair.target.hints import RepairHints
