@@ -42,14 +42,25 @@ class NoTestsError(DiscoveryError):
 
 
 def find_root(path: Path) -> Path:
-    """The project's folder: the nearest one with a project file, else where imports start from."""
+    """The project's folder: the nearest one with a project file, else where imports start from.
+
+    The tests of a project without such a file start from beside their own folder.
+    """
     for folder in path.parents:
         if any((folder / marker).exists() for marker in ROOT_MARKERS):
             return folder
     folder = path.parent
     while (folder / "__init__.py").exists():
         folder = folder.parent
+    for tests in (folder, *folder.parents):
+        if tests.name in _TEST_FOLDERS and _has_code(tests.parent):
+            return tests.parent
     return folder
+
+
+def _has_code(folder: Path) -> bool:
+    """Whether modules or packages stand in a folder; else it may be anything, as a home is."""
+    return any(any(folder.glob(pattern)) for pattern in ("*.py", "*/__init__.py", "src/*/"))
 
 
 def place_of(path: Path) -> Path:

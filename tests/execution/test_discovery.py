@@ -5,6 +5,7 @@ from attrs import evolve
 
 from coe_lsp.execution.discovery import (
     DiscoveryError,
+    find_root,
     is_for_tests,
     is_test_file,
     place_of,
@@ -138,3 +139,11 @@ def test_without_pytest_it_is_unittest_or_said(tmp_path, write, interpreter):
     test.write_text("def test_a(): ...\n")
     with pytest.raises(DiscoveryError, match="test_mod.py needs pytest"):
         suites_for(path, tmp_path, bare)
+
+
+def test_tests_of_a_project_without_a_project_file_start_beside_their_folder(tmp_path, write):
+    source = write("shop/users.py", "def name(user): ...\n")
+    test = write("shop/tests/unit/test_users.py", "from users import name\n")
+    assert find_root(source) == find_root(test) == tmp_path / "shop"
+    alone = write("test/one.py", "x = 1\n")  # a folder of that name says nothing by itself
+    assert find_root(alone) == tmp_path / "test"

@@ -31,6 +31,11 @@ def f(items, limit):
         ),
         ("return total\n", "return 7\n", "returns the same whatever it is given"),
         ("return limit", "return None", "returns the same whatever it is given"),
+        (
+            "return total\n",
+            "try:\n        return total + limit\n    except TypeError:\n        return 0\n",
+            None,
+        ),
         ("if not items", "if items", "turns a condition round"),
         ("total > limit", "total <= limit", "turns a condition round"),
         ("if total > limit", "if total + 1", "asks a sum for its truth"),

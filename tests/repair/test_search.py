@@ -486,6 +486,29 @@ def test_with_few_tests_it_goes_on_until_the_model_was_heard(write, tests, polic
     assert graces - 0.2 < waited < graces + 1.5
 
 
+def test_a_repair_that_is_found_while_the_model_is_loaded_ends_the_search(write):
+    write("pyproject.toml", "")
+    path = write("pick.py", "def pick(a, b):\n    return a if a < b else b\n")
+    write("test_pick.py", """
+        import time
+        from pick import pick
+
+        def test_one():
+            time.sleep(0.3)
+            assert pick(1, 2) == 2
+    """)  # fmt: skip
+
+    @contextlib.contextmanager
+    def load():
+        time.sleep(6)  # mutations have long repaired it, and the grace is over
+        yield LoadedPolicy(Sampler(), ModelUsed("it", "", None), trained=True)
+
+    request = Request(way_of(path), budget=20, samples=3, search=SearchSettings(grace=0.1))
+    began = time.monotonic()
+    assert Repair(request, load, Log()).run().status == "repaired"
+    assert time.monotonic() - began < 15
+
+
 def test_several_test_at_once_and_each_program_once(write, monkeypatch):
     write("pyproject.toml", "")
     path = write("rows.py", """

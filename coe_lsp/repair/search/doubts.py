@@ -52,9 +52,11 @@ def find_doubts(
     if gone and not come:
         doubts.append("takes something away" if len(gone) > 1 else f"takes {_named(gone[0])} away")
     results = [node for node in gone if isinstance(node, (ast.Return, ast.Pass))]
+    returned = [node for node in come if isinstance(node, ast.Return)]
     if (
         results
-        and any(map(_is_constant_return, come))
+        and returned
+        and all(map(_is_constant_return, returned))
         and not any(map(_is_constant_return, results))
     ):
         doubts.append("returns the same whatever it is given")

@@ -175,6 +175,7 @@ class Search:
         self._tester.resume()
         if loaded is not None:
             self._use(loaded)
+        self._learn_results(0)  # what came meanwhile may be a repair whose grace is over
         while not self._over() and time.monotonic() < until:
             if self._chains is None or self._chains.stuck:
                 self._tester.wait(_POLL_SECONDS)
