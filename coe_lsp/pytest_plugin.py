@@ -59,6 +59,7 @@ class _Repairs:
         self._config = config
         self._root = config.rootpath
         self._failed: dict[str, None] = {}
+        self._lacks_modules = False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -67,6 +68,7 @@ class _Repairs:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed and report.nodeid:
             self._failed[report.nodeid] = None
+            self._lacks_modules |= "ModuleNotFoundError" in report.longreprtext
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
@@ -106,6 +108,12 @@ class _Repairs:
         if process.returncode == 0:
             shown = " ".join(_typed(test, self._config) for test in self._failed)
             terminalreporter.write_line(f"To have it written: coe-lsp repair --apply {shown}")
+        if self._lacks_modules:
+            terminalreporter.write_line(
+                "This run of pytest could not import all of its tests; the repair ran them with "
+                "the project's folder on the import path. So does `python -m pytest`, or "
+                '`pythonpath = ["."]` in pytest\'s settings.'
+            )
 
 
 def _typed(test: str, config: pytest.Config) -> str:

@@ -34,10 +34,22 @@ def project(write, tmp_path):
     return tmp_path
 
 
-def run(project, *options, cwd=None):
-    path = os.pathsep.join(filter(None, [str(project), os.environ.get("PYTHONPATH")]))
+def run(project, *options, cwd=None, importable=True):
+    path = os.pathsep.join(
+        filter(None, [str(project) if importable else "", os.environ.get("PYTHONPATH")])
+    )
+    command = (
+        ["-m", "pytest"] if importable else ["-c", "import pytest; raise SystemExit(pytest.main())"]
+    )
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options],
+        [
+            sys.executable,
+            *([] if importable else ["-P"]),
+            *command,
+            "-p",
+            "no:cacheprovider",
+            *options,
+        ],
         cwd=cwd or project,
         capture_output=True,
         text=True,
@@ -105,3 +117,11 @@ def test_a_project_that_always_wants_repairs_is_repaired_once(project, no_model)
     done = run(project)
     assert done.stdout.count("repairing place") == 1, done.stdout
     assert "place is repaired: 3 tests passed." in done.stdout
+
+
+def test_tests_that_pytest_could_not_import_are_told(project, no_model):
+    done = run(project, "--coe", importable=False)
+    assert "No module named 'shelf'" in done.stdout
+    assert "place is repaired" in done.stdout
+    assert "could not import all of its tests" in " ".join(done.stdout.split())
+    assert "could not import" not in run(project, "--coe").stdout
