@@ -48,8 +48,7 @@ def run_rlvr(run: TrainingRun) -> bool:
         )
         return True
     model, tokenizer = load_policy_model(run)
-    made = [run.file(stage) / "adapter" for stage in ("rejection", "sft")]
-    init = next(path for path in made if path.is_dir())
+    init = run.adapter_before("rlvr")
 
     def report(metrics: dict[str, float]) -> None:
         text = (
