@@ -17,6 +17,7 @@ from random import Random
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from attrs import define, field, frozen
+from rapidfuzz.distance import Levenshtein
 
 from coe_lsp.chain.episode import Attempt, Episode
 from coe_lsp.chain.scratchpad import Scratchpad
@@ -148,6 +149,11 @@ class Rollout:
     def right(self) -> bool:
         """Whether all tests pass, the hidden ones too."""
         return self.episode.solved and not self.overfits
+
+    @property
+    def edit_cost(self) -> int:
+        """How many characters its last program is away from the first (Levenshtein)."""
+        return Levenshtein.distance(self.episode.start.text, self.episode.pad.text)
 
 
 @define
