@@ -32,13 +32,14 @@ Departures from GRPO as TRL's GRPOTrainer has it:
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 
 import torch
 
-from coe_lsp.chain.episode import Episode
+from coe_lsp.chain.episode import Episode, Turn
 from coe_lsp.chain.prompt import PromptBuilder
 from training.credit import assign_credit
 from training.files import MetricsLog
@@ -303,7 +304,14 @@ def _describe(rollouts: Sequence[Rollout]) -> dict[str, float]:
         "turns": _mean([float(len(episode.turns)) for episode in episodes]),
         "edit_cost": _mean([float(rollout.edit_cost) for rollout in rollouts if rollout.right]),
         "sampled_tokens": sum(len(command.tokens) for r in rollouts for command in r.commands),
+        **_share_commands(turns),
     }
+
+
+def _share_commands(turns: Sequence[Turn]) -> dict[str, float]:
+    """What share each command has of those that are well-formed: RL may drop some of them."""
+    words = [turn.command_text.split()[1] for turn in turns if turn.command is not None]
+    return {f"share_{word}": count / len(words) for word, count in sorted(Counter(words).items())}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -319,6 +319,8 @@ def test_the_adapter_of_the_best_held_out_step_is_kept(tiny_model, tiny_tokenize
     assert any(not torch.equal(value, kept[name]) for name, value in adapters[3].items())
     entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [entry["held_out"] for entry in entries] == [0.1, 0.7, 0.7, 0.3]
+    shares = {name: share for name, share in entries[0].items() if name.startswith("share_")}
+    assert shares == pytest.approx({"share_DELL": 1 / 3, "share_EXIT": 1 / 3, "share_REPL": 1 / 3})
 
 
 def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandbox, tmp_path):
