@@ -138,6 +138,17 @@ def test_a_repair_that_hidden_tests_fail_is_none(sandbox):
         assert _choose(start, [], max_turns=4, blocks=True).outcome == "not repaired"
 
 
+def test_where_no_test_is_hidden_a_repair_has_to_be_the_reference(sandbox):
+    few = evolve(CLAMP, tests=CLAMP.tests[2:])
+    other = CLAMP.code.replace("return high", "return abs(low)", 1).split("\n")
+    right = CLAMP.reference.replace("x < low", "(x < low)").split("\n")
+    with started(few, sandbox) as start:
+        assert not start.environment.has_hidden
+        assert _choose(start, [repair(other)], max_turns=4, blocks=True).outcome == "overfits"
+        found = _choose(start, [repair(other), repair(right)], max_turns=4, blocks=True)
+        assert found.outcome == "demonstration"
+
+
 def test_a_search_sees_the_shown_tests_alone(sandbox, clamp_project):
     """In a project whose file is right; the faulty program is only searched."""
     path = clamp_project / "ranges.py"

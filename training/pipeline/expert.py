@@ -39,8 +39,11 @@ def run_expert(run: TrainingRun) -> bool:
         replace_file(run.file("expert.json"), json.dumps(summary, indent=1).encode())
         write_lines(file, (one.record.dumps() for one in found if one.record is not None))
         run.file("expert.part.jsonl").unlink(missing_ok=True)
-        told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
-        run.say(f"Of {len(found)} programs that a greedy chain leaves: {told or 'none'}.")
+        run.say(
+            f"{outcomes['demonstration']} demonstrations of {len(found)} programs that a greedy "
+            f"chain leaves; {outcomes['not repaired']} were not repaired, {outcomes['overfits']} "
+            "only by the tests that were shown."
+        )
     new = list(read_records(file))
     if not new:
         run.say("The search repaired none of them: the adapter stays as it is.")

@@ -6,7 +6,8 @@ for (Anthony, Tian, Barber, arXiv 1705.08439, for games; that the expert is a se
 and that hidden tests judge it, is ours). Nothing is learned here, and no adapter is chosen.
 
 A repair is learned from only if hidden tests pass too and it does not spell out what a test
-expects. It is pruned to the edits that the tests need, which are put in the order that the tests
+expects; where there are too few tests to hide any, only if it means what the task's reference does.
+It is pruned to the edits that the tests need, which are put in the order that the tests
 suggest (`training.demonstrations.undo`).
 """
 
@@ -29,6 +30,7 @@ from coe_lsp.repair.search.settings import SearchSettings
 from coe_lsp.repair.target.source import SourceError
 from training.demonstrations.replay import Replayer
 from training.demonstrations.undo import Lines, plan_undo, undo_commands
+from training.meaning import meaning
 from training.sampling.rollouts import Start, make_starts
 from training.tasks.environment import open_environments
 from training.tasks.records import Record
@@ -50,9 +52,9 @@ _MOST_LINES_PRUNED = 8
 class Searched:
     """What came of one program.
 
-    `overfits`: repaired by the tests that were shown, but by no repair that hidden ones pass or
-    that does not spell out what a test expects. `left out`: repaired, but no demonstration can show
-    it, being too long or in lines that are folded.
+    `overfits`: repaired by the tests that were shown, but by nothing that may be learned from.
+    `left out`: repaired, but no demonstration can show it, being too long or in lines that are
+    folded.
     """
 
     task_id: str
@@ -128,7 +130,9 @@ def _choose(
     right = [
         program
         for program in programs[:_MOST_LOOKED_AT]
-        if not program.special and replayer.judge(program.lines).right
+        if not program.special
+        and (environment.has_hidden or _is_reference(program.lines, environment.task))
+        and replayer.judge(program.lines).right
     ]
     if not right:
         return Searched(name, "overfits" if programs else "not repaired")
@@ -144,6 +148,12 @@ def _choose(
             kinds = ("searched", program.kind or "model")
             return Searched(name, "demonstration", Record(name, episode, (), kinds, distance))
     return Searched(name, "left out")
+
+
+def _is_reference(lines: Lines, task: Task) -> bool:
+    """Whether a program means what the reference does, but for docstrings and annotations."""
+    found = meaning("\n".join(lines))
+    return found is not None and found == meaning(task.reference)
 
 
 def _prune(lines: Lines, repaired: Lines, replayer: Replayer) -> Lines:

@@ -113,6 +113,11 @@ class TaskEnvironment:
         self._hidden = tuple(tests)
         self.tests = tuple(test for test in self._every if test not in tests)
 
+    @property
+    def has_hidden(self) -> bool:
+        """Whether some tests are taken out."""
+        return bool(self._hidden)
+
     def passes_hidden(self, lines: Sequence[str]) -> bool:
         """Whether a program passes all tests that were taken out."""
         return not self._hidden or self._evaluate(lines, self._hidden).solved
