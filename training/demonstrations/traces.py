@@ -116,7 +116,7 @@ class _Environments(ExitStack):
 
 
 def _hide(environment: TaskEnvironment, shown: Task, seed: str) -> None:
-    tests = environment.tests
+    tests = environment.asserting
     passing = tests if shown.code is None else environment.evaluate(shown.code.split("\n")).passing
     environment.hide(choose_hidden(tests, passing, seed))
 

@@ -118,7 +118,7 @@ def make_start(environment: TaskEnvironment, with_instructions: float) -> Start 
         return None
     program = task.start.strip("\n")
     passing = environment.evaluate(program.split("\n")).passing
-    environment.hide(choose_hidden(environment.tests, passing, task.task_id))
+    environment.hide(choose_hidden(environment.asserting, passing, task.task_id))
     words = task.prompt if Random(task.task_id).random() < with_instructions else ""
     return Start(environment, program, words)
 

@@ -7,6 +7,7 @@ model also sees pytest's way of telling; and functions of the user's own project
 
 from __future__ import annotations
 
+import ast
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from coe_lsp.execution.project import Project
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Run, Suite
 from coe_lsp.mutations.surroundings import Surroundings, surroundings
+from coe_lsp.parsing import parse
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.folding import hidden_lines, is_folded
 from coe_lsp.repair.forgery import machinery_in
@@ -112,6 +114,14 @@ class TaskEnvironment:
         self._every = self._every or self.tests
         self._hidden = tuple(tests)
         self.tests = tuple(test for test in self._every if test not in tests)
+
+    @property
+    def asserting(self) -> tuple[str, ...]:
+        """The tests that can be hidden: of plain statements those that only prepare are none."""
+        if self.task.place is not None:
+            return self.tests
+        statements = dict(zip(self._every or self.tests, self.task.tests, strict=True))
+        return tuple(test for test in self.tests if _asserts(statements[test]))
 
     @property
     def has_hidden(self) -> bool:
@@ -259,6 +269,14 @@ class TaskEnvironment:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _asserts(statement: str) -> bool:
+    try:
+        tree = parse(statement)
+    except SyntaxError:  # no program passes that
+        return True
+    return any(isinstance(node, ast.Assert) for node in ast.walk(tree))
 
 
 def _late(run: Run) -> bool:
