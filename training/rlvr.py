@@ -32,14 +32,16 @@ Departures from GRPO as TRL's GRPOTrainer has it:
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 
 import torch
 
-from coe_lsp.chain.episode import Episode
+from coe_lsp.chain.episode import Episode, Turn
 from coe_lsp.chain.prompt import PromptBuilder
+from training.credit import assign_credit
 from training.files import MetricsLog
 from training.interruption import finishing_steps, stop_asked
 from training.model.base import Tokenizer
@@ -47,7 +49,12 @@ from training.model.checkpoint import BestAdapter, resume, save_checkpoint
 from training.model.encode import NO_LABEL, encode
 from training.model.packing import PackedBatch, TokenizedRollout, make_packed_batches, pack
 from training.model.policy_model import PolicyModel
-from training.rewards import compute_advantages, compute_rewards, draw_random_rewards
+from training.rewards import (
+    charge_edits,
+    compute_advantages,
+    compute_rewards,
+    draw_random_rewards,
+)
 from training.sampling.groups import SampledGroups
 from training.sampling.rollouts import Rollout
 from training.session import Session
@@ -104,16 +111,13 @@ def train_rlvr(
 
         coin = Random(f"{session.seed}/{step}")
         rewards = [
-            [
-                draw_random_rewards(r.episode, coin)
-                if random_rewards
-                else compute_rewards(r.episode, overfits=r.overfits)
-                for r in group
-            ]
+            [draw_random_rewards(rollout.episode, coin) for rollout in group]
+            if random_rewards
+            else reward_group(group, config)
             for group in sampled.groups
         ]
         learned = [
-            tokenize_rollouts(group, scores, tokenizer, builder, config.max_tokens)
+            tokenize_rollouts(group, scores, tokenizer, builder, config)
             for group, scores in zip(sampled.groups, rewards, strict=True)
         ]
         warm = min(1.0, (step + 1) / max(1, config.warmup))
@@ -153,12 +157,21 @@ def train_rlvr(
     return True
 
 
+def reward_group(group: Sequence[Rollout], config: RlvrConfig) -> list[list[float]]:
+    """Rewards by rollout and turn."""
+    rewards = [compute_rewards(r.episode, overfits=r.overfits) for r in group]
+    if not config.edit_penalty:
+        return rewards
+    costs = [rollout.edit_cost if rollout.right else None for rollout in group]
+    return charge_edits(rewards, costs, config.edit_penalty)
+
+
 def tokenize_rollouts(
     group: Sequence[Rollout],
     rewards: Sequence[Sequence[float]],
     tokenizer: Tokenizer,
     builder: PromptBuilder,
-    max_tokens: int,
+    config: RlvrConfig,
 ) -> list[TokenizedRollout]:
     """Tokens and advantages of a group, from its rewards by rollout and turn.
 
@@ -166,14 +179,13 @@ def tokenize_rollouts(
     that have no advantage other than 0.
     """
     examples = [encode(r.episode, tokenizer, builder, sampled=r.commands) for r in group]
-    fitting = [
-        (example, scores)
-        for example, scores in zip(examples, rewards, strict=True)
-        if len(example.ids) <= max_tokens
-    ]
+    fitting = [n for n, example in enumerate(examples) if len(example.ids) <= config.max_tokens]
+    returns = assign_credit(
+        [group[n].episode for n in fitting], [rewards[n] for n in fitting], config.credit
+    )
     tokenized: list[TokenizedRollout] = []
-    advantages = compute_advantages([scores for _, scores in fitting])
-    for (example, _), by_turn in zip(fitting, advantages, strict=True):
+    for n, by_turn in zip(fitting, compute_advantages(returns), strict=True):
+        example = examples[n]
         if any(by_turn):
             turns = zip(example.turn_of_token, example.labels, strict=True)
             by_token = (by_turn[turn] if label != NO_LABEL else 0.0 for turn, label in turns)
@@ -290,8 +302,16 @@ def _describe(rollouts: Sequence[Rollout]) -> dict[str, float]:
         "overfit_rate": _mean([float(rollout.overfits) for rollout in rollouts]),
         "malformed_rate": _mean([float(turn.error is not None) for turn in turns]),
         "turns": _mean([float(len(episode.turns)) for episode in episodes]),
+        "edit_cost": _mean([float(rollout.edit_cost) for rollout in rollouts if rollout.right]),
         "sampled_tokens": sum(len(command.tokens) for r in rollouts for command in r.commands),
+        **_share_commands(turns),
     }
+
+
+def _share_commands(turns: Sequence[Turn]) -> dict[str, float]:
+    """What share each command has of those that are well-formed: RL may drop some of them."""
+    words = [turn.command_text.split()[1] for turn in turns if turn.command is not None]
+    return {f"share_{word}": count / len(words) for word, count in sorted(Counter(words).items())}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -48,7 +48,8 @@ def train_sft(
 ) -> bool:
     """Train; True when done, False when the time was up first. See `Session` for what is written.
 
-    The adapter of the step with the lowest validation loss is kept; without validation the last.
+    The adapter of the step with the lowest validation loss is kept, and training ends where that
+    was not lowered `patience` times in a row; without validation the last step's is kept.
     TrainingError if a gradient is not finite, OSError if the disk is full.
     """
     accelerator = Accelerator(cpu=session.device == "cpu")
@@ -87,6 +88,9 @@ def train_sft(
                 )
             report(SftProgress(step, plan.steps, loss, tokens / seconds, scores))
 
+            waited = step - best.step if main and best.step is not None else 0
+            if _any_process(accelerator, waited >= config.patience * config.evaluate_every):
+                break
             stops = _any_process(accelerator, session.is_over) and step < plan.steps
             if stops or step % config.save_every == 0:
                 if main:

@@ -1,5 +1,6 @@
 """What decides about a run: who is held out, how long it takes, what is told first, how it ends."""
 
+import copy
 import json
 import os
 import signal
@@ -138,6 +139,28 @@ def test_sft_keeps_the_step_of_the_lowest_validation_loss(tiny_model, toy, tmp_p
     kept = read_adapter(tmp_path / "adapter")
     assert all((value == kept[name]).all() for name, value in adapters[1].items())
     assert any((value != kept[name]).any() for name, value in adapters[-1].items())
+
+
+def test_sft_ends_where_held_out_functions_gain_nothing_more(
+    tiny_model, toy, tmp_path, monkeypatch
+):
+    """Two evaluations after the best one, whether it was interrupted or not; else at the end."""
+    losses = iter([0.5, 0.2, 0.9, 0.3, 0.1])
+
+    def validate(*_):
+        return {"validation_loss": next(losses), "command_accuracy": 0.0}
+
+    monkeypatch.setattr("training.sft.validate", validate)
+    config = evolve(CONFIG, evaluate_every=1, patience=2, save_every=1)
+    steps = []
+    for minutes in (0.0, 0.0, 0.0, float("inf")):
+        session = Session(tmp_path, 1, device="cpu", minutes=minutes)
+        done = train_sft(
+            copy.deepcopy(tiny_model), toy, toy[:2], config, session, lambda s: steps.append(s.step)
+        )
+        assert done == (minutes > 0)
+    assert steps == [1, 2, 3, 4] and _Plan(toy, config, 1, 1).steps > 4
+    assert json.loads((tmp_path / "best" / "state.json").read_text())["step"] == 2
 
 
 @pytest.mark.parametrize("config", ["nope", "bad.toml", "project.toml"])

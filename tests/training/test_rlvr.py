@@ -11,11 +11,19 @@ from training_toys import CONFIG, as_sampled, ended, said, score, started, two_t
 
 from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import Segment, TaskDescription
+from coe_lsp.chain.scratchpad import Scratchpad
 from training.model.checkpoint import read_adapter
 from training.model.encode import NO_LABEL, collate, encode
 from training.model.packing import TokenizedRollout, make_packed_batches, pack
-from training.rewards import compute_advantages
-from training.rlvr import add_reference, policy_loss, tokenize_rollouts, train_rlvr, update
+from training.rewards import compute_advantages, compute_returns
+from training.rlvr import (
+    add_reference,
+    policy_loss,
+    reward_group,
+    tokenize_rollouts,
+    train_rlvr,
+    update,
+)
 from training.sampling.groups import SampledGroups
 from training.sampling.hf_generator import TransformersGenerator
 from training.sampling.rollouts import AttemptTester, Rollout, roll_out
@@ -36,8 +44,8 @@ def test_each_command_gets_the_advantage_of_its_turn(tiny_tokenizer):
 
     group = [sampled(two_turns()), sampled(ended("m", "e"))]
     scores = [[0.0, 1.0], [-0.5, 0.0]]
-    made = tokenize_rollouts(group, scores, tiny_tokenizer, builder, 2048)
-    by_turn = compute_advantages(scores)
+    made = tokenize_rollouts(group, scores, tiny_tokenizer, builder, RlvrConfig())
+    by_turn = compute_advantages(list(map(compute_returns, scores)))
     for rollout, wanted in zip(made, by_turn, strict=True):
         seen = []
         for weight, label in zip(rollout.advantages, rollout.example.labels, strict=True):
@@ -45,7 +53,10 @@ def test_each_command_gets_the_advantage_of_its_turn(tiny_tokenizer):
             if label != NO_LABEL and (not seen or seen[-1] != weight):
                 seen.append(weight)
         assert seen == pytest.approx(wanted)
-    assert tokenize_rollouts(group, [[0.0, 0.0], [0.0, 0.0]], tiny_tokenizer, builder, 2048) == []
+    assert (
+        tokenize_rollouts(group, [[0.0, 0.0], [0.0, 0.0]], tiny_tokenizer, builder, RlvrConfig())
+        == []
+    )
 
 
 def test_the_tokens_learned_are_those_that_were_sampled(tiny_tokenizer):
@@ -67,9 +78,13 @@ def test_the_tokens_learned_are_those_that_were_sampled(tiny_tokenizer):
     scores = [[-0.25, -0.5, 1.0], [0.0, 0.0, 0.0]]
     other = Rollout(ended(".", ".", "e"), (said("x", (5,)),) * 3)
     made = tokenize_rollouts(
-        [Rollout(episode, tuple(sampled)), other], scores, tiny_tokenizer, builder, 999
+        [Rollout(episode, tuple(sampled)), other],
+        scores,
+        tiny_tokenizer,
+        builder,
+        RlvrConfig(max_tokens=999),
     )
-    by_turn = compute_advantages(scores)[0]
+    by_turn = compute_advantages(list(map(compute_returns, scores)))[0]
     weights = [weight for weight in made[0].advantages if weight]
     assert weights == pytest.approx([by_turn[0]] * len(letters) + [by_turn[2]] * 2)
 
@@ -233,8 +248,49 @@ def test_a_chain_that_is_too_long_is_not_compared_with(tiny_tokenizer):
     short = Rollout(ended("s"), (said("x", (5,)),))
     long = Rollout(ended("m"), (said("x", (5,) * 200),))
     scores = [[1.0], [1.0], [-0.5]]
-    assert len(tokenize_rollouts([short, short, long], scores, tiny_tokenizer, builder, 999)) == 3
-    assert tokenize_rollouts([short, short, long], scores, tiny_tokenizer, builder, 200) == []
+    assert (
+        len(
+            tokenize_rollouts(
+                [short, short, long], scores, tiny_tokenizer, builder, RlvrConfig(max_tokens=999)
+            )
+        )
+        == 3
+    )
+    assert (
+        tokenize_rollouts(
+            [short, short, long], scores, tiny_tokenizer, builder, RlvrConfig(max_tokens=200)
+        )
+        == []
+    )
+
+
+def test_edits_and_credit_count_where_the_settings_say_so(tiny_tokenizer):
+    """Off by default. A right first edit is not blamed for what its own chain made of it."""
+    builder = tiny_tokenizer.builder(instructed=False)
+
+    def sampled(episode):
+        texts = [turn.command_text for turn in episode.turns]
+        return Rollout(episode, tuple(said(t, tiny_tokenizer.encode(Segment(t))) for t in texts))
+
+    start = Episode(TaskDescription(), Scratchpad(("a",), "fails"))
+
+    def repaired(line):
+        return sampled(start.extend(start.attempt(f"### REPL 1 >>>{line}"), "", True))
+
+    group = [repaired("c"), repaired("cdefg"), sampled(ended("m", "e"))]
+    assert reward_group(group, RlvrConfig()) == [[1.0], [1.0], [-0.5, -0.5]]
+    charged = reward_group(group, RlvrConfig(edit_penalty=0.5))
+    assert charged == [[1.0], [1.0 - 0.5 * 0.8], [-0.5, -0.5]]
+
+    group = [sampled(ended(".", "s")), sampled(ended(".", ":")), sampled(ended("m", "e"))]
+    scores = reward_group(group, RlvrConfig())
+    weights = {}
+    for credit in ("chain", "best"):
+        config = RlvrConfig(credit=credit)
+        made = tokenize_rollouts(group, scores, tiny_tokenizer, builder, config)
+        weights[credit] = [next(w for w in one.advantages if w) for one in made]
+    assert weights["chain"][0] > 0 > weights["chain"][1]
+    assert weights["best"][0] == weights["best"][1] > 0
 
 
 def test_the_adapter_of_the_best_held_out_step_is_kept(tiny_model, tiny_tokenizer, tmp_path):
@@ -263,6 +319,8 @@ def test_the_adapter_of_the_best_held_out_step_is_kept(tiny_model, tiny_tokenize
     assert any(not torch.equal(value, kept[name]) for name, value in adapters[3].items())
     entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [entry["held_out"] for entry in entries] == [0.1, 0.7, 0.7, 0.3]
+    shares = {name: share for name, share in entries[0].items() if name.startswith("share_")}
+    assert shares == pytest.approx({"share_DELL": 1 / 3, "share_EXIT": 1 / 3, "share_REPL": 1 / 3})
 
 
 def test_rlvr_improves_a_tiny_model(tiny_model, tiny_tokenizer, toy, task, sandbox, tmp_path):

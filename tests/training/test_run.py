@@ -186,6 +186,18 @@ def test_what_rejection_cannot_use_is_refused_at_once(tiny_native, tiny_gguf, tm
     assert "stages has no rejection" in " ".join(capsys.readouterr().err.split())
 
 
+def test_what_the_expert_cannot_use_is_refused_at_once(tiny_native, tiny_gguf, tmp_path, capsys):
+    path = settings(tmp_path / "x.toml", tmp_path, tiny_native, tmp_path / "out")
+    text = path.read_text().partition("[evaluation]")[0]
+    text = text.replace('["rejection", "rlvr"]', '["expert"]')
+    path.write_text(text)
+    assert main(["run", "--config", str(path)]) == 2
+    assert "name one with a GGUF as expert.model" in " ".join(capsys.readouterr().err.split())
+    path.write_text(f'{text}\n[expert]\nmodel = "{tiny_native}"')
+    assert main(["run", "--config", str(path)]) == 2
+    assert "expert.model needs a GGUF" in " ".join(capsys.readouterr().err.split())
+
+
 def test_evaluation_of_a_base_without_a_gguf_is_refused_at_once(tiny_native, tmp_path, capsys):
     path = settings(tmp_path / "x.toml", tmp_path, tiny_native, tmp_path / "out")
     assert main(["run", "--config", str(path)]) == 2

@@ -170,6 +170,35 @@ def test_groups_that_are_all_alike_are_replaced_up_to_a_bound():
     assert asked == ["b", "c"]
 
 
+def test_what_only_prepares_a_test_is_not_hidden(task, sandbox):
+    """Else a chain would be judged by three statements that no program fails."""
+    prepared = evolve(task, tests=("x = [1, 2]", "limit = 1", "y = []", *task.tests))
+    with TaskEnvironment(prepared, sandbox) as environment:
+        assert environment.asserting == ("assert 4", "assert 5")
+        make_start(environment, 0.0)
+        assert not environment.has_hidden
+    third = evolve(prepared, tests=(*prepared.tests, "assert above(x, limit) == 1"))
+    with TaskEnvironment(third, sandbox) as environment:
+        make_start(environment, 0.0)
+        assert environment.has_hidden and len(environment.asserting) == 2
+
+
+def test_right_chains_that_change_more_and_less_are_not_alike_where_edits_count():
+    start = Episode(TaskDescription(), Scratchpad(("a",), "fails"))
+
+    def repaired(line):
+        return Rollout(start.extend(start.attempt(f"### REPL 1 >>>{line}"), "", True))
+
+    groups = {"x": [repaired("b"), repaired("bcd")], "y": [repaired("b"), repaired("c")]}
+
+    def kept(by_edits):
+        sample = [groups[name] for name in "xy"]
+        return sample_informative(iter("xy"), lambda _: sample, 2, 0, by_edits=by_edits).groups
+
+    assert kept(False) == []
+    assert kept(True) == [groups["x"]]
+
+
 def test_log_probabilities_are_those_of_what_was_drawn(tiny_base, tiny_tokenizer):
     """At any temperature those of the model itself, for rows of different lengths."""
     texts = ["def f(x):\n    return x", "a = 1"]

@@ -15,18 +15,16 @@ from random import Random
 from attrs import evolve
 from rapidfuzz.distance import Levenshtein
 
-from coe_lsp.chain.commands import Command, render
-from coe_lsp.chain.episode import Episode
-from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.chain.commands import Command
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.repair.target.hints import read_clues
 from coe_lsp.repair.target.source import SourceError
-from coe_lsp.repair.verify import Verdict
 from training.demonstrations.faults import Faults
 from training.demonstrations.line_noise import Donors
 from training.demonstrations.recipe import Kind, Recipe
+from training.demonstrations.replay import Replayer
 from training.demonstrations.unaided import is_found_unaided
-from training.demonstrations.undo import Judged, plan_undo, undo_commands
+from training.demonstrations.undo import plan_undo, undo_commands
 from training.demonstrations.variants import Variant, draw_variant, vary, without_docs
 from training.tasks.environment import TaskEnvironment
 from training.tasks.hidden import choose_hidden
@@ -37,8 +35,6 @@ Lines = tuple[str, ...]
 _TRIES = 4
 # How often what mends a function is shown.
 _ENOUGH = 2
-# Serving ends a command after 256 tokens.
-_LONGEST_COMMAND = 900
 _HARMLESS = ("pass", "# checked by the tests", "unused = None", "assert True")
 
 
@@ -120,7 +116,7 @@ class _Environments(ExitStack):
 
 
 def _hide(environment: TaskEnvironment, shown: Task, seed: str) -> None:
-    tests = environment.tests
+    tests = environment.asserting
     passing = tests if shown.code is None else environment.evaluate(shown.code.split("\n")).passing
     environment.hide(choose_hidden(tests, passing, seed))
 
@@ -167,8 +163,7 @@ class _Maker:
         self._faults = faults
         self._recipe = recipe
         self._random = random
-        self._known: dict[Lines, Verdict] = {}
-        self._right: dict[Lines, bool] = {}
+        self._replayer = Replayer(environment)
 
     def traces(self, count: int, told: Counter[str]) -> Iterator[Record]:
         """Up to `count` traces with something in them that was not `told` twice before.
@@ -195,7 +190,7 @@ class _Maker:
         if kind not in ("human", "written") and random.random() < recipe.idle_line:
             wanted = self._with_idle_line()
         made = self._faults.make(kind, wanted)
-        if made is None or self._verdict(made[0]).solved:
+        if made is None or self._replayer.verdict(made[0]).solved:
             return None
         start, kinds = made
         astray: list[Command] = []
@@ -207,12 +202,12 @@ class _Maker:
             begin = misled[0]
             kinds = [*kinds, f"detour: {misled[1][0].rpartition(': ')[2]}"]
             astray = undo_commands([start, begin], words=False, blocks=recipe.blocks)
-            if self._verdict(begin).solved:
+            if self._replayer.verdict(begin).solved:
                 return None
         way = plan_undo(
             begin,
             wanted,
-            self._judge,
+            self._replayer.judge,
             whole=kind == "human",
             blocks=recipe.blocks,
             most=recipe.max_turns - len(astray),
@@ -223,62 +218,18 @@ class _Maker:
             return None
         words = random.random() < recipe.words
         commands = [*astray, *undo_commands(way, words=words, blocks=recipe.blocks)]
-        if any(len(render(command)) > _LONGEST_COMMAND for command in commands):
-            return None
-        episode = self._replay(start, commands)
-        if episode is None or len(episode.turns) != len(commands):
+        told = random.random() < recipe.with_instructions
+        instructions = self._task.prompt if told else ""
+        episode = self._replayer.replay(start, commands, instructions=instructions)
+        if episode is None:
             return None
         distance = Levenshtein.distance("\n".join(start), "\n".join(episode.pad.lines))
         setup = None if self._task.setup == self._setup else self._task.setup
         masked = range(len(astray))
         return Record(self._task.task_id, episode, masked, kinds, distance, setup)
 
-    def _replay(self, start: Lines, commands: Sequence[Command]) -> Episode | None:
-        """The episode of these commands, if it ends with all tests passing.
-
-        None if one of them changes a line that is not shown.
-        """
-        before = self._verdict(start)
-        told = self._random.random() < self._recipe.with_instructions
-        description = self._environment.describe(
-            before, start, instructions=self._task.prompt if told else ""
-        )
-        pad = Scratchpad(
-            start, self._environment.feedback(before, start), self._environment.hidden_lines(start)
-        )
-        episode = Episode(description, pad)
-        for command in commands:
-            first = getattr(command, "line", None) or getattr(command, "first", 1)
-            last = getattr(command, "last", first)
-            if not episode.pad.hidden.isdisjoint(range(first, last + 1)):
-                return None
-            attempt = episode.attempt(render(command))
-            after = self._verdict(attempt.pad.lines)
-            feedback = self._environment.feedback(after, attempt.pad.lines)
-            episode = episode.extend(attempt, feedback, after.solved)
-            if episode.done:
-                break
-        return episode if episode.solved else None
-
-    def _judge(self, lines: Lines) -> Judged:
-        found = self._verdict(lines)
-        if found.solved and lines not in self._right:
-            self._right[lines] = self._environment.passes_hidden(lines)
-        return Judged(
-            found.solved,
-            found.solved and self._right[lines],
-            found.failed,
-            self._environment.named_lines(found, lines),
-            self._environment.feedback(found, lines),
-        )
-
-    def _verdict(self, lines: Lines) -> Verdict:
-        if lines not in self._known:
-            self._known[lines] = self._environment.evaluate(lines)
-        return self._known[lines]
-
     def _is_found_unaided(self, start: Lines, goal: Lines) -> bool:
-        details = [failure.detail for failure in self._verdict(start).failures]
+        details = [failure.detail for failure in self._replayer.verdict(start).failures]
         return is_found_unaided(
             start,
             goal,
@@ -294,4 +245,4 @@ class _Maker:
         near = lines[place - 1]
         indent = near[: len(near) - len(near.lstrip())] or "    "
         new = (*lines[:place], indent + self._random.choice(_HARMLESS), *lines[place:])
-        return new if self._judge(new).right else lines
+        return new if self._replayer.judge(new).right else lines

@@ -337,7 +337,7 @@ class _Runner:
         program = task.start.strip("\n")
         if config.visible is None:
             passing = environment.evaluate(program.split("\n")).passing
-            environment.hide(choose_hidden(environment.tests, passing, task.task_id))
+            environment.hide(choose_hidden(environment.asserting, passing, task.task_id))
         elif config.visible:
             environment.hide(environment.tests[config.visible :])
         return Start(environment, program, task.prompt if config.told else "")

@@ -77,7 +77,7 @@ def _rows(run: TrainingRun) -> dict[str, str]:
         rows["realised mix"] = _shares(made["realised_mix"])
         rows["commands"] = _shares(made["commands"])
     rows["LoRA"] = f"rank {config.model.lora.rank}, alpha {config.model.lora.alpha}"
-    for stage in ("sft", "rejection"):
+    for stage in ("sft", "rejection", "expert"):
         steps = _steps(run.file(stage) / "metrics.jsonl")
         if steps:
             tokens = sum(step["tokens"] for step in steps)

@@ -65,7 +65,7 @@ class TasksConfig:
 
 @frozen
 class StartsConfig:
-    """Start programs of rejection sampling and RLVR: `corrupted` a task, and what models got wrong.
+    """Start programs of the stages after SFT: `corrupted` a task, and what models got wrong.
 
     `written`: faulty programs a task that the base model writes (3-shot) and that the SFT model
     leaves behind in failed chains at `temperature`. At most `most` a task, of `tasks` of them. None
@@ -97,6 +97,20 @@ class RejectionConfig:
 
 
 @frozen
+class ExpertConfig:
+    """Expert iteration: the product's search, for at most `seconds` of each start program.
+
+    `max_turns`: commands of a demonstration. `model`: a registry name or GGUF of a larger model
+    that the search asks in place of the one under training. `epochs` as in `rejection`.
+    """
+
+    seconds: float = field(default=20.0, validator=gt(0))
+    max_turns: int = field(default=4, validator=gt(0))
+    model: str | None = None
+    epochs: float = field(default=1.0, validator=gt(0))
+
+
+@frozen
 class EvaluationPlan:
     """What the last stage measures: task files, how many tasks of each, samples a task."""
 
@@ -117,7 +131,7 @@ class RunConfig:
     seed: int = 0
     processes: int = field(default=2, validator=gt(0))
     sandbox: Literal["auto", "off"] = "auto"
-    stages: tuple[Literal["rejection", "rlvr"], ...] = ("rlvr",)
+    stages: tuple[Literal["rejection", "expert", "rlvr"], ...] = ("rlvr",)
     random_rewards: bool = False
     held_out: float = field(default=0.1, validator=[ge(0), le(0.5)])
     max_tokens: int = field(default=2048, validator=gt(0))
@@ -127,6 +141,7 @@ class RunConfig:
     sft: SftConfig = field(factory=SftConfig)
     starts: StartsConfig = field(factory=StartsConfig)
     rejection: RejectionConfig = field(factory=RejectionConfig)
+    expert: ExpertConfig = field(factory=ExpertConfig)
     rlvr: RlvrConfig = field(factory=RlvrConfig)
     evaluation: EvaluationPlan = field(factory=EvaluationPlan)
 

@@ -51,16 +51,21 @@ class Estimate:
     demonstrations_minutes: float
     sft_minutes: float
     sampling_minutes: float
+    search_minutes: float
 
     def __str__(self) -> str:
         minutes = self.demonstrations_minutes + self.sft_minutes + self.sampling_minutes
+        minutes += self.search_minutes
+        searched = (
+            f", searches of up to {self.search_minutes:.0f} min" if self.search_minutes else ""
+        )
         total = f"{minutes / 60:.1f} hours" if minutes > 90 else f"{minutes:.0f} minutes"
         return (
             f"About {total} for {self.functions} functions: up to {self.demonstrations} "
             f"demonstrations ({self.demonstrations_minutes:.0f} min), SFT on up to "
             f"{self.tokens:,} tokens ({self.sft_minutes:.0f} min), up to {self.chains} chains "
-            f"({self.sampling_minutes:.0f} min). Less with tasks.most, demonstrations.per_task, "
-            "sft.most_tokens or starts.tasks."
+            f"({self.sampling_minutes:.0f} min){searched}. Less with tasks.most, "
+            "demonstrations.per_task, sft.most_tokens or starts.tasks."
         )
 
 
@@ -96,16 +101,23 @@ def estimate(config: RunConfig, functions: int, held_out: int, measured: Probe) 
         tested / config.processes / 60,
         tokens / measured.tokens_per_second / 60,
         chains * measured.chain_tokens / measured.tokens_per_second / 60,
+        _count_starts(config, functions - held_out) * config.expert.seconds / 60
+        if "expert" in config.stages
+        else 0.0,
     )
+
+
+def _count_starts(config: RunConfig, trained: int) -> int:
+    """Faulty programs to start from, before those are left out that a greedy chain repairs."""
+    starts = config.starts
+    return min(trained, starts.tasks) * min(starts.most, starts.corrupted + 2 * starts.written)
 
 
 def _count_chains(config: RunConfig, trained: int, held_out: int) -> int:
     """Chains of all stages: starts tried, rejection sampling, RLVR, and the comparison."""
     compared = config.starts.held_out if held_out else 0
     chains = _COMPARED * compared
-    starts = min(trained, config.starts.tasks) * min(
-        config.starts.most, config.starts.corrupted + 2 * config.starts.written
-    )
+    starts = _count_starts(config, trained)
     if config.stages:
         chains += starts * (2 if config.starts.written else 1)
     if "rejection" in config.stages:

@@ -48,8 +48,7 @@ def run_rlvr(run: TrainingRun) -> bool:
         )
         return True
     model, tokenizer = load_policy_model(run)
-    made = [run.file(stage) / "adapter" for stage in ("rejection", "sft")]
-    init = next(path for path in made if path.is_dir())
+    init = run.adapter_before("rlvr")
 
     def report(metrics: dict[str, float]) -> None:
         text = (
@@ -112,7 +111,13 @@ class _Player:
                 testing.append(seconds)
                 return [group for _, group in groups]
 
-            found = sample_informative(iter(order), roll, config.rlvr.starts, config.rlvr.resamples)
+            found = sample_informative(
+                iter(order),
+                roll,
+                config.rlvr.starts,
+                config.rlvr.resamples,
+                by_edits=config.rlvr.edit_penalty > 0,
+            )
         if not found.groups and not found.alike:
             raise TaskError(
                 "All functions of this step have changed since they were harvested: undo that, "

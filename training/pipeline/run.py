@@ -28,6 +28,7 @@ from training.pipeline import stages
 from training.pipeline.comparison import run_comparison
 from training.pipeline.config import RunConfig
 from training.pipeline.estimate import run_estimate
+from training.pipeline.expert import run_expert
 from training.pipeline.progress import show_bars
 from training.pipeline.starts import run_held_out, run_starts
 from training.pipeline.workspace import TrainingRun, find_starting_adapter, find_stronger_model
@@ -107,15 +108,10 @@ def _help(config: RunConfig, deadline: float) -> bool:
         return state.exists() and stage in json.loads(state.read_text())["done"]
 
     shared = [("sft", stages.run_sft, lambda: finished("demonstrations"))]
-    if "rejection" in config.stages:
-        sampled = run.file("rejection.jsonl")
-        shared.append(
-            (
-                "rejection",
-                stages.run_rejection,
-                lambda: sampled.exists() or finished("rejection"),
-            )
-        )
+    for stage, work in (("rejection", stages.run_rejection), ("expert", run_expert)):
+        if stage in config.stages:
+            sampled = run.file(f"{stage}.jsonl")
+            shared.append((stage, work, lambda s=stage, made=sampled: made.exists() or finished(s)))
     for name, stage, ready in shared:
         while not ready() and time.monotonic() < deadline:
             time.sleep(1)
@@ -136,6 +132,8 @@ def _plan(config: RunConfig) -> list[tuple[str, Callable[[TrainingRun], bool]]]:
         plan.append(("starts", run_starts))
     if "rejection" in config.stages:
         plan.append(("rejection", stages.run_rejection))
+    if "expert" in config.stages:
+        plan.append(("expert", run_expert))
     if "rlvr" in config.stages:
         plan.append(("rlvr", _run_rlvr))
     plan += [("export", stages.run_export), ("comparison", run_comparison)]
@@ -201,10 +199,17 @@ def check_request(config: RunConfig) -> None:
             "Evaluation runs in the serving engine: leave evaluation.files out, make a GGUF of "
             f"{source.name} with llama.cpp's convert_hf_to_gguf.py, and evaluate with that."
         )
-    if config.rejection.model is not None:
-        if "rejection" not in config.stages:
-            raise RunError("rejection.model is set, but stages has no rejection.")
-        find_stronger_model(config.rejection.model)
+    stronger = {"rejection": config.rejection.model, "expert": config.expert.model}
+    for stage, model in stronger.items():
+        if model is not None:
+            if stage not in config.stages:
+                raise RunError(f"{stage}.model is set, but stages has no {stage}.")
+            find_stronger_model(model, f"{stage}.model")
+    if "expert" in config.stages and config.expert.model is None and source.path is None:
+        raise RunError(
+            "The search asks a model in the serving engine: name one with a GGUF as expert.model, "
+            f"or make a GGUF of {source.name} with llama.cpp's convert_hf_to_gguf.py."
+        )
     for name in (*config.tasks.files, *config.tasks.exclude, *config.evaluation.files):
         if name.partition("#")[0] != "mbpp":  # that may be on the hub
             load_tasks(name)

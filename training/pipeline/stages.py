@@ -163,12 +163,21 @@ def run_rejection(run: TrainingRun) -> bool:
         write_lines(file, lines)
         file.with_name(file.name + ".part").unlink()
     new = list(read_records(file))
-    # A model that solves nothing is tuned on some more of the old data.
-    random = Random(config.seed)
+    before = run.adapter_before("rejection")
+    return tune_beside_old(run, "rejection", new, before, epochs=config.rejection.epochs)
+
+
+def tune_beside_old(
+    run: TrainingRun, stage: str, new: Sequence[Record], init: Path, *, epochs: float
+) -> bool:
+    """Fine-tune an adapter on new records and as many of the old ones, lest those be forgotten.
+
+    A model that solves nothing is tuned on some more of the old data.
+    """
+    random = Random(run.config.seed)
     old = read_some_records(run.file("demonstrations.jsonl"), max(len(new), 64), random)
-    examples = split_examples(run, [*new, *old], "rejection")
-    sft_adapter = run.file("sft") / "adapter"
-    return fine_tune(run, "rejection", *examples, sft_adapter, epochs=config.rejection.epochs)
+    examples = split_examples(run, [*new, *old], stage)
+    return fine_tune(run, stage, *examples, init, epochs=epochs)
 
 
 def split_examples(
@@ -264,6 +273,6 @@ def run_evaluation(run: TrainingRun) -> bool:
             )
             if finished is None:
                 return False
-    logs = [run.file(name) / "metrics.jsonl" for name in ("sft", "rejection", "rlvr")]
+    logs = [run.file(name) / "metrics.jsonl" for name in ("sft", "rejection", "expert", "rlvr")]
     write_report(sorted(folder.glob("*.json")), folder, [log for log in logs if log.exists()])
     return True

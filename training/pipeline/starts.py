@@ -1,4 +1,4 @@
-"""Faulty programs to start from: for rejection sampling and RLVR, and for what is held out.
+"""Faulty programs to start from: for the stages after SFT, and for what is held out.
 
 Training starts are fresh corruptions (never what a demonstration begins with), what the base model
 writes wrong, and what chains of the SFT model leave behind; kept are those that one greedy chain of
@@ -86,7 +86,7 @@ def corrupt_training_tasks(run: TrainingRun) -> list[Task] | None:
 
 
 def run_starts(run: TrainingRun) -> bool:
-    """Faulty programs for rejection sampling and RLVR."""
+    """Faulty programs for the stages after SFT."""
     config = run.config.starts
     chosen = _training_tasks(run)
     by_id = {task.task_id: task for task in chosen}
@@ -126,9 +126,10 @@ def run_starts(run: TrainingRun) -> bool:
 
 
 def _turns(run: TrainingRun) -> int:
-    """How long the chains are that start from these programs."""
+    """How long the chains are that start from these programs; those of the last stage count."""
     config = run.config
-    return config.rlvr.max_turns if "rlvr" in config.stages else config.rejection.max_turns
+    turns = {stage: getattr(config, stage).max_turns for stage in ("rlvr", "expert", "rejection")}
+    return next(turns[stage] for stage in turns if stage in config.stages)
 
 
 def _in_turn(tasks: Sequence[Task]) -> list[Task]:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Report = Callable[[str, float, float], None]
 _ROWS_ON_A_GPU, _ROWS_ON_A_CPU = 256, 8
+# The stages that move the adapter, in their order.
+_TUNING = ("sft", "rejection", "expert", "rlvr")
 
 
 @frozen
@@ -64,7 +66,14 @@ class TrainingRun:
     @property
     def last_adapter(self) -> Path:
         """The adapter of the latest stage that made one."""
-        made = [self.file(stage) / "adapter" for stage in ("rlvr", "rejection", "sft")]
+        return self._latest(_TUNING)
+
+    def adapter_before(self, stage: str) -> Path:
+        """What a stage begins with: the adapter of the latest one before it that made one."""
+        return self._latest(_TUNING[: _TUNING.index(stage)])
+
+    def _latest(self, stages: Sequence[str]) -> Path:
+        made = [self.file(stage) / "adapter" for stage in reversed(stages)]
         return next((path for path in made if path.is_dir()), made[-1])
 
 
@@ -232,9 +241,28 @@ def open_served_generator(
     constrained: bool = False,
     seed: int = 0,
 ) -> Iterator[Generator]:
-    """The serving policy with an adapter that is still in transformers' form.
+    """The serving policy with an adapter that is still in transformers' form."""
+    with (
+        open_served_weights(run, adapter) as (weights, beside),
+        _open_engine_generator(
+            run,
+            weights,
+            beside,
+            each,
+            instructed=False,
+            temperature=temperature,
+            constrained=constrained,
+            seed=seed,
+        ) as generator,
+    ):
+        yield generator
 
-    It is merged into models of the registry, as the server does.
+
+@contextmanager
+def open_served_weights(run: TrainingRun, adapter: Path) -> Iterator[tuple[Path, Path | None]]:
+    """The GGUF of the base with an adapter of a stage, and that adapter if it stays beside it.
+
+    It is merged into models of the registry, as the server does, in a file that is gone afterwards.
     """
     from coe_lsp.models.lora_gguf import merge_lora
     from coe_lsp.models.merged import KIND
@@ -252,28 +280,18 @@ def open_served_generator(
         merge_lora(weights, beside, whole, KIND)
         weights, beside = whole, None
     try:
-        with _open_engine_generator(
-            run,
-            weights,
-            beside,
-            each,
-            instructed=False,
-            temperature=temperature,
-            constrained=constrained,
-            seed=seed,
-        ) as generator:
-            yield generator
+        yield weights, beside
     finally:
         whole.unlink(missing_ok=True)
 
 
-def find_stronger_model(name: str) -> Path:
-    """The GGUF of a model for `open_stronger_generator`. BaseError if there is none."""
+def find_stronger_model(name: str, setting: str) -> Path:
+    """The GGUF of a model that a setting names. BaseError if there is none."""
     from training.model.source import BaseError, find_base
 
     path = find_base(name).path
     if path is None:
-        raise BaseError(f"rejection.model needs a GGUF, and {name} is none.")
+        raise BaseError(f"{setting} needs a GGUF, and {name} is none.")
     return path
 
 
@@ -281,7 +299,12 @@ def find_stronger_model(name: str) -> Path:
 def open_stronger_generator(run: TrainingRun, name: str, each: int) -> Iterator[Generator]:
     """Another model, untrained, with the commands explained to it, in the serving engine."""
     with _open_engine_generator(
-        run, find_stronger_model(name), None, each, instructed=True, constrained=True
+        run,
+        find_stronger_model(name, "rejection.model"),
+        None,
+        each,
+        instructed=True,
+        constrained=True,
     ) as generator:
         yield generator
 

@@ -1,7 +1,8 @@
 """Groups of rollouts that there is something to learn from: dynamic sampling (DAPO, 2503.14476).
 
-Where all rollouts of a program are right, or none is, none is better than the others. Such groups
-are put aside and other programs tried in their place, a bounded number of times.
+Where all rollouts of a program are right, or none is, none is better than the others, unless right
+ones are told apart by their edits. Groups that are alike are put aside and other programs tried in
+their place, a bounded number of times.
 """
 
 from __future__ import annotations
@@ -35,8 +36,12 @@ def sample_informative(
     sample: Callable[[Sequence[T]], Sequence[Sequence[Rollout]]],
     count: int,
     resamples: int,
+    *,
+    by_edits: bool = False,
 ) -> SampledGroups:
     """Up to `count` groups in which some rollouts are right and some are not.
+
+    `by_edits`: or in which all are right and some change more than others.
 
     `sample` rolls out a few programs. After the first time it is asked at most `resamples` times
     more, for as many programs as groups are missing.
@@ -48,6 +53,12 @@ def sample_informative(
         if not some:
             break
         for group in sample(some):
-            right = {rollout.right for rollout in group}
-            (kept if len(right) > 1 else alike).append(group)
+            (kept if _differ(group, by_edits=by_edits) else alike).append(group)
     return SampledGroups(kept, alike)
+
+
+def _differ(group: Sequence[Rollout], *, by_edits: bool) -> bool:
+    right = {rollout.right for rollout in group}
+    return right == {True, False} or (
+        by_edits and right == {True} and len({rollout.edit_cost for rollout in group}) > 1
+    )

@@ -17,6 +17,7 @@ from random import Random
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from attrs import define, field, frozen
+from rapidfuzz.distance import Levenshtein
 
 from coe_lsp.chain.episode import Attempt, Episode
 from coe_lsp.chain.scratchpad import Scratchpad
@@ -117,7 +118,7 @@ def make_start(environment: TaskEnvironment, with_instructions: float) -> Start 
         return None
     program = task.start.strip("\n")
     passing = environment.evaluate(program.split("\n")).passing
-    environment.hide(choose_hidden(environment.tests, passing, task.task_id))
+    environment.hide(choose_hidden(environment.asserting, passing, task.task_id))
     words = task.prompt if Random(task.task_id).random() < with_instructions else ""
     return Start(environment, program, words)
 
@@ -148,6 +149,11 @@ class Rollout:
     def right(self) -> bool:
         """Whether all tests pass, the hidden ones too."""
         return self.episode.solved and not self.overfits
+
+    @property
+    def edit_cost(self) -> int:
+        """How many characters its last program is away from the first (Levenshtein)."""
+        return Levenshtein.distance(self.episode.start.text, self.episode.pad.text)
 
 
 @define

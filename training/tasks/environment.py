@@ -7,6 +7,7 @@ model also sees pytest's way of telling; and functions of the user's own project
 
 from __future__ import annotations
 
+import ast
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,15 +22,19 @@ from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.execution.discovery import suites_for
 from coe_lsp.execution.interpreter import Interpreter, probe
 from coe_lsp.execution.localization import localize
-from coe_lsp.execution.runner import SuiteRunner
+from coe_lsp.execution.project import Project
 from coe_lsp.execution.sandbox import Sandbox
 from coe_lsp.execution.suite import Limits, Run, Suite
 from coe_lsp.mutations.surroundings import Surroundings, surroundings
+from coe_lsp.parsing import parse
+from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.folding import hidden_lines, is_folded
 from coe_lsp.repair.forgery import machinery_in
-from coe_lsp.repair.target.source import SourceError, SourceFile
+from coe_lsp.repair.site import Site
+from coe_lsp.repair.target.baseline import measure
+from coe_lsp.repair.target.source import Function, SourceError, SourceFile
 from coe_lsp.repair.task import describe, feedback_text
-from coe_lsp.repair.verify import Verdict, limits_for, verdict
+from coe_lsp.repair.verify import Verdict, Verifier, limits_for, verdict
 from training.tasks.tasks import Task, TaskError
 
 _LIMITS = Limits(wall_seconds=20.0, test_seconds=5.0)
@@ -84,7 +89,8 @@ class TaskEnvironment:
             suite = Suite("asserts", root, None, setup=task.setup, statements=task.tests)
             self.tests = tuple(f"assert {n}" for n in range(1, len(task.tests) + 1))
         self._as_pytest = as_pytest
-        self._runner = SuiteRunner([suite], interpreter, sandbox, self._limits)
+        self._project = Project(root, None, interpreter, sandbox, (suite,), self._limits)
+        self._runner = self._project.start_runner()
 
     def _open_project(self, interpreter: Interpreter, sandbox: Sandbox) -> None:
         place = self.task.place
@@ -96,10 +102,11 @@ class TaskEnvironment:
             raise TaskError(f"{path}::{place.function} has changed since it was harvested.")
         root = Path(place.root)
         if place.doctest:
-            suites: Sequence[Suite] = [Suite("doctest", root, path)]
+            suites: tuple[Suite, ...] = (Suite("doctest", root, path),)
         else:
             suites = suites_for(path, root, interpreter)
-        self._runner = SuiteRunner(suites, interpreter, sandbox, self._limits)
+        self._project = Project(root, path, interpreter, sandbox, suites, self._limits)
+        self._runner = self._project.start_runner()
         self.tests = self.task.tests
 
     def hide(self, tests: Sequence[str]) -> None:
@@ -107,6 +114,19 @@ class TaskEnvironment:
         self._every = self._every or self.tests
         self._hidden = tuple(tests)
         self.tests = tuple(test for test in self._every if test not in tests)
+
+    @property
+    def asserting(self) -> tuple[str, ...]:
+        """The tests that can be hidden: of plain statements those that only prepare are none."""
+        if self.task.place is not None:
+            return self.tests
+        statements = dict(zip(self._every or self.tests, self.task.tests, strict=True))
+        return tuple(test for test in self.tests if _asserts(statements[test]))
+
+    @property
+    def has_hidden(self) -> bool:
+        """Whether some tests are taken out."""
+        return bool(self._hidden)
 
     def passes_hidden(self, lines: Sequence[str]) -> bool:
         """Whether a program passes all tests that were taken out."""
@@ -203,14 +223,35 @@ class TaskEnvironment:
         """
         failing = [test for test in self.tests if test not in found.passing]
         if self._source is None:
-            source = SourceFile.parse(Path(_FILE), self.task.setup.encode())
-            description = describe(source, None, self._runner.suites, failing)
+            source, function = SourceFile.parse(Path(_FILE), self.task.setup.encode()), None
         else:
-            changed = evolve(self._source, lines=tuple(self._source.replace(self._function, lines)))
-            grown = len(changed.lines) - len(self._source.lines)
-            function = evolve(self._function, last=self._function.last + grown)
-            description = describe(changed, function, self._runner.suites, failing)
+            source, function = self._place(lines)
+        description = describe(source, function, self._runner.suites, failing)
         return evolve(description, instructions=instructions)
+
+    def site(self, lines: Sequence[str], deadline: Deadline) -> Site:
+        """A program as a place that the product's search looks at; of the tests it has the shown.
+
+        Past the deadline it tests nothing.
+        """
+        source, function = self._place(lines)
+        found = measure(self._runner, source, deadline.left())
+        shown = {test: found.results[test] for test in self.tests if test in found.results}
+        suspects = localize(shown.values(), found.lines)
+        baseline = evolve(found, results=shown, localization=suspects)
+        verifier = Verifier(self._runner, baseline, function, deadline)
+        file = self.task.place.file if self.task.place else _FILE
+        return Site(file, source, self._project, self._runner, baseline, verifier)
+
+    def _place(self, lines: Sequence[str]) -> tuple[SourceFile, Function]:
+        """The file with a program in its place, and where that is."""
+        if self._source is None:
+            source = SourceFile.parse(Path(_FILE), self._bytes(lines))
+            name = self.task.entry_point or "program"
+            return source, Function(name, self._first, self._first + len(lines) - 1)
+        changed = evolve(self._source, lines=tuple(self._source.replace(self._function, lines)))
+        grown = len(changed.lines) - len(self._source.lines)
+        return changed, evolve(self._function, last=self._function.last + grown)
 
     def close(self) -> None:
         """End the worker and remove what it needed."""
@@ -228,6 +269,14 @@ class TaskEnvironment:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _asserts(statement: str) -> bool:
+    try:
+        tree = parse(statement)
+    except SyntaxError:  # no program passes that
+        return True
+    return any(isinstance(node, ast.Assert) for node in ast.walk(tree))
 
 
 def _late(run: Run) -> bool:
