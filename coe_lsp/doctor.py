@@ -71,8 +71,8 @@ def _sandbox(root: Path, python: str | None, sandbox: Sandbox) -> str:
     name = sandbox.backend
     if name == "bubblewrap":
         name += " " + ".".join(map(str, bubblewrap_version(sandbox.program)))
-    kept = ", ".join(p.text for p in PROMISES if sandbox.backend == "bubblewrap" or not p.linux)
-    return f"{name} ({sandbox.program}), tried out: {kept}"
+    kept = [p for p in PROMISES if sandbox.backend == "bubblewrap" or not p.linux]
+    return f"{name} ({sandbox.program}) keeps the {len(kept)} promises that were tried out"
 
 
 def _model(name: str | None) -> str:

@@ -100,8 +100,11 @@ class _Repairs:
                 terminalreporter.write_line(printable(line.rstrip("\n")), **_markup(line))
             process.wait()
         except KeyboardInterrupt:
+            # It was interrupted, too, and shows what it has.
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)  # it was interrupted, too
+                rest, _ = process.communicate(timeout=10)
+                for line in (rest or "").splitlines():
+                    terminalreporter.write_line(printable(line), **_markup(line))
             raise
         finally:
             process.kill()

@@ -104,7 +104,7 @@ def _summary(console: Console, rows: list[tuple[Bug, Outcome]]) -> None:
     table = Table("function", "bug", "repaired", "seconds", "programs tested", title="coe-lsp demo")
     for bug, outcome in rows:
         table.add_row(
-            bug.target,
+            bug.target.partition("::")[2],
             bug.kind,
             _DONE.get(outcome.status, "[red]no[/]"),
             f"{outcome.seconds.total:.1f}",

@@ -19,6 +19,7 @@ class _State:
         self.noted: int | None = None
         self.released = False
         self.ends: list[Callable[[], None]] = []
+        self.settles: list[Callable[[], bool]] = []
 
 
 _state = _State()
@@ -55,19 +56,29 @@ def check() -> None:
 
 
 @contextmanager
-def ending(end: Callable[[], None]) -> Generator[None]:
-    """Have a signal call `end` during the block, and raise Interrupted at its end."""
+def ending(end: Callable[[], None], settle: Callable[[], bool] | None = None) -> Generator[None]:
+    """Have a signal call `end` during the block, and raise Interrupted at its end.
+
+    But if `settle` says of Ctrl-C that the block ends well for it, that was all the user wanted.
+    """
     _state.ends.append(end)
+    if settle is not None:
+        _state.settles.append(settle)
     try:
         if _state.noted is not None:
             end()
         yield
     finally:
         _state.ends.remove(end)
+        if settle is not None:
+            _state.settles.remove(settle)
         check()  # instead of what being ended made of the block
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
+    first = number == signal.SIGINT and _state.noted is None
+    if first and any(settle() for settle in _state.settles):
+        return
     _state.noted = _state.noted or number
     for end in _state.ends:
         end()

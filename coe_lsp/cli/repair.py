@@ -37,7 +37,9 @@ def repair(options: argparse.Namespace) -> int:
     interrupts.check()
     check(model)
     console = Console(quiet=True) if options.json else plain_console()
-    outcome = watched(console, request, model)
+    # Whoever stops a program, or would have files written, does not mean "take this one".
+    settles = not options.json and not options.apply
+    outcome = watched(console, request, model, settles=settles)
     # Changes that are not committed are nowhere else.
     apply = options.apply and outcome.patches and not outcome.patches[0].takes_back
     if apply:
@@ -78,20 +80,26 @@ def print_json(outcome: Outcome) -> None:
     print(json.dumps(outcome.to_json()), flush=True)
 
 
-def watched(console: Console, request: Request, model: ModelOptions) -> Outcome:
-    """Run a repair with its progress on the console."""
-    with RepairView(console) as view, BarProgress(view.pause) as progress:
-        return run(_repair(request, model, progress, view), progress)
+def watched(console: Console, request: Request, model: ModelOptions, *, settles: bool) -> Outcome:
+    """Run a repair with its progress on the console; `settles` as in `run`."""
+    with (
+        RepairView(console, settles=settles) as view,
+        BarProgress(view.pause) as progress,
+    ):
+        return run(_repair(request, model, progress, view), progress, settles=settles)
 
 
-def run(repair: Repair, progress: BarProgress) -> Outcome:
-    """Run a repair that a signal ends in order, once everything that it started has ended."""
+def run(repair: Repair, progress: BarProgress, *, settles: bool = False) -> Outcome:
+    """Run a repair that a signal ends in order, once everything that it started has ended.
+
+    If it `settles`, the first Ctrl-C ends it with the repair that is there.
+    """
 
     def end() -> None:
         progress.interrupted = True
         repair.abandon()
 
-    with interrupts.ending(end):
+    with interrupts.ending(end, repair.settle if settles else None):
         return repair.run()
 
 

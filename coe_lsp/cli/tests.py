@@ -26,7 +26,7 @@ def tests(options: argparse.Namespace) -> int:
     way, settings = way_and_settings(options)
     if way.path is None:
         return _named_tests(console, way, settings.project_options())
-    return _tests_of_file(console, way.path, settings.project_options())
+    return _tests_of_file(console, way.path, way.function, settings.project_options())
 
 
 def _named_tests(console: Console, way: WayIn, options: ProjectOptions) -> int:
@@ -44,9 +44,17 @@ def _named_tests(console: Console, way: WayIn, options: ProjectOptions) -> int:
     return 1 if found.targets or found.missing else 0
 
 
-def _tests_of_file(console: Console, path: Path, options: ProjectOptions) -> int:
-    """The tests of a source file: which fail, and its suspect functions."""
+def _tests_of_file(
+    console: Console, path: Path, function: str | None, options: ProjectOptions
+) -> int:
+    """The tests of a source file: which fail, and its suspect functions.
+
+    Of a function that was named only whether it is there matters: which tests reach it, no one
+    knows before they run.
+    """
     source = SourceFile.read(path)
+    if function is not None:
+        source.find(function)
     project = Project.open(path, options)
     _show_project(console, project)
     with project.start_runner() as runner, interrupts.ending(runner.cancel):
@@ -58,9 +66,9 @@ def _tests_of_file(console: Console, path: Path, options: ProjectOptions) -> int
         console.print(missing, style="yellow", markup=False)
     for failure in baseline.failing:
         console.print(failure_text(failure))
-    for function in baseline.suspects()[:3]:
-        score = baseline.localization.score(function.first, function.last)[0]
-        console.print(f"  suspect: {function.name} (line {function.first}, score {score:.2f})")
+    for suspect in baseline.suspects()[:3]:
+        where = f"{path.name}:{suspect.first}"
+        console.print(f"  suspect: {suspect.name} ({where}): failing tests run it", markup=False)
     return 1 if baseline.failing or baseline.missing else 0
 
 

@@ -27,6 +27,7 @@ from coe_lsp.repair.target.source import Function
 
 _SHOWN_FAILURES = 8
 _SHOWN_TURNS = 8
+_SHOWN_LINES = 3
 
 
 class SafeConsole(Console):
@@ -63,8 +64,12 @@ def missing_text(baseline: Baseline) -> str:
 class RepairView:
     """A `Watcher` that draws on a console. Use as a context manager around the repair."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, settles: bool = False) -> None:
+        """If it `settles`, Ctrl-C ends it with the repair that is there, which is said."""
         self._console = console
+        self._settles = settles
+        self._solved = False
+        self._targets: set[tuple[str, str]] = set()
         self._turns: deque[Text] = deque(maxlen=_SHOWN_TURNS)
         self._count = 0
         self._status = "running the tests"
@@ -105,10 +110,12 @@ class RepairView:
 
     def target(self, file: str, function: Function, target_tests: Sequence[str]) -> None:
         """Show what is being repaired."""
-        where = f"{file}, lines {function.first} to {function.last}"
-        self._console.print(
-            Text.assemble("repairing ", (function.name, "bold cyan"), f" ({where})")
-        )
+        if (file, function.name) not in self._targets:
+            self._targets.add((file, function.name))
+            where = f"{file}, {lines_text(function)}"
+            self._console.print(
+                Text.assemble("repairing ", (function.name, "bold cyan"), f" ({where})")
+            )
         self._status = "testing likely mistakes"
 
     def step(self, step: Step) -> None:
@@ -117,10 +124,22 @@ class RepairView:
             self._live.start()
         self._count += 1
         self._turns.append(turn_text(step))
-        self._status = f"{self._count} edits tried"
+        self._solved |= step.passed == step.total
+        tried = f"{plural(self._count, 'edit')} tried"
+        if self._solved:
+            tried += ", repaired; looking for better"
+            tried += " (Ctrl-C shows this one)" if self._settles else ""
+        self._status = tried
 
     def _render(self) -> RenderableType:
         return Group(*self._turns, Spinner("dots", text=self._status))
+
+
+def lines_text(function: Function) -> str:
+    """Where a function stands, in words."""
+    if function.first == function.last:
+        return f"line {function.first}"
+    return f"lines {function.first} to {function.last}"
 
 
 def plural(count: int, noun: str) -> str:
@@ -152,7 +171,11 @@ def show_scouted(console: Console, scouted: Scouted) -> None:
 def failure_text(failure: TestResult) -> Text:
     """One failing test with the first lines of its detail."""
     text = Text.assemble("  ", ("✗ ", "red"), (failure.id, "bold"))
-    for line in failure.detail.splitlines()[:3]:
+    lines = failure.detail.splitlines()
+    shown = lines[:_SHOWN_LINES]
+    while len(shown) < len(lines) and shown[-1].rstrip().endswith(":"):
+        shown.pop()  # what it announces is not shown
+    for line in shown:
         text.append(f"\n      {line[:160]}", style="dim")
     return text
 

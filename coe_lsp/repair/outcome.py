@@ -6,11 +6,11 @@ only ever grow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from coe_lsp.execution.project import Project
 from coe_lsp.repair.acceptance import Acceptance
@@ -110,6 +110,24 @@ class PlaceTried:
     tested: int
     passed: int
     failed: int
+
+
+def merged(places: Sequence[PlaceTried]) -> tuple[PlaceTried, ...]:
+    """Each place once, in the order of its first turn, with what it came to in all of them."""
+    found: dict[tuple[str, str], PlaceTried] = {}
+    for place in places:
+        key = place.file, place.function
+        before = found.get(key)
+        if before is None:
+            found[key] = place
+            continue
+        found[key] = evolve(
+            max(before, place, key=lambda p: p.passed / max(1, p.passed + p.failed)),
+            reason=before.reason,
+            seconds=before.seconds + place.seconds,
+            tested=before.tested + place.tested,
+        )
+    return tuple(found.values())
 
 
 @frozen

@@ -22,7 +22,7 @@ from coe_lsp.repair.behaviour import tell_apart
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.file_sites import FileSites
 from coe_lsp.repair.lazy_policy import LazyPolicy
-from coe_lsp.repair.outcome import Counts, Outcome, Partly, PlaceTried, Seconds
+from coe_lsp.repair.outcome import Counts, Outcome, Partly, PlaceTried, Seconds, merged
 from coe_lsp.repair.policy.protocol import LoadedPolicy
 from coe_lsp.repair.portfolio import Portfolio, Tried
 from coe_lsp.repair.processes import Processes
@@ -99,6 +99,16 @@ class Repair:
         self._policy.interrupt()
         if self._portfolio is None or not self._portfolio.solved:
             self._processes.cancel()
+
+    def settle(self) -> bool:
+        """Look no further if there is a repair; False if there is none, or that was asked before.
+
+        May be called in the midst of `run`, by a signal.
+        """
+        if self._cancelled.is_set() or self._portfolio is None or not self._portfolio.solved:
+            return False
+        self.cancel()
+        return True
 
     @property
     def spent(self) -> float | None:
@@ -240,25 +250,13 @@ class Repair:
             model=outcome.seconds.model + sum(t.found.model_seconds for t in tried),
             first=min(firsts, default=outcome.seconds.first),
         )
-        places = tuple(
-            PlaceTried(
-                t.site.file,
-                t.site.target.name,
-                t.site.reason,
-                t.seconds,
-                t.found.tested,
-                t.found.closest.verdict.passed,
-                t.found.closest.verdict.failed,
-            )
-            for t in tried
-        )
         loaded = self._policy.loaded
         return evolve(
             outcome,
             attempts=outcome.attempts + sum(t.found.tested for t in tried),
             kinds=sum((Counter(t.found.kinds) for t in tried), Counter(outcome.kinds)),
             seconds=seconds,
-            places=(*outcome.places, *places),
+            places=merged((*outcome.places, *map(_place, tried))),
             model=loaded.model if loaded else None,
         )
 
@@ -296,6 +294,21 @@ class Repair:
         effort = Effort(sum(t.seconds for t in tried), sum(t.found.tested for t in tried))
         message = " ".join(filter(None, [message, sites.why_no_repair(effort)]))
         return evolve(outcome, chain=chain, message=message)
+
+
+def _place(tried: Tried) -> PlaceTried:
+    site, found = tried.site, tried.found
+    best = found.closest.verdict
+    passed = best.total if found.patches else best.passed
+    return PlaceTried(
+        site.file,
+        site.target.name,
+        site.reason,
+        tried.seconds,
+        found.tested,
+        passed,
+        best.total - passed,
+    )
 
 
 def _partly(outcome: Outcome, won: _Won, targets: Sequence[str]) -> Outcome:

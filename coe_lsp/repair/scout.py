@@ -111,6 +111,9 @@ def scout(
     began = time.monotonic()
     plain = _run(runner, list(named) or None, _NAMED * seconds)
     if not plain.results:
+        single = [name for name in named if "::" in name]
+        if single and not plain.detail:
+            raise CoeError(f"There is no test {single[0]}.")
         raise CoeError(f"No test could be run: {plain.detail or 'none were collected'}.")
     overhead = max(0.0, plain.seconds - sum(result.seconds for result in plain.results))
     failures = _targets(plain.failures, named)

@@ -29,7 +29,7 @@ def test_tests_command_shows_failures_and_suspects(clamp_project):
     assert done.returncode == 1
     assert "2 passed, 1 failed" in done.stdout
     assert "test_high" in done.stdout
-    assert "suspect: clamp (line 1" in done.stdout
+    assert "suspect: clamp (ranges.py:1)" in done.stdout
 
 
 def test_already_passing(clamp_project):
@@ -48,6 +48,8 @@ def test_already_passing(clamp_project):
     [
         (["repair", "missing.py"], "There is no file missing.py"),
         (["repair", "ranges.py::grow"], "no function grow"),
+        (["tests", "ranges.py::grow"], "no function grow"),
+        (["tests", "tests/test_ranges.py::nope"], "There is no test tests/test_ranges.py::nope"),
         (["repair", "ranges.py", "--model", "no-such-model"], "no-such-model"),
         (["repair", "ranges.py", "--adapter", "missing.gguf"], "no adapter file missing.gguf"),
         (["repair", "ranges.py", "--budget", "-1"], "is -1, but takes a number from 1 to 86400"),
@@ -250,8 +252,8 @@ def test_what_was_found_is_told_even_if_it_cannot_be_written(clamp_project):
     code = (
         "import pathlib, sys, coe_lsp.cli.repair as r\n"
         "real = r.watched\n"
-        "def watched(*a):\n"
-        "    try: return real(*a)\n"
+        "def watched(*a, **more):\n"
+        "    try: return real(*a, **more)\n"
         "    finally: pathlib.Path('ranges.py').chmod(0o444)\n"
         "r.watched = watched\n"
         "from coe_lsp.cli.main import main\n"

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -115,3 +116,28 @@ def test_ignored_signals_stay_ignored(clamp_project):
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=60)
     assert (process.returncode, json.loads(out)["status"]) == (0, "repaired"), errors
+
+
+def test_the_first_ctrl_c_may_be_settled():
+    """In a process of its own: signals are a process's affair."""
+    program = """
+        import os, signal
+        from coe_lsp.cli import interrupts
+
+        def settle():
+            said.append("settled")
+            return len(said) == 1
+
+        said = []
+        interrupts.hold()
+        with interrupts.ending(lambda: said.append("ended"), settle):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert said == ["settled"]
+        try:
+            with interrupts.ending(lambda: said.append("ended"), settle):
+                os.kill(os.getpid(), signal.SIGINT)
+        except interrupts.Interrupted:
+            said.append("interrupted")
+        assert said == ["settled", "settled", "ended", "interrupted"]
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)

@@ -509,6 +509,29 @@ def test_a_repair_that_is_found_while_the_model_is_loaded_ends_the_search(write)
     assert time.monotonic() - began < 15
 
 
+def test_who_has_seen_a_repair_need_not_wait_for_better(write):
+    write("pyproject.toml", "")
+    path = write("pick.py", "def pick(a, b):\n    return a if a < b else b\n")
+    write("test_pick.py", "from pick import pick\n\ndef test_one():\n    assert pick(1, 2) == 2\n")
+
+    class Impatient(Log):
+        def step(self, step):
+            super().step(step)
+            if step.passed == step.total:
+                settled.append(repair.settle())
+            else:
+                early.append(repair.settle())
+
+    settled, early = [], []
+    request = Request(way_of(path), budget=60, search=SearchSettings(grace=40.0))
+    repair = Repair(request, None, Impatient())
+    began = time.monotonic()
+    assert repair.run().status == "repaired"
+    assert time.monotonic() - began < 30
+    assert True in settled and settled.count(True) == 1  # a second time it is too late
+    assert True not in early[:1]
+
+
 def test_several_test_at_once_and_each_program_once(write, monkeypatch):
     write("pyproject.toml", "")
     path = write("rows.py", """

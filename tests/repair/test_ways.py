@@ -83,7 +83,10 @@ def test_a_red_test_leads_to_the_file_at_fault(project):
     assert len(log.scouted.passed) == 2  # the other tests of the file stand beside it
     place = outcome.to_json()["places"][0]
     assert place["reason"]
-    assert {p["file"] for p in outcome.to_json()["places"]} <= {"shop/money.py", "shop/cart.py"}
+    places = {(p["file"], p["function"]): p for p in outcome.to_json()["places"]}
+    assert len(places) == len(outcome.places)
+    assert {file for file, _ in places} <= {"shop/money.py", "shop/cart.py"}
+    assert places["shop/money.py", "discount"]["failed"] == 0
 
 
 def test_tests_that_were_not_named_guard(project):
@@ -322,7 +325,7 @@ def test_nothing_to_do(project):
 
 def test_what_does_not_exist_is_said(project):
     root = project(SHOP)
-    with pytest.raises(CoeError, match="No test could be run"):
+    with pytest.raises(CoeError, match="There is no test tests/test_cart.py::test_no_such"):
         repair(root, "tests/test_cart.py::test_no_such")
 
 
