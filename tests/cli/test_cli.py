@@ -47,7 +47,7 @@ def test_already_passing(clamp_project):
     ("arguments", "message"),
     [
         (["repair", "missing.py"], "There is no file missing.py"),
-        (["repair", "ranges.py::grow"], "no function grow"),
+        (["repair", "ranges.py::grow"], "no function `grow`"),
         (["repair", "ranges.py", "--model", "no-such-model"], "no-such-model"),
         (["repair", "ranges.py", "--adapter", "missing.gguf"], "no adapter file missing.gguf"),
         (["repair", "ranges.py", "--budget", "-1"], "is -1, but takes a number from 1 to 86400"),
@@ -213,7 +213,7 @@ def test_demo_counts_what_was_repaired_along_with_another():
     [
         (["repair", "ranges.py", "--json", "--budget", "soon"], "--budget: is soon, but takes"),
         (["repair", "ranges.py", "--json", "--unheard-of"], "unrecognized arguments"),
-        (["repair", "ranges.py::grow", "--json"], "no function grow"),
+        (["repair", "ranges.py::grow", "--json"], "no function `grow`"),
         (["repair", "odd.py", "--json"], "odd.py cannot be decoded"),
         (["repair", "none", "--json"], "There is no file"),
         (["repair", "ranges.py", "--json", "--model", "no-such-model"], "no-such-model"),

@@ -62,7 +62,7 @@ def test_what_failed_is_repaired_at_the_end_of_the_run(project, no_model, worker
     assert "repairing place (shelf.py, lines 1 to 2)" in text
     assert "\x1b[31m-    return count // width + 1" in text
     assert "\x1b[32m+    return count // width" in text
-    assert "place is repaired: 3 tests passed." in text
+    assert "`place` is repaired: 3 tests passed." in text
     assert "coe-lsp repair --apply tests/test_shelf.py::" in text
     assert (project / "shelf.py").read_text() == SHELF  # nothing is written
 
@@ -104,4 +104,4 @@ def test_a_project_that_always_wants_repairs_is_repaired_once(project, no_model)
     path.write_text(path.read_text().replace('"--strict-config"', '"--strict-config --coe"'))
     done = run(project)
     assert done.stdout.count("repairing place") == 1, done.stdout
-    assert "place is repaired: 3 tests passed." in done.stdout
+    assert "`place` is repaired: 3 tests passed." in done.stdout

@@ -230,7 +230,7 @@ def test_a_function_that_no_failing_test_runs_is_refused(write):
             assert two() == 2
         """,
     )
-    with pytest.raises(CoeError, match=r"No failing test runs two; those that fail run one\."):
+    with pytest.raises(CoeError, match=r"No failing test runs `two`; those that fail run `one`\."):
         repair(path, Scripted(), function="two")
 
 

@@ -452,7 +452,7 @@ def test_where_only_a_doubtful_repair_was_found_the_message_says_so(write, tmp_p
     write("test_one.py", "from one import same\n\ndef test_one():\n    assert same(3) == 3\n")
     outcome, _ = run(path, SearchSettings(candidates=8, mutations=False), Deleting())
     assert outcome.status == "repaired"
-    told = "same is repaired, but doubtful: the change takes a statement away. 1 test passed."
+    told = "`same` is repaired, but doubtful: the change takes a statement away. 1 test passed."
     assert outcome.message == told
     assert outcome.to_json()["patches"][0]["doubt"] == "takes a statement away"
 
