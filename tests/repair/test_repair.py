@@ -205,7 +205,7 @@ def test_crlf_tabs_and_bom_survive(write, tmp_path):
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ({"function": "grow"}, r"no function grow; it has clamp"),
+        ({"function": "grow"}, r"no function `grow`; it has `clamp`"),
         ({"tests": ("tests/none.py",)}, r"There is no tests/none.py"),
         ({"python": "/nonexistent/python"}, r"does not work as a Python interpreter"),
     ],
