@@ -739,7 +739,7 @@ def test_two_functions_that_must_both_change(write, tmp_path):
     )
     outcome, _ = run(path, SearchSettings(), function="total", budget=12)
     assert outcome.status == "repaired"
-    assert outcome.message == "total and price are repaired: 2 tests passed."
+    assert outcome.message == "`total` and `price` are repaired: 2 tests passed."
     assert [line for line in outcome.diff.splitlines() if line[:2] in ("+ ", "- ")] == [
         "-    return count - 3",
         "+    return count * 3",
