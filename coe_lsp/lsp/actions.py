@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from attrs import evolve, frozen
 from lsprotocol import types
 
-from coe_lsp.escaping import code, markdown, printable
+from coe_lsp.escaping import code, printable
 from coe_lsp.lsp.diagnostics import (
     CODE,
     SOURCE,
@@ -106,12 +106,12 @@ def _why_not(name: str, known: Known) -> str | None:
     if not known.result.found:
         return f"All tests of {known.result.document.path.name} pass."
     if known.of_tests:
-        return f"{name} does not fail."
+        return f"`{name}` does not fail."
     if any(f.function is None for f in known.result.found):
-        return f"The tests fail before they run {name}."
+        return f"The tests fail before they run `{name}`."
     if name in known.result.functions:
-        return f"The tests that run {name} pass."
-    return f"No test runs {name}."
+        return f"The tests that run `{name}` pass."
+    return f"No test runs `{name}`."
 
 
 def command(uri: str, function: str | None, title: str = _TITLE) -> types.Command:
@@ -162,7 +162,7 @@ def hover(
     if as_markdown:
         text = ""
         if not marked:
-            text = f"**{markdown(headline(finding))}**\n\n"
+            text = f"**{headline(finding)}**\n\n"
             text += "".join(f"- {code(test)}\n" for test in tests)
         text += "".join(f"\n{line}" for line in suspects(places, as_markdown=True))
         if last:

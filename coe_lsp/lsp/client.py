@@ -21,7 +21,7 @@ from coe_lsp.escaping import printable
 # Editors that show diagnostics elsewhere than in the hover.
 _MARKS_ELSEWHERE = frozenset({"neovim", "vim", "helix"})
 
-State = Literal["idle", "testing", "loading", "repairing", "failed"]
+State = Literal["idle", "testing", "loading", "fetching", "repairing", "failed"]
 
 
 @frozen

@@ -101,8 +101,8 @@ def diagnostics(
 
 
 def headline(finding: Finding) -> str:
-    """How many tests fail in which function."""
-    where = f" in {finding.function.name}" if finding.function else ""
+    """How many tests fail in which function; the same as Markdown and as plain text."""
+    where = f" in {code(finding.function.name)}" if finding.function else ""
     return f"{count(len(finding.tests), 'test')} failing{where}"
 
 
@@ -184,9 +184,11 @@ def suspects(places: Sequence[Place], *, as_markdown: bool) -> list[str]:
 
 def chain_text(outcome: Outcome) -> str:
     """The last chain of edits as Markdown."""
-    name, message = outcome.function or outcome.file, markdown(outcome.message)
-    named = outcome.message.startswith(f"{name} ")
-    lines = [message if named else f"**{markdown(name)}**: {message}", ""]
+    name, begin = outcome.function or outcome.file, f"`{outcome.function}` "
+    if outcome.message.startswith(begin):
+        lines = [begin + markdown(outcome.message.removeprefix(begin)), ""]
+    else:
+        lines = [f"**{markdown(name)}**: {markdown(outcome.message)}", ""]
     for number, link in enumerate(outcome.chain, 1):
         total = link.passed + link.failed
         lines += [f"{number}. {code(link.command)} ({link.passed} of {total} tests pass)"]

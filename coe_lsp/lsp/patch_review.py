@@ -141,7 +141,8 @@ class PatchReview:
 
             raise StaleError(
                 f"The file was edited meanwhile, and with these edits the repair of "
-                f"{outcome.function} does not pass its tests ({_named(unmet)}): it is not offered."
+                f"`{outcome.function}` does not pass its tests ({_named(unmet)}): it is not "
+                "offered."
             )
         return _fitted(now, sources, patch, outcome, repaired)
 
@@ -197,7 +198,7 @@ class PatchReview:
         label = f"Repair {outcome.function}"
         refused = await self._client.apply(label, changes, confirm=confirm)
         if refused is not None:
-            self._client.warn(f"The repair of {outcome.function} was not applied: {refused}.")
+            self._client.warn(f"The repair of `{outcome.function}` was not applied: {refused}.")
             return
         for change in changes:
             self._applied(change.uri)

@@ -53,6 +53,7 @@ class RepairProgress:
         self._name = job.function
         self._stopped = False
         self._said = ""
+        self._tests = ""
         self._turn: int | None = None
         self._reported = 0.0
         self._best = 0
@@ -64,18 +65,23 @@ class RepairProgress:
 
     # -- on the event loop
 
-    def say(self, text: str, turn: int | None = None) -> None:
-        """Report, unless the repair has ended meanwhile. With a `turn` the search is on."""
+    def say(self, text: str, turn: int | None = None, tests: str = "") -> None:
+        """Report, unless the repair has ended meanwhile. With a `turn` the search is on.
+
+        What the `tests` say and the time come first: a long text is cut at its end.
+        """
         if self._stopped:
             return
         self._end_fetching()
         self._loading = False
-        self._said, self._turn = text, turn
+        self._said, self._turn, self._tests = text, turn, tests
         spent = self._job.repair.spent if self._job.repair is not None else None
-        percentage = None
+        percentage, seconds = None, ""
         if spent is not None:
-            text = f"{text}; {min(spent, self._budget):.0f} of {self._budget:.0f} s"
+            seconds = f"{min(spent, self._budget):.0f}/{self._budget:.0f} s"
             percentage = min(100, int(100 * spent / self._budget))
+        counts = ", ".join(filter(None, [tests, seconds]))
+        text = f"{counts}: {text}" if counts else text
         self._progress.report(text, percentage)
         self._tell("repairing" if turn else "testing", text, percentage)
 
@@ -90,7 +96,12 @@ class RepairProgress:
         while True:
             await asyncio.sleep(_SECONDS_A_TICK)
             if self._turn is not None and not self._loading:
-                self.say(self._said, self._turn)
+                self.say(self._said, self._turn, self._tests)
+
+    def _say_loading(self) -> None:
+        if not self._stopped:
+            self._loading = True
+            self._tell("loading", "loading the model", None)
 
     def _say_fetching(self, text: str, percentage: int | None) -> None:
         if self._stopped:
@@ -98,7 +109,7 @@ class RepairProgress:
         self._loading = True
         if self._fetching is not None:
             self._fetching.report(text, percentage)
-        self._tell("loading", text, percentage)
+        self._tell("fetching", text, percentage)
 
     async def _begin_fetching(self, text: str) -> None:
         self._end_fetching()
@@ -129,17 +140,17 @@ class RepairProgress:
 
     # -- on the repair thread
 
-    def later(self, text: str, turn: int | None = None) -> None:
+    def later(self, text: str, turn: int | None = None, tests: str = "") -> None:
         """Have it said by the event loop."""
-        self._loop.call_soon_threadsafe(functools.partial(self.say, text, turn))
+        self._loop.call_soon_threadsafe(functools.partial(self.say, text, turn, tests))
 
     def loading(self) -> None:
         """The model is being loaded."""
-        self._loop.call_soon_threadsafe(self._say_fetching, "loading the model", None)
+        self._loop.call_soon_threadsafe(self._say_loading)
 
     def loaded(self) -> None:
         """It is there, and the search goes on."""
-        self._loop.call_soon_threadsafe(lambda: self.say(self._said, self._turn))
+        self._loop.call_soon_threadsafe(lambda: self.say(self._said, self._turn, self._tests))
 
     def baseline(self, baseline: Baseline, suites: Sequence[Suite]) -> None:
         """See `Watcher.baseline`."""
@@ -166,10 +177,10 @@ class RepairProgress:
         self._reported = now
         what = edit_in_words(step.edit, step.first_line)
         best = f" ({self._best} at the best)" if self._best > step.passed else ""
-        text = f"{what}: {step.passed} of {step.total} tests pass{best}"
+        tests = f"{step.passed}/{step.total} tests{best}"
         if self._best == step.total and step.passed < step.total:
-            text = f"repaired; looking for better (Cancel shows this one): {what}"
-        self.later(text, step.turn)
+            tests, what = "repaired", f"looking for better (cancelling shows this one): {what}"
+        self.later(what, step.turn, tests)
 
     def ask(self, ref: ModelRef) -> bool:
         """Ask whether the model may be fetched."""

@@ -83,7 +83,8 @@ class Repairs:
         """
         jobs = [*([self._current] if self._current else []), *self._queue]
         if any((j.uri, j.function) == (uri, function) and not j.cancelled.is_set() for j in jobs):
-            self._client.message(f"{function or 'This file'} is being repaired already.")
+            what = f"`{function}`" if function else "This file"
+            self._client.message(f"{what} is being repaired already.")
             return None
         job = RepairJob(next(self._numbers), uri, function, token)
         self._queue.append(job)
@@ -91,9 +92,8 @@ class Repairs:
             self._worker = asyncio.get_running_loop().create_task(self._work())
         else:
             ahead = len(jobs)
-            self._client.message(
-                f"Repair of {function or name_of(uri)} waits for {count(ahead, 'other')}."
-            )
+            what = f"`{function}`" if function else name_of(uri)
+            self._client.message(f"Repair of {what} waits for {count(ahead, 'other')}.")
         return job
 
     def cancel(self, number: int | None = None) -> None:

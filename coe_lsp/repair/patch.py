@@ -127,6 +127,6 @@ def _find_block(block: Function, old: SourceFile, new: SourceFile) -> Function:
     places = [n for n in range(len(new.lines)) if new.lines[n : n + len(piece)] == piece]
     if len(places) != 1:
         raise StaleError(
-            f"{block.name} was edited while it was being repaired: the repair is not offered."
+            f"`{block.name}` was edited while it was being repaired: the repair is not offered."
         )
     return _moved(block, places[0] - first)

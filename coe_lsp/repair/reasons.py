@@ -94,8 +94,8 @@ def _missing(failures: Sequence[TestResult]) -> str:
         for pattern in _MISSING:
             if found := pattern.search(failure.detail):
                 return (
-                    f"{failure.id} wants {found['name']}, which {found['owner']} does not have: "
-                    "write it first."
+                    f"{failure.id} wants `{found['name']}`, which `{found['owner']}` does not "
+                    "have: write it first."
                 )
     return ""
 

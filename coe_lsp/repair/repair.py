@@ -316,7 +316,7 @@ def _partly(outcome: Outcome, won: _Won, targets: Sequence[str]) -> Outcome:
     patch = won.base.patch
     repaired = tuple(test for test in targets if test not in won.left)
     message = (
-        f"A change of {' and '.join(patch.names)} makes {len(repaired)} of "
+        f"A change of {' and '.join(f'`{name}`' for name in patch.names)} makes {len(repaired)} of "
         f"{count(len(targets), 'test')} pass, but not {_named(won.left)}."
     )
     partly = Partly(patch.diff(won.base.site.sources), repaired, won.left)

@@ -25,7 +25,7 @@ def show_patch(site: Site, program: PassingProgram) -> Repaired:
     patch, reason = site.patch(program.lines), program.reason
     texts = tuple(render(command) for command in (*commands_to(site), *program.commands))
     if site.base is not None:
-        reason = f"with a change of {site.target.name}; {reason}"
+        reason = f"with a change of `{site.target.name}`; {reason}"
     doubt = " and ".join(dict.fromkeys([*_doubts_before(site), *program.doubts]))
     parts = [program.differs, doubt and f"doubtful: the change {doubt}", program.kind_in_words]
     return Repaired(
@@ -74,7 +74,8 @@ def report_success(
     """
     mine = site.first.target.name
     names = [mine, *(name for name in shown[0].patch.names if name != mine)]
-    message = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} repaired"
+    message = " and ".join(f"`{name}`" for name in names)
+    message += f" {'is' if len(names) == 1 else 'are'} repaired"
     if doubt := shown[0].doubt:
         message += f", but doubtful: the change {doubt}. {count(tests, 'test')} passed."
     else:

@@ -47,8 +47,8 @@ def test_already_passing(clamp_project):
     ("arguments", "message"),
     [
         (["repair", "missing.py"], "There is no file missing.py"),
-        (["repair", "ranges.py::grow"], "no function grow"),
-        (["tests", "ranges.py::grow"], "no function grow"),
+        (["repair", "ranges.py::grow"], "no function `grow`"),
+        (["tests", "ranges.py::grow"], "no function `grow`"),
         (["tests", "tests/test_ranges.py::nope"], "There is no test tests/test_ranges.py::nope"),
         (["repair", "ranges.py", "--model", "no-such-model"], "no-such-model"),
         (["repair", "ranges.py", "--adapter", "missing.gguf"], "no adapter file missing.gguf"),
@@ -215,7 +215,7 @@ def test_demo_counts_what_was_repaired_along_with_another():
     [
         (["repair", "ranges.py", "--json", "--budget", "soon"], "--budget: is soon, but takes"),
         (["repair", "ranges.py", "--json", "--unheard-of"], "unrecognized arguments"),
-        (["repair", "ranges.py::grow", "--json"], "no function grow"),
+        (["repair", "ranges.py::grow", "--json"], "no function `grow`"),
         (["repair", "odd.py", "--json"], "odd.py cannot be decoded"),
         (["repair", "none", "--json"], "There is no file"),
         (["repair", "ranges.py", "--json", "--model", "no-such-model"], "no-such-model"),

@@ -74,7 +74,7 @@ def test_what_failed_is_repaired_at_the_end_of_the_run(project, no_model, worker
     assert "repairing place (shelf.py, lines 1 to 2)" in text
     assert "\x1b[31m-    return count // width + 1" in text
     assert "\x1b[32m+    return count // width" in text
-    assert "place is repaired: 3 tests passed." in text
+    assert "`place` is repaired: 3 tests passed." in text
     assert "coe-lsp repair --apply tests/test_shelf.py::" in text
     assert (project / "shelf.py").read_text() == SHELF  # nothing is written
 
@@ -116,12 +116,12 @@ def test_a_project_that_always_wants_repairs_is_repaired_once(project, no_model)
     path.write_text(path.read_text().replace('"--strict-config"', '"--strict-config --coe"'))
     done = run(project)
     assert done.stdout.count("repairing place") == 1, done.stdout
-    assert "place is repaired: 3 tests passed." in done.stdout
+    assert "`place` is repaired: 3 tests passed." in done.stdout
 
 
 def test_tests_that_pytest_could_not_import_are_told(project, no_model):
     done = run(project, "--coe", importable=False)
     assert "No module named 'shelf'" in done.stdout
-    assert "place is repaired" in done.stdout
+    assert "`place` is repaired" in done.stdout
     assert "could not import all of its tests" in " ".join(done.stdout.split())
     assert "could not import" not in run(project, "--coe").stdout

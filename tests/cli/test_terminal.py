@@ -95,7 +95,7 @@ def test_repair_shows_escapes_and_a_diff_that_is_exact_in_a_pipe(evil_project, w
 
 
 def diff_of(out):
-    return out[out.index(b"--- a/") : out.index(b"clamp is repaired")]
+    return out[out.index(b"--- a/") : out.index(b"`clamp` is repaired")]
 
 
 @pytest.mark.parametrize("arguments", [["repair", "no" + EVIL], ["tests", "no" + EVIL],

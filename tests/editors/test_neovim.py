@@ -145,7 +145,7 @@ def test_from_the_diagnostic_to_undo(start, clamp_project):
     shown = nvim.text()
     assert "-        return low\n+        return high\n" in shown
     window = nvim.lua("return vim.api.nvim_win_get_config(0)")
-    assert "clamp is repaired" in window["title"][0][0]
+    assert "`clamp` is repaired" in window["title"][0][0]
     assert "<CR> accept" in window["footer"][0][0]
     nvim.wait("require('coe').status() == 'coe: repair waits'")
 
@@ -386,21 +386,23 @@ def test_the_progress_is_echoed_unless_the_statusline_has_it(start, clamp_projec
     spoken = "return vim.tbl_filter(function(text) return text ~= '' end, echoed)"
     nvim = start(delay=0.2)
     open_clamp(nvim, clamp_project)
-    nvim.lua(echoes)
+    nvim.lua(f"vim.o.columns = 60; {echoes}")
     nvim.command("CoeRepair")
     accept(nvim, "<Esc>")
     said = nvim.lua(spoken)
-    assert any("Repair with CoE: clamp: line 5 changed to `return high`" in x for x in said), said
+    # What is cut off for want of room is the change, not how far it is.
+    said_first = re.compile(r"Repair with CoE: clamp: 3/3 tests, \d+/60 s: line.*…")
+    assert any(said_first.fullmatch(text) for text in said), said
     assert not any("###" in line for line in said)
-    assert "clamp is repaired" in said[-1]
-    assert all(len(line) < 120 and "\n" not in line for line in said)
+    assert "`clamp` is repaired" in said[-1]
+    assert all(len(line) < 60 and "\n" not in line for line in said)
 
     with_line = "vim.o.laststatus = 2; vim.o.statusline = [[%{v:lua.require'coe'.status()}]]"
     nvim.lua(f"{with_line}; vim.cmd('redrawstatus'); require('coe').status(); echoed = {{}}")
     nvim.command("CoeRepair")
     accept(nvim, "<Esc>")
     said = nvim.lua(spoken)
-    assert len(said) == 1 and "clamp is repaired" in said[0]
+    assert len(said) == 1 and "`clamp` is repaired" in said[0]
 
 
 def test_the_statusline_says_what_fails_and_what_waits(start, clamp_project):
@@ -750,7 +752,7 @@ def test_from_the_red_test_to_undo_in_another_file(start, clamp_project):
     tests = clamp_project / "tests/test_ranges.py"
     nvim.edit(tests)
     found = nvim.wait("vim.diagnostic.get(0)[1]")
-    assert found["message"].startswith("1 test failing in test_high")
+    assert found["message"].startswith("1 test failing in `test_high`")
     assert "assert clamp(15, 0, 10) == 10" in nvim.text().split("\n")[found["lnum"]]
     nvim.command(f"normal! {found['lnum'] + 1}G")
     nvim.command("CoeRepair")

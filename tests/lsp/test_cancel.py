@@ -22,13 +22,13 @@ async def test_cancel_after_a_repair_was_found_shows_it(editor, script, clamp_pr
     uri = await start(editor, script, clamp_project)
     number = (await editor.execute("coe.repair", {"uri": uri, "function": "clamp"}))["repair"]
     said = await editor.wait("progress", lambda p: "looking for" in p.value.get("message", ""))
-    assert "Cancel shows this one" in said.value["message"]
+    assert "cancelling shows this one" in said.value["message"]
     if how == "button":
         editor.cancel_progress(said.token)
     else:
         await editor.execute("coe.cancel", {"repair": number})
     preview = await editor.wait("preview", seconds=10)
-    assert preview.message == "clamp is repaired: 4 tests passed."
+    assert preview.message == "`clamp` is repaired: 4 tests passed."
     assert "return high" in preview.patches[0].newText
     ended = await editor.wait("progress", lambda p: p.value["kind"] == "end")
     assert ended.value["message"] == preview.message

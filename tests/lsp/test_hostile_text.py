@@ -54,7 +54,7 @@ async def test_an_editor_without_markdown_gets_plain_text(editor, clamp_project,
 
     _, hover, _ = await hovered(editor, clamp_project, write, tweak=tweak)
     assert hover.kind == types.MarkupKind.PlainText
-    assert hover.value.startswith("1 test failing in clamp\n- tests/test_ranges.py::test_high[")
+    assert hover.value.startswith("1 test failing in `clamp`\n- tests/test_ranges.py::test_high[")
     assert "1. ### REPL 5 >>>        return high (1 of 1 tests pass)" in hover.value
 
 

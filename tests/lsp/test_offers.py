@@ -44,14 +44,14 @@ async def test_no_bulb_where_all_tests_pass(editor, clamp_project):
 
 async def test_the_reason_is_given_where_something_else_fails(editor, clamp_project):
     uri = await opened(editor, clamp_project, IDLE)
-    assert await reason(editor, uri, 9) == "No test runs idle."
+    assert await reason(editor, uri, 9) == "No test runs `idle`."
     assert await reason(editor, uri, 2) is None  # this one fails
     assert await editor.actions(uri, 9) == ()
     tests = editor.open(clamp_project / "tests/test_ranges.py")
     await editor.diagnostics(tests)
     lines = editor.texts[tests].splitlines()
     row = next(n for n, line in enumerate(lines) if "def test_low" in line)
-    assert await reason(editor, tests, row) == "test_low does not fail."
+    assert await reason(editor, tests, row) == "`test_low` does not fail."
     assert await editor.actions(tests, row) == ()
 
 

@@ -35,8 +35,8 @@ async def test_what_is_tried_is_said_in_plain_words_with_the_time(editor, script
     assert (begin.value["title"], begin.value["percentage"]) == ("Repair with CoE: clamp", 0)
     texts = [value["message"] for value in reports(editor)]
     said = re.compile(
-        r"line 6 changed to `return value - low \+ \d`: [0-2] of 3 tests pass"
-        r"( \([0-2] at the best\))?; \d+ of 40 s"
+        r"[0-2]/3 tests( \([0-2] at the best\))?, \d+/40 s: "
+        r"line 6 changed to `return value - low \+ \d`"
     )
     assert any(said.fullmatch(text) for text in texts), texts
     assert not [text for text in texts if re.search("###|clamp|\\bturn", text)]
@@ -52,8 +52,8 @@ async def test_the_seconds_go_on_where_nothing_else_is_told(editor, script, clam
     editor.configuration = {"budget": 30}
     uri = await opened(editor, clamp_project)
     await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
-    await editor.wait("progress", lambda p: "; 3 of 30 s" in p.value.get("message", ""), seconds=20)
-    said = [re.search(r"; (\d+) of 30 s", value["message"]) for value in reports(editor)]
+    await editor.wait("progress", lambda p: "3/30 s: " in p.value.get("message", ""), seconds=20)
+    said = [re.search(r"(\d+)/30 s: ", value["message"]) for value in reports(editor)]
     assert len({found[1] for found in said if found}) >= 3
     await editor.execute("coe.cancel")
 
@@ -69,14 +69,12 @@ async def test_what_is_fetched_is_counted_by_itself(editor, script, clamp_projec
     assert "fetching the model: 4 of 8 MB" in [p.value.get("message") for p in told]
     percentages = [p.value["percentage"] for p in told if "percentage" in p.value]
     assert percentages == sorted(percentages) and percentages[-1] == 100
-    loading = [s for s in editor.seen("status") if s.state == "loading"]
-    assert 50 in [getattr(s, "percentage", None) for s in loading]
+    fetching = [s for s in editor.seen("status") if s.state == "fetching"]
+    assert 50 in [getattr(s, "percentage", None) for s in fetching]
     # None of that is the repair's time.
     assert not [v for v in reports(editor) if "fetching" in v["message"]]
     assert all(
-        "; 0 of" in v["message"] or "; 1 of" in v["message"]
-        for v in reports(editor)
-        if " of 60 s" in v["message"]
+        re.search(r"\b[01]/60 s", v["message"]) for v in reports(editor) if "/60 s" in v["message"]
     )
 
 
@@ -133,7 +131,7 @@ async def test_a_token_of_the_clients_is_used_and_answered_at_the_end(editor, cl
     kinds = [p.value["kind"] for p in editor.seen("progress")]
     assert kinds[0] == "begin" and kinds[-1] == "end" and kinds.count("end") == 1
     assert {p.token for p in editor.seen("progress")} == {"mine"}
-    assert editor.seen("progress")[-1].value["message"].startswith("clamp is repaired")
+    assert editor.seen("progress")[-1].value["message"].startswith("`clamp` is repaired")
     await editor.wait("apply")
 
 

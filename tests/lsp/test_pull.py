@@ -23,7 +23,7 @@ async def test_marks_are_asked_for(editor, clamp_project):
     assert (await editor.pull(uri)).items == ()
     await editor.wait("refresh marks")
     report = await editor.pull(uri)
-    assert report.kind == "full" and report.items[0].message.startswith("1 test failing in clamp")
+    assert report.kind == "full" and report.items[0].message.startswith("1 test failing in `clamp`")
     editor.change(uri, "# one\n" * 3 + TEXT)
     (moved,) = (await editor.pull(uri)).items
     assert moved.range.start.line == 3

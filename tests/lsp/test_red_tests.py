@@ -48,7 +48,7 @@ async def start(editor, script, write, folder, tests=TESTS, store=STORE):
 async def test_from_the_red_test_to_the_fault_in_another_file(editor, script, write, tmp_path):
     shelf, tests = await start(editor, script, write, tmp_path)
     (diagnostic,) = await editor.diagnostics(tests)
-    assert diagnostic.message.startswith("2 tests failing in test_rows\n")
+    assert diagnostic.message.startswith("2 tests failing in `test_rows`\n")
     assert diagnostic.range.start.line == 6  # the assertion
     (action,) = await editor.actions(tests, 6, [diagnostic])
     assert action.title == "Repair with CoE: test_rows"
@@ -65,7 +65,7 @@ async def test_from_the_red_test_to_the_fault_in_another_file(editor, script, wr
     assert editor.texts[tests] == TESTS
     (preview,) = editor.seen("preview")
     assert (preview.uri, preview.patches[0].newText) == (shelf, REPAIRED)
-    assert preview.message == "place is repaired: 4 tests passed."
+    assert preview.message == "`place` is repaired: 4 tests passed."
     # Nothing is saved yet, and the test is green all the same.
     await editor.diagnostics(tests, lambda found: not found, after=before)
     before = len(editor.log)
@@ -129,7 +129,7 @@ async def test_what_is_not_saved_is_what_is_repaired(editor, script, write, tmp_
     await editor.wait("apply", after=before)
     assert editor.texts[shelf] == "# mine\n\n\n" + REPAIRED
     (preview,) = editor.seen("preview")
-    assert preview.message == "place is repaired: 3 tests passed."
+    assert preview.message == "`place` is repaired: 3 tests passed."
 
 
 async def test_the_offer_ends_if_the_fault_is_edited_meanwhile(editor, script, write, tmp_path):
@@ -142,7 +142,7 @@ async def test_the_offer_ends_if_the_fault_is_edited_meanwhile(editor, script, w
     editor.before_preview = typing
     await editor.execute("coe.repair", {"uri": tests, "function": "test_rows"})
     told = await editor.wait("message")
-    assert "place was edited while it was being repaired" in told.message
+    assert "`place` was edited while it was being repaired" in told.message
     assert editor.seen("apply") == []
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -29,7 +30,7 @@ async def opened(editor, project, **options):
 
 async def test_the_whole_story(editor, clamp_project):
     uri, diagnostic = await opened(editor, clamp_project)
-    assert diagnostic.message.startswith("1 test failing in clamp\n")
+    assert diagnostic.message.startswith("1 test failing in `clamp`\n")
     assert "assert 0 == 10" in diagnostic.message
     assert diagnostic.range.start.line == 0  # nothing in the file raised: the def is marked
     (related,) = diagnostic.related_information
@@ -217,8 +218,8 @@ async def test_repairs_queue_and_say_so(editor, script, clamp_project):
     two = await editor.execute("coe.repair", {"uri": second, "function": "double"})
     again = await editor.execute("coe.repair", {"uri": second, "function": "double"})
     assert (one["repair"], two["repair"], again) == (1, 2, None)
-    assert "Repair of double waits for 1 other." in editor.messages()
-    assert "double is being repaired already." in editor.messages()
+    assert "Repair of `double` waits for 1 other." in editor.messages()
+    assert "`double` is being repaired already." in editor.messages()
     await editor.wait("preview", lambda p: p.function == "double")
     assert [p.function for p in editor.seen("preview")] == ["clamp", "double"]
     ends = [
@@ -280,7 +281,7 @@ async def test_an_edit_that_the_editor_refuses_is_told(editor, clamp_project):
     editor.apply_edits = False
     await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
     told = await editor.wait("message")
-    assert told.message == "The repair of clamp was not applied: because."
+    assert told.message == "The repair of `clamp` was not applied: because."
 
 
 async def test_direct_application_asks_nobody(editor, clamp_project):
@@ -423,7 +424,7 @@ async def test_astral_characters_crlf_and_no_last_line_end(editor, clamp_project
     [
         ("untitled", "Untitled-1 is not a file: save it first"),
         ("missing", "new.py is not on the disk yet: save it first."),
-        ("function", "ranges.py has no function nothing; it has clamp."),
+        ("function", "ranges.py has no function `nothing`; it has `clamp`."),
     ],
 )
 async def test_what_cannot_be_repaired_is_told_in_one_message(editor, clamp_project, what, told):
@@ -658,7 +659,7 @@ async def test_what_mutations_can_repair_needs_no_model(plain_editor, clamp_proj
     await editor.diagnostics(uri, lambda found: not found)
     assert not editor.seen("question")
     texts = [p.value["message"] for p in editor.seen("progress")]
-    assert any(text.startswith("repaired; looking for better") for text in texts)
+    assert any(re.search("^repaired, .*: looking for better", text) for text in texts)
 
 
 async def test_several_repairs_can_be_chosen_from(plain_editor, write, tmp_path):

@@ -168,6 +168,6 @@ def test_a_doubt_about_either_of_two_changes_is_told(project):
     assert outcome.status == "repaired", outcome.message
     (patch, *_) = outcome.patches
     assert set(patch.patch.files) == {"rates.py", "pay.py"}
-    assert patch.reason.startswith("with a change of pay;")
+    assert patch.reason.startswith("with a change of `pay`;")
     assert patch.doubt == "takes something away and spells out 100 of the tests"
     assert "but doubtful" in outcome.message

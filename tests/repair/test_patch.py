@@ -89,7 +89,7 @@ def test_a_block_that_was_moved_as_a_whole_is_found():
 )
 def test_an_edit_of_any_changed_block_is_told(old, new):
     now = source(TEXT.replace(old, new))
-    with pytest.raises(StaleError, match=r"Shelf\.two was edited"):
+    with pytest.raises(StaleError, match=r"`Shelf\.two` was edited"):
         BOTH.rebase({"shelf.py": source()}, {"shelf.py": now})
 
 

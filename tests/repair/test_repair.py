@@ -205,7 +205,7 @@ def test_crlf_tabs_and_bom_survive(write, tmp_path):
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ({"function": "grow"}, r"no function grow; it has clamp"),
+        ({"function": "grow"}, r"no function `grow`; it has `clamp`"),
         ({"tests": ("tests/none.py",)}, r"There is no tests/none.py"),
         ({"python": "/nonexistent/python"}, r"does not work as a Python interpreter"),
     ],
@@ -230,7 +230,7 @@ def test_a_function_that_no_failing_test_runs_is_refused(write):
             assert two() == 2
         """,
     )
-    with pytest.raises(CoeError, match=r"No failing test runs two; those that fail run one\."):
+    with pytest.raises(CoeError, match=r"No failing test runs `two`; those that fail run `one`\."):
         repair(path, Scripted(), function="two")
 
 

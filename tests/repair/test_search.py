@@ -452,7 +452,7 @@ def test_where_only_a_doubtful_repair_was_found_the_message_says_so(write, tmp_p
     write("test_one.py", "from one import same\n\ndef test_one():\n    assert same(3) == 3\n")
     outcome, _ = run(path, SearchSettings(candidates=8, mutations=False), Deleting())
     assert outcome.status == "repaired"
-    told = "same is repaired, but doubtful: the change takes a statement away. 1 test passed."
+    told = "`same` is repaired, but doubtful: the change takes a statement away. 1 test passed."
     assert outcome.message == told
     assert outcome.to_json()["patches"][0]["doubt"] == "takes a statement away"
 
@@ -785,7 +785,7 @@ def test_two_functions_that_must_both_change(write, tmp_path):
     )
     outcome, _ = run(path, SearchSettings(), function="total", budget=12)
     assert outcome.status == "repaired"
-    assert outcome.message == "total and price are repaired: 2 tests passed."
+    assert outcome.message == "`total` and `price` are repaired: 2 tests passed."
     assert [line for line in outcome.diff.splitlines() if line[:2] in ("+ ", "- ")] == [
         "-    return count - 3",
         "+    return count * 3",

@@ -54,7 +54,7 @@ def test_functions_of_a_file_that_does_not_parse():
 def test_find_takes_qualified_and_unique_short_names():
     source = parse(TEXT)
     assert source.find("grow").name == "Box.grow"
-    with pytest.raises(SourceError, match=r"no function shrink; it has Box.area"):
+    with pytest.raises(SourceError, match=r"no function `shrink`; it has `Box.area`"):
         source.find("shrink")
     with pytest.raises(SourceError, match=r"could be any of"):
         parse("def f(): ...\ndef f(): ...\n").find("f")

@@ -282,7 +282,7 @@ def test_a_fault_at_the_level_of_the_module(project, wrong, right):
         ),
         (
             {"a.py": "X = 1\n", "test_a.py": "from a import later\n\ndef test_a():\n    later()\n"},
-            "test_a.py wants later, which a does not have: write it first.",
+            "test_a.py wants `later`, which `a` does not have: write it first.",
         ),
         (
             {
@@ -290,7 +290,7 @@ def test_a_fault_at_the_level_of_the_module(project, wrong, right):
                 "test_a.py": "import a\nfrom unittest import mock\n\n@mock.patch('a.g')\n"
                 "def test_a(g):\n    a.f()\n",
             },
-            "test_a.py::test_a wants g, which a does not have: write it first.",
+            "test_a.py::test_a wants `g`, which `a` does not have: write it first.",
         ),
         (
             {"test_a.py": "import no_such_thing\n\ndef test_a():\n    pass\n"},

@@ -21,8 +21,8 @@ def choose_targets(baseline: Baseline, named: Function | None, file: str) -> lis
     """
     suspects = baseline.suspects()
     if named and suspects and named not in suspects and not baseline.concerns(named):
-        names = ", ".join(function.name for function in suspects[:3])
-        raise CoeError(f"No failing test runs {named.name}; those that fail run {names}.")
+        names = ", ".join(f"`{function.name}`" for function in suspects[:3])
+        raise CoeError(f"No failing test runs `{named.name}`; those that fail run {names}.")
     targets = [named, *_helpers(baseline, named)] if named else suspects
     targets = with_toplevel_block(
         _with_imports(targets, baseline),

@@ -33,14 +33,14 @@ def module_places(
             name, top = undefined_name(failure.detail), place_of_imports(sources[file])
             if name and top:
                 more = _MORE_THAN_FIRST if wants_import(name, sources[file]) else -_LESS_THAN_FIRST
-                found.append(_place(file, top, best + more, f"{name} is not defined there"))
+                found.append(_place(file, top, best + more, f"`{name}` is not defined there"))
             inside = any(f.first < line <= f.last for f in sources[file].functions())
             for block, _ in statements[file]:
                 if not inside and block.first <= line <= block.last:
                     found.append(_place(file, block, best + _MORE_THAN_FIRST, "it fails here"))
     for place in places[:_READERS]:
         read = _names("\n".join(sources[place.file].scratch_lines(place.function)))
-        score, note = place.score - _LESS_THAN_READER, f"{place.function.name} reads it"
+        score, note = place.score - _LESS_THAN_READER, f"`{place.function.name}` reads it"
         for block, names in statements[place.file]:
             if names & read and block.name != IMPORT:
                 found.append(_place(place.file, block, score, note))

@@ -235,11 +235,11 @@ class SourceFile:
         matches = [f for f in functions if f.name == name]
         matches = matches or [f for f in functions if f.name.endswith("." + name)]
         if len(matches) > 1:
-            names = ", ".join(f"{f.name} (line {f.first})" for f in matches)
-            raise SourceError(f"{name} could be any of {names}; give the qualified name.")
+            names = ", ".join(f"`{f.name}` (line {f.first})" for f in matches)
+            raise SourceError(f"`{name}` could be any of {names}; give the qualified name.")
         if not matches:
-            known = ", ".join(f.name for f in functions) or "none at all"
-            raise SourceError(f"{self.path.name} has no function {name}; it has {known}.")
+            known = ", ".join(f"`{f.name}`" for f in functions) or "none at all"
+            raise SourceError(f"{self.path.name} has no function `{name}`; it has {known}.")
         return matches[0]
 
 

@@ -12,6 +12,7 @@ import { wanted } from "./common/messages";
 import { Preview } from "./common/preview";
 import { RepairProgress } from "./common/progress";
 import { Python } from "./common/python";
+import { clearServerPath, serverPath } from "./common/server_path";
 import { serverSettings } from "./common/settings";
 import { StatusItems } from "./common/status_items";
 import { Texts } from "./common/texts";
@@ -78,7 +79,7 @@ class Session implements Server, vscode.Disposable {
       this.texts,
       registerCommands(this, this.activity, this.preview, this.texts, this.log),
       vscode.workspace.onDidChangeConfiguration((event) => {
-        if (event.affectsConfiguration("coe.serverPath")) {
+        if (event.affectsConfiguration("coe.serverPath") && this.installing === undefined) {
           void this.restart();
         }
       }),
@@ -121,27 +122,72 @@ class Session implements Server, vscode.Disposable {
     vscode.Disposable.from(...this.parts).dispose();
   }
 
-  /** Install the server into an environment of its own, and start it. */
+  /** Install the server into an environment of its own, and start it; unless there is one. */
   async install(): Promise<void> {
-    if (this.serverPath()) {
-      return this.offer(); // what the setting names would be taken all the same
+    const set = serverPath();
+    if (set !== undefined && !(await this.isThere())) {
+      // What it names would be taken all the same.
+      const clearIt = vscode.l10n.t("Clear the Setting and Install");
+      const answer = await vscode.window.showWarningMessage(
+        vscode.l10n.t("coe.serverPath is {0}: what is installed would not be used.", set),
+        { modal: true },
+        clearIt,
+      );
+      if (answer !== clearIt) {
+        return;
+      }
     }
-    const { context, folder, log, ending } = this;
+    await this.clearPathAndInstall();
+  }
+
+  async clearPathAndInstall(): Promise<void> {
+    if (await this.isThere()) {
+      const text = vscode.l10n.t("The server is there: coe-lsp {0}.", this.activity.version);
+      void vscode.window.showInformationMessage(text);
+      return;
+    }
     this.activity.set({ server: "installing" });
-    this.installing ??= install(context, folder, this.interpreter(), log, ending.signal);
-    const installed = await this.installing.finally(() => (this.installing = undefined));
+    // What they say is true no more; they cannot be taken back singly.
+    await vscode.commands.executeCommand("notifications.hideToasts");
+    this.installing ??= this.installNow();
+    let installed = false;
+    try {
+      installed = await this.installing;
+    } finally {
+      this.installing = undefined;
+      if (!installed) {
+        this.activity.set({ server: serverPath() ? "misnamed" : "missing" });
+      }
+    }
     if (installed) {
       await this.restart();
-    } else {
-      this.activity.set({ server: "missing" });
     }
+  }
+
+  /** Whether the server runs, once it is no more being started. */
+  private async isThere(): Promise<boolean> {
+    await this.starting;
+    return this.activity.server === "running";
+  }
+
+  private async installNow(): Promise<boolean> {
+    const { context, folder, log, ending } = this;
+    if (!(await clearServerPath())) {
+      // In a remote window the user's own settings are out of reach.
+      await vscode.commands.executeCommand("workbench.action.openSettings", "coe.serverPath");
+      void vscode.window.showErrorMessage(
+        vscode.l10n.t("coe.serverPath could not be cleared from here: clear it in the settings."),
+      );
+      return false;
+    }
+    return install(context, folder, this.interpreter(), log, ending.signal);
   }
 
   private async start(): Promise<LanguageClient | undefined> {
     this.activity.set({ server: "starting" });
     this.server = await this.find();
     if (this.server === undefined) {
-      this.activity.set({ server: "missing" });
+      this.activity.set({ server: serverPath() ? "misnamed" : "missing" });
       void this.offer();
       return undefined;
     }
@@ -174,18 +220,13 @@ class Session implements Server, vscode.Disposable {
   }
 
   private find(): Promise<Found | undefined> {
-    const tried = candidates(this.serverPath(), this.interpreter(), this.folder);
+    const tried = candidates(serverPath(), this.interpreter(), this.folder);
     return locate(tried, (text) => this.log.info(text));
   }
 
   /** The folder of the private environment. */
   private get folder(): string {
     return privateFolder(this.context);
-  }
-
-  private serverPath(): string | undefined {
-    const { serverPath } = vscode.workspace.getConfiguration("coe");
-    return typeof serverPath === "string" && serverPath ? serverPath : undefined;
   }
 
   /** What `coe.python` says, else the Python extension's choice. */
@@ -197,9 +238,10 @@ class Session implements Server, vscode.Disposable {
 
   /** Say that there is no server, and what can be done; nothing waits for the answer. */
   private async offer(): Promise<void> {
-    const set = this.serverPath();
+    const set = serverPath();
     const openSettings = vscode.l10n.t("Open Settings");
     const installIt = vscode.l10n.t("Install");
+    const clearIt = vscode.l10n.t("Clear the Setting and Install");
     // Who has installed it for an earlier version of the extension is not asked again.
     const again = !set && installedBefore(this.folder) ? installIt : undefined;
     if (again === undefined && !wanted(set ? "error" : "warning")) {
@@ -213,6 +255,7 @@ class Session implements Server, vscode.Disposable {
               "coe.serverPath is {0}, which is no coe-lsp: correct the setting, or clear it.",
               set,
             ),
+            clearIt,
             openSettings,
           )
         : vscode.window.showWarningMessage(
@@ -228,6 +271,9 @@ class Session implements Server, vscode.Disposable {
     }
     if (answer === installIt) {
       await this.install();
+    }
+    if (answer === clearIt) {
+      await this.clearPathAndInstall();
     }
   }
 

@@ -225,7 +225,7 @@ async function quickFixAcceptedAndUndone() {
   await page.keyboard.press("Enter");
   await toast("Repair with CoE: clamp").waitFor({ timeout: within(30) });
   await picture("vscode-repairing");
-  const decision = toast("clamp is repaired");
+  const decision = toast("`clamp` is repaired");
   await decision.waitFor({ timeout: within(60) });
   await page.locator(".monaco-diff-editor .line-insert, .monaco-diff-editor .char-insert").first().waitFor();
   await picture("vscode-preview");
@@ -269,6 +269,13 @@ async function theDecisionStays() {
   await palette("CoE: Repair with CoE");
   await word("Accept").waitFor({ timeout: within(60) });
   await status("repair waits").waitFor({ timeout: within(5) });
+  await toast("`clamp` is repaired").waitFor({ timeout: within(5) });
+  await palette("View: Close Editor");
+  await diff.waitFor({ state: "detached", timeout: within(5) });
+  await new Promise((resolve) => setTimeout(resolve, 1000)); // what does not come takes a while
+  if (await toast("waits for your decision").isVisible()) throw new Error("it is asked twice");
+  await status("repair waits").click();
+  await word("Accept").waitFor({ timeout: within(10) });
   await dismissToasts();
   await picture("vscode-words");
   await open("pyproject.toml"); // another file does not take its place
@@ -281,8 +288,9 @@ async function theDecisionStays() {
   await picture("vscode-reminded");
   await status("repair waits").click();
   await word("Accept").waitFor({ timeout: within(10) });
+  await toast("waits for your decision").waitFor({ state: "hidden", timeout: within(10) });
   await status("repair waits").click(); // it is in front: what to do with it?
-  await choice("Reject the repair of clamp").waitFor({ timeout: within(5) });
+  await choice("Reject the repair of `clamp`").waitFor({ timeout: within(5) });
   await picture("vscode-menu-waits");
   await page.keyboard.press("Escape");
   await status("repair waits").waitFor();
@@ -390,11 +398,11 @@ async function cancelledAfterTheRepairWasFound() {
   await squiggle.waitFor({ timeout: within(60) });
   await page.locator(".view-line", { hasText: "def" }).first().click();
   await palette("CoE: Repair with CoE");
-  const progress = toast("looking for better (Cancel shows this one)");
+  const progress = toast("looking for better (cancelling shows this one)");
   await progress.waitFor({ timeout: within(60) });
   await picture("vscode-better");
   await progress.locator(".monaco-button", { hasText: "Cancel" }).click();
-  const decision = toast("clamp is repaired");
+  const decision = toast("`clamp` is repaired");
   await decision.waitFor({ timeout: within(30) });
   await decision.locator(".monaco-button", { hasText: "Reject" }).click();
   await page.locator(".monaco-diff-editor").waitFor({ state: "detached", timeout: within(10) });
@@ -447,7 +455,7 @@ async function repairedFromTheRedTest() {
     return true;
   });
   await page.keyboard.press("Enter");
-  const decision = toast("clamp is repaired");
+  const decision = toast("`clamp` is repaired");
   await decision.waitFor({ timeout: within(60) });
   await page.locator(".monaco-diff-editor .line-insert, .monaco-diff-editor .char-insert").first().waitFor();
   await picture("vscode-red-test");
@@ -518,7 +526,7 @@ async function repairedFromTheTestExplorer() {
   await test.click({ button: "right" });
   await picture("vscode-test-explorer");
   await page.locator(".monaco-menu .action-item", { hasText: "Repair with CoE" }).first().click();
-  const decision = toast("clamp is repaired");
+  const decision = toast("`clamp` is repaired");
   await decision.waitFor({ timeout: within(60) });
   await decision.locator(".monaco-button", { hasText: "Reject" }).click();
   await page.locator(".monaco-diff-editor").waitFor({ state: "detached", timeout: within(10) });
@@ -584,9 +592,22 @@ async function serverMissing() {
   await restartWith({ "coe.serverPath": "/nowhere/coe-lsp" });
   await toast("coe.serverPath is /nowhere/coe-lsp").waitFor({ timeout: within(60) });
   await status("no server").waitFor({ timeout: within(5) });
-  if (!logged("no coe-lsp (setting)")) throw new Error("the log does not say why");
+  await until("the reason in the log", 10, async () => logged("no coe-lsp (setting)"));
+  await page.keyboard.press("F1");
+  await page.locator(".quick-input-widget input").first().fill(">CoE: ");
+  await choice("CoE: Install Server").waitFor({ timeout: within(5) });
+  for (const command of ["Show Last Chain of Edits", "Cancel Repairs", "Restart Test Processes"]) {
+    if (await choice(`CoE: ${command}`).isVisible()) throw new Error(`${command} without a server`);
+  }
+  await page.keyboard.press("Escape");
+  await palette("CoE: Install Server");
+  const question = page.locator(".monaco-dialog-box", { hasText: "would not be used" });
+  await question.waitFor({ timeout: within(5) });
+  await picture("vscode-clear-and-install");
+  await page.keyboard.press("Escape");
+  await question.waitFor({ state: "detached", timeout: within(5) });
   await status("no server").click();
-  await choice("Install the server").waitFor({ timeout: within(5) });
+  await choice("Clear the setting and install").waitFor({ timeout: within(5) });
   await picture("vscode-no-server");
   await page.keyboard.press("Escape");
 }
@@ -599,8 +620,8 @@ async function installCancelled() {
     `#!/bin/sh
 case "$1 $2" in
   "-c "*) echo 3 12 ;;
-  "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
-  "-m pip")
+  "-m venv") mkdir -p "$5/bin" && cp "$0" "$5/bin/python" ;;
+  *"/pip install")
     mkdir "$TMPDIR/pip-install-x"
     setsid sh -c 'trap "" TERM INT HUP; echo $$ >> ${pids}; while :; do sleep 1; done' &
     echo $$ >> ${pids}; echo "Building wheel"; wait ;;
@@ -610,10 +631,11 @@ esac
     0o755,
   );
   write(chosen, slow);
+  const ofTheProject = path.join(project, ".vscode/settings.json");
+  write(ofTheProject, '{ "coe.serverPath": "/nowhere/coe-lsp" }');
   await restartWith({ "coe.serverPath": "" });
-  const offer = toast("CoE needs its server");
-  await offer.waitFor({ timeout: within(60) });
-  await offer.locator(".monaco-button", { hasText: "Install" }).first().click();
+  await status("no server").click({ timeout: within(60) });
+  await choice("Clear the setting and install").click();
   const progress = toast("Installing coe-lsp");
   await progress.waitFor({ timeout: within(30) });
   const started = await until("pip", 30, async () => {
@@ -632,6 +654,11 @@ esac
     return left.length === 0;
   });
   await status("no server").waitFor({ timeout: within(5) });
+  const settings = fs.readFileSync(ofTheProject, "utf8");
+  if (settings.includes("coe.serverPath")) throw new Error("the setting is still there");
+  await status("no server").click();
+  await choice("Install the server").waitFor({ timeout: within(5) }); // nothing is in its way now
+  await page.keyboard.press("Escape");
 }
 
 let failed = false;

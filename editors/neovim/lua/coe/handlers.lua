@@ -14,7 +14,7 @@ local M = {}
 ---@field patches { label: string, diff: string, uri: string, newText: string }[]
 
 ---@class coe.StatusParams
----@field state 'idle'|'testing'|'loading'|'repairing'|'failed'
+---@field state 'idle'|'testing'|'loading'|'fetching'|'repairing'|'failed'
 ---@field message string
 ---@field queued? integer
 

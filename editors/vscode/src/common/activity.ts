@@ -1,10 +1,13 @@
 // What goes on, as far as people are told: the server, the tests of each file, the repair under way,
 // and the diff that waits for a decision. No words and no import of vscode.
 
-import type { StatusParams } from "./protocol";
+import type { State, StatusParams } from "./protocol";
 
-/** Of the server process: `missing` is none that could be found, `broken` one that did not start. */
-export type Server = "starting" | "installing" | "missing" | "broken" | "running";
+/**
+ * Of the server process: `missing` is none that could be found, `misnamed` that `coe.serverPath` is
+ * none, `broken` one that did not start.
+ */
+export type Server = "starting" | "installing" | "missing" | "misnamed" | "broken" | "running";
 
 /** What the last run of a file's tests said; without counts they could not be run. */
 export interface Tested {
@@ -18,8 +21,10 @@ export interface Tested {
 export interface UnderWay {
   repair: number;
   function: string | undefined;
-  loading: boolean;
+  /** Whether the model is being loaded, or something fetched first; else the repair goes on. */
+  stage: "loading" | "fetching" | "repairing";
   message: string;
+  /** How much of what is fetched is there, or of the repair's time is used. */
   percentage: number | undefined;
   queued: number;
 }
@@ -97,13 +102,12 @@ export class Activity {
     this.problem = undefined;
     if (isRepair(status)) {
       this.repaired = true;
-      const before = this.underWay?.repair === status.repair ? this.underWay : undefined;
       this.underWay = {
         repair: status.repair,
         function: status.function,
-        loading: status.state === "loading",
+        stage: stageOf(status.state),
         message: withoutName(status),
-        percentage: status.percentage ?? before?.percentage,
+        percentage: status.percentage,
         queued: status.queued ?? 0,
       };
       return;
@@ -122,6 +126,10 @@ export class Activity {
 /** Whether a repair is under way. */
 function isRepair(status: StatusParams): status is StatusParams & { repair: number } {
   return status.repair !== undefined && status.state !== "idle" && status.state !== "failed";
+}
+
+function stageOf(state: State): UnderWay["stage"] {
+  return state === "loading" || state === "fetching" ? state : "repairing";
 }
 
 /** What goes on, where the name of what is repaired is said already. */

@@ -13,7 +13,10 @@ export interface Server {
   /** The running client, started if need be; undefined if there is none, which was told. */
   client(): Promise<LanguageClient | undefined>;
   restart(): Promise<void>;
+  /** Install it; if a setting names another, after asking. */
   install(): Promise<void>;
+  /** Clear that setting and install it. */
+  clearPathAndInstall(): Promise<void>;
 }
 
 export function registerCommands(
@@ -96,6 +99,7 @@ export function registerCommands(
     "coe.showDoctor": show("coe.doctor"),
     "coe.restartServer": () => server.restart(),
     "coe.installServer": () => server.install(),
+    "coe.clearPathAndInstall": () => server.clearPathAndInstall(),
     "coe.showLog": () => log.show(),
     "coe.showMenu": menu,
     // What is in front already needs no bringing back: then the question is what to do with it.

@@ -1,4 +1,5 @@
-// Makes an environment with the server in it, or leaves nothing behind. No import of vscode.
+// Makes an environment with the server in it, or leaves nothing behind. Of vscode nothing but the
+// translations.
 //
 // The wheels that came along are tried first: that needs neither network nor compiler. Where they
 // do not fit (another Python, another system), the rest is fetched and llama.cpp is compiled. What
@@ -8,6 +9,7 @@ import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { devNull } from "node:os";
 import * as path from "node:path";
+import { l10n } from "vscode";
 import { failure } from "./failures";
 import { pythonOf } from "./locate";
 import { follow } from "./processes";
@@ -51,7 +53,9 @@ export async function makeEnvironment(
   const scratch = `${folder}-tmp`;
   let made: Made = {
     state: "failed",
-    failed: "This copy of the extension has no server in it: install the extension from a .vsix.",
+    failed: l10n.t(
+      "This copy of the extension has no server in it: install the extension from a .vsix.",
+    ),
   };
   try {
     for (const commands of plans(python, folder, bundle)) {
@@ -95,7 +99,7 @@ function plans(python: string, folder: string, bundle: string): Command[][] {
   // pip comes along, too: not every Python can put its own into an environment (Debian's cannot).
   const environment: Command = {
     step: "environment",
-    text: "making an environment",
+    text: l10n.t("making an environment"),
     command: python,
     args: ["-m", "venv", "--clear", "--without-pip", folder],
   };
@@ -103,13 +107,13 @@ function plans(python: string, folder: string, bundle: string): Command[][] {
   const target = path.join(bundle, server);
   const trial: Command = {
     step: "trial",
-    text: "trying it out",
+    text: l10n.t("trying it out"),
     command: own,
     args: ["-P", "-c", TRIAL],
   };
   const offline: Command = {
     step: "install",
-    text: "installing what came along",
+    text: l10n.t("installing what came along"),
     command: own,
     // What a user or a company has told pip to do (an index, constraints) is for what is fetched.
     args: [...install, "--isolated", "--no-index", target],
@@ -118,7 +122,7 @@ function plans(python: string, folder: string, bundle: string): Command[][] {
   const lean = path.join(bundle, "llama.cmake").split(path.sep).join("/");
   const compiled: Command = {
     step: "install",
-    text: "compiling llama.cpp, which takes some minutes",
+    text: l10n.t("compiling llama.cpp, which takes some minutes"),
     command: own,
     args: [...install, "--verbose", "--no-binary", "llama-cpp-python", target],
     env: {
@@ -137,7 +141,7 @@ async function runAll(
 ): Promise<Made> {
   const steps = commands.length;
   for (const [index, { step, text, command, args, env }] of commands.entries()) {
-    const shown = `${index + 1} of ${steps}: ${text}`;
+    const shown = l10n.t("{0} of {1}: {2}", index + 1, steps, text);
     listener.progress(shown, index / steps);
     const said: string[] = [];
     const places = { TMPDIR: scratch, TEMP: scratch, TMP: scratch };
@@ -149,7 +153,8 @@ async function runAll(
       const [, done, of] = /^\s*\[(\d+)\/(\d+)\]/.exec(line) ?? []; // as ninja counts files
       if (done !== undefined && of !== undefined) {
         const part = Number(done) / Number(of);
-        listener.progress(`${shown} (${done} of ${of} files)`, (index + part) / steps);
+        const files = l10n.t("{0} ({1} of {2} files)", shown, done, of);
+        listener.progress(files, (index + part) / steps);
       }
     });
     if (signal.aborted) {

@@ -66,15 +66,20 @@ export async function install(
     void vscode.window.showInformationMessage(vscode.l10n.t("coe-lsp is installed."));
   }
   if (made.state === "failed") {
-    const answer = await vscode.window.showErrorMessage(
-      vscode.l10n.t("coe-lsp could not be installed. {0}", made.failed),
-      vscode.l10n.t("Show Log"),
-    );
-    if (answer !== undefined) {
-      log.show();
-    }
+    void tellFailed(made.failed, log);
   }
   return made.state === "made";
+}
+
+/** Nothing waits for the answer: the installation is over. */
+async function tellFailed(failed: string, log: vscode.LogOutputChannel): Promise<void> {
+  const answer = await vscode.window.showErrorMessage(
+    vscode.l10n.t("coe-lsp could not be installed. {0}", failed),
+    vscode.l10n.t("Show Log"),
+  );
+  if (answer !== undefined) {
+    log.show();
+  }
 }
 
 async function firstPython(names: (string | undefined)[]): Promise<string | undefined> {

@@ -31,8 +31,9 @@ export function entries(activity: Activity, file: string | undefined, seen: bool
     case "installing":
       return about;
     case "missing":
+    case "misnamed":
     case "broken":
-      return [...ofNoServer(), ...about];
+      return [...ofNoServer(activity), ...about];
     case "running":
       return [
         ...ofDecision(activity, seen),
@@ -53,13 +54,19 @@ export function entries(activity: Activity, file: string | undefined, seen: bool
   }
 }
 
-function ofNoServer(): Entry[] {
+function ofNoServer(activity: Activity): Entry[] {
   return [
-    {
-      label: `$(cloud-download) ${l10n.t("Install the server")}`,
-      description: l10n.t("into an environment of its own"),
-      command: "coe.installServer",
-    },
+    activity.server === "misnamed"
+      ? {
+          label: `$(cloud-download) ${l10n.t("Clear the setting and install")}`,
+          description: l10n.t("the server, into an environment of its own"),
+          command: "coe.clearPathAndInstall",
+        }
+      : {
+          label: `$(cloud-download) ${l10n.t("Install the server")}`,
+          description: l10n.t("into an environment of its own"),
+          command: "coe.installServer",
+        },
     { label: `$(refresh) ${l10n.t("Look for the server again")}`, command: "coe.restartServer" },
     {
       label: `$(folder) ${l10n.t("Say where the server is")}`,
@@ -78,10 +85,10 @@ function ofDecision({ waiting }: Activity, seen: boolean): Entry[] {
     ...(seen
       ? []
       : [
-          { label: `$(diff) ${l10n.t("Show the repair of {0}", name)}`, command: "coe.showRepair" },
+          { label: `$(diff) ${l10n.t("Show the repair of `{0}`", name)}`, command: "coe.showRepair" },
         ]),
-    { label: `$(check) ${l10n.t("Accept the repair of {0}", name)}`, command: "coe.accept" },
-    { label: `$(close) ${l10n.t("Reject the repair of {0}", name)}`, command: "coe.reject" },
+    { label: `$(check) ${l10n.t("Accept the repair of `{0}`", name)}`, command: "coe.accept" },
+    { label: `$(close) ${l10n.t("Reject the repair of `{0}`", name)}`, command: "coe.reject" },
   ];
 }
 
@@ -94,7 +101,7 @@ function ofRepair({ underWay }: Activity): Entry[] {
       label: `$(debug-stop) ${
         underWay.function === undefined
           ? l10n.t("Cancel the repair")
-          : l10n.t("Cancel the repair of {0}", plain(underWay.function))
+          : l10n.t("Cancel the repair of `{0}`", plain(underWay.function))
       }`,
       description: plain(underWay.message),
       command: "coe.cancelRepairs",

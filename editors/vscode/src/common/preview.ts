@@ -19,18 +19,24 @@ interface Waiting {
   index: number;
   shown: [vscode.Uri, vscode.Uri][];
   decide: (accepted: boolean) => void;
-  /** Notifications with buttons that were not answered. */
+  /** Notifications with buttons that were not answered, and whether the first is one of them. */
   asked: number;
+  offered: boolean;
 }
 
 export class Preview implements vscode.Disposable {
   private readonly texts = new Texts(SCHEME);
   private readonly tabs = vscode.window.tabGroups.onDidChangeTabs((event) => {
     const { waiting } = this;
-    if (waiting && event.closed.some((tab) => shows(tab, waiting.shown)) && !isOpen(waiting)) {
+    if (waiting === undefined || waiting.offered) {
+      return; // the first notification has the same question
+    }
+    if (event.closed.some((tab) => shows(tab, waiting.shown)) && !isOpen(waiting)) {
       const { function: name } = waiting.params;
-      const message = vscode.l10n.t("The repair of {0} waits for your decision.", name);
+      const message = vscode.l10n.t("The repair of `{0}` waits for your decision.", name);
       void this.ask(waiting, message, vscode.l10n.t("Show"));
+    } else if (event.opened.some((tab) => shows(tab, waiting.shown))) {
+      void hideToasts(waiting);
     }
   });
   private waiting: Waiting | undefined;
@@ -91,7 +97,7 @@ export class Preview implements vscode.Disposable {
     const pick = vscode.window.createQuickPick<vscode.QuickPickItem & { index: number }>();
     this.picking = pick;
     const { patches, function: name } = waiting.params;
-    pick.title = vscode.l10n.t("{0} repairs of {1}, best first", patches.length, plain(name));
+    pick.title = vscode.l10n.t("{0} repairs of `{1}`, best first", patches.length, plain(name));
     pick.placeholder = vscode.l10n.t("Choose the one to decide on");
     pick.matchOnDetail = true;
     pick.ignoreFocusOut = true;
@@ -125,7 +131,7 @@ export class Preview implements vscode.Disposable {
     }
     let decide: (accepted: boolean) => void = () => undefined;
     const decision = new Promise<boolean>((resolve) => (decide = resolve));
-    const waiting: Waiting = { params, index: 0, shown: [], decide, asked: 0 };
+    const waiting: Waiting = { params, index: 0, shown: [], decide, asked: 0, offered: true };
     this.waiting = waiting;
     waiting.shown = this.put(params, 0);
     const several = params.patches.length > 1;
@@ -137,7 +143,9 @@ export class Preview implements vscode.Disposable {
       if (several) {
         this.choose();
       }
-      void this.ask(waiting, params.message, vscode.l10n.t("Accept"));
+      void this.ask(waiting, params.message, vscode.l10n.t("Accept")).then(
+        () => (waiting.offered = false),
+      );
       const accepted = await decision;
       return { accept: accepted ? waiting.index : null };
     } finally {
@@ -145,10 +153,7 @@ export class Preview implements vscode.Disposable {
       this.picking?.hide();
       this.picking = undefined;
       this.changed(undefined);
-      if (waiting.asked > 0) {
-        // Their buttons have nothing to decide any more; they cannot be taken back singly.
-        await vscode.commands.executeCommand("notifications.hideToasts");
-      }
+      await hideToasts(waiting);
       await setContext("coe.previewing", false);
       await setContext("coe.severalRepairs", false);
       await closeTabs((tab) => shows(tab, waiting.shown));
@@ -200,6 +205,13 @@ export class Preview implements vscode.Disposable {
   }
 }
 
+/** Their buttons have nothing to decide any more; they cannot be taken back singly. */
+async function hideToasts({ asked }: Waiting): Promise<void> {
+  if (asked > 0) {
+    await vscode.commands.executeCommand("notifications.hideToasts");
+  }
+}
+
 function setContext(name: string, value: boolean): Thenable<unknown> {
   return vscode.commands.executeCommand("setContext", name, value);
 }
@@ -211,7 +223,7 @@ async function showDiff(
 ): Promise<void> {
   const [first] = shown;
   if (first !== undefined && shown.length === 1) {
-    const title = vscode.l10n.t("{0}: repair of {1}", path.posix.basename(first[0].path), name);
+    const title = vscode.l10n.t("{0}: repair of `{1}`", path.posix.basename(first[0].path), name);
     // No tab of the passing kind: the next file that is opened would take its place.
     await vscode.commands.executeCommand("vscode.diff", ...first, title, {
       preview: false,
@@ -221,7 +233,7 @@ async function showDiff(
   } else {
     const before = vscode.window.tabGroups.all.flatMap((group) => group.tabs);
     const resources = shown.map(([original, repaired]) => [original, original, repaired]);
-    const title = vscode.l10n.t("{0} files: repair of {1}", shown.length, name);
+    const title = vscode.l10n.t("{0} files: repair of `{1}`", shown.length, name);
     await vscode.commands.executeCommand("vscode.changes", title, resources);
     // It does not look for a tab that shows them already.
     await closeTabs((tab) => shows(tab, shown) && before.includes(tab));

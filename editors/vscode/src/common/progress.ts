@@ -22,7 +22,9 @@ export class RepairProgress {
       this.current = underWay && this.begin(underWay.repair, underWay.function);
     }
     if (underWay !== undefined) {
-      this.current?.report(plain(underWay.message), underWay.percentage);
+      // The bar never goes back: it is the time of the repair alone, and what is fetched is in words.
+      const share = underWay.stage === "repairing" ? underWay.percentage : undefined;
+      this.current?.report(plain(underWay.message), share);
     }
   }
 

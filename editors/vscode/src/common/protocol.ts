@@ -25,7 +25,7 @@ export interface PreviewResult {
   accept: number | null;
 }
 
-export type State = "idle" | "testing" | "loading" | "repairing" | "failed";
+export type State = "idle" | "testing" | "loading" | "fetching" | "repairing" | "failed";
 
 export interface StatusParams {
   state: State;
@@ -38,7 +38,7 @@ export interface StatusParams {
   function?: string;
   turn?: number;
   queued?: number;
-  /** From 0 to 100: how much of its time a repair has used, or how much of the model is there. */
+  /** From 0 to 100: how much of its time a repair has used, or how much is fetched. */
   percentage?: number;
 }
 

@@ -52,6 +52,13 @@ function ofServer({ server }: Activity): Shown | undefined {
       return say("$(warning)", l10n.t("no server"), l10n.t("There is no server yet."), {
         severity: "warning",
       });
+    case "misnamed":
+      return say(
+        "$(warning)",
+        l10n.t("no server"),
+        l10n.t("What coe.serverPath names is no server."),
+        { severity: "error" },
+      );
     case "broken":
       return say(
         "$(warning)",
@@ -68,18 +75,23 @@ function ofDecision({ waiting }: Activity): Shown | undefined {
     : say(
         "$(diff)",
         l10n.t("repair waits"),
-        l10n.t("The repair of {0} waits for your decision.", plain(waiting)),
+        l10n.t("The repair of `{0}` waits for your decision.", plain(waiting)),
         { waits: true },
       );
 }
 
+const STAGES: Record<UnderWay["stage"], [icon: string, words: () => string]> = {
+  loading: ["$(loading~spin)", () => l10n.t("loading")],
+  fetching: ["$(cloud-download)", () => l10n.t("fetching")],
+  repairing: ["$(sync~spin)", () => l10n.t("repairing")],
+};
+
 function ofRepair(repair: UnderWay): Shown {
   const percentage = repair.percentage === undefined ? "" : ` ${Math.round(repair.percentage)}%`;
   const queued = repair.queued === 0 ? "" : ` (+${repair.queued})`;
-  const what = repair.loading ? l10n.t("loading") : l10n.t("repairing");
   const name = repair.function === undefined ? "" : `${plain(repair.function)}: `;
-  const icon = repair.loading ? "$(cloud-download)" : "$(sync~spin)";
-  return say(icon, `${what}${percentage}${queued}`, name + plain(repair.message), { busy: true });
+  const [icon, words] = STAGES[repair.stage];
+  return say(icon, `${words()}${percentage}${queued}`, name + plain(repair.message), { busy: true });
 }
 
 function ofProblem({ recentProblem }: Activity): Shown | undefined {

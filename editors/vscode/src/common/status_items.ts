@@ -51,7 +51,7 @@ export class StatusItems implements vscode.Disposable {
     const { server } = this.activity;
     this.setContext("coe.failing", (this.activity.of(file)?.failing ?? 0) > 0);
     this.setContext("coe.serverRunning", server === "running");
-    this.setContext("coe.serverMissing", server === "missing" || server === "broken");
+    this.setContext("coe.serverMissing", ["missing", "misnamed", "broken"].includes(server));
   }
 
   private setContext(name: string, value: boolean): void {

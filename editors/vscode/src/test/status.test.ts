@@ -45,8 +45,10 @@ test("a repair says how far it is, and its name once", () => {
   const more = { repair: 1, function: "clamp", percentage: 41.6, queued: 2 };
   activity.update({ state: "repairing", message: "clamp: trying", ...more });
   assert.equal(text(activity), "$(sync~spin) CoE: repairing 42% (+2)");
-  activity.update({ state: "loading", message: "clamp: fetching", repair: 1, percentage: 10 });
-  assert.equal(text(activity), "$(cloud-download) CoE: loading 10%");
+  activity.update({ state: "loading", message: "clamp: loading the model", repair: 1 });
+  assert.equal(text(activity), "$(loading~spin) CoE: loading"); // no share of the repair's time
+  activity.update({ state: "fetching", message: "clamp: fetching", repair: 1, percentage: 10 });
+  assert.equal(text(activity), "$(cloud-download) CoE: fetching 10%");
   activity.update({ state: "testing", message: "testing", uri: FILE });
   assert.equal(activity.underWay?.repair, 1); // a check meanwhile does not end it
   activity.update({ state: "idle", message: "clamp: cancelled" });
@@ -79,6 +81,8 @@ test("a decision that waits is said before all else", () => {
   assert.equal(text(activity), "$(diff) CoE: repair waits");
   assert.equal(shown(activity, FILE).waits, true);
   assert.deepEqual(commands(activity).slice(0, 3), ["showRepair", "accept", "reject"]);
+  const [entry] = entries(activity, FILE, false);
+  assert.equal(entry?.label, "$(diff) Show the repair of `clamp`");
   assert.deepEqual(commands(activity, FILE, true).slice(0, 2), ["accept", "reject"]);
   activity.set({ waiting: undefined });
   assert.equal(text(activity), "$(loading~spin) CoE: testing");
@@ -90,6 +94,11 @@ test("the menu has what makes sense now", () => {
   assert.equal(text(activity), "$(warning) CoE: no server");
   assert.deepEqual(commands(activity)[0], "installServer");
   assert.ok(!commands(activity).includes("runTests"));
+  activity.set({ server: "misnamed" });
+  assert.equal(text(activity), "$(warning) CoE: no server");
+  assert.match(shown(activity, FILE).detail, /coe\.serverPath/);
+  assert.deepEqual(commands(activity)[0], "clearPathAndInstall");
+  assert.ok(!commands(activity).includes("installServer"));
   activity.set({ server: "installing" });
   assert.equal(text(activity), "$(loading~spin) CoE: installing");
   assert.ok(!commands(activity).includes("installServer"));
