@@ -63,3 +63,8 @@ def fenced(text: str, language: str = "") -> str:
 def _longer(text: str, least: int) -> str:
     """More backticks than there are anywhere in a row in `text`."""
     return "`" * max(least, *(len(run) + 1 for run in re.findall("`+", text)), 1)
+
+
+def in_backticks(name: str) -> str:
+    """A function's name as it stands in a sentence; what is words already (`line 12`) is left."""
+    return name if " " in name else f"`{name}`"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 from lsprotocol import types
 
-from coe_lsp.escaping import code, fenced, markdown, printable
+from coe_lsp.escaping import code, fenced, in_backticks, markdown, printable
 from coe_lsp.files import read_bounded
 from coe_lsp.lsp.documents import line_range
 from coe_lsp.parsing import parse
@@ -184,7 +184,8 @@ def suspects(places: Sequence[Place], *, as_markdown: bool) -> list[str]:
 
 def chain_text(outcome: Outcome) -> str:
     """The last chain of edits as Markdown."""
-    name, begin = outcome.function or outcome.file, f"`{outcome.function}` "
+    name = outcome.function or outcome.file
+    begin = f"{in_backticks(name)} "
     if outcome.message.startswith(begin):
         lines = [begin + markdown(outcome.message.removeprefix(begin)), ""]
     else:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from coe_lsp.errors import CoeError
-from coe_lsp.escaping import printable
+from coe_lsp.escaping import in_backticks, printable
 from coe_lsp.lsp.client import Client, DocumentEdits, FilePreview, PatchPreview
 from coe_lsp.lsp.documents import edits
 from coe_lsp.lsp.workspace import Document, Workspace
@@ -139,9 +139,10 @@ class PatchReview:
         if unmet := outcome.acceptance.unmet(run):
             from coe_lsp.repair.patch import StaleError
 
+            name = outcome.function or outcome.file
             raise StaleError(
                 f"The file was edited meanwhile, and with these edits the repair of "
-                f"`{outcome.function}` does not pass its tests ({_named(unmet)}): it is not "
+                f"{in_backticks(name)} does not pass its tests ({_named(unmet)}): it is not "
                 "offered."
             )
         return _fitted(now, sources, patch, outcome, repaired)
@@ -198,7 +199,8 @@ class PatchReview:
         label = f"Repair {outcome.function}"
         refused = await self._client.apply(label, changes, confirm=confirm)
         if refused is not None:
-            self._client.warn(f"The repair of `{outcome.function}` was not applied: {refused}.")
+            name = in_backticks(outcome.function or outcome.file)
+            self._client.warn(f"The repair of {name} was not applied: {refused}.")
             return
         for change in changes:
             self._applied(change.uri)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from attrs import evolve, field, frozen
 
 from coe_lsp.errors import CoeError
+from coe_lsp.escaping import in_backticks
 from coe_lsp.repair.target.source import Function, SourceFile, unified_diff
 
 
@@ -127,6 +128,7 @@ def _find_block(block: Function, old: SourceFile, new: SourceFile) -> Function:
     places = [n for n in range(len(new.lines)) if new.lines[n : n + len(piece)] == piece]
     if len(places) != 1:
         raise StaleError(
-            f"`{block.name}` was edited while it was being repaired: the repair is not offered."
+            f"{in_backticks(block.name)} was edited while it was being repaired: the repair is not "
+            "offered."
         )
     return _moved(block, places[0] - first)

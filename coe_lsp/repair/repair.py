@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from attrs import evolve, frozen
 
 from coe_lsp.errors import CoeError
+from coe_lsp.escaping import in_backticks
 from coe_lsp.execution.suite import Run
 from coe_lsp.repair.behaviour import tell_apart
 from coe_lsp.repair.deadline import Deadline
@@ -316,7 +317,7 @@ def _partly(outcome: Outcome, won: _Won, targets: Sequence[str]) -> Outcome:
     patch = won.base.patch
     repaired = tuple(test for test in targets if test not in won.left)
     message = (
-        f"A change of {' and '.join(f'`{name}`' for name in patch.names)} makes {len(repaired)} of "
+        f"A change of {' and '.join(map(in_backticks, patch.names))} makes {len(repaired)} of "
         f"{count(len(targets), 'test')} pass, but not {_named(won.left)}."
     )
     partly = Partly(patch.diff(won.base.site.sources), repaired, won.left)

@@ -11,6 +11,7 @@ from attrs import evolve
 
 from coe_lsp.chain.commands import Command, render
 from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.escaping import in_backticks
 from coe_lsp.repair.acceptance import Acceptance
 from coe_lsp.repair.outcome import Counts, Link, Outcome, Repaired
 from coe_lsp.repair.reverts import Revert
@@ -74,7 +75,7 @@ def report_success(
     """
     mine = site.first.target.name
     names = [mine, *(name for name in shown[0].patch.names if name != mine)]
-    message = " and ".join(f"`{name}`" for name in names)
+    message = " and ".join(map(in_backticks, names))
     message += f" {'is' if len(names) == 1 else 'are'} repaired"
     if doubt := shown[0].doubt:
         message += f", but doubtful: the change {doubt}. {count(tests, 'test')} passed."
