@@ -26,7 +26,7 @@ from coe_lsp.lsp.log import log_broken
 from coe_lsp.lsp.trust import Trust, UntrustedError
 from coe_lsp.lsp.turns import Turns
 from coe_lsp.lsp.verdicts import Verdicts
-from coe_lsp.lsp.workspace import DocumentError, Workspace, name_of
+from coe_lsp.lsp.workspace import Document, DocumentError, Workspace, name_of
 from coe_lsp.repair.target.source import SourceError
 from coe_lsp.repair.warm import WarmRunners
 from coe_lsp.settings import Settings
@@ -241,9 +241,8 @@ class Checks:
                 settings = await self._workspace.settings(document)  # with the project's own
                 if why == "happened" and settings.run != "onSave":
                     return self._against(uri, settings)
-                tests = is_for_tests(document.path, document.root)
-                # What is tested by other files' tests is tested as it is saved.
-                unsaved = self._workspace.unsaved(document.root) if tests else {}
+                overlaid = self._sees_unsaved(document)
+                unsaved = self._workspace.unsaved(document.root) if overlaid else {}
                 check = Check(document, settings, self._warm, unsaved)
                 turn.interrupt = lambda check=check: aside(check.cancel)
                 if turn.lost:
@@ -258,6 +257,16 @@ class Checks:
                 self._turns.give_back(turn)
             if not turn.lost:
                 return checked
+
+    def _sees_unsaved(self, document: Document) -> bool:
+        """Whether a check takes what is not saved of other files for what the disk has.
+
+        Tests do. Else only a repair that is not saved yet counts, which may be of several files.
+        """
+        return is_for_tests(document.path, document.root) or any(
+            other.root == document.root and other.uri in self._unsaved
+            for other in self._workspace.documents()
+        )
 
     async def _look(self, checked: CheckResult) -> None:
         """See where the red tests of a file of tests point; their marks need not wait for it."""

@@ -118,6 +118,33 @@ async def test_two_files_are_changed_by_one_edit(editor, script, write, tmp_path
     assert {preview.uri, also.uri} == {shelf, other}
 
 
+async def test_after_a_repair_of_two_files_both_are_green_before_they_are_saved(
+    editor, script, write, tmp_path
+):
+    store = STORE.replace("in counts)", "in counts[1:])")
+    shelf, uri = await start(editor, script, write, tmp_path, TESTS, store)
+    script(
+        place=["### REPL 2 >>>    return -(-count // width)"],
+        rows=["### REPL 2 >>>    return sum(place(count, width) for count in counts)"],
+    )
+    other = (tmp_path / "store.py").as_uri()
+    for name in ("shelf.py", "store.py"):
+        await editor.diagnostics(editor.open(tmp_path / name))
+    await editor.execute("coe.repairFile", {"uri": uri})
+    applied = len(editor.log)
+    await editor.wait("apply")
+    for one in (shelf, other, uri):
+        await editor.diagnostics(one, lambda marks: not marks, after=applied)
+    # Alone on the disk neither is the repair.
+    editor.save(shelf)
+    await editor.wait(
+        "status", lambda s: s.state == "idle" and s.uri == shelf, after=len(editor.log)
+    )
+    marks = [told.diagnostics for kind, told in editor.log
+             if kind == "diagnostics" and told.uri == shelf]  # fmt: skip
+    assert not marks[-1]
+
+
 async def test_what_is_not_saved_is_what_is_repaired(editor, script, write, tmp_path):
     """In both files: the test as it is in the editor, and the code."""
     shelf, tests = await start(editor, script, write, tmp_path)
