@@ -6,12 +6,12 @@ Python would wait for them: so the process leaves without, once it has tried to 
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,13 +29,17 @@ def leave(status: int) -> NoReturn:
 
 
 def leave_at_last(status: int) -> None:
-    """From any thread: leave after a while, unless the process has ended in order before."""
+    """From any thread: leave after a while, unless the process has ended in order before.
+
+    A signal calls this, too, maybe in the midst of a thread being started: `threading` would wait
+    for its own lock then, for ever.
+    """
 
     def wait() -> None:
         time.sleep(_LONGEST)
         leave(status)
 
-    threading.Thread(target=wait, name="coe-ending", daemon=True).start()
+    _thread.start_new_thread(wait, ())
 
 
 def end_children() -> None:

@@ -184,7 +184,7 @@ def test_cancel_in_the_middle(start, clamp_project):
     nvim = start([NO_HELP.format(n) for n in range(50)], delay=0.3)
     before = open_clamp(nvim, clamp_project)
     nvim.command("CoeRepair")
-    nvim.wait("require('coe').status():find('value %- low %+ [2-9]`: %d of 3 tests pass')")
+    nvim.wait("require('coe').status():find('%d/3 tests, [^:]*: .*value %- low %+ [2-9]')")
     nvim.command("CoeCancel")
     nvim.wait(IDLE, seconds=5)
     assert nvim.screen().endswith("coe: clamp: cancelled")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -152,6 +153,17 @@ async def test_a_signal_ends_an_idle_server(wire, name):
     number = getattr(signal, name)
     wire.process.send_signal(number)
     assert (await wire.ended(10))[0] == 128 + number
+
+
+def test_a_signal_in_the_midst_of_starting_a_thread_ends_the_process():
+    program = (
+        "import threading, time\n"
+        "from coe_lsp.lsp.ending import leave_at_last\n"
+        "with threading._active_limbo_lock:\n"
+        "    leave_at_last(143)\n"
+        "    time.sleep(60)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=20).returncode == 143
 
 
 async def test_a_signal_ends_a_server_whose_client_does_not_read(wire):
