@@ -188,7 +188,12 @@ class Repair:
                 places = sites.beside(more.base, more.left)
             except CoeError:  # cancelled, or no test can be run with that change
                 break
-        return outcome if self._part is None else _partly(outcome, self._part, sites.targets)
+        if self._part is None:
+            return outcome
+        found = _partly(outcome, self._part, sites.targets)
+        if (problem := self._policy.problem) is not None:  # with the model it might be a whole one
+            found = evolve(found, message=f"{found.message} {problem}")
+        return found
 
     def _search(
         self, sites: Sites, outcome: Outcome, places: Sequence[tuple[Site, float]]

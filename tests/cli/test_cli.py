@@ -93,6 +93,10 @@ def test_broken_model_file(clamp_project, write):
     bad = clamp_project / "bad.gguf"
     bad.write_bytes(b"GGUF" + bytes(100))
     done = coe("repair", "ranges.py", "--model", bad, cwd=clamp_project)
+    assert done.returncode == 1  # a part was found without
+    assert "of 3 tests pass" in done.stdout and "bad.gguf" in done.stdout
+    one = ("--tests", "assert clamp(1, 2, 3) == list('something else')")
+    done = coe("repair", "ranges.py", *one, "--model", bad, cwd=clamp_project)
     assert done.returncode == 2
     assert "bad.gguf" in done.stderr and "Traceback" not in done.stderr
 
