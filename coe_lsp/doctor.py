@@ -22,11 +22,15 @@ from coe_lsp.repair.policy.loading import NO_MODEL
 
 @frozen
 class Check:
-    """What was checked, whether it is as it should be, and what was found or is to be done."""
+    """What was checked, whether it is as it should be, and what was found or is to be done.
+
+    `more` is for whoever asks for all of it.
+    """
 
     name: str
     good: bool
     text: str
+    more: str = ""
 
 
 def heading() -> str:
@@ -36,17 +40,19 @@ def heading() -> str:
 
 def examine(root: Path, python: str | None, model: str | None) -> Iterator[Check]:
     """Check interpreter, sandbox, model and processor, for a project's folder."""
-    checks: list[tuple[str, Callable[[], str]]] = [
-        ("interpreter", lambda: _interpreter(root, python, find_sandbox())),
+    checks: list[tuple[str, Callable[[], tuple[str, str]]]] = [
+        ("interpreter", lambda: (_interpreter(root, python, find_sandbox()), "")),
         ("sandbox", lambda: _sandbox(root, python, find_sandbox())),
-        ("model", lambda: _model(model)),
+        ("model", lambda: (_model(model), "")),
         ("processor", _processor),
     ]
     for name, check in checks:
         try:
-            yield Check(name, True, check())
+            text, more = check()
         except (CoeError, OSError) as error:
             yield Check(name, False, str(error))
+        else:
+            yield Check(name, True, text, more)
 
 
 def _interpreter(root: Path, python: str | None, sandbox: Sandbox) -> str:
@@ -60,7 +66,7 @@ def _interpreter(root: Path, python: str | None, sandbox: Sandbox) -> str:
     return f"{interpreter.executable} (Python {version}, with pytest)"
 
 
-def _sandbox(root: Path, python: str | None, sandbox: Sandbox) -> str:
+def _sandbox(root: Path, python: str | None, sandbox: Sandbox) -> tuple[str, str]:
     broken = broken_promises(find_interpreter(root, python, sandbox), sandbox)
     if broken:
         raise CoeError(
@@ -71,8 +77,8 @@ def _sandbox(root: Path, python: str | None, sandbox: Sandbox) -> str:
     name = sandbox.backend
     if name == "bubblewrap":
         name += " " + ".".join(map(str, bubblewrap_version(sandbox.program)))
-    kept = [p for p in PROMISES if sandbox.backend == "bubblewrap" or not p.linux]
-    return f"{name} ({sandbox.program}) keeps the {len(kept)} promises that were tried out"
+    kept = [p.text for p in PROMISES if sandbox.backend == "bubblewrap" or not p.linux]
+    return f"{name} works", f"{sandbox.program}; tried out: {', '.join(kept)}"
 
 
 def _model(name: str | None) -> str:
@@ -86,7 +92,7 @@ def _model(name: str | None) -> str:
     return f"{path} (adapter: {adapter.name if adapter else 'none'})"
 
 
-def _processor() -> str:
+def _processor() -> tuple[str, str]:
     try:
         from coe_lsp.engine.binding import lib
     except (ImportError, OSError, RuntimeError) as error:
@@ -94,4 +100,4 @@ def _processor() -> str:
     features = lib.llama_print_system_info().decode()
     used = [part.split("=")[0].strip() for part in features.split("|") if "= 1" in part]
     gpu = "on a GPU" if lib.llama_supports_gpu_offload() else "built for no GPU"
-    return f"{available_cores()} cores; llama.cpp {gpu}, with {', '.join(used)}"
+    return f"{available_cores()} cores; llama.cpp works, {gpu}", ", ".join(used)

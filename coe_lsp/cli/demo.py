@@ -18,7 +18,7 @@ from pathlib import Path
 
 from attrs import frozen
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from coe_lsp.cli.progress import BarProgress
 from coe_lsp.cli.repair import run, write
@@ -65,7 +65,7 @@ def demo(options: argparse.Namespace) -> int:
             rows = [
                 (bug, _repair(console, project, bug, loaded, settings, progress)) for bug in bugs
             ]
-    _summary(console, rows)
+    show_summary(console, rows)
     return 0 if any(outcome.status == "repaired" for _, outcome in rows) else 1
 
 
@@ -100,11 +100,14 @@ def _repair(
     return outcome
 
 
-def _summary(console: Console, rows: list[tuple[Bug, Outcome]]) -> None:
-    table = Table("function", "bug", "repaired", "seconds", "programs tested", title="coe-lsp demo")
-    for bug, outcome in rows:
+def show_summary(console: Console, rows: list[tuple[Bug, Outcome]]) -> None:
+    """Which bugs were repaired, and what that took."""
+    names = [bug.target.partition("::")[2] for bug, _ in rows]
+    function = Column("function", min_width=max(map(len, names)))  # the others may be narrow
+    table = Table(function, "bug", "repaired", "seconds", "programs", title="coe-lsp demo")
+    for name, (bug, outcome) in zip(names, rows, strict=True):
         table.add_row(
-            bug.target.partition("::")[2],
+            name,
             bug.kind,
             _DONE.get(outcome.status, "[red]no[/]"),
             f"{outcome.seconds.total:.1f}",

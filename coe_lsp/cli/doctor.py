@@ -24,4 +24,6 @@ def doctor(options: argparse.Namespace) -> int:
         good = good and check.good
         mark = ("  ok   ", "green") if check.good else ("  fail ", "bold red")
         console.print(Text.assemble(mark, f"{check.name}: {check.text}"))
+        if options.verbose and check.more:
+            console.print(f"       {check.more}", style="dim", markup=False)
     return 0 if good else 1

@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="check what a repair needs on this machine")
     doctor.add_argument("--python", metavar="INTERPRETER")
     doctor.add_argument("--model", metavar="NAME|PATH|none")
+    doctor.add_argument("-v", "--verbose", action="store_true", help="also what was tried out")
 
     serve = commands.add_parser("serve", help="the language server, on standard input and output")
     serve.add_argument("--tcp", type=int, metavar="PORT", help="on a local port, for debugging")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 from collections.abc import Sequence
 
 from attrs import evolve
@@ -92,15 +93,25 @@ def watched(console: Console, request: Request, model: ModelOptions, *, settles:
 def run(repair: Repair, progress: BarProgress, *, settles: bool = False) -> Outcome:
     """Run a repair that a signal ends in order, once everything that it started has ended.
 
-    If it `settles`, the first Ctrl-C ends it with the repair that is there.
+    If it `settles`, the first Ctrl-C ends it with the repair that is there, or the part of one.
+    Interrupted if that came to nothing.
     """
+    settled = False
 
     def end() -> None:
         progress.interrupted = True
         repair.abandon()
 
-    with interrupts.ending(end, repair.settle if settles else None):
-        return repair.run()
+    def settle() -> bool:
+        nonlocal settled
+        settled = repair.settle()
+        return settled
+
+    with interrupts.ending(end, settle if settles else None):
+        outcome = repair.run()
+    if settled and not outcome.patches and outcome.partly is None:
+        raise interrupts.Interrupted(signal.SIGINT)
+    return outcome
 
 
 def _repair(

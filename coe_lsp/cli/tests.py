@@ -12,9 +12,9 @@ from coe_lsp.cli.settings import way_and_settings
 from coe_lsp.cli.view import failure_text, missing_text, plain_console, show_scouted
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.project import Project, ProjectOptions
-from coe_lsp.repair.scout import scout
+from coe_lsp.repair.scout import reason_in_file, scout
 from coe_lsp.repair.target.baseline import measure
-from coe_lsp.repair.target.source import SourceFile
+from coe_lsp.repair.target.source import Function, SourceFile, relative
 from coe_lsp.repair.way_in import WayIn
 
 _SHOWN = 5
@@ -38,9 +38,7 @@ def _named_tests(console: Console, way: WayIn, options: ProjectOptions) -> int:
         found = scout(way.root, runner, way.tests, runner.limits.wall_seconds)
     show_scouted(console, found)
     for place in found.places()[:_SHOWN]:
-        where = f"{place.file}:{place.function.first}"
-        why = f": {place.reason}" if place.reason else ""
-        console.print(f"  suspect: {place.function.name} ({where}){why}", markup=False)
+        _show_suspect(console, place.file, place.function, place.reason)
     return 1 if found.targets or found.missing else 0
 
 
@@ -66,10 +64,16 @@ def _tests_of_file(
         console.print(missing, style="yellow", markup=False)
     for failure in baseline.failing:
         console.print(failure_text(failure))
+    file = relative(path, project.root)
     for suspect in baseline.suspects()[:3]:
-        where = f"{path.name}:{suspect.first}"
-        console.print(f"  suspect: {suspect.name} ({where}): failing tests run it", markup=False)
+        reason = reason_in_file(baseline, suspect, file, project.root)
+        _show_suspect(console, file, suspect, reason)
     return 1 if baseline.failing or baseline.missing else 0
+
+
+def _show_suspect(console: Console, file: str, function: Function, reason: str) -> None:
+    why = f": {reason}" if reason else ""
+    console.print(f"  suspect: {function.name} ({file}:{function.first}){why}", markup=False)
 
 
 def _show_project(console: Console, project: Project) -> None:

@@ -17,6 +17,7 @@ from rich.spinner import Spinner
 from rich.syntax import Syntax
 from rich.text import Text
 
+from coe_lsp.chain.wording import edit_in_words
 from coe_lsp.escaping import printable
 from coe_lsp.execution.suite import Suite, TestResult
 from coe_lsp.repair.outcome import Outcome
@@ -181,12 +182,12 @@ def failure_text(failure: TestResult) -> Text:
 
 
 def turn_text(step: Step) -> Text:
-    """One turn: which program, command, tests passing."""
+    """One turn: which program, what it changes, tests passing."""
     colour = "green" if step.passed == step.total else "yellow" if step.passed else "red"
     text = Text.assemble(
         (f"  program {step.candidate:<4} turn {step.turn:<2} ", "dim"),
         (f"{step.passed}/{step.total} ", colour),
-        " ".join(step.command.split("\n"))[:100],
+        edit_in_words(step.edit, step.first_line) or " ".join(step.command.split("\n"))[:100],
     )
     if step.error:
         text.append(f"  ({step.error.splitlines()[0][:60]})", style="dim red")
@@ -200,7 +201,7 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
         for number, link in enumerate(outcome.chain, 1):
             total = link.passed + link.failed
             console.print(
-                Text.assemble((f"  turn {number:<2} {link.passed}/{total} ", "green"), link.command)
+                Text.assemble((f"  turn {number:<2} {link.passed}/{total} ", "green"), link.words)
             )
         console.print()
         if console.is_terminal:

@@ -115,6 +115,7 @@ async def _doctor(server: CoeServer, uri: str | None) -> dict[str, str] | None:
     )
     lines += [
         f"- {'ok' if check.good else '**fail**'} {check.name}: {markdown(check.text)}"
+        + (f" ({markdown(check.more)})" if check.more else "")
         for check in checks
     ]
     text = f"# coe-lsp\n\n{heading()}\n\n" + "\n".join(lines)

@@ -168,7 +168,7 @@ class RepairProgress:
 
     def step(self, step: Step) -> None:
         """See `Watcher.step`; not more often than people can read."""
-        from coe_lsp.lsp.wording import edit_in_words
+        from coe_lsp.chain.wording import edit_in_words
 
         now = time.monotonic()
         self._best = max(self._best, step.passed)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attrs import evolve
+
 from coe_lsp.errors import CoeError
 from coe_lsp.execution.project import Project, ProjectOptions
 from coe_lsp.execution.suite import Run
 from coe_lsp.mutations.syntax import first_fault
-from coe_lsp.repair.acceptance import Acceptance
+from coe_lsp.repair.acceptance import Acceptance, passes
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.outcome import Counts, Outcome
 from coe_lsp.repair.processes import Processes
@@ -49,6 +51,7 @@ class FileSites:
         self._found_by_us = not options.tests
         self._seconds = seconds
         real, root = source.path.resolve(), self._project.root  # what is changed, if it is a link
+        #: What a repair of the named function wins, or all that fails.
         self.targets: tuple[str, ...] = ()
         #: As in diffs.
         self.file = relative(real if real.is_relative_to(root) else source.path, root)
@@ -92,6 +95,8 @@ class FileSites:
             )
             for target in targets
         ]
+        failing = tuple(result.id for result in baseline.failing)
+        self.targets = sites[0].verifier.target_tests if named else failing
         outcome = Outcome("failed", self.file, targets[0].name, before=before, after=before)
         return outcome, list(zip(sites, _shares(len(sites)), strict=True))
 
@@ -163,8 +168,12 @@ class FileSites:
         return []
 
     def half(self, site: Site, half: State) -> tuple[str, ...] | None:
-        """See `Sites.half`: no part of it is told."""
-        return None
+        """See `Sites.half`: what passed as it was must not break."""
+        guarded = evolve(site.verifier.acceptance, target_tests=())
+        run = site.run(half.lines, guarded.select)
+        results = {result.id: result for result in run.results}
+        left = tuple(test for test in self.targets if not passes(test, results))
+        return left if guarded.met(run) and len(left) < len(self.targets) else None
 
     def left(self, run: Run) -> tuple[str, ...]:
         """See `Sites.left`."""

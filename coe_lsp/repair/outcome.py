@@ -31,12 +31,20 @@ class Counts:
 
 @frozen
 class Link:
-    """One turn of the chain: the command, what the tests said to it, and how many passed."""
+    """One turn of the chain: the command, what the tests said to it, and how many passed.
+
+    Not in the JSON: what the command does in `words`, with line numbers of the file.
+    """
 
     command: str
     feedback: str
     passed: int
     failed: int
+    words: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` says of it."""
+        return attrs.asdict(self, filter=lambda attribute, _: attribute.name != "words")
 
 
 @frozen
@@ -92,7 +100,7 @@ class Repaired:
 
 @frozen
 class Partly:
-    """A change that makes some of the named tests pass and breaks none: `left` ones still fail."""
+    """A change that makes some of the failing tests pass, breaks none: `left` ones still fail."""
 
     diff: str
     repaired: tuple[str, ...]
@@ -179,7 +187,7 @@ class Outcome:
             "diff": self.diff,
             "before": attrs.asdict(self.before),
             "after": attrs.asdict(self.after),
-            "chain": [attrs.asdict(link) for link in self.chain],
+            "chain": [link.to_json() for link in self.chain],
             "attempts": self.attempts,
             "tests_run": self.tests_run,
             "seconds": seconds,

@@ -92,24 +92,32 @@ class Repair:
         self._cancelled = threading.Event()
         self._deadline = Deadline()
         self._portfolio: Portfolio | None = None
+        self._confirming = False
+        self._part: _Won | None = None
         self._started = 0.0
 
     def cancel(self) -> None:
         """Look no further: `run` returns soon, with the repair if there is one already."""
         self._cancelled.set()
         self._policy.interrupt()
-        if self._portfolio is None or not self._portfolio.solved:
+        if not self._is_repaired:
             self._processes.cancel()
 
     def settle(self) -> bool:
-        """Look no further if there is a repair; False if there is none, or that was asked before.
+        """Look no further if there is a repair, or a part of one.
 
-        May be called in the midst of `run`, by a signal.
+        False if there is none, or that was asked before. May be called in the midst of `run`, by a
+        signal.
         """
-        if self._cancelled.is_set() or self._portfolio is None or not self._portfolio.solved:
+        if self._cancelled.is_set() or not (self._is_repaired or self._part):
             return False
         self.cancel()
         return True
+
+    @property
+    def _is_repaired(self) -> bool:
+        """Whether some place is: what this round came to, or will once that is confirmed."""
+        return self._confirming or (self._portfolio is not None and self._portfolio.solved)
 
     @property
     def spent(self) -> float | None:
@@ -165,21 +173,27 @@ class Repair:
         self, sites: Sites, outcome: Outcome, places: Sequence[tuple[Site, float]]
     ) -> Outcome:
         """Search until all that was named passes; each round has the last one's repair in place."""
-        won: _Won | None = None
         while places and not self._cancelled.is_set():
             outcome, more, over = self._search(sites, outcome, places)
             if outcome.status == "repaired":
                 return outcome
+            won = self._part
             if more is None or (won is not None and not set(more.left) < set(won.left)):
                 break  # what a round wins must not be lost again
-            won = more
+            self._part = more
+            self._confirming = False
             if over:
                 break
             try:
                 places = sites.beside(more.base, more.left)
             except CoeError:  # cancelled, or no test can be run with that change
                 break
-        return outcome if won is None else _partly(outcome, won, sites.targets)
+        if self._part is None:
+            return outcome
+        found = _partly(outcome, self._part, sites.targets)
+        if (problem := self._policy.problem) is not None:  # with the model it might be a whole one
+            found = evolve(found, message=f"{found.message} {problem}")
+        return found
 
     def _search(
         self, sites: Sites, outcome: Outcome, places: Sequence[tuple[Site, float]]
@@ -207,9 +221,10 @@ class Repair:
                 portfolio.add(site, weight)
             doubted = False
             while (solved := portfolio.run()) is not None:
+                self._confirming = True
                 confirmed = sites.confirm(solved.site, solved.found.patches)
                 if not confirmed:
-                    doubted = True
+                    self._confirming, doubted = False, True
                     continue
                 outcome = self._counted(outcome, portfolio.tried())
                 program, run = confirmed[0]

@@ -11,6 +11,7 @@ from attrs import evolve
 
 from coe_lsp.chain.commands import Command, render
 from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.chain.wording import edit_in_words
 from coe_lsp.escaping import in_backticks
 from coe_lsp.repair.acceptance import Acceptance
 from coe_lsp.repair.outcome import Counts, Link, Outcome, Repaired
@@ -49,16 +50,25 @@ def _doubts_before(site: Site) -> tuple[str, ...]:
 
 
 def replay_chain(site: Site, commands: Sequence[Command]) -> tuple[Link, ...]:
-    """The commands that led here and these, one after the other, each with what the tests say."""
-    base = site.base
-    links = list(replay_chain(base.site, base.commands)) if base else []
-    pad = Scratchpad(tuple(site.baseline.source.scratch_lines(site.target)))
+    """The commands that led here and these, one after the other, each with what the tests say.
+
+    In the words the function is named where there are several.
+    """
+    return tuple(_links(site, commands, named=site.base is not None))
+
+
+def _links(site: Site, commands: Sequence[Command], *, named: bool) -> list[Link]:
+    base, target = site.base, site.target
+    links = _links(base.site, base.commands, named=True) if base else []
+    where = f"{in_backticks(target.name)}, " if named else ""
+    pad = Scratchpad(tuple(site.baseline.source.scratch_lines(target)))
     for command in commands:
         pad = pad.apply(command)
         verdict = site.verifier.judge(pad.lines, late=True)
-        feedback = feedback_text(verdict, site.target.first, len(pad.lines))
-        links.append(Link(render(command), feedback, verdict.passed, verdict.failed))
-    return tuple(links)
+        feedback = feedback_text(verdict, target.first, len(pad.lines))
+        words = where + edit_in_words([command], target.first)
+        links.append(Link(render(command), feedback, verdict.passed, verdict.failed, words))
+    return links
 
 
 def report_success(

@@ -16,6 +16,8 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from coe_lsp.errors import CoeError
+from coe_lsp.escaping import in_backticks
+from coe_lsp.execution.coe_worker.messages import FilesRan
 from coe_lsp.execution.dependents import is_ignored
 from coe_lsp.execution.discovery import is_among_tests, subjects_of
 from coe_lsp.execution.localization import localize
@@ -24,8 +26,8 @@ from coe_lsp.execution.suite import Run, TestResult
 from coe_lsp.repair.changes import Changes, find_changes
 from coe_lsp.repair.target.baseline import Baseline, without_cut_test
 from coe_lsp.repair.target.module_level import module_places
-from coe_lsp.repair.target.places import Place, Seen, rank_places
-from coe_lsp.repair.target.source import SourceError, SourceFile, relative
+from coe_lsp.repair.target.places import Place, Seen, describe_place, rank_places
+from coe_lsp.repair.target.source import Function, SourceError, SourceFile, relative
 
 _WATCHED_FAILING, _WATCHED_PASSING = 40, 40
 _MOST_TEST_FILES = 5
@@ -35,6 +37,8 @@ _WATCHED_HANGING = 1.0
 _SLOWER = 4.0
 # What the named tests may take of the time, and what the others of their files.
 _NAMED, _BESIDE = 0.4, 0.2
+# What half of them may take in seconds, where one is not there.
+_SECONDS_OF_HALF = 10.0
 
 
 @frozen
@@ -111,9 +115,9 @@ def scout(
     began = time.monotonic()
     plain = _run(runner, list(named) or None, _NAMED * seconds)
     if not plain.results:
-        single = [name for name in named if "::" in name]
-        if single and not plain.detail:
-            raise CoeError(f"There is no test {single[0]}.")
+        file, _, test = _absent(runner, named).partition("::")
+        if test and not plain.detail:
+            raise CoeError(f"There is no test {in_backticks(test)} in {file}.")
         raise CoeError(f"No test could be run: {plain.detail or 'none were collected'}.")
     overhead = max(0.0, plain.seconds - sum(result.seconds for result in plain.results))
     failures = _targets(plain.failures, named)
@@ -161,6 +165,36 @@ def scout(
         time.monotonic() - began,
         plain.detail,
     )
+
+
+def reason_in_file(baseline: Baseline, function: Function, file: str, root: Path) -> str:
+    """Why a function may be at fault, in a few words, by the tests of its file alone.
+
+    `file` is the baseline's, relative to the root of the project.
+    """
+    failures = tuple(
+        replace(result, stack=((file, result.line),) if result.line else ())
+        for result in baseline.failing
+    )
+    ran = {
+        test: FilesRan(
+            test, {file: lines}, {file: dict.fromkeys(baseline.entries.get(test, ()), 1)}
+        )
+        for test, lines in baseline.lines.items()
+    }
+    sources = {file: baseline.source}
+    texts = _texts(root, [failure.id for failure in failures])
+    seen = Seen(failures, ran, texts, find_changes(root, sources).lines)
+    return Place(file, function, describe_place(file, function, seen, sources), 0.0).reason
+
+
+def _absent(runner: SuiteRunner, named: Sequence[str]) -> str:
+    """Of what was named, if pytest runs nothing because one is not there, that one; '' if none."""
+    names = list(named) or [""]
+    while len(names) > 1:
+        half = names[: len(names) // 2]
+        names = names[len(half) :] if _run(runner, half, _SECONDS_OF_HALF).results else half
+    return names[0]
 
 
 def _run(runner: SuiteRunner, select: Sequence[str] | None, seconds: float) -> Run:

@@ -27,7 +27,7 @@ Weighted = list[tuple[Site, float]]
 class Sites(Protocol):
     """Places to search, and what makes all that was named a repair."""
 
-    #: The named tests that fail; none if a file was named.
+    #: The failing tests to win: those that were named, or of what was named.
     targets: tuple[str, ...]
 
     def open(
@@ -54,7 +54,7 @@ class Sites(Protocol):
         ...
 
     def half(self, site: Site, half: State) -> tuple[str, ...] | None:
-        """The named tests that a better version leaves failing; None if nothing is to be told."""
+        """The tests to win that a better version leaves failing; None if nothing is to be told."""
         ...
 
     def left(self, run: Run) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ def test_tests_command_shows_failures_and_suspects(clamp_project):
     assert done.returncode == 1
     assert "2 passed, 1 failed" in done.stdout
     assert "test_high" in done.stdout
-    assert "suspect: clamp (ranges.py:1)" in done.stdout
+    assert "suspect: clamp (ranges.py:1): the test calls it, " in done.stdout
 
 
 def test_already_passing(clamp_project):
@@ -49,7 +50,11 @@ def test_already_passing(clamp_project):
         (["repair", "missing.py"], "There is no file missing.py"),
         (["repair", "ranges.py::grow"], "no function `grow`"),
         (["tests", "ranges.py::grow"], "no function `grow`"),
-        (["tests", "tests/test_ranges.py::nope"], "There is no test tests/test_ranges.py::nope"),
+        (["tests", "tests/test_ranges.py::nope"], "There is no test `nope` in tests/"),
+        (
+            ["repair", "tests/test_ranges.py::test_low", "tests/test_ranges.py::nope"],
+            "There is no test `nope` in tests/test_ranges.py",
+        ),
         (["repair", "ranges.py", "--model", "no-such-model"], "no-such-model"),
         (["repair", "ranges.py", "--adapter", "missing.gguf"], "no adapter file missing.gguf"),
         (["repair", "ranges.py", "--budget", "-1"], "is -1, but takes a number from 1 to 86400"),
@@ -88,6 +93,10 @@ def test_broken_model_file(clamp_project, write):
     bad = clamp_project / "bad.gguf"
     bad.write_bytes(b"GGUF" + bytes(100))
     done = coe("repair", "ranges.py", "--model", bad, cwd=clamp_project)
+    assert done.returncode == 1  # a part was found without
+    assert "of 3 tests pass" in done.stdout and "bad.gguf" in done.stdout
+    one = ("--tests", "assert clamp(1, 2, 3) == list('something else')")
+    done = coe("repair", "ranges.py", *one, "--model", bad, cwd=clamp_project)
     assert done.returncode == 2
     assert "bad.gguf" in done.stderr and "Traceback" not in done.stderr
 
@@ -113,6 +122,9 @@ def test_without_a_model(clamp_project):
     assert (done.returncode, body["status"], body["model"]) == (0, "repaired", None)
     assert body["patches"][0]["commands"] == ["### REPL 5 >>>        return high"]
     assert body["patches"][0]["diff"] == body["diff"]
+    assert body["chain"][0].keys() == {"command", "feedback", "passed", "failed"}
+    told = coe("repair", "ranges.py", "--model", "none", cwd=clamp_project).stdout
+    assert "  turn 1  3/3 line 5 changed to `return high`" in told and "###" not in told
     assert "variable" in body["patches"][0]["reason"]
 
 
@@ -154,11 +166,14 @@ def test_interrupt_leaves_nothing_behind(clamp_project, small_model, tmp_path, w
 
 
 def test_doctor_checks_the_sandbox():
-    done = coe("doctor")
-    assert "ok   sandbox: bubblewrap" in " ".join(done.stdout.split(" ")).replace("  ok", "ok"), (
-        done.stdout
-    )
-    assert "ok   interpreter" in done.stdout
+    done = coe("doctor", env=os.environ | {"COLUMNS": "80"})
+    checks = [line.strip() for line in done.stdout.splitlines()[1:]]
+    names = [check.split()[1] for check in checks]
+    assert names == ["interpreter:", "sandbox:", "model:", "processor:"], done.stdout
+    assert re.fullmatch(r"ok   sandbox: bubblewrap [\d.]+ works", checks[1])
+    assert re.fullmatch(r"ok   processor: \d+ cores; llama.cpp works, .*GPU", checks[3])
+    all_of_it = coe("doctor", "--verbose").stdout
+    assert "no network" in all_of_it and "SSE3" in all_of_it
 
 
 def test_models_list():

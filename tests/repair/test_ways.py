@@ -1,11 +1,13 @@
 """Repairs that begin with a red test: the fault is found in the project, wherever it is."""
 
 import json
+import time
 
 import pytest
 from red_tests import Told, repair
 
 from coe_lsp.errors import CoeError
+from coe_lsp.repair.file_sites import FileSites
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
 from coe_lsp.repair.way_in import WayIn, WayInError, find_way_in, way_of
@@ -168,6 +170,35 @@ def test_two_places_in_two_files_make_one_repair(project):
     assert outcome.after.failed == 0
     assert "--- a/shop/cart.py" in outcome.diff
     assert "--- a/shop/money.py" in outcome.diff
+    words = [link.words for link in outcome.chain]
+    assert any(text.startswith("`Cart.total`, line 14 changed to ") for text in words), words
+    assert any(text.startswith("`discount`, line 4") for text in words), words
+
+
+HOPELESS_TOTAL = {
+    "prices.py": """
+        def fee(price):
+            return price - 2
+
+
+        def total(prices):
+            if not prices:
+                return None
+            whole = 0
+            for price in prices:
+                whole += fee(price)
+            return whole
+    """,
+    "test_prices.py": """
+        from prices import total
+
+        def test_total():
+            assert total([3, 4]) == 11
+
+        def test_a_wish():
+            assert total([]) == {"wish": list("something else")}
+    """,
+}
 
 
 def test_a_part_of_a_repair_is_told_as_one(project):
@@ -196,6 +227,69 @@ def test_a_part_of_a_repair_is_told_as_one(project):
     assert "+    return price // 100" in outcome.partly.diff
     assert "test_a_wish" in outcome.message
     assert json.loads(json.dumps(outcome.to_json()))["partly"]["left"]
+
+
+def test_a_part_of_a_repair_is_told_however_one_asks(project):
+    root = project(
+        {
+            "users.py": """
+                def display_name(first, last):
+                    return last + " " + last
+            """,
+            "tests/test_users.py": """
+                from users import display_name
+
+                def test_both():
+                    assert display_name("Ada", "Byron") == "Ada Byron"
+
+                def test_a_wish():
+                    assert display_name("Ada", "King") == ["a wish"]
+            """,
+        }
+    )
+    path = root / "users.py"
+    for way in (way_of(path, "display_name"), way_of(path), WayIn(root, tests=("tests",))):
+        outcome = Repair(Request(way, budget=6), None, Told()).run()
+        assert (outcome.status, outcome.patches) == ("failed", ()), way
+        assert outcome.partly is not None, (way, outcome.message)
+        assert outcome.partly.repaired == ("tests/test_users.py::test_both",)
+        assert "+    return first + " in outcome.partly.diff
+        assert "`display_name` makes 1 of 2 tests pass" in outcome.message
+
+
+def test_who_has_seen_a_part_need_not_wait_for_the_rest(project):
+    """In the second round, which has the first one's repair in place."""
+    root = project(HOPELESS_TOTAL)
+
+    class Impatient(Told):
+        def target(self, file, function, target_tests):
+            if (file, function.name) in self.places:
+                settled.append(repair.settle())
+            super().target(file, function, target_tests)
+
+    settled = []
+    repair = Repair(Request(WayIn(root, tests=("test_prices.py",)), budget=40), None, Impatient())
+    began = time.monotonic()
+    outcome = repair.run()
+    assert settled == [True], outcome.message
+    assert time.monotonic() - began < 30
+    assert outcome.partly is not None and "+    return price + 2" in outcome.partly.diff
+
+
+def test_a_repair_that_is_just_confirmed_is_not_lost(project, monkeypatch):
+    root = project(HOPELESS_TOTAL)
+    confirm = FileSites.confirm
+
+    def interrupted(self, site, programs):
+        settled.append(repair.settle())
+        return confirm(self, site, programs)
+
+    settled = []
+    monkeypatch.setattr(FileSites, "confirm", interrupted)
+    request = Request(way_of(root / "prices.py", "fee"), budget=20)
+    repair = Repair(request, None, Told())
+    outcome = repair.run()
+    assert (settled, outcome.status) == ([True], "repaired"), outcome.message
 
 
 def test_what_fails_beside_the_named_test_is_set_aside(project):
@@ -325,7 +419,7 @@ def test_nothing_to_do(project):
 
 def test_what_does_not_exist_is_said(project):
     root = project(SHOP)
-    with pytest.raises(CoeError, match="There is no test tests/test_cart.py::test_no_such"):
+    with pytest.raises(CoeError, match="There is no test `test_no_such` in tests/test_cart.py"):
         repair(root, "tests/test_cart.py::test_no_such")
 
 

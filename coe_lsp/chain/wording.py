@@ -1,4 +1,4 @@
-"""What a repair tries, in plain words: the commands of the chain are not shown to people. Pure."""
+"""What an edit does, in plain words: the commands of a chain are not shown to people. Pure."""
 
 from __future__ import annotations
 

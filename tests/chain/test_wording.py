@@ -3,7 +3,7 @@
 import pytest
 
 from coe_lsp.chain.commands import parse
-from coe_lsp.lsp.wording import edit_in_words
+from coe_lsp.chain.wording import edit_in_words
 
 
 @pytest.mark.parametrize(
