@@ -87,7 +87,7 @@ class ModelHost:
         from coe_lsp.models.adapters import resolve_adapter
         from coe_lsp.models.download import cached, location
         from coe_lsp.models.registry import resolve
-        from coe_lsp.repair.policy.loading import LoadedModel
+        from coe_lsp.repair.policy.loading import load_model
 
         ref = resolve(options.model)
         adapter = resolve_adapter(options.adapter, ref.base_key)
@@ -100,7 +100,7 @@ class ModelHost:
         key = _key(options, files)
         if self._model is None or key != self._key:
             self.close()
-            self._model = LoadedModel(options, progress)
+            self._model = load_model(options, progress)
             self._key = _key(options, files)
         return self._model
 

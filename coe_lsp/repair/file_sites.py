@@ -184,6 +184,10 @@ class FileSites:
         verifier = site.first.verifier
         return len(verifier.tests), verifier.acceptance
 
+    def still_failing(self, site: Site, program: PassingProgram) -> tuple[str, ...]:
+        """See `Sites.still_failing`: `accepted` counts all tests of the file."""
+        return ()
+
     def find_revert(self, deadline: Deadline) -> Revert | None:
         """See `Sites.find_revert`: who names a file wants it mended."""
         return None

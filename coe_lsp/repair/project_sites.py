@@ -150,6 +150,15 @@ class ProjectSites:
         """See `Sites.accepted`."""
         return run.passed, Acceptance.seen(run, self.targets)
 
+    def still_failing(self, site: Site, program: PassingProgram) -> tuple[str, ...]:
+        """See `Sites.still_failing`: tests of the same files that were not named."""
+        assert self._found is not None
+        others = tuple(result.id for result in self._found.others)
+        if not others:
+            return ()
+        results = {result.id: result for result in site.run(program.lines, others).results}
+        return tuple(test for test in others if not passes(test, results))
+
     def _breaks(self, site: Site, lines: Sequence[str]) -> bool:
         """Whether a change on top of others breaks what passed before all of them."""
         if site.base is None:  # then that is what it was judged by

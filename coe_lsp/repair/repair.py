@@ -289,6 +289,10 @@ class Repair:
         after = Counts(run.passed, len(run.failures))
         tests, acceptance = sites.accepted(site, run)
         found = report_success(outcome, site, shown, after, tests, acceptance)
+        if failing := sites.still_failing(site, programs[0]):
+            verb = "fails" if len(failing) == 1 else "fail"
+            still = f"Not named, and still {verb}: {_named(failing)}."
+            found = evolve(found, message=f"{found.message} {still}")
         if others := [program.differs for program in programs[1:MOST_SHOWN] if program.differs]:
             found = evolve(found, message=f"{found.message} Another repair differs: {others[0]}.")
         return evolve(found, chain=replay_chain(site, programs[0].commands))

@@ -27,7 +27,7 @@ def show_patch(site: Site, program: PassingProgram) -> Repaired:
     patch, reason = site.patch(program.lines), program.reason
     texts = tuple(render(command) for command in (*commands_to(site), *program.commands))
     if site.base is not None:
-        reason = f"with a change of `{site.target.name}`; {reason}"
+        reason = f"with a change of {in_backticks(site.target.name)}; {reason}"
     doubt = " and ".join(dict.fromkeys([*_doubts_before(site), *program.doubts]))
     parts = [program.differs, doubt and f"doubtful: the change {doubt}", program.kind_in_words]
     return Repaired(

@@ -65,6 +65,13 @@ class Sites(Protocol):
         """How many tests a repair at a place passes, and what it does in all."""
         ...
 
+    def still_failing(self, site: Site, program: PassingProgram) -> tuple[str, ...]:
+        """Tests beside those to win that failed before a repair and fail with it.
+
+        Only those that `accepted` knows nothing of.
+        """
+        ...
+
     def find_revert(self, deadline: Deadline) -> Revert | None:
         """What repairs it by taking back the user's own changes, if they are at fault."""
         ...

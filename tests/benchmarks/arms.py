@@ -14,7 +14,7 @@ from attrs import frozen
 from coe_lsp.cli.progress import BarProgress
 from coe_lsp.models.adapters import weights_folder
 from coe_lsp.models.registry import resolve
-from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
+from coe_lsp.repair.policy.loading import ModelOptions, load_model
 from coe_lsp.repair.search.settings import SearchSettings
 
 ALL = SearchSettings()
@@ -69,7 +69,7 @@ class Models:
         named = {"adapter": adapter, "v1": str(first), "untrained": "none"}
         wanted = {ARMS[arm].weights for arm in arms} - {None}
         self._loaded = {
-            weights: LoadedModel(ModelOptions(model, named[weights]), BarProgress())
+            weights: load_model(ModelOptions(model, named[weights]), BarProgress())
             for weights in sorted(wanted)
         }
 

@@ -15,7 +15,7 @@ from coe_lsp.models.download import NoProgress
 from coe_lsp.models.lora_gguf import LoraError, merge_lora
 from coe_lsp.models.merged import DamagedError, ensure_merged, mend, merged_files, verify_merged
 from coe_lsp.models.sources.fetch import NoSpaceError
-from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
+from coe_lsp.repair.policy.loading import ModelOptions, load_model
 
 TEXT = "def total(numbers):\n    result = 0\n    for number in numbers:\n        result += number\n"
 
@@ -156,7 +156,7 @@ def test_without_room_the_adapter_stays_beside_the_model(small_model, cache, tmp
 
     monkeypatch.setattr(merged_module, "require_space", full)
     said = Said()
-    model = LoadedModel(ModelOptions("smollm2-135m", str(adapter), samples=1), said)
+    model = load_model(ModelOptions("smollm2-135m", str(adapter), samples=1), said)
     try:
         with model.policy() as loaded:
             assert loaded.model.adapter == "adapter.gguf"

@@ -8,7 +8,7 @@ from coe_lsp.chain.prompt import PromptBuilder, TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.engine.engine import Engine
 from coe_lsp.repair.policy.llama import LlamaPolicy
-from coe_lsp.repair.policy.loading import LoadedModel, ModelOptions
+from coe_lsp.repair.policy.loading import ModelOptions, load_model
 from coe_lsp.repair.policy.protocol import CommandRequest
 
 pytestmark = pytest.mark.model
@@ -21,7 +21,7 @@ class Silent:
 
 @pytest.fixture(scope="module")
 def model(small_model):
-    model = LoadedModel(ModelOptions(str(small_model), "none", samples=4), Silent())
+    model = load_model(ModelOptions(str(small_model), "none", samples=4), Silent())
     yield model
     model.close()
 

@@ -91,6 +91,39 @@ def test_a_red_test_leads_to_the_file_at_fault(project):
     assert places["shop/money.py", "discount"]["failed"] == 0
 
 
+def test_what_was_not_named_and_still_fails_is_told(project):
+    """One fault, two red tests: a caller bent to the one that is named leaves the other red."""
+    root = project(
+        {
+            "bounds.py": """
+                def low(value):
+                    return value + 1
+
+
+                def high(value):
+                    return value + 2
+            """,
+            "test_bounds.py": """
+                from bounds import high, low
+
+
+                def test_low():
+                    assert low(3) == 2
+
+
+                def test_high():
+                    assert high(3) == 4
+            """,
+        }
+    )
+    outcome, _ = repair(root, "test_bounds.py::test_low")
+    assert outcome.status == "repaired"
+    assert outcome.message.startswith("`low` is repaired: 1 test passed.")
+    assert "Not named, and still fails: test_bounds.py::test_high." in outcome.message
+    outcome, _ = repair(root, "test_bounds.py")
+    assert "still" not in outcome.message, outcome.message
+
+
 def test_tests_that_were_not_named_guard(project):
     """What makes the named test pass alone is easy: return what it wants."""
     root = project(

@@ -10,10 +10,10 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from coe_lsp.files import replace_file
-from coe_lsp.repair.policy.protocol import LoadedPolicy
+from coe_lsp.repair.outcome import ModelUsed
+from coe_lsp.repair.policy.loading import LoadedModel
 from training.files import write_lines
 from training.pipeline.pieces import resume_lines
 from training.pipeline.stages import tune_beside_old
@@ -21,9 +21,6 @@ from training.pipeline.starts import read_starts
 from training.pipeline.workspace import TrainingRun, find_stronger_model, open_served_weights
 from training.sampling.expert import OpenPolicy, Searched, search_repairs
 from training.tasks.records import read_records
-
-_CONTEXT_TOKENS = 32768
-_SAMPLES, _KEPT_STATES = 16, 32
 
 
 def run_expert(run: TrainingRun) -> bool:
@@ -88,37 +85,12 @@ def _open_policies(run: TrainingRun) -> Iterator[OpenPolicy]:
     named = run.config.expert.model
     with ExitStack() as stack:
         if named is not None:
-            weights, adapter = find_stronger_model(named, "expert.model"), None
+            weights, beside, adapter = find_stronger_model(named, "expert.model"), None, None
         else:
-            served = open_served_weights(run, run.adapter_before("expert"))
-            weights, adapter = stack.enter_context(served)
-        opened = _open_weights(weights, adapter, trained=named is None, seed=run.config.seed)
-        yield stack.enter_context(opened)
-
-
-@contextmanager
-def _open_weights(
-    weights: Path, adapter: Path | None, *, trained: bool, seed: int
-) -> Iterator[OpenPolicy]:
-    from coe_lsp.chain.prompt import PromptBuilder, detect_format
-    from coe_lsp.engine.engine import Engine
-    from coe_lsp.repair.outcome import ModelUsed
-    from coe_lsp.repair.policy.llama import LlamaPolicy
-
-    used = ModelUsed(weights.name, "", adapter.name if adapter else None)
-    sequences = _SAMPLES + _KEPT_STATES
-    with Engine(
-        weights, adapter=adapter, context_tokens=_CONTEXT_TOKENS, max_sequences=sequences
-    ) as engine:
-        builder = PromptBuilder(detect_format(engine.chat_template), instructed=not trained)
-
-        @contextmanager
-        def open_policy() -> Iterator[LoadedPolicy]:
-            engine.clear_cancel()  # the grace of the search before may have ended in a reading
-            policy = LlamaPolicy(engine, builder, seed=seed)
-            try:
-                yield LoadedPolicy(policy, used, trained)
-            finally:
-                policy.close()
-
-        yield open_policy
+            before = run.adapter_before("expert")
+            weights, beside = stack.enter_context(open_served_weights(run, before))
+            adapter = before.parent.name
+        used = ModelUsed(weights.name, "", adapter)
+        model = LoadedModel(weights, beside, used, seed=run.config.seed)
+        stack.callback(model.close)
+        yield model.policy

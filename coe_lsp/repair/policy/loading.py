@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 from attrs import frozen
 
@@ -70,28 +71,22 @@ def head_start(options: ModelOptions) -> float:
 class LoadedModel:
     """Weights in memory, for one repair after the other. All calls from one thread."""
 
-    def __init__(self, options: ModelOptions, progress: ProgressSink) -> None:
-        """Load everything, fetching the weights first if need be. ModelError if that fails."""
+    def __init__(
+        self, file: Path, beside: Path | None, used: ModelUsed, *, samples: int = 16, seed: int = 0
+    ) -> None:
+        """Load a GGUF, with an adapter `beside` it unless that is merged into it."""
         from coe_lsp.engine.engine import Engine  # llama.cpp: only when it is needed
 
-        ref = resolve(options.model)
-        adapter = resolve_adapter(options.adapter, ref.base_key)
-        file, beside = ensure(ref, progress=progress), adapter
-        if adapter is not None and options.merge and ref.merges:
-            try:
-                file, beside = ensure_merged(file, adapter, progress), None
-            except (CoeError, OSError) as error:
-                progress.message(f"The adapter stays beside the model, which is slower: {error}")
-        self._seed = options.seed
+        self._seed = seed
         self._engine = Engine(
             file,
             adapter=beside,
             context_tokens=_CONTEXT_TOKENS,
-            max_sequences=options.samples + _KEPT_STATES,
+            max_sequences=samples + _KEPT_STATES,
         )
         #: What was last read stays in memory: the next task's beginning is mostly the same.
         self._opening = self._engine.sequence()
-        self._used = ModelUsed(ref.name, ref.sha256 or "", adapter.name if adapter else None)
+        self._used = used
 
     @contextmanager
     def policy(self) -> Generator[LoadedPolicy]:
@@ -113,10 +108,24 @@ class LoadedModel:
         self._engine.close()
 
 
+def load_model(options: ModelOptions, progress: ProgressSink) -> LoadedModel:
+    """Load everything, fetching the weights first if need be. ModelError if that fails."""
+    ref = resolve(options.model)
+    adapter = resolve_adapter(options.adapter, ref.base_key)
+    file, beside = ensure(ref, progress=progress), adapter
+    if adapter is not None and options.merge and ref.merges:
+        try:
+            file, beside = ensure_merged(file, adapter, progress), None
+        except (CoeError, OSError) as error:
+            progress.message(f"The adapter stays beside the model, which is slower: {error}")
+    used = ModelUsed(ref.name, ref.sha256 or "", adapter.name if adapter else None)
+    return LoadedModel(file, beside, used, samples=options.samples, seed=options.seed)
+
+
 @contextmanager
 def llama_policy(options: ModelOptions, progress: ProgressSink) -> Generator[LoadedPolicy]:
     """Load everything for one repair; free it at the end."""
-    model = LoadedModel(options, progress)
+    model = load_model(options, progress)
     try:
         with model.policy() as policy:
             yield policy

@@ -174,9 +174,10 @@ class Session implements Server, vscode.Disposable {
     const { context, folder, log, ending } = this;
     if (!(await clearServerPath())) {
       // In a remote window the user's own settings are out of reach.
-      await vscode.commands.executeCommand("workbench.action.openSettings", "coe.serverPath");
+      const revealSetting = { key: "coe.serverPath" };
+      await vscode.commands.executeCommand("workbench.action.openSettingsJson", { revealSetting });
       void vscode.window.showErrorMessage(
-        vscode.l10n.t("coe.serverPath could not be cleared from here: clear it in the settings."),
+        vscode.l10n.t("Take coe.serverPath out of this file: that cannot be done from here."),
       );
       return false;
     }

@@ -612,7 +612,11 @@ async function serverMissing() {
   await status("no server").click();
   await choice("Clear the setting and install").waitFor({ timeout: within(5) });
   await picture("vscode-no-server");
-  await page.keyboard.press("Escape");
+  await choice("Clear the setting and install").click();
+  // In a remote window, as this one is, the user's own settings are out of reach: they are shown.
+  await toast("Take coe.serverPath out of this file").waitFor({ timeout: within(20) });
+  await page.locator(".view-line", { hasText: '"coe.serverPath"' }).first().waitFor({ timeout: within(10) });
+  await picture("vscode-setting-to-clear");
 }
 
 async function installCancelled() {
