@@ -192,7 +192,7 @@ def chain_text(outcome: Outcome) -> str:
         lines = [f"**{markdown(name)}**: {markdown(outcome.message)}", ""]
     for number, link in enumerate(outcome.chain, 1):
         total = link.passed + link.failed
-        lines += [f"{number}. {markdown(link.words)} ({link.passed} of {total} tests pass)"]
+        lines += [f"{number}. {code(link.words)} ({link.passed} of {total} tests pass)"]
     if outcome.diff:
         lines += ["", fenced(outcome.diff, "diff")]
     if outcome.partly is not None:

@@ -160,7 +160,7 @@ def test_from_the_diagnostic_to_undo(start, clamp_project):
 
     nvim.command("CoeChain")
     nvim.wait("vim.bo.filetype == 'markdown'")
-    assert FIX in nvim.text()
+    assert "`` line 5 changed to `return high` ``" in nvim.text()
     assert not nvim.lua("return vim.bo.modifiable")
     assert nvim.lua("return #vim.api.nvim_list_wins()") == 2
     nvim.keys("q")

@@ -109,7 +109,7 @@ async def test_a_hover_says_what_the_mark_does_not(editor, clamp_project, name):
     await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
     await editor.wait("log", lambda p: "not accepted" in p.message)
     here = await editor.hover(uri, mark.range.start.line)
-    assert "line 5 changed to \\`return high\\`" in here.contents.value
+    assert "`` line 5 changed to `return high` ``" in here.contents.value
     assert ("1 test failing" in here.contents.value) == (name == "neovim")
 
 

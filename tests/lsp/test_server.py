@@ -80,7 +80,7 @@ async def test_the_whole_story(editor, clamp_project):
     )
     assert hover is None  # nothing fails any more
     chain = await editor.execute("coe.showChain", {"uri": uri})
-    assert "line 5 changed to \\`return high\\`" in chain["text"]
+    assert "`` line 5 changed to `return high` ``" in chain["text"]
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ async def test_hover_shows_the_last_chain(editor, clamp_project):
         types.HoverParams(types.TextDocumentIdentifier(uri), types.Position(4, 8))
     )
     assert "tests/test_ranges.py::test_high" in hover.contents.value
-    assert "line 5 changed to \\`return high\\`" in hover.contents.value
+    assert "`` line 5 changed to `return high` ``" in hover.contents.value
 
 
 async def test_a_fault_outside_of_functions_is_repaired(editor, script, write, tmp_path):
