@@ -13,6 +13,7 @@ times hang on what else the machine does.
 import asyncio
 import json
 import os
+import re
 import statistics
 import sys
 import tempfile
@@ -28,6 +29,8 @@ from samples import CLAMP, TEST_CLAMP
 
 # Mutations begin at once; after so many seconds the model is in memory and at work, too.
 _LOADING = 10.0
+# What a repair says of a program that it has tested.
+TESTED = re.compile(r"\d/\d+ tests")
 COMMAND = [sys.executable, "-m", "coe_lsp", "serve"]
 
 
@@ -132,7 +135,7 @@ async def main():
             start = len(editor.log)
             await editor.execute("coe.repair", {"uri": uri, "function": "clamp"})
             await editor.wait(
-                "status", lambda s: s.state == "repairing" and "tests pass" in s.message,
+                "status", lambda s: s.state == "repairing" and TESTED.search(s.message),
                 seconds=120, after=start,
             )  # fmt: skip
 
