@@ -86,7 +86,8 @@ class Portfolio:
     **The end.** The first search that repairs goes on to the end of its grace. With a budget in
     candidates each search runs to its end, one after the other. But a caller is not bent to its own
     tests while what it calls still fails its own: a repair waits for a while as long as a place
-    that explains more of the failing tests, all of the repair's among them, may be repaired itself.
+    that explains more of the failing tests, all of the repair's among them, may be repaired itself;
+    here those count as well that nobody named.
     """
 
     def __init__(
@@ -166,7 +167,7 @@ class Portfolio:
         """The places that are repaired and were not told yet, those that explain most first."""
         begun = [e for e in self._entries if e.search is not None and e.found is None]
         solved = [e for e in begun if e.search is not None and e.search.solved]
-        return sorted(solved, key=lambda e: -len(e.site.verifier.target_tests))
+        return sorted(solved, key=lambda e: -len(e.site.explains))
 
     def _explain_more(self, solved: Entry) -> list[Entry]:
         """The places that a repaired one waits for."""
@@ -175,9 +176,9 @@ class Portfolio:
             solved.waits_until = time.monotonic() + (float("inf") if self._counted else patience)
         if time.monotonic() >= solved.waits_until:
             return []
-        mine, base = set(solved.site.verifier.target_tests), solved.site.base
+        mine, base = solved.site.explains, solved.site.base
         others = (e for e in self._entries if not e.over and e.site.base is base)
-        return [e for e in others if mine < set(e.site.verifier.target_tests)]
+        return [e for e in others if mine < e.site.explains]
 
     def _won(self, entry: Entry) -> Tried:
         self._current = entry

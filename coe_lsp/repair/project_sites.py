@@ -117,7 +117,7 @@ class ProjectSites:
     def confirm(
         self, site: Site, programs: Sequence[PassingProgram]
     ) -> list[tuple[PassingProgram, Run]]:
-        """See `Sites.confirm`: so many as are shown."""
+        """See `Sites.confirm`: so many as are shown, those first that mend most beside as well."""
         select = (*(site.verifier.acceptance.select or ()), *self.targets)
         found: list[tuple[PassingProgram, Run]] = []
         for program in programs:
@@ -128,7 +128,11 @@ class ProjectSites:
                 continue
             if not found or len(self.left(run)) <= len(self.left(found[0][1])):
                 found.append((program, run))
-        return found
+        if not site.beside or len(found) == 1:
+            return found
+        return sorted(
+            found, key=lambda one: site.run(one[0].lines, site.beside).passed, reverse=True
+        )
 
     def half(self, site: Site, half: State) -> tuple[str, ...] | None:
         """See `Sites.half`."""
@@ -290,7 +294,17 @@ class ProjectSites:
             )
             original = base.site.sources.get(place.file) if base else None
             source = original or found.sources[place.file]
-            site = Site(place.file, source, project, runner, baseline, verifier, base, place.reason)
+            site = Site(
+                place.file,
+                source,
+                project,
+                runner,
+                baseline,
+                verifier,
+                base,
+                place.reason,
+                found.beside_at(place),
+            )
             sites.append((site, weight))
         return sites
 

@@ -1,8 +1,9 @@
 """Runs tests as they are, the project's files watched: what localisation over the project goes by.
 
 First the tests that were named. Those of them that fail are the targets; the passing tests of the
-same files stand beside them as contrast and as guards, other failing ones are set aside. Of all
-these only some are watched, since watched ones are slow. Nothing is edited.
+same files stand beside them as contrast and as guards, other failing ones are set aside: they say
+only which places explain more than what was named. Of all these only some are watched, since
+watched ones are slow. Nothing is edited.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from coe_lsp.repair.target.module_level import module_places
 from coe_lsp.repair.target.places import Place, Seen, describe_place, rank_places
 from coe_lsp.repair.target.source import Function, SourceError, SourceFile, relative
 
-_WATCHED_FAILING, _WATCHED_PASSING = 40, 40
+_WATCHED_FAILING, _WATCHED_PASSING, _WATCHED_BESIDE = 40, 40, 20
 _MOST_TEST_FILES = 5
 # Seconds for a test that hangs while watched.
 _WATCHED_HANGING = 1.0
@@ -46,15 +47,16 @@ class Scouted:
     """What the tests said and ran, in the order in which they run.
 
     `results` are those of the `targets`, which fail and were named, and of the tests that pass.
-    `others` fail as well and were not named, or could not be collected; `missing` ones did not run
-    in time. `sources` are the project's files that targets ran, by their path relative to the root,
-    `changes` what was changed in them lately; `overhead` the seconds of imports and collection,
-    `seconds` those of all this.
+    `others` fail as well and were not named, or could not be collected, `beside` is what some of
+    them ran; `missing` ones did not run in time. `sources` are the project's files that targets
+    ran, by their path relative to the root, `changes` what was changed in them lately; `overhead`
+    the seconds of imports and collection, `seconds` those of all this.
     """
 
     results: Mapping[str, TestResult]
     targets: tuple[str, ...]
     others: tuple[TestResult, ...]
+    beside: Mapping[str, FilesRan]
     missing: tuple[str, ...]
     seen: Seen
     sources: Mapping[str, SourceFile]
@@ -78,6 +80,16 @@ class Scouted:
     def passed(self) -> tuple[str, ...]:
         """The tests that pass."""
         return tuple(t for t, result in self.results.items() if result.outcome == "passed")
+
+    def beside_at(self, place: Place) -> tuple[str, ...]:
+        """Failing tests that were not named and run a place, too."""
+        function = place.function
+        return tuple(
+            test
+            for test, ran in self.beside.items()
+            # The line of the `def` itself runs at import, not in a call.
+            if any(function.first < n <= function.last for n in ran.lines.get(place.file, ()))
+        )
 
     def baseline(self, file: str) -> Baseline:
         """What was seen, of one of the files."""
@@ -143,20 +155,22 @@ def scout(
         )
         hanging = [test for test in targets if results[test].outcome == "timeout"]
         ended = [test for test in targets if test not in hanging]
+        beside = [r.id for r in others if "::" in r.id and r.outcome != "timeout"]
         chosen = {*_some(ended, _WATCHED_FAILING), *_some(passing, _WATCHED_PASSING)}
-        select = [test for test in results if test in chosen]
+        select = [test for test in results if test in chosen] + _some(beside, _WATCHED_BESIDE)
         runs = [runner.run(None, select, coverage=True, limits=limits)] if select else []
         if hanging:
             limits = evolve(limits, test_seconds=_WATCHED_HANGING)
             runs.append(runner.run(None, hanging[:2], coverage=True, limits=limits))
         watched = merge(runs)
-    ran = dict(watched.files)
+    ran = {test: files for test, files in watched.files.items() if test in results}
     sources = _sources(root, [ran[t].lines for t in targets if t in ran], failures, overlay or {})
     changes = find_changes(root, sources)
     return Scouted(
         results,
         tuple(test for test in results if test in set(targets)),
         others,
+        {test: files for test, files in watched.files.items() if test not in results},
         missing,
         Seen(failures, ran, _texts(root, targets), changes.lines),
         sources,

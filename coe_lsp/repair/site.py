@@ -37,7 +37,8 @@ class Site:
 
     `source` is the user's text of `file`, which is named as in diffs; what is searched is the text
     of the `baseline`, with the `base` in place if there is one. `project` is what the `runner` runs
-    the tests of; `reason` says why the place is suspect.
+    the tests of; `reason` says why the place is suspect. The tests `beside` run it and fail, too,
+    but nobody asked for them.
     """
 
     file: str
@@ -48,11 +49,17 @@ class Site:
     verifier: Verifier
     base: Base | None = None
     reason: str = ""
+    beside: tuple[str, ...] = ()
 
     @property
     def target(self) -> Function:
         """The function that is searched."""
         return self.verifier.function
+
+    @property
+    def explains(self) -> frozenset[str]:
+        """All failing tests whose fault may be here."""
+        return frozenset((*self.verifier.target_tests, *self.beside))
 
     @property
     def first(self) -> Site:

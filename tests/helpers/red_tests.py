@@ -2,6 +2,7 @@
 
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
+from coe_lsp.repair.search.settings import SearchSettings
 from coe_lsp.repair.way_in import WayIn
 
 
@@ -22,8 +23,10 @@ class Told:
     def step(self, step): ...
 
 
-def repair(root, *tests, budget=20.0):
+def repair(root, *tests, budget=20.0, candidates=None):
     """What becomes of some tests, and the watcher."""
     told = Told()
-    outcome = Repair(Request(WayIn(root, tests=tests), budget=budget), None, told).run()
+    settings = SearchSettings(candidates=candidates)
+    request = Request(WayIn(root, tests=tests), budget=budget, search=settings)
+    outcome = Repair(request, None, told).run()
     return outcome, told

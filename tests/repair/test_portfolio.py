@@ -52,3 +52,36 @@ def test_a_caller_is_not_bent_to_its_own_test(project):
     text = outcome.repaired["lists.py"].text
     assert "items[half(len(items))]" in text
     assert "items[2 * half(len(items) - 1)]" in text
+
+
+# What `footer` shows can be put right in `footer` itself.
+PAGES = {
+    "pages.py": """
+        def page_count(items, size):
+            return len(items) // size
+
+
+        def footer(items, size, page):
+            return f"{page} of {page_count(items, size)}"
+    """,
+    "tests/test_pages.py": """
+        from pages import footer, page_count
+
+
+        def test_footer():
+            assert footer("abcdefghijk", 5, 1) == "1 of 3"
+
+
+        def test_page_count():
+            assert page_count("abcdefghijk", 5) == 3
+            assert page_count("abcdefghij", 5) == 2
+            assert page_count("a", 5) == 1
+    """,
+}
+
+
+def test_a_red_test_that_was_not_named_says_what_explains_more(project):
+    root = project(PAGES)
+    outcome, _ = repair(root, "tests/test_pages.py::test_footer", budget=60.0, candidates=100)
+    assert outcome.status == "repaired", outcome.message
+    assert outcome.function == "page_count"
