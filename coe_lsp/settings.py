@@ -96,6 +96,10 @@ class Settings:
     adapter: str | None = _setting(
         None, "adapter", "string", "A LoRA adapter (GGUF), or `none`; else the one shipped for "
         "the model. A changed file is picked up by the next repair.")  # fmt: skip
+    second_model: str | None = _setting(
+        None, "secondModel", "string", "A larger model that writes whole functions where ten "
+        "seconds were not enough, named as `model` is, or `none`; else `qwen2.5-coder-1.5b` if it "
+        "was fetched and the machine has six cores or llama.cpp a GPU.")  # fmt: skip
     budget: float = _setting(
         60.0, "budget", "number", "Seconds that a repair may search.", low=1, high=86400,
         project=True)  # fmt: skip
@@ -155,7 +159,7 @@ class Settings:
         """Which weights to use."""
         from coe_lsp.repair.policy.loading import ModelOptions
 
-        return ModelOptions(self.model, self.adapter, self.samples, seed)
+        return ModelOptions(self.model, self.adapter, self.samples, seed, second=self.second_model)
 
 
 RULES: tuple[tuple[str, Rule, Any], ...] = tuple(

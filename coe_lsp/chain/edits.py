@@ -56,6 +56,15 @@ def commands_between(old: Sequence[str], new: Sequence[str]) -> tuple[Command, .
     return tuple(commands)
 
 
+def one_command(before: Sequence[str], after: Sequence[str]) -> Command | None:
+    """The command that makes all of the change, from its first line to its last; None if none."""
+    hunks = hunks_between(before, after)
+    if not hunks:
+        return None
+    first, last = hunks[0], hunks[-1]
+    return _as_block(Hunk(first.first, last.last, first.start, last.end), after, 0)
+
+
 def shortest_commands(
     before: Sequence[str],
     after: Sequence[str],

@@ -121,6 +121,11 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--adapter", metavar="PATH|none", help="a LoRA adapter; default: the one shipped, if any"
     )
     command.add_argument(
+        "--second-model",
+        metavar="NAME|PATH|none",
+        help="a larger model that joins after ten seconds",
+    )
+    command.add_argument(
         "--budget",
         type=_number_for("budget"),
         metavar="SECONDS",

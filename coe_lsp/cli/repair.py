@@ -18,6 +18,7 @@ from coe_lsp.errors import CoeError
 from coe_lsp.files import check_replaceable, replace_file
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.policy.loading import ModelOptions, check, head_start, llama_policy
+from coe_lsp.repair.policy.second import rewriter, second_model
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
 from coe_lsp.repair.target.source import SourceFile
@@ -119,8 +120,13 @@ def _repair(
 ) -> Repair:
     if model.without_model:
         return Repair(request, None, view)
+    second = second_model(model)
     return Repair(
-        request, lambda: llama_policy(model, progress), view, head_start=head_start(model)
+        request,
+        lambda: llama_policy(model, progress),
+        view,
+        load_second=None if second is None else lambda: rewriter(second, model.seed),
+        head_start=head_start(model),
     )
 
 

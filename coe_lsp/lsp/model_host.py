@@ -1,4 +1,4 @@
-"""Keeps the model in memory from one repair to the next, and frees it after a while without any.
+"""Keeps the models in memory from one repair to the next, and frees them after a while without any.
 
 llama.cpp's context belongs to one thread: everything here is called on the repair thread. A model
 that is not on this machine is fetched only if the user agrees.
@@ -39,11 +39,13 @@ class _Key:
 
 
 class ModelHost:
-    """The model that is loaded, if one is."""
+    """The model that is loaded, if one is, and the larger one beside it."""
 
     def __init__(self) -> None:
         self._model: LoadedModel | None = None
         self._key: _Key | None = None
+        self._second: LoadedModel | None = None
+        self._second_key: tuple[Path, int, int] | None = None
         self._used = time.monotonic()
 
     @contextmanager
@@ -66,18 +68,45 @@ class ModelHost:
         finally:
             self._used = time.monotonic()
 
+    @contextmanager
+    def lease_second(self, file: Path, seed: int) -> Generator[LoadedPolicy]:
+        """A policy of a larger model, as `lease`; ModelError if it cannot be loaded."""
+        from coe_lsp.repair.policy.second import load_second
+
+        stat = file.stat()
+        key = file, stat.st_mtime_ns, stat.st_size
+        if self._second is None or key != self._second_key:
+            self._close_second()
+            self._second, self._second_key = load_second(file, seed), key
+        try:
+            with self._second.rewriter() as policy:
+                yield policy
+        except CoeError:
+            raise
+        except Exception:
+            self._close_second()
+            raise
+        finally:
+            self._used = time.monotonic()
+
     def at_hand(self, options: ModelOptions) -> bool:
         """Whether a model for these options is in memory."""
         return self._key is not None and self._key.options == options
 
     def close(self) -> None:
-        """Free the model."""
+        """Free the models."""
         model, self._model, self._key = self._model, None, None
         if model is not None:
             model.close()
+        self._close_second()
+
+    def _close_second(self) -> None:
+        second, self._second, self._second_key = self._second, None, None
+        if second is not None:
+            second.close()
 
     def close_if_idle(self, seconds: float) -> bool:
-        """Free the model if that long nobody has used it; True if something was freed."""
+        """Free the models if that long nobody has used them; True if something was freed."""
         if self._model is None or time.monotonic() - self._used < seconds:
             return False
         self.close()

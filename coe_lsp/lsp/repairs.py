@@ -206,6 +206,7 @@ class Repairs:
     ) -> Outcome:
         """On the repair thread: what comes of it."""
         from coe_lsp.repair.policy.loading import check, head_start
+        from coe_lsp.repair.policy.second import second_model
         from coe_lsp.repair.repair import Repair
         from coe_lsp.repair.way_in import way_of
 
@@ -223,9 +224,18 @@ class Repairs:
                 watcher.loaded()
                 yield policy
 
+        second = second_model(options)
+        load_second = None if second is None else lambda: self._host.lease_second(second, 0)
         start = 0.0 if self._host.at_hand(options) else head_start(options)
         wanted = None if options.without_model else load
-        job.repair = Repair(request, wanted, watcher, head_start=start, warm=self._warm)
+        job.repair = Repair(
+            request,
+            wanted,
+            watcher,
+            load_second=load_second,
+            head_start=start,
+            warm=self._warm,
+        )
         if job.cancelled.is_set():
             job.repair.cancel()
         return job.repair.run()

@@ -15,6 +15,7 @@ from attrs import define, frozen
 
 from coe_lsp.repair.deadline import Deadline
 from coe_lsp.repair.lazy_policy import LazyPolicy
+from coe_lsp.repair.policy.protocol import LoadedPolicy
 from coe_lsp.repair.request import Watcher
 from coe_lsp.repair.search.search import Found, Search
 from coe_lsp.repair.search.settings import SearchSettings
@@ -25,6 +26,10 @@ from coe_lsp.repair.site import Site
 # which has to read what it works on.
 _TURN, _TURN_WITH_MODEL = 1.0, 6.0
 _RUNS_A_TURN = 4
+# Whole functions are long to write: what is begun in a turn should be ended in it.
+_TURN_WITH_REWRITER = 30.0
+# Seconds of searching without success until the second model joins.
+_SECONDS_ALONE_WITH_FIRST = 10.0
 # Each place has so much before the model is loaded, if there are several,
 _HEAD_START = 0.5
 # but all together no more than this share of the time.
@@ -78,7 +83,9 @@ class Portfolio:
     from then on.
 
     **The model** is loaded when mutations have had their head start. It works for one place at a
-    time and has to read that place's task, so turns are longer then.
+    time and has to read that place's task, so turns are longer then. A second, larger one that
+    writes whole functions takes over where that was not enough for some seconds, but not at places
+    that are too long for it.
 
     **Growth.** A place that wins some tests, not all, may be half of a repair. Once, when it has
     had some time, `grow` is asked for places to search with that better version in place.
@@ -95,6 +102,7 @@ class Portfolio:
         settings: SearchSettings,
         deadline: Deadline,
         policy: LazyPolicy,
+        second: LazyPolicy,
         watcher: Watcher,
         cancelled: Callable[[], bool],
         head_start: float,
@@ -104,6 +112,7 @@ class Portfolio:
         self._settings = settings
         self._deadline = deadline
         self._policy = policy
+        self._second = second
         self._watcher = watcher
         self._cancelled = cancelled
         self._head_start = head_start
@@ -216,15 +225,18 @@ class Portfolio:
     def _take_turn(self, entry: Entry) -> None:
         """Search at a place for a while."""
         search = self._search_of(entry)
+        if self._second_is_due(entry):
+            self._second.load(self._deadline)
         began, loading, waited = time.monotonic(), self._policy.seconds, self._policy.waits
-        search.run(self._policy.loaded, until=self._end_of_turn(entry, began))
+        search.run(self._loaded_for(entry), until=self._end_of_turn(entry, began))
         head_start = self._head_start_left() - (time.monotonic() - began)
         if not self._solved() and self._policy.waits and head_start <= 0:
             self._load()  # mutants are tested meanwhile
         if search.solved:
-            search.run(self._policy.loaded)
+            search.run(self._loaded_for(entry))
         entry.spent += time.monotonic() - began - (self._policy.seconds - loading)
         entry.dry = search.exhausted
+        waited = waited or (self._second_may_join and self._second.waits)
         entry.over = (search.exhausted or self._counted) and not waited
         due = entry.over or time.monotonic() >= entry.grow_at
         if due and not entry.grown and not search.solved:
@@ -252,8 +264,12 @@ class Portfolio:
         ends = [self._end, float("inf") if self._counted else entry.grow_at]
         if self._policy.waits:
             ends.append(now + self._head_start_left())
+        elif self._second_may_join and self._second.waits:
+            ends.append(now + self._until_second())
         if not self._counted and sum(not other.over for other in self._entries) > 1:
             turn = _TURN_WITH_MODEL if self._policy.loaded else _TURN
+            if self._second.loaded and self._loaded_for(entry) is self._second.loaded:
+                turn = _TURN_WITH_REWRITER
             ends.append(now + max(turn, _RUNS_A_TURN * entry.site.baseline.overhead))
         return min(ends)
 
@@ -274,6 +290,27 @@ class Portfolio:
         each = max(self._head_start, _HEAD_START) if places > 1 else self._head_start
         start = min(places * each, _SHARE_WITHOUT_MODEL * self._budget)
         return start - sum(entry.spent for entry in self._entries)
+
+    @property
+    def _second_may_join(self) -> bool:
+        return self._policy.loaded is not None and not self._solved() and not self._counted
+
+    def _second_is_due(self, entry: Entry) -> bool:
+        """Whether the larger model is to join now, whose turn it is having nothing else to try."""
+        if not self._second_may_join or not self._second.waits:
+            return False
+        return entry.dry or self._until_second() <= 0
+
+    def _until_second(self) -> float:
+        """Seconds of searching that are left until then."""
+        return _SECONDS_ALONE_WITH_FIRST - sum(entry.spent for entry in self._entries)
+
+    def _loaded_for(self, entry: Entry) -> LoadedPolicy | None:
+        """What a place is searched with: the larger model if it can."""
+        second = self._second.loaded
+        if second is not None and entry.search and not entry.search.refuses(second):
+            return second
+        return self._policy.loaded
 
     def _load(self) -> None:
         self._policy.load(self._deadline)

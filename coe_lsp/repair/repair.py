@@ -75,15 +75,17 @@ class Repair:
         load_policy: Callable[[], AbstractContextManager[LoadedPolicy]] | None,
         watcher: Watcher,
         *,
+        load_second: Callable[[], AbstractContextManager[LoadedPolicy]] | None = None,
         head_start: float = 0.0,
         warm: WarmRunners | None = None,
     ) -> None:
         """`load_policy` None: without a model. It is loaded once mutations had the `head_start`.
 
+        `load_second` is for a larger model that joins where that is not enough, None for none.
         Test processes are taken from `warm` and left there, if given.
         """
         self._request = request
-        self._policy = LazyPolicy(load_policy)
+        self._policy, self._second = LazyPolicy(load_policy), LazyPolicy(load_second)
         self._head_start = head_start
         self._watcher = watcher
         # The tests as they are take no longer than the user wants to wait for a repair.
@@ -100,6 +102,7 @@ class Repair:
         """Look no further: `run` returns soon, with the repair if there is one already."""
         self._cancelled.set()
         self._policy.interrupt()
+        self._second.interrupt()
         if not self._is_repaired:
             self._processes.cancel()
 
@@ -147,14 +150,14 @@ class Repair:
                 self._deadline.end = time.monotonic() + self._request.budget
                 seconds = _SHARE_FOR_REVERTS * self._request.budget
                 revert = sites.find_revert(Deadline(time.monotonic() + seconds))
-                with self._policy:
+                with self._policy, self._second:
                     outcome = self._repair(sites, outcome, places)
                 if revert is not None and not self._cancelled.is_set():
                     outcome = with_revert(outcome, revert)
             spent = evolve(
                 outcome.seconds,
                 total=time.monotonic() - self._started,
-                model=outcome.seconds.model + self._policy.seconds,
+                model=outcome.seconds.model + self._policy.seconds + self._second.seconds,
                 tests=processes.seconds,
             )
             return evolve(outcome, seconds=spent, tests_run=processes.runs)
@@ -211,6 +214,7 @@ class Repair:
             settings,
             self._deadline,
             self._policy,
+            self._second,
             self._watcher,
             self._cancelled.is_set,
             self._head_start,
@@ -266,7 +270,7 @@ class Repair:
             model=outcome.seconds.model + sum(t.found.model_seconds for t in tried),
             first=min(firsts, default=outcome.seconds.first),
         )
-        loaded = self._policy.loaded
+        loaded = self._second.loaded or self._policy.loaded
         return evolve(
             outcome,
             attempts=outcome.attempts + sum(t.found.tested for t in tried),
@@ -312,7 +316,8 @@ class Repair:
         elif all(t.found.exhausted for t in tried):
             message = "No repair was found, and nothing is left to try."
         effort = Effort(sum(t.seconds for t in tried), sum(t.found.tested for t in tried))
-        message = " ".join(filter(None, [message, sites.why_no_repair(effort)]))
+        said = [message, sites.why_no_repair(effort), self._second.problem]
+        message = " ".join(str(text) for text in said if text)
         return evolve(outcome, chain=chain, message=message)
 
 

@@ -13,8 +13,10 @@ from attrs import frozen
 
 from coe_lsp.cli.progress import BarProgress
 from coe_lsp.models.adapters import weights_folder
+from coe_lsp.models.download import ensure
 from coe_lsp.models.registry import resolve
 from coe_lsp.repair.policy.loading import ModelOptions, load_model
+from coe_lsp.repair.policy.second import load_second
 from coe_lsp.repair.search.settings import SearchSettings
 
 ALL = SearchSettings()
@@ -24,17 +26,20 @@ MODEL_ALONE = SearchSettings(mutations=False)
 @frozen
 class Arm:
     """A way to repair. The weights are those of the model with the adapter that the user names (or
-    the shipped one), with the first one that was shipped, or with none.
+    the shipped one), with the first one that was shipped, or with none. `second` is a larger model
+    that joins after ten seconds.
     """
 
     title: str
     search: SearchSettings = ALL
     weights: Literal["adapter", "v1", "untrained"] | None = "adapter"
+    second: str | None = None
 
 
 ARMS = {
     "all": Arm("mutations and model"),
     "mutations": Arm("mutations alone", weights=None),
+    "larger": Arm("mutations, model and a larger one", second="qwen2.5-coder-1.5b"),
     "chain": Arm(
         "the model's single chains alone",
         SearchSettings(
@@ -72,6 +77,8 @@ class Models:
             weights: load_model(ModelOptions(model, named[weights]), BarProgress())
             for weights in sorted(wanted)
         }
+        larger = {ARMS[arm].second for arm in arms} - {None}
+        self._larger = {name: load_second(ensure(resolve(name))) for name in sorted(larger)}
 
     def of(self, arm):
         """The model of an arm; None for one that needs none."""
@@ -88,9 +95,14 @@ class Models:
         with model.policy() as policy:
             yield policy
 
+    def load_second(self, arm):
+        """What loads the larger model of an arm for one repair; None if it has none."""
+        model = self._larger.get(ARMS[arm].second)
+        return model and model.rewriter
+
     def close(self):
         """Free the weights."""
-        for model in self._loaded.values():
+        for model in (*self._loaded.values(), *self._larger.values()):
             model.close()
 
 

@@ -72,19 +72,21 @@ def load(names, count, seed, given):
     return tasks
 
 
-def repair(task, search, loaded, budget, visible, folder):
+def repair(task, arm, loaded, load_second, options, folder):
     """One repair: its outcome, seconds, and of each patch whether all tests pass with it."""
-    path, function, statements = prepare(task, visible, folder)
+    path, function, statements = prepare(task, options.visible, folder)
+    search = ARMS[arm].search
     request = Request(
         way_of(path, function),
         options=ProjectOptions(tests=statements),
-        budget=budget,
+        budget=options.budget,
         samples=search.samples,
         search=search,
     )
     began = time.monotonic()
     try:
-        outcome = Repair(request, loaded and (lambda: nullcontext(loaded)), Clock()).run()
+        load = loaded and (lambda: nullcontext(loaded))
+        outcome = Repair(request, load, Clock(), load_second=load_second).run()
     except CoeError as error:  # a refusal repairs nothing
         outcome = Outcome("failed", path.name, function, message=str(error))
     seconds = time.monotonic() - began
@@ -206,7 +208,7 @@ def measure(task, arm, models, llama, options):
         with tempfile.TemporaryDirectory(prefix="coe-runner-") as folder:
             row = by_naive_loop(task, llama, options.budget, options.visible, Path(folder))
         return {"task": task["task_id"], "arm": arm, **row}
-    search, model = ARMS[arm].search, models.of(arm)
+    model = models.of(arm)
     with (
         tempfile.TemporaryDirectory(prefix="coe-runner-") as folder,
         models.policy(arm) as loaded,
@@ -215,7 +217,7 @@ def measure(task, arm, models, llama, options):
         loaded = evolve(loaded, policy=timed) if loaded else None
         before = model._engine.stats.decode_seconds if loaded else 0.0
         outcome, seconds, hidden = repair(
-            task, search, loaded, options.budget, options.visible, Path(folder)
+            task, arm, loaded, models.load_second(arm), options, Path(folder)
         )
         asked = time.monotonic() - timed.first if timed and timed.first else 0.0
         busy = model._engine.stats.decode_seconds - before if loaded else 0.0

@@ -165,14 +165,14 @@ def measure_bug(bug, arms, models, options):
         trial = Trial(bug, packages[bug.origin.package], store, Path(folder))
         for arm in arms:
             with models.policy(arm) as loaded:
-                yield measure_arm(trial, arm, loaded, options)
+                yield measure_arm(trial, arm, loaded, models.load_second(arm), options)
 
 
-def measure_arm(trial, arm, loaded, options):
+def measure_arm(trial, arm, loaded, load_second, options):
     """One repair of a bug by one arm: its row, and its patches with the human fix."""
     bug, clock = trial.bug, Clock()
     began = time.monotonic()
-    outcome = repair_bug(trial, arm, loaded, options.given, options.budget, clock)
+    outcome = repair_bug(trial, arm, loaded, load_second, options.given, options.budget, clock)
     seconds = time.monotonic() - began
     texts = [patched_texts(patch, outcome, trial.checkout.root) for patch in outcome.patches]
     right = [trial.judge.is_right(changed) for changed in texts]
@@ -209,7 +209,7 @@ def measure_arm(trial, arm, loaded, options):
     return row, {"human": trial.human_diff(), "patches": shown}
 
 
-def repair_bug(trial, arm, loaded, given, budget, clock):
+def repair_bug(trial, arm, loaded, load_second, given, budget, clock):
     """One repair, as a user asks for it; what goes wrong with it is an outcome too.
 
     `refused` is what the user is told to put right, `crashed` what nobody is told.
@@ -224,7 +224,7 @@ def repair_bug(trial, arm, loaded, given, budget, clock):
     )
     load = None if loaded is None else lambda: nullcontext(loaded)
     try:
-        return Repair(request, load, clock).run()
+        return Repair(request, load, clock, load_second=load_second).run()
     except CoeError as error:
         return Outcome("refused", way.file, way.function, message=str(error))
     except Exception as error:

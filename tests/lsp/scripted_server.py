@@ -89,7 +89,8 @@ class ScriptedHost(ModelHost):
             for _ in range(megabytes):
                 time.sleep(0.15)
                 progress.advance(1_000_000)
-        yield LoadedPolicy(ScriptedPolicy(script), ModelUsed("script", "", None), trained=True)
+        policy = ScriptedPolicy(script)
+        yield LoadedPolicy(policy, ModelUsed("script", "", None), trained=True, judge=policy)
 
 
 def main():

@@ -86,7 +86,8 @@ class Log:
 
 def repair(path: Path, policy, log=None, **request):
     model = ModelUsed("scripted", "", None)
-    load = lambda: contextlib.nullcontext(LoadedPolicy(policy, model, trained=True))  # noqa: E731
+    loaded = LoadedPolicy(policy, model, trained=True, judge=policy)
+    load = lambda: contextlib.nullcontext(loaded)  # noqa: E731
     search = SearchSettings(mutations=False, grace=0.1)
     request = {"budget": 5.0, "samples": 2, "search": search} | request
     how = {"tests", "python", "sandbox"}

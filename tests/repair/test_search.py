@@ -374,7 +374,7 @@ class Log:
 
 def run(path, search, policy=None, function=None, budget=30):
     log = Log()
-    loaded = LoadedPolicy(policy, ModelUsed("it", "", None), trained=True)
+    loaded = LoadedPolicy(policy, ModelUsed("it", "", None), trained=True, judge=policy)
     load = (lambda: contextlib.nullcontext(loaded)) if policy else None
     outcome = Repair(
         Request(way_of(path, function), budget=budget, samples=3, search=search), load, log
@@ -478,7 +478,7 @@ def test_with_few_tests_it_goes_on_until_the_model_was_heard(write, tests, polic
     )
     write("test_pick.py", "from pick import pick\n" + cases)
     log = Log()
-    loaded = LoadedPolicy(policy, ModelUsed("it", "", None), trained=True)
+    loaded = LoadedPolicy(policy, ModelUsed("it", "", None), trained=True, judge=policy)
     load = (lambda: contextlib.nullcontext(loaded)) if policy else None
     request = Request(way_of(path), budget=30, samples=3, search=SearchSettings(grace=1.0))
     assert Repair(request, load, log).run().status == "repaired"
@@ -501,7 +501,8 @@ def test_a_repair_that_is_found_while_the_model_is_loaded_ends_the_search(write)
     @contextlib.contextmanager
     def load():
         time.sleep(6)  # mutations have long repaired it, and the grace is over
-        yield LoadedPolicy(Sampler(), ModelUsed("it", "", None), trained=True)
+        policy = Sampler()
+        yield LoadedPolicy(policy, ModelUsed("it", "", None), trained=True, judge=policy)
 
     request = Request(way_of(path), budget=20, samples=3, search=SearchSettings(grace=0.1))
     began = time.monotonic()

@@ -80,7 +80,8 @@ class Scripted:
 def scripted(text):
     @contextmanager
     def open_policy():
-        yield LoadedPolicy(Scripted(text), ModelUsed("scripted", "", None), True)
+        policy = Scripted(text)
+        yield LoadedPolicy(policy, ModelUsed("scripted", "", None), True, judge=policy)
 
     return open_policy
 

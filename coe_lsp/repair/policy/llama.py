@@ -203,7 +203,7 @@ class LlamaPolicy:
             slot.sequence.release()
 
     def logprob_ratios(self, start: Episode, line: int, variants: Sequence[str]) -> list[float]:
-        """See `Policy.logprob_ratios`."""
+        """See `Judge.logprob_ratios`."""
         end = self._engine.tokenize([self._builder.command_end], add_bos=False)[:1]
         texts = [start.pad.lines[line - 1], *variants]
         tokens, *others = (
@@ -230,7 +230,7 @@ class LlamaPolicy:
         ]
 
     def likelihoods(self, start: Episode, texts: Sequence[str]) -> list[float]:
-        """See `Policy.likelihoods`."""
+        """See `Judge.likelihoods`."""
         tokens = [self._engine.tokenize([Segment(text)], add_bos=False) for text in texts]
         try:
             return [sum(scores) for scores in self._engine.score(self._root(start), tokens)]

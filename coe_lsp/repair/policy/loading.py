@@ -32,7 +32,8 @@ class ModelOptions:
     """Which weights to use; None stands for the default model and for the shipped adapter.
 
     The model `none` is none: mutations are all that is tried. `merge`: an adapter is merged into a
-    model of the registry, once, in the cache folder.
+    model of the registry, once, in the cache folder. `second` is a larger model that writes whole
+    functions; None stands for the one that is known, if it is on a machine that allows it.
     """
 
     model: str | None = None
@@ -40,6 +41,7 @@ class ModelOptions:
     samples: int = 16
     seed: int = 0
     merge: bool = True
+    second: str | None = None
 
     @property
     def without_model(self) -> bool:
@@ -51,6 +53,10 @@ def check(options: ModelOptions) -> None:
     """Raise what is wrong with the names of model and adapter, before anything long is done."""
     if not options.without_model:
         resolve_adapter(options.adapter, resolve(options.model).base_key)
+        if options.second not in (None, NO_MODEL):
+            ref = resolve(options.second)
+            if ref.path is None and cached(ref) is None:
+                raise CoeError(f"{ref.name} is not here yet: run coe-lsp models pull {ref.name}.")
 
 
 def head_start(options: ModelOptions) -> float:
@@ -72,16 +78,23 @@ class LoadedModel:
     """Weights in memory, for one repair after the other. All calls from one thread."""
 
     def __init__(
-        self, file: Path, beside: Path | None, used: ModelUsed, *, samples: int = 16, seed: int = 0
+        self,
+        file: Path,
+        beside: Path | None,
+        used: ModelUsed,
+        *,
+        samples: int = 16,
+        seed: int = 0,
+        context_tokens: int = _CONTEXT_TOKENS,
     ) -> None:
         """Load a GGUF, with an adapter `beside` it unless that is merged into it."""
         from coe_lsp.engine.engine import Engine  # llama.cpp: only when it is needed
 
-        self._seed = seed
+        self._seed, self._samples = seed, samples
         self._engine = Engine(
             file,
             adapter=beside,
-            context_tokens=_CONTEXT_TOKENS,
+            context_tokens=context_tokens,
             max_sequences=samples + _KEPT_STATES,
         )
         #: What was last read stays in memory: the next task's beginning is mostly the same.
@@ -99,7 +112,20 @@ class LoadedModel:
         self._engine.clear_cancel()  # an interrupt of the repair before is not meant for this one
         policy = LlamaPolicy(self._engine, builder, seed=self._seed, opening=self._opening)
         try:
-            yield LoadedPolicy(policy, self._used, trained)
+            yield LoadedPolicy(policy, self._used, trained, judge=policy)
+        finally:
+            policy.close()
+
+    @contextmanager
+    def rewriter(self) -> Generator[LoadedPolicy]:
+        """A policy that writes whole functions with these weights, as they are."""
+        from coe_lsp.repair.policy.rewriter import Rewriter
+
+        self._engine.clear_cancel()
+        format = detect_format(self._engine.chat_template)
+        policy = Rewriter(self._engine, format, answers=self._samples, seed=self._seed)
+        try:
+            yield LoadedPolicy(policy, self._used, trained=False)
         finally:
             policy.close()
 

@@ -1,8 +1,8 @@
 """What a search asks of a policy, and what it gets: state in, command out, many at a time.
 
-A policy sees episodes and answers with the text of one command each. It never applies or tests
-anything. It may keep what it computed for an episode, to go on from there; nobody else relies on
-that.
+A policy sees episodes and answers with the text of one command each; a judge says how likely
+changes are. Neither ever applies or tests anything. They may keep what they computed for an
+episode, to go on from there; nobody else relies on that.
 """
 
 from __future__ import annotations
@@ -83,6 +83,14 @@ class Policy(Protocol):
         """Free what is kept for this request or proposal; nothing will name it as a parent."""
         ...
 
+    def interrupt(self) -> None:
+        """End what runs at once; from any thread. Nothing more may be asked of the policy."""
+        ...
+
+
+class Judge(Protocol):
+    """What a model thinks of changes that it did not write; a policy may be one as well."""
+
     def logprob_ratios(self, start: Episode, line: int, variants: Sequence[str]) -> Sequence[float]:
         """For each variant of a line the log of its probability over that of the line as it is.
 
@@ -94,15 +102,15 @@ class Policy(Protocol):
         """The natural log of the probability of each text as the first command."""
         ...
 
-    def interrupt(self) -> None:
-        """End what runs at once; from any thread. Nothing more may be asked of the policy."""
-        ...
-
 
 @frozen
 class LoadedPolicy:
-    """A policy ready to be asked, the weights behind it, and whether they were trained for this."""
+    """A policy ready to be asked, the weights behind it, and whether they were trained for this.
+
+    It is its own `judge` if it has opinions.
+    """
 
     policy: Policy
     model: ModelUsed
     trained: bool
+    judge: Judge | None = None

@@ -1,6 +1,6 @@
 """The model's opinion of changes that it did not write: of mutants, and of repairs.
 
-Asks the policy and turns its log-likelihoods into weights; what is done with them is the search's.
+Asks the judge and turns its log-likelihoods into weights; what is done with them is the search's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from attrs import evolve
 from coe_lsp.chain.commands import Command, Exit, ReplaceBlock, ReplaceLine, render
 from coe_lsp.chain.episode import Episode
 from coe_lsp.mutations.mutants import Mutant
-from coe_lsp.repair.policy.protocol import Policy
+from coe_lsp.repair.policy.protocol import Judge
 from coe_lsp.repair.search.ranking import PassingProgram, rank
 
 # A log-ratio counts less than it says: a model is surprised by much that is right. The median
@@ -23,7 +23,7 @@ _MOST_PROGRAMS, _MOST_COMMANDS = 5, 6
 
 
 def score_mutants(
-    policy: Policy, episode: Episode, line: int, mutants: Sequence[Mutant]
+    judge: Judge, episode: Episode, line: int, mutants: Sequence[Mutant]
 ) -> dict[int, float]:
     """What to add to the weights of mutants that change this line (1-based) alone, by `id`."""
     start = episode.pad.lines
@@ -31,7 +31,7 @@ def score_mutants(
     single = single[:_MOST_VARIANTS_A_LINE]
     if not single:
         return {}
-    ratios = policy.logprob_ratios(episode, line, [mutant.lines[line - 1] for mutant in single])
+    ratios = judge.logprob_ratios(episode, line, [mutant.lines[line - 1] for mutant in single])
     return {
         id(mutant): _RATIO_FACTOR * (min(max(ratio, _LOWEST_RATIO), _HIGHEST_RATIO) - _MEDIAN_RATIO)
         for mutant, ratio in zip(single, ratios, strict=True)
@@ -39,7 +39,7 @@ def score_mutants(
 
 
 def rerank(
-    policy: Policy, episode: Episode, programs: Sequence[PassingProgram]
+    judge: Judge, episode: Episode, programs: Sequence[PassingProgram]
 ) -> tuple[PassingProgram, ...]:
     """The first few of the programs in the order that the model's likelihoods give them.
 
@@ -54,7 +54,7 @@ def rerank(
         for program in first
     ]
     texts = list(dict.fromkeys(text for some in pairs for pair in some for text in pair))
-    scores = dict(zip(texts, policy.likelihoods(episode, texts), strict=True))
+    scores = dict(zip(texts, judge.likelihoods(episode, texts), strict=True))
     scored = [
         evolve(program, likelihood=sum(scores[text] - scores[same] for text, same in some))
         for program, some in zip(first, pairs, strict=True)

@@ -25,7 +25,7 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.cores import available_cores
 from coe_lsp.repair.deadline import Deadline
-from coe_lsp.repair.policy.protocol import ContextError, LoadedPolicy
+from coe_lsp.repair.policy.protocol import ContextError, Judge, LoadedPolicy, Policy
 from coe_lsp.repair.search.frontier import Frontier, Scorer
 from coe_lsp.repair.search.model_chains import ModelChains
 from coe_lsp.repair.search.mutant_source import MutantSource
@@ -83,8 +83,9 @@ class Search:
     `StoppingRule` says when to end.
 
     **States of the model.** It is absent until `run` is given one; then it reads the task, scores
-    the mutants of the most suspect lines, and writes commands until the end. It drops out if the
-    task does not fit its context (`problem`) or if not even the start can be expanded (`stuck`).
+    the mutants of the most suspect lines if it judges at all, and writes commands until the end, or
+    until `run` is given another one. It drops out if the task does not fit its context (`problem`)
+    or if not even the start can be expanded (`stuck`).
 
     **What becomes of a verdict.** A cancelled one is no verdict. A program that passes all tests is
     a repair and is not expanded. One that was tested before teaches nothing. All others stay in the
@@ -152,11 +153,13 @@ class Search:
         self._unscored = self._suspects[:_LINES_SCORED] if settings.rescoring else []
         self._numbers: Iterator[int] = itertools.count(1)
         self._chains: ModelChains | None = None
+        self._judge: Judge | None = None
+        self._refusing: list[Policy] = []
         self._timer: threading.Timer | None = None
         self._passing: list[PassingProgram] = []
         self._model_seconds = 0.0
         self._exhausted = False
-        #: Why the model could not be asked, if so.
+        #: Why the last model could not be asked, if so.
         self.problem: ContextError | None = None
 
     def __enter__(self) -> Self:
@@ -170,13 +173,14 @@ class Search:
         """Search until the stopping rule ends it or all ideas are used up.
 
         Without a model mutations alone are tested. `until` (on the clock of `time.monotonic`) ends
-        this call, after which there can be another.
+        this call, after which there can be another; so does a model that the task does not fit.
         """
+        refusing = len(self._refusing)
         self._tester.resume()
         if loaded is not None:
             self._use(loaded)
         self._learn_results(0)  # what came meanwhile may be a repair whose grace is over
-        while not self._over() and time.monotonic() < until:
+        while not self._over() and time.monotonic() < until and len(self._refusing) == refusing:
             if self._chains is None or self._chains.stuck:
                 self._tester.wait(_POLL_SECONDS)
             else:
@@ -205,6 +209,10 @@ class Search:
     def exhausted(self) -> bool:
         """Whether nothing was left to try when the last `run` ended."""
         return self._exhausted
+
+    def refuses(self, loaded: LoadedPolicy) -> bool:
+        """Whether the task does not fit this model."""
+        return loaded.policy in self._refusing
 
     def halfway(self) -> State | None:
         """The state that wins most tests and loses none, if not all are won."""
@@ -239,7 +247,11 @@ class Search:
     def _use(self, loaded: LoadedPolicy) -> None:
         self._exhausted = False
         self._frontier.keep_ties = loaded.trained
-        if self._chains is None and self.problem is None:
+        if self._chains is not None and self._chains.policy is not loaded.policy:
+            self._chains.close()
+            self._drop_model()
+        if self._chains is None and not self.refuses(loaded):
+            self.problem, self._judge = None, loaded.judge
             lines = self._suspects if self._settings.branch_points else ()
             self._chains = ModelChains(
                 loaded, self._frontier, self._numbers, lines, self._settings.samples, self._watch
@@ -257,11 +269,12 @@ class Search:
                 chains.read()
             except ContextError as error:  # mutations do not mind
                 self.problem = error
+                self._refusing.append(chains.policy)
                 self._drop_model()
             return
-        if self._unscored:
+        if self._unscored and self._judge is not None:
             line, mutants = self._unscored.pop(0), self._mutants.of_start
-            self._mutants.add_scores(score_mutants(chains.policy, self._episode, line, mutants))
+            self._mutants.add_scores(score_mutants(self._judge, self._episode, line, mutants))
             return
         self._stopping.model_scored()
         chains.request(self._wants_commands)
@@ -394,11 +407,11 @@ class Search:
         """The repairs, best first; by the model's likelihood if there is a choice."""
         programs = rank(self._passing)
         chains = self._chains
-        if chains is None or not chains.has_read or self._cancelled():
+        if chains is None or not chains.has_read or self._judge is None or self._cancelled():
             return tuple(programs)
         if len(programs) <= 1 or not self._settings.rescoring:
             return tuple(programs)
-        return rerank(chains.policy, self._episode, programs)
+        return rerank(self._judge, self._episode, programs)
 
 
 def _suspect_lines(

@@ -1,0 +1,127 @@
+"""A function written anew in one answer: the question, where the answer ends, the edit that it is.
+
+Models that were not trained on chains of edits answer so more often rightly, from a few billion
+parameters on. The answer is begun for them, with the function's head and docstring, so that they
+keep both and write nothing else. It becomes one command: what is applied and shown is an edit, as
+in a chain. Of a long function some lines are hidden; it cannot be asked for.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from coe_lsp.chain.commands import Command
+from coe_lsp.chain.edits import one_command
+from coe_lsp.chain.prompt import (
+    ChatFormat,
+    Segment,
+    TaskDescription,
+    chat_turn,
+    start_of_answer,
+)
+from coe_lsp.chain.scratchpad import Scratchpad
+
+_ASK = (
+    "Some tests of this Python code fail. Find the mistake, and answer with the whole code, "
+    "repaired, in one code block. Change no more than what is wrong."
+)
+_FENCE = "```"
+_DEF = re.compile(r"([ \t]*)(?:async[ \t]+)?def[ \t]+\w+[ \t]*[\[(]")
+
+
+@frozen
+class Rewriting:
+    """How the code of a state is asked for, and how the answer is read."""
+
+    format: ChatFormat
+    task: TaskDescription
+    pad: Scratchpad
+
+    @property
+    def given(self) -> str:
+        """What the answer begins with: all that stands before the function's first statement.
+
+        Of a function on one line, or one that is no Python, what stands before the parameters;
+        nothing of statements that are no function.
+        """
+        number, head = next(
+            ((n, m) for n, line in enumerate(self.pad.lines) if (m := _DEF.match(line))), (0, None)
+        )
+        if head is None:
+            return ""
+        if (first := _first_statement(self.pad.lines)) is not None and first > number + 1:
+            return "\n".join([*self.pad.lines[: first - 1], ""])
+        return "\n".join([*self.pad.lines[:number], head[0]])
+
+    def segments(self) -> tuple[Segment, ...]:
+        """The context up to where the model goes on."""
+        task, pad = self.task, self.pad
+        parts = [
+            _ASK,
+            *([task.instructions] if task.instructions else []),
+            *([f"Context:\n{task.context}"] if task.context else []),
+            *(["Tests:\n" + "\n".join(task.tests)] if task.tests else []),
+            f"{_FENCE}python\n{pad.text}\n{_FENCE}",
+            pad.feedback,
+        ]
+        return (
+            *chat_turn(self.format, "user", "\n\n".join(parts)),
+            *start_of_answer(self.format),
+            Segment(f"{_FENCE}python\n{self.given}"),
+        )
+
+    def find_end(self, text: bytes) -> int | None:
+        """Where the code ends in what a model has written so far; None if it may still go on.
+
+        That is the end of the code block, or where the function's indentation does.
+        """
+        match = self._end.search(text)
+        return match.start() if match else None
+
+    def read(self, text: str) -> Command | None:
+        """The edit that an answer is, without what was given; None if it is none.
+
+        Then it is no Python, or nothing is changed.
+        """
+        end = self.find_end(text.encode())
+        answer = text if end is None else text.encode()[:end].decode(errors="ignore")
+        lines = f"{self.given}{answer}".rstrip().split("\n")
+        lines = [line.rstrip() if not line.strip() else line for line in lines]
+        return one_command(self.pad.lines, lines) if _parse(lines) is not None else None
+
+    @property
+    def _end(self) -> re.Pattern[bytes]:
+        head = next(filter(None, map(_DEF.match, self.pad.lines)), None)
+        if head is None:
+            return re.compile(rb"\n[ \t]*```")
+        # A line that is no deeper than the `def`; what closes its parameters may stand there.
+        deeper = rb"\n(?!" + re.escape(head[1].encode()) + rb"[ \t])"
+        return re.compile(deeper + rb"[ \t]*[^\s)\]}]")
+
+
+def _parse(lines: Sequence[str]) -> list[ast.stmt] | None:
+    """The statements of code that may be indented, each a line further down; None if it is none."""
+    top = "if True:" if lines[0][:1].isspace() else "pass"
+    try:
+        statements = ast.parse("\n".join([top, *lines])).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return statements[0].body if isinstance(statements[0], ast.If) else statements[1:]
+
+
+def _first_statement(lines: Sequence[str]) -> int | None:
+    """The line (1-based) of a function's first statement but for its docstring; None if none."""
+    statements = _parse(lines)
+    if not statements or not isinstance(statements[0], ast.FunctionDef | ast.AsyncFunctionDef):
+        return None
+    body = statements[0].body
+    if ast.get_docstring(statements[0], clean=False) is not None:
+        body = body[1:]
+    if not body:
+        return None
+    decorators = getattr(body[0], "decorator_list", [])
+    return min(node.lineno for node in (body[0], *decorators)) - 1
