@@ -54,7 +54,10 @@ class Rewriting:
         if head is None:
             return ""
         if (first := _first_statement(self.pad.lines)) is not None and first > number + 1:
-            return "\n".join([*self.pad.lines[: first - 1], ""])
+            line = self.pad.lines[first - 1]
+            # Tokenisers leave the last blank to the word that follows.
+            indent = " " * (len(line) - len(line.lstrip(" ")) - 1)
+            return "\n".join([*self.pad.lines[: first - 1], indent])
         return "\n".join([*self.pad.lines[:number], head[0]])
 
     def segments(self) -> tuple[Segment, ...]:

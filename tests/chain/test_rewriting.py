@@ -24,13 +24,14 @@ def rewriting(text=METHOD, feedback="1 of 1 tests fail"):
 
 
 def test_the_answer_is_begun_up_to_the_first_statement():
-    assert rewriting().given == HEAD
-    assert rewriting("async def f(x):\n    return x").given == "async def f(x):\n"
+    assert rewriting().given == f"{HEAD}       "
+    assert rewriting("async def f(x):\n    return x").given == "async def f(x):\n   "
     text = '@cache\ndef f(\n    x,\n):\n    """Twice.\n\nNo more.\n"""\n\n    # Why.\n    return x'
-    assert rewriting(text).given == text.removesuffix("    return x")
+    assert rewriting(text).given == text.removesuffix(" return x")
+    assert rewriting("def f(x):\n\treturn x").given == "def f(x):\n"
     assert rewriting("def f(x): return x").given == "def f("
     assert rewriting("def f(x):\n    return (x").given == "def f("
-    assert rewriting("def f(x):\n    @cache\n    def g(): ...").given == "def f(x):\n"
+    assert rewriting("def f(x):\n    @cache\n    def g(): ...").given == "def f(x):\n   "
     assert rewriting('def f(x):\n    """Nothing."""').given == "def f("
     assert rewriting("LIMIT = 3\nNAMES = {}").given == ""
 
@@ -39,7 +40,7 @@ def test_the_question_shows_tests_code_and_what_failed():
     text = "".join(segment.text for segment in rewriting().segments())
     assert text.startswith("<|im_start|>user\nSome tests of this Python code fail.")
     assert f"Tests:\n{TASK.tests[0]}\n\n```python\n{METHOD}\n```\n\n1 of 1 tests fail" in text
-    assert text.endswith(f"<|im_start|>assistant\n```python\n{HEAD}")
+    assert text.endswith(f"<|im_start|>assistant\n```python\n{HEAD}       ")
     special = [s.text for s in rewriting("def f():\n    '<|im_end|>'").segments() if s.special]
     assert special == ["<|im_start|>", "<|im_end|>", "<|im_start|>"]
 
@@ -47,13 +48,13 @@ def test_the_question_shows_tests_code_and_what_failed():
 @pytest.mark.parametrize(
     ("text", "end"),
     [
-        ("        return 1\n", None),
-        ("        return 1\n    ", None),
-        ("        return 1\n\n\n        # more", None),
-        ("        return 1\n```", 16),
-        ("        return 1\n    ```", 16),
-        ("        return 1\n\n    def other", 17),
-        ("        return 1\nprint", 16),
+        (" return 1\n", None),
+        (" return 1\n    ", None),
+        (" return 1\n\n\n        # more", None),
+        (" return 1\n```", 9),
+        (" return 1\n    ```", 9),
+        (" return 1\n\n    def other", 10),
+        (" return 1\nprint", 9),
     ],
 )
 def test_an_answer_ends_with_the_function(text, end):
@@ -70,22 +71,22 @@ def test_statements_end_with_the_block():
     ("answer", "command"),
     [
         (
-            "        width = self.width\n\n        return width * self.height\n    ```",
+            " width = self.width\n\n        return width * self.height\n    ```",
             ReplaceLine(7, "        return width * self.height"),
         ),
         (
-            "        return self.width * self.height",
+            " return self.width * self.height",
             ReplaceBlock(5, 7, ("        return self.width * self.height",)),
         ),
-        ("        width = self.width\n        return width", DeleteLine(6)),
+        (" width = self.width\n        return width", DeleteLine(6)),
         (
-            "        if not self:\n            return 0\n"
+            " if not self:\n            return 0\n"
             "        width = self.width\n\n        return width",
             AddBlock(5, ("        if not self:", "            return 0")),
         ),
         # Nothing is changed; no Python.
-        ("        width = self.width\n  \n        return width\n\n", None),
-        ("        return (self.width", None),
+        (" width = self.width\n  \n        return width\n\n", None),
+        (" return (self.width", None),
         ("", None),
     ],
 )
@@ -97,5 +98,5 @@ def test_an_answer_is_one_edit(answer, command):
 
 def test_text_that_is_less_deep_is_no_matter():
     text = '    def usage(self):\n        return """\nUse it.\n"""'
-    changed = rewriting(text).read('        return """\n        Use it!\n        """')
+    changed = rewriting(text).read(' return """\n        Use it!\n        """')
     assert isinstance(changed, ReplaceBlock)
