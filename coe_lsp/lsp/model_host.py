@@ -107,7 +107,8 @@ class ModelHost:
 
     def close_if_idle(self, seconds: float) -> bool:
         """Free the models if that long nobody has used them; True if something was freed."""
-        if self._model is None or time.monotonic() - self._used < seconds:
+        nothing = self._model is None and self._second is None
+        if nothing or time.monotonic() - self._used < seconds:
             return False
         self.close()
         return True
