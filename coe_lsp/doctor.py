@@ -17,7 +17,8 @@ from coe_lsp.execution.self_test import PROMISES, broken_promises
 from coe_lsp.models.adapters import find_adapter
 from coe_lsp.models.download import cached
 from coe_lsp.models.registry import resolve
-from coe_lsp.repair.policy.loading import NO_MODEL
+from coe_lsp.repair.policy.loading import NO_MODEL, ModelOptions
+from coe_lsp.repair.policy.second import tell_second
 
 
 @frozen
@@ -43,7 +44,7 @@ def examine(root: Path, python: str | None, model: str | None) -> Iterator[Check
     checks: list[tuple[str, Callable[[], tuple[str, str]]]] = [
         ("interpreter", lambda: (_interpreter(root, python, find_sandbox()), "")),
         ("sandbox", lambda: _sandbox(root, python, find_sandbox())),
-        ("model", lambda: (_model(model), "")),
+        ("model", lambda: (_model(model), tell_second(ModelOptions(model)))),
         ("processor", _processor),
     ]
     for name, check in checks:

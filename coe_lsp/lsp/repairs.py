@@ -225,14 +225,22 @@ class Repairs:
                 yield policy
 
         second = second_model(options)
-        load_second = None if second is None else lambda: self._host.lease_second(second, 0)
+
+        @contextmanager
+        def load_second() -> Generator[LoadedPolicy]:
+            assert second is not None
+            watcher.loading()
+            with self._host.lease_second(second, options.seed) as policy:
+                watcher.loaded()
+                yield policy
+
         start = 0.0 if self._host.at_hand(options) else head_start(options)
         wanted = None if options.without_model else load
         job.repair = Repair(
             request,
             wanted,
             watcher,
-            load_second=load_second,
+            load_second=None if second is None else load_second,
             head_start=start,
             warm=self._warm,
         )

@@ -124,15 +124,19 @@ def test_which_it_is(monkeypatch, tmp_path):
     monkeypatch.setattr(second, "cached", lambda ref: here.get(ref.name))
     monkeypatch.setattr(second, "is_bearable", lambda size: True)
     assert second.second_model(ModelOptions()) == file
+    assert second.tell_second(ModelOptions()) == "qwen2.5-coder-1.5b joins after ten seconds"
     assert second.second_model(ModelOptions("qwen2.5-coder-1.5b")) is None  # it is the first
     assert second.second_model(ModelOptions(NO_MODEL)) is None
     assert second.second_model(ModelOptions(second=NO_MODEL)) is None
     monkeypatch.setattr(second, "is_bearable", lambda size: False)
     assert second.second_model(ModelOptions()) is None
+    assert "unless it is named" in second.tell_second(ModelOptions())
     assert second.second_model(ModelOptions(second=str(file))) == file
     assert second.second_model(ModelOptions(second="qwen2.5-coder-1.5b")) == file
     here.clear()
     assert second.second_model(ModelOptions()) is None
+    assert "models pull qwen2.5-coder-1.5b" in second.tell_second(ModelOptions())
+    assert second.tell_second(ModelOptions(NO_MODEL)) == "no larger model joins"
 
 
 def test_one_that_is_named_but_not_here_is_told_at_once(monkeypatch, tmp_path):

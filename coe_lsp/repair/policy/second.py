@@ -19,7 +19,9 @@ from coe_lsp.repair.outcome import ModelUsed
 from coe_lsp.repair.policy.loading import NO_MODEL, LoadedModel, ModelOptions
 from coe_lsp.repair.policy.protocol import LoadedPolicy
 
-_KNOWN = "qwen2.5-coder-1.5b"
+KNOWN = "qwen2.5-coder-1.5b"
+"""The larger model, unless the user names another."""
+
 # Answers that are written at a time, and the room for all of them.
 _ANSWERS, _CONTEXT_TOKENS = 8, 12288
 _LEAST_CORES = 6
@@ -31,11 +33,24 @@ def second_model(options: ModelOptions) -> Path | None:
     """The file of the model that may join; None if none is wanted, there, or bearable."""
     if NO_MODEL in (options.model, options.second):
         return None
-    ref = resolve(options.second or _KNOWN)
+    ref = resolve(options.second or KNOWN)
     file = ref.path or cached(ref)
     if file is None or ref.name == resolve(options.model).name:
         return None
     return file if options.second or is_bearable(file.stat().st_size) else None
+
+
+def tell_second(options: ModelOptions) -> str:
+    """Whether a larger model will join, and if not, why not, in a few words."""
+    name = options.second or KNOWN
+    if second_model(options) is not None:
+        return f"{name} joins after ten seconds"
+    if NO_MODEL in (options.model, options.second) or resolve(options.model).name == name:
+        return "no larger model joins"
+    ref = resolve(name)
+    if ref.path is None and cached(ref) is None:
+        return f"coe-lsp models pull {name} fetches a larger model that joins after ten seconds"
+    return f"{name} does not join unless it is named: too few cores, no GPU, or too little memory"
 
 
 def is_bearable(size: int) -> bool:
