@@ -139,6 +139,8 @@ def open_results(options):
     about = describe(options)
     if any(map(is_list_of_bugs, options.tasks)):
         about["given"] = options.given
+    if options.but:
+        about["but"] = options.but.stem
     if not options.out.exists():
         options.out.parent.mkdir(parents=True, exist_ok=True)
         write_results(options.out, ResultFile(about, []))
@@ -160,7 +162,13 @@ def run(options):
     if "naive" in arms and any(map(is_list_of_bugs, options.tasks)):
         sys.exit("The naive loop does not know real bugs.")
     part, parts = options.part
-    tasks = load(options.tasks, options.count, options.seed, options.given)[part - 1 :: parts]
+    tasks = load(options.tasks, options.count, options.seed, options.given)
+    right = (
+        {row["task"] for row in read_results(options.but).rows if row.get("right")}
+        if options.but
+        else set()
+    )
+    tasks = [task for task in tasks if task["task_id"] not in right][part - 1 :: parts]
     done = {(row["task"], row["arm"]) for row in open_results(options)}
     models = Models(arms, options.model, options.adapter)
     llama = None
@@ -248,6 +256,12 @@ def main():
     parser.add_argument("--visible", type=float, default=1.0)
     parser.add_argument("--count", type=int, help="a fixed sample of each file")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--but",
+        type=Path,
+        metavar="ROWS",
+        help="leave out what some arm of a result file had right",
+    )
     parser.add_argument(
         "--part",
         type=lambda text: tuple(map(int, text.split("/"))),
