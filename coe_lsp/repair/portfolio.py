@@ -11,23 +11,19 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from attrs import define, frozen
-
 from coe_lsp.repair.deadline import Deadline
+from coe_lsp.repair.entry import Entry, Tried
 from coe_lsp.repair.lazy_policy import LazyPolicy
-from coe_lsp.repair.policy.protocol import LoadedPolicy
+from coe_lsp.repair.model_turns import ModelTurns
 from coe_lsp.repair.request import Watcher
-from coe_lsp.repair.search.search import Found, Search
+from coe_lsp.repair.search.search import Search
 from coe_lsp.repair.search.settings import SearchSettings
 from coe_lsp.repair.search.states import State
 from coe_lsp.repair.site import Site
 
-# A turn lasts so many seconds, more where a run of the tests takes long, and where the model works,
-# which has to read what it works on.
-_TURN, _TURN_WITH_MODEL = 1.0, 6.0
+# A turn lasts so many seconds, more where a run of the tests takes long.
+_TURN = 1.0
 _RUNS_A_TURN = 4
-# Whole functions are long to write: what is begun in a turn should be ended in it.
-_TURN_WITH_REWRITER = 30.0
 # Seconds of searching without success until the second model joins.
 _SECONDS_ALONE_WITH_FIRST = 10.0
 # Each place has so much before the model is loaded, if there are several,
@@ -36,43 +32,11 @@ _HEAD_START = 0.5
 _SHARE_WITHOUT_MODEL = 0.3
 # And how many seconds mutations go on if it cannot be loaded, before the user is told.
 _SECONDS_WITHOUT_MODEL = 10.0
-# A place that wins tests weighs so many times more.
-_WINNING = 3.0
 # How long a repair waits for places that explain more, as a share of the budget, and in seconds.
 _SHARE_WAITING, _SECONDS_WAITING = 0.2, 8.0
 # What a place gets of the time that is left, and in seconds at most, before another is changed as
 # well if some of its tests are won.
 _SHARE_ALONE, _SECONDS_ALONE = 0.4, 10.0
-
-
-@define(eq=False)
-class Entry:
-    """A place with its search, once that has begun, and the seconds that it has had.
-
-    It is `dry` if mutations are used up, `over` if nothing is left to try; repaired, it waits for
-    others until then.
-    """
-
-    site: Site
-    weight: float
-    search: Search | None = None
-    spent: float = 0.0
-    grow_at: float = float("inf")
-    grown: bool = False
-    waits_until: float | None = None
-    dry: bool = False
-    over: bool = False
-    found: Found | None = None
-
-
-@frozen
-class Tried:
-    """What one place came to; `half` wins most of its tests and loses none, if any does."""
-
-    site: Site
-    seconds: float
-    found: Found
-    half: State | None
 
 
 class Portfolio:
@@ -82,10 +46,8 @@ class Portfolio:
     proportion to their weights, the heaviest first. One that wins tests and loses none weighs more
     from then on.
 
-    **The model** is loaded when mutations have had their head start. It works for one place at a
-    time and has to read that place's task, so turns are longer then. A second, larger one that
-    writes whole functions takes over where that was not enough for some seconds, but not at places
-    that are too long for it.
+    **The model** is loaded when mutations have had their head start; from then on it has turns of
+    its own (`ModelTurns`). A second, larger one joins where that was not enough for some seconds.
 
     **Growth.** A place that wins some tests, not all, may be half of a repair. Once, when it has
     had some time, `grow` is asked for places to search with that better version in place.
@@ -113,6 +75,7 @@ class Portfolio:
         self._deadline = deadline
         self._policy = policy
         self._second = second
+        self._models = ModelTurns(policy, second)
         self._watcher = watcher
         self._cancelled = cancelled
         self._head_start = head_start
@@ -211,37 +174,47 @@ class Portfolio:
 
     def _next(self, entries: Sequence[Entry]) -> Entry | None:
         """Whose turn it is; None if there is nothing to try, or not without the model."""
-        loaded = self._policy.loaded is not None
-        waiting = [e for e in entries if not e.over and (loaded or not e.dry)]
         if self._counted:
-            return next(iter(waiting), None)
-        return min(waiting, key=lambda e: (e.spent / self._weight(e), -e.weight), default=None)
-
-    @staticmethod
-    def _weight(entry: Entry) -> float:
-        wins = entry.search is not None and entry.search.halfway() is not None
-        return entry.weight * (_WINNING if wins else 1.0)
+            loaded = self._policy.loaded is not None
+            return next((e for e in entries if not e.over and (loaded or not e.dry)), None)
+        self._models.choose(entries)
+        waiting = [e for e in entries if not e.over and (not e.dry or e is self._models.holder)]
+        return min(waiting, key=lambda e: (e.spent / e.share, -e.share), default=None)
 
     def _take_turn(self, entry: Entry) -> None:
         """Search at a place for a while."""
         search = self._search_of(entry)
+        if self._counted and self._policy.loaded:
+            self._models.give(entry)
         if self._second_is_due(entry):
             self._second.load(self._deadline)
-        began, loading, waited = time.monotonic(), self._policy.seconds, self._policy.waits
-        search.run(self._loaded_for(entry), until=self._end_of_turn(entry, began))
+        began, loading, waited = time.monotonic(), self._policy.seconds, self._waits
+        self._search(entry, search, self._end_of_turn(entry, began))
         head_start = self._head_start_left() - (time.monotonic() - began)
         if not self._solved() and self._policy.waits and head_start <= 0:
             self._load()  # mutants are tested meanwhile
         if search.solved:
-            search.run(self._loaded_for(entry))
-        entry.spent += time.monotonic() - began - (self._policy.seconds - loading)
+            self._models.give(entry)
+            search.run(self._policy.loaded)  # which judges, as the second does not
+        seconds = time.monotonic() - began - (self._policy.seconds - loading)
+        entry.spent += seconds
+        if self._models.holder is not None:
+            self._models.holder.with_model += seconds
         entry.dry = search.exhausted
-        waited = waited or (self._second_may_join and self._second.waits)
-        entry.over = (search.exhausted or self._counted) and not waited
+        ideas = waited or (self._models.has_ideas(entry) and not self._counted)
+        entry.over = (entry.dry and not ideas) or (self._counted and not waited)
         due = entry.over or time.monotonic() >= entry.grow_at
         if due and not entry.grown and not search.solved:
-            entry.grow_at = float("inf") if entry.over else time.monotonic() + _TURN
             self._grow_from(entry, search)
+
+    def _search(self, entry: Entry, search: Search, until: float) -> None:
+        """Search at a place, while the model works there, or at the one that has it."""
+        loaded, holder = self._models.loaded_for(entry), self._models.holder
+        search.narrow(beside_model=holder is not None)
+        if holder is entry:
+            search.run(loaded, until=until)
+        else:
+            search.run(until=until, meanwhile=self._models.ask)
 
     def _search_of(self, entry: Entry) -> Search:
         """The search of a place, begun if need be; the one that had the turn before rests."""
@@ -261,16 +234,12 @@ class Portfolio:
         return entry.search
 
     def _end_of_turn(self, entry: Entry, now: float) -> float:
-        ends = [self._end, float("inf") if self._counted else entry.grow_at]
+        turn = max(_TURN, _RUNS_A_TURN * entry.site.baseline.overhead)
+        ends = [self._end, float("inf") if self._counted else now + turn]
         if self._policy.waits:
             ends.append(now + self._head_start_left())
         elif self._second_may_join and self._second.waits:
-            ends.append(now + self._until_second())
-        if not self._counted and sum(not other.over for other in self._entries) > 1:
-            turn = _TURN_WITH_MODEL if self._policy.loaded else _TURN
-            if self._second.loaded and self._loaded_for(entry) is self._second.loaded:
-                turn = _TURN_WITH_REWRITER
-            ends.append(now + max(turn, _RUNS_A_TURN * entry.site.baseline.overhead))
+            ends.append(now + max(0.0, self._until_second()))
         return min(ends)
 
     def _grow_from(self, entry: Entry, search: Search) -> None:
@@ -280,7 +249,7 @@ class Portfolio:
         entry.grown, entry.grow_at = True, float("inf")
         search.pause()
         for site, share in self._grow(entry.site, half):
-            self.add(site, share * self._weight(entry))
+            self.add(site, share * entry.share)
 
     # -- the model
 
@@ -290,6 +259,11 @@ class Portfolio:
         each = max(self._head_start, _HEAD_START) if places > 1 else self._head_start
         start = min(places * each, _SHARE_WITHOUT_MODEL * self._budget)
         return start - sum(entry.spent for entry in self._entries)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether a model is still to come."""
+        return self._policy.waits or (self._second_may_join and self._second.waits)
 
     @property
     def _second_may_join(self) -> bool:
@@ -304,13 +278,6 @@ class Portfolio:
     def _until_second(self) -> float:
         """Seconds of searching that are left until then."""
         return _SECONDS_ALONE_WITH_FIRST - sum(entry.spent for entry in self._entries)
-
-    def _loaded_for(self, entry: Entry) -> LoadedPolicy | None:
-        """What a place is searched with: the larger model if it can."""
-        second = self._second.loaded
-        if second is not None and entry.search and not entry.search.refuses(second):
-            return second
-        return self._policy.loaded
 
     def _load(self) -> None:
         self._policy.load(self._deadline)

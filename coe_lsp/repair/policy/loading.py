@@ -125,7 +125,7 @@ class LoadedModel:
         format = detect_format(self._engine.chat_template)
         policy = Rewriter(self._engine, format, answers=self._samples, seed=self._seed)
         try:
-            yield LoadedPolicy(policy, self._used, trained=False)
+            yield LoadedPolicy(policy, self._used, trained=False, commands_a_turn=self._samples)
         finally:
             policy.close()
 

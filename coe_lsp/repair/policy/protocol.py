@@ -107,10 +107,12 @@ class Judge(Protocol):
 class LoadedPolicy:
     """A policy ready to be asked, the weights behind it, and whether they were trained for this.
 
-    It is its own `judge` if it has opinions.
+    It is its own `judge` if it has opinions. After `commands_a_turn`, if given, another place is to
+    be searched; else after some time.
     """
 
     policy: Policy
     model: ModelUsed
     trained: bool
     judge: Judge | None = None
+    commands_a_turn: int | None = None

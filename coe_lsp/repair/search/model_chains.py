@@ -48,6 +48,8 @@ class ModelChains:
         self.has_read = False
         #: Whether nothing more can be asked for.
         self.stuck = False
+        #: How many commands were written.
+        self.answers = 0
         self._frontier = frontier
         self._start = frontier.states[0]
         self._numbers = numbers
@@ -93,6 +95,7 @@ class ModelChains:
     def write(self) -> list[Candidate]:
         """Advance all commands by a token; the programs of those that are complete."""
         candidates = [self._candidate(proposal) for proposal in self.policy.step()]
+        self.answers += len(candidates)
         return [candidate for candidate in candidates if candidate is not None]
 
     def tested(self, number: int, state: State) -> None:

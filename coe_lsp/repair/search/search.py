@@ -169,36 +169,56 @@ class Search:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def run(self, loaded: LoadedPolicy | None = None, *, until: float = float("inf")) -> None:
+    def run(
+        self,
+        loaded: LoadedPolicy | None = None,
+        *,
+        until: float = float("inf"),
+        meanwhile: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Search until the stopping rule ends it or all ideas are used up.
 
         Without a model mutations alone are tested. `until` (on the clock of `time.monotonic`) ends
-        this call, after which there can be another; so does a model that the task does not fit.
+        this call, after which there can be another. `meanwhile` is called again and again where
+        this thread has nothing to do, and says whether it did anything.
         """
-        refusing = len(self._refusing)
+        self._exhausted = False
         self._tester.resume()
-        if loaded is not None:
-            self._use(loaded)
         self._learn_results(0)  # what came meanwhile may be a repair whose grace is over
-        while not self._over() and time.monotonic() < until and len(self._refusing) == refusing:
-            if self._chains is None or self._chains.stuck:
+        while not self._over() and time.monotonic() < until:
+            asking = loaded is not None and self.ask(loaded)
+            if not asking and not meanwhile():
                 self._tester.wait(_POLL_SECONDS)
-            else:
-                started = time.monotonic()
-                self._ask_model(self._chains)
-                self._model_seconds += time.monotonic() - started
             self._learn_results(_MUTANTS_A_STEP)
-            if (self._chains is None or self._chains.stuck) and self._tester.idle:
+            if not asking and self._tester.idle:
                 self._exhausted = True
                 break
 
+    def ask(self, loaded: LoadedPolicy) -> bool:
+        """A step of a model's work, while the tests may rest; False if there is none to do."""
+        self._use(loaded)
+        chains = self._chains
+        if chains is None or chains.stuck:
+            return False
+        started = time.monotonic()
+        self._ask_model(chains)
+        self._model_seconds += time.monotonic() - started
+        return True
+
     def pause(self) -> None:
-        """Rest until the next `run`: nothing is tested, and the model is free for another task."""
+        """Test nothing until the next `run`."""
         self._tester.pause()
         self._learn_results(0)  # what was under way may be a repair
+
+    def release_model(self) -> None:
+        """Leave the model free for another task; what it was writing is lost."""
         if self._chains is not None:
             self._chains.close()
-            self._drop_model()
+            self._chains = None
+
+    def narrow(self, *, beside_model: bool) -> None:
+        """Test on fewer cores while a model works, here or elsewhere."""
+        self._tester.widen(max(1, self._testers // 2) if beside_model else self._testers)
 
     @property
     def solved(self) -> bool:
@@ -213,6 +233,21 @@ class Search:
     def refuses(self, loaded: LoadedPolicy) -> bool:
         """Whether the task does not fit this model."""
         return loaded.policy in self._refusing
+
+    def asks(self, loaded: LoadedPolicy) -> bool:
+        """Whether there is anything to ask this model for."""
+        stuck = self._chains is not None and self._chains.stuck
+        return not self.refuses(loaded) and not stuck
+
+    @property
+    def reading(self) -> bool:
+        """Whether a model has not read all of the task yet."""
+        return self._chains is None or not self._chains.has_read
+
+    @property
+    def answers(self) -> int:
+        """How many commands a model has written since it came here."""
+        return self._chains.answers if self._chains is not None else 0
 
     def halfway(self) -> State | None:
         """The state that wins most tests and loses none, if not all are won."""
@@ -245,22 +280,15 @@ class Search:
     # -- the model
 
     def _use(self, loaded: LoadedPolicy) -> None:
-        self._exhausted = False
         self._frontier.keep_ties = loaded.trained
         if self._chains is not None and self._chains.policy is not loaded.policy:
-            self._chains.close()
-            self._drop_model()
+            self.release_model()
         if self._chains is None and not self.refuses(loaded):
             self.problem, self._judge = None, loaded.judge
             lines = self._suspects if self._settings.branch_points else ()
             self._chains = ModelChains(
                 loaded, self._frontier, self._numbers, lines, self._settings.samples, self._watch
             )
-            self._tester.widen(max(1, self._testers // 2))
-
-    def _drop_model(self) -> None:
-        self._chains = None
-        self._tester.widen(self._testers)
 
     def _ask_model(self, chains: ModelChains) -> None:
         """One piece of the model's work: reading, then scoring mutants, then writing commands."""
@@ -270,7 +298,7 @@ class Search:
             except ContextError as error:  # mutations do not mind
                 self.problem = error
                 self._refusing.append(chains.policy)
-                self._drop_model()
+                self.release_model()
             return
         if self._unscored and self._judge is not None:
             line, mutants = self._unscored.pop(0), self._mutants.of_start
