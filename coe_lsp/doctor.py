@@ -39,12 +39,12 @@ def heading() -> str:
     return f"coe-lsp {__version__}, Python {sys.version.split()[0]}, {sys.platform}"
 
 
-def examine(root: Path, python: str | None, model: str | None) -> Iterator[Check]:
+def examine(root: Path, python: str | None, options: ModelOptions) -> Iterator[Check]:
     """Check interpreter, sandbox, model and processor, for a project's folder."""
     checks: list[tuple[str, Callable[[], tuple[str, str]]]] = [
         ("interpreter", lambda: (_interpreter(root, python, find_sandbox()), "")),
         ("sandbox", lambda: _sandbox(root, python, find_sandbox())),
-        ("model", lambda: (_model(model), tell_second(ModelOptions(model)))),
+        ("model", lambda: (_model(options.model), tell_second(options))),
         ("processor", _processor),
     ]
     for name, check in checks:

@@ -99,7 +99,7 @@ class Settings:
     second_model: str | None = _setting(
         None, "secondModel", "string", "A larger model that writes whole functions where ten "
         "seconds were not enough, named as `model` is, or `none`; else `qwen2.5-coder-1.5b` if it "
-        "was fetched and the machine has six cores or llama.cpp a GPU.")  # fmt: skip
+        "was fetched and the machine has 8 GB and six cores, or llama.cpp a GPU.")  # fmt: skip
     budget: float = _setting(
         60.0, "budget", "number", "Seconds that a repair may search.", low=1, high=86400,
         project=True)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Commands that turn one program into another: one line each, or as few and short as there are.
+"""Commands that turn one program into another: of one line each, as few as there are, or one.
 
 A hunk is a run of lines that differ. It does not judge in which order people would make the edits:
 they come from top to bottom, each with the line numbers that hold when it is its turn. For another

@@ -1,7 +1,7 @@
 """A function written anew in one answer: the question, where the answer ends, the edit that it is.
 
-Models that were not trained on chains of edits answer so more often rightly, from a few billion
-parameters on. The answer is begun for them, with the function's head and docstring, so that they
+Models that were not trained on chains of edits answer so more often rightly, the larger they are
+the more. The answer is begun for them, with the function's head and docstring, so that they
 keep both and write nothing else. It becomes one command: what is applied and shown is an edit, as
 in a chain. Of a long function some lines are hidden; it cannot be asked for.
 """
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from coe_lsp.chain.commands import Command
+from coe_lsp.chain.commands import Command, ReplaceLine
 from coe_lsp.chain.edits import one_command
 from coe_lsp.chain.prompt import (
     ChatFormat,
@@ -24,6 +24,7 @@ from coe_lsp.chain.prompt import (
     start_of_answer,
 )
 from coe_lsp.chain.scratchpad import Scratchpad
+from coe_lsp.parsing import parse
 
 _ASK = (
     "Some tests of this Python code fail. Find the mistake, and answer with the whole code, "
@@ -48,17 +49,17 @@ class Rewriting:
         Of a function on one line, or one that is no Python, what stands before the parameters;
         nothing of statements that are no function.
         """
-        number, head = next(
-            ((n, m) for n, line in enumerate(self.pad.lines) if (m := _DEF.match(line))), (0, None)
-        )
-        if head is None:
+        lines, place = self.pad.lines, self._head
+        if place is None:
             return ""
-        if (first := _first_statement(self.pad.lines)) is not None and first > number + 1:
-            line = self.pad.lines[first - 1]
-            # Tokenisers leave the last blank to the word that follows.
-            indent = " " * (len(line) - len(line.lstrip(" ")) - 1)
-            return "\n".join([*self.pad.lines[: first - 1], indent])
-        return "\n".join([*self.pad.lines[:number], head[0]])
+        number, head = place
+        first = _first_statement(lines)
+        if first is None or first <= number + 1:
+            return "\n".join([*lines[:number], head[0]])
+        line = lines[first - 1]
+        # Tokenisers leave the last blank to the word that follows.
+        indent = " " * (len(line) - len(line.lstrip(" ")) - 1)
+        return "\n".join([*lines[: first - 1], indent])
 
     def segments(self) -> tuple[Segment, ...]:
         """The context up to where the model goes on."""
@@ -85,33 +86,59 @@ class Rewriting:
         match = self._end.search(text)
         return match.start() if match else None
 
-    def read(self, text: str) -> Command | None:
-        """The edit that an answer is, without what was given; None if it is none.
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether the whole code is shown, and an answer like it would be read to its end.
 
-        Then it is no Python, or nothing is changed.
+        A string with lines at the margin looks like an end.
         """
-        end = self.find_end(text.encode())
-        answer = text if end is None else text.encode()[:end].decode(errors="ignore")
-        lines = f"{self.given}{answer}".rstrip().split("\n")
-        lines = [line.rstrip() if not line.strip() else line for line in lines]
-        return one_command(self.pad.lines, lines) if _parse(lines) is not None else None
+        rest = self.pad.text[len(self.given) :]
+        return not self.pad.hidden and self.find_end(rest.encode()) is None
+
+    def read(self, text: str) -> Command | None:
+        """The edit that an answer is, without what was given; None if it is no Python.
+
+        Code that is unchanged is an edit that changes nothing.
+        """
+        answer = text.encode()
+        end = self.find_end(answer)
+        answer = answer[:end]
+        lines = f"{self.given}{answer.decode(errors='ignore')}".split("\n")
+        while lines and (not lines[-1].strip() or lines[-1].startswith("#")):
+            lines.pop()  # what comes after a function may begin with a comment
+        lines = ["" if not line.strip() else line for line in lines]
+        if not answer.strip() or _parse(lines) is None:
+            return None
+        unchanged = ReplaceLine(1, self.pad.lines[0])
+        return one_command(self.pad.lines, lines) or unchanged
+
+    @property
+    def _head(self) -> tuple[int, re.Match[str]] | None:
+        """The function's first line, with its index, of code that is one or may be meant to be."""
+        lines = self.pad.lines
+        statements = _parse(lines)
+        if statements and not isinstance(statements[0], ast.FunctionDef | ast.AsyncFunctionDef):
+            return None
+        first = statements[0].lineno - 2 if statements else 0
+        heads = ((n, _DEF.match(line)) for n, line in enumerate(lines) if n >= first)
+        return next(((n, head) for n, head in heads if head), None)
 
     @property
     def _end(self) -> re.Pattern[bytes]:
-        head = next(filter(None, map(_DEF.match, self.pad.lines)), None)
-        if head is None:
+        place = self._head
+        if place is None:
             return re.compile(rb"\n[ \t]*```")
-        # A line that is no deeper than the `def`; what closes its parameters may stand there.
-        deeper = rb"\n(?!" + re.escape(head[1].encode()) + rb"[ \t])"
-        return re.compile(deeper + rb"[ \t]*[^\s)\]}]")
+        # A line that is no deeper than the `def`, but for a comment and what closes the parameters.
+        deeper = rb"\n(?!" + re.escape(place[1][1].encode()) + rb"[ \t])"
+        return re.compile(deeper + rb"[ \t]*[^\s)\]}#]")
 
 
 def _parse(lines: Sequence[str]) -> list[ast.stmt] | None:
     """The statements of code that may be indented, each a line further down; None if it is none."""
-    top = "if True:" if lines[0][:1].isspace() else "pass"
+    top = "if True:" if lines and lines[0][:1].isspace() else "pass"
     try:
-        statements = ast.parse("\n".join([top, *lines])).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        statements = parse("\n".join([top, *lines])).body
+    except SyntaxError:
         return None
     return statements[0].body if isinstance(statements[0], ast.If) else statements[1:]
 

@@ -20,7 +20,7 @@ def doctor(options: argparse.Namespace) -> int:
     root = find_root(Path.cwd() / "here.py")
     settings = settings_for(options, root)
     good = True
-    for check in examine(root, settings.python, settings.model):
+    for check in examine(root, settings.python, settings.model_options()):
         good = good and check.good
         mark = ("  ok   ", "green") if check.good else ("  fail ", "bold red")
         console.print(Text.assemble(mark, f"{check.name}: {check.text}"))

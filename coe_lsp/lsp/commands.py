@@ -111,7 +111,7 @@ async def _doctor(server: CoeServer, uri: str | None) -> dict[str, str] | None:
         lines = [f"- {markdown(str(root))} is not trusted: its own interpreter was left alone"]
         root, python = Path(sys.prefix), None
     checks = await asyncio.get_running_loop().run_in_executor(
-        None, lambda: list(examine(root, python, settings.model))
+        None, lambda: list(examine(root, python, settings.model_options()))
     )
     lines += [
         f"- {'ok' if check.good else '**fail**'} {check.name}: {markdown(check.text)}"

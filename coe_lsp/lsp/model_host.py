@@ -45,7 +45,7 @@ class ModelHost:
         self._model: LoadedModel | None = None
         self._key: _Key | None = None
         self._second: LoadedModel | None = None
-        self._second_key: tuple[Path, int, int] | None = None
+        self._second_files: tuple[tuple[Path, int, int], ...] = ()
         self._used = time.monotonic()
 
     @contextmanager
@@ -69,15 +69,15 @@ class ModelHost:
             self._used = time.monotonic()
 
     @contextmanager
-    def lease_second(self, file: Path, seed: int) -> Generator[LoadedPolicy]:
+    def lease_second(self, ref: ModelRef) -> Generator[LoadedPolicy]:
         """A policy of a larger model, as `lease`; ModelError if it cannot be loaded."""
+        from coe_lsp.models.download import location
         from coe_lsp.repair.policy.second import load_second
 
-        stat = file.stat()
-        key = file, stat.st_mtime_ns, stat.st_size
-        if self._second is None or key != self._second_key:
+        files = _stats((location(ref),))
+        if self._second is None or files != self._second_files:
             self._close_second()
-            self._second, self._second_key = load_second(file, seed), key
+            self._second, self._second_files = load_second(ref), files
         try:
             with self._second.rewriter() as policy:
                 yield policy
@@ -101,7 +101,7 @@ class ModelHost:
         self._close_second()
 
     def _close_second(self) -> None:
-        second, self._second, self._second_key = self._second, None, None
+        second, self._second = self._second, None
         if second is not None:
             second.close()
 
@@ -136,5 +136,9 @@ class ModelHost:
 
 
 def _key(options: ModelOptions, files: tuple[Path, ...]) -> _Key:
+    return _Key(options, _stats(files))
+
+
+def _stats(files: tuple[Path, ...]) -> tuple[tuple[Path, int, int], ...]:
     stats = [(file, file.stat()) for file in files if file.exists()]
-    return _Key(options, tuple((file, s.st_mtime_ns, s.st_size) for file, s in stats))
+    return tuple((file, s.st_mtime_ns, s.st_size) for file, s in stats)

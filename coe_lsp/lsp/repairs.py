@@ -230,7 +230,7 @@ class Repairs:
         def load_second() -> Generator[LoadedPolicy]:
             assert second is not None
             watcher.loading()
-            with self._host.lease_second(second, options.seed) as policy:
+            with self._host.lease_second(second) as policy:
                 watcher.loaded()
                 yield policy
 

@@ -16,8 +16,8 @@ _WINNING = 3.0
 class Entry:
     """A place with its search, once that has begun, and the seconds that it has had.
 
-    `with_model` are the seconds for which the model was its own. It is `dry` if mutations are used
-    up, `over` if nothing is left to try; repaired, it waits for others until then.
+    `with_model` are the seconds for which the model was its own. It is `over` if nothing is left to
+    try; repaired, it waits for others until then.
     """
 
     site: Site
@@ -28,9 +28,13 @@ class Entry:
     grow_at: float = float("inf")
     grown: bool = False
     waits_until: float | None = None
-    dry: bool = False
     over: bool = False
     found: Found | None = None
+
+    @property
+    def dry(self) -> bool:
+        """Whether all its mutants are tested, and all that the model wrote for it so far."""
+        return self.search is not None and self.search.exhausted
 
     @property
     def share(self) -> float:

@@ -24,7 +24,8 @@ class ModelTurns:
     to write something, while mutations go on elsewhere. Places have it in proportion to their
     weights, the heaviest first.
 
-    The second, larger model takes over once it is loaded, but not at places that do not fit it.
+    The second, larger model takes over once it is loaded, in later rounds of the repair as well,
+    but not at places that do not fit it.
     """
 
     def __init__(self, first: LazyPolicy, second: LazyPolicy) -> None:

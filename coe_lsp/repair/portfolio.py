@@ -24,8 +24,8 @@ from coe_lsp.repair.site import Site
 # A turn lasts so many seconds, more where a run of the tests takes long.
 _TURN = 1.0
 _RUNS_A_TURN = 4
-# Seconds of searching without success until the second model joins.
-_SECONDS_ALONE_WITH_FIRST = 10.0
+# Seconds of searching with the first model, without success, until the second one joins.
+_SECONDS_WITH_FIRST = 10.0
 # Each place has so much before the model is loaded, if there are several,
 _HEAD_START = 0.5
 # but all together no more than this share of the time.
@@ -84,6 +84,7 @@ class Portfolio:
         self._grow = grow
         self._entries: list[Entry] = []
         self._current: Entry | None = None
+        self._spent_before_model = 0.0
         self._end = float("inf")
         self._stack = ExitStack()
 
@@ -118,12 +119,12 @@ class Portfolio:
             solved = self._solved()
             better = self._explain_more(solved[0]) if solved else []
             if solved and not better:
-                return self._won(solved[0])
+                return self._won(_mends_most(solved))
             entry = self._next(better or self._entries)
             if entry is not None:
                 self._take_turn(entry)
             elif solved:
-                return self._won(solved[0])
+                return self._won(_mends_most(solved))
             elif self._policy.waits:
                 self._load()
             else:
@@ -139,7 +140,7 @@ class Portfolio:
         """The places that are repaired and were not told yet, those that explain most first."""
         begun = [e for e in self._entries if e.search is not None and e.found is None]
         solved = [e for e in begun if e.search is not None and e.search.solved]
-        return sorted(solved, key=lambda e: -len(e.site.explains))
+        return sorted(solved, key=lambda e: -len(e.site.verifier.target_tests))
 
     def _explain_more(self, solved: Entry) -> list[Entry]:
         """The places that a repaired one waits for."""
@@ -178,7 +179,10 @@ class Portfolio:
             loaded = self._policy.loaded is not None
             return next((e for e in entries if not e.over and (loaded or not e.dry)), None)
         self._models.choose(entries)
-        waiting = [e for e in entries if not e.over and (not e.dry or e is self._models.holder)]
+        holder = self._models.holder
+        waiting = [e for e in entries if not e.over and (not e.dry or e is holder)]
+        if not waiting and self._waits_for_second:
+            waiting = [e for e in entries if not e.over]
         return min(waiting, key=lambda e: (e.spent / e.share, -e.share), default=None)
 
     def _take_turn(self, entry: Entry) -> None:
@@ -186,7 +190,7 @@ class Portfolio:
         search = self._search_of(entry)
         if self._counted and self._policy.loaded:
             self._models.give(entry)
-        if self._second_is_due(entry):
+        if self._second_is_due():
             self._second.load(self._deadline)
         began, loading, waited = time.monotonic(), self._policy.seconds, self._waits
         self._search(entry, search, self._end_of_turn(entry, began))
@@ -200,7 +204,6 @@ class Portfolio:
         entry.spent += seconds
         if self._models.holder is not None:
             self._models.holder.with_model += seconds
-        entry.dry = search.exhausted
         ideas = waited or (self._models.has_ideas(entry) and not self._counted)
         entry.over = (entry.dry and not ideas) or (self._counted and not waited)
         due = entry.over or time.monotonic() >= entry.grow_at
@@ -238,7 +241,7 @@ class Portfolio:
         ends = [self._end, float("inf") if self._counted else now + turn]
         if self._policy.waits:
             ends.append(now + self._head_start_left())
-        elif self._second_may_join and self._second.waits:
+        elif self._waits_for_second:
             ends.append(now + max(0.0, self._until_second()))
         return min(ends)
 
@@ -258,28 +261,47 @@ class Portfolio:
         places = len(self._entries)
         each = max(self._head_start, _HEAD_START) if places > 1 else self._head_start
         start = min(places * each, _SHARE_WITHOUT_MODEL * self._budget)
-        return start - sum(entry.spent for entry in self._entries)
+        return start - self._spent
 
     @property
     def _waits(self) -> bool:
         """Whether a model is still to come."""
-        return self._policy.waits or (self._second_may_join and self._second.waits)
+        return self._policy.waits or self._waits_for_second
 
     @property
-    def _second_may_join(self) -> bool:
-        return self._policy.loaded is not None and not self._solved() and not self._counted
+    def _waits_for_second(self) -> bool:
+        wanted = self._policy.loaded is not None and not self._solved() and not self._counted
+        return wanted and self._second.waits
 
-    def _second_is_due(self, entry: Entry) -> bool:
-        """Whether the larger model is to join now, whose turn it is having nothing else to try."""
-        if not self._second_may_join or not self._second.waits:
+    def _second_is_due(self) -> bool:
+        """Whether the larger model is to join now: the first has had its time, or has no ideas."""
+        if not self._waits_for_second:
             return False
-        return entry.dry or self._until_second() <= 0
+        left = [entry for entry in self._entries if not entry.over]
+        return self._until_second() <= 0 or not any(map(self._models.has_ideas, left))
 
     def _until_second(self) -> float:
-        """Seconds of searching that are left until then."""
-        return _SECONDS_ALONE_WITH_FIRST - sum(entry.spent for entry in self._entries)
+        """Seconds of searching with the first model that are left until then."""
+        return _SECONDS_WITH_FIRST - (self._spent - self._spent_before_model)
+
+    @property
+    def _spent(self) -> float:
+        return sum(entry.spent for entry in self._entries)
 
     def _load(self) -> None:
         self._policy.load(self._deadline)
+        self._spent_before_model = self._spent
         if self._policy.problem is not None:
             self._end = time.monotonic() + _SECONDS_WITHOUT_MODEL
+
+
+def _mends_most(solved: Sequence[Entry]) -> Entry:
+    """The first of the repaired places, or one whose repair mends more tests that nobody named."""
+    most = len(solved[0].site.verifier.target_tests)
+    alike = [e for e in solved if len(e.site.verifier.target_tests) == most]
+    return max(alike, key=_mended_beside) if len(alike) > 1 else solved[0]
+
+
+def _mended_beside(entry: Entry) -> int:
+    assert entry.search is not None
+    return entry.site.mended_beside(entry.search.best.lines)

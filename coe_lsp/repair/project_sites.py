@@ -130,9 +130,7 @@ class ProjectSites:
                 found.append((program, run))
         if not site.beside or len(found) == 1:
             return found
-        return sorted(
-            found, key=lambda one: site.run(one[0].lines, site.beside).passed, reverse=True
-        )
+        return sorted(found, key=lambda one: -site.mended_beside(one[0].lines))
 
     def half(self, site: Site, half: State) -> tuple[str, ...] | None:
         """See `Sites.half`."""

@@ -155,9 +155,9 @@ def scout(
         )
         hanging = [test for test in targets if results[test].outcome == "timeout"]
         ended = [test for test in targets if test not in hanging]
-        beside = [r.id for r in others if "::" in r.id and r.outcome != "timeout"]
+        unnamed = [r.id for r in others if "::" in r.id and r.outcome != "timeout"]
         chosen = {*_some(ended, _WATCHED_FAILING), *_some(passing, _WATCHED_PASSING)}
-        select = [test for test in results if test in chosen] + _some(beside, _WATCHED_BESIDE)
+        select = [test for test in results if test in chosen] + _some(unnamed, _WATCHED_BESIDE)
         runs = [runner.run(None, select, coverage=True, limits=limits)] if select else []
         if hanging:
             limits = evolve(limits, test_seconds=_WATCHED_HANGING)

@@ -61,6 +61,10 @@ class Site:
         """All failing tests whose fault may be here."""
         return frozenset((*self.verifier.target_tests, *self.beside))
 
+    def mended_beside(self, lines: Sequence[str]) -> int:
+        """How many of the failing tests beside pass with these lines of the function."""
+        return self.run(lines, self.beside).passed if self.beside else 0
+
     @property
     def first(self) -> Site:
         """Where the first of the changes is made."""

@@ -13,7 +13,6 @@ from attrs import frozen
 
 from coe_lsp.cli.progress import BarProgress
 from coe_lsp.models.adapters import weights_folder
-from coe_lsp.models.download import ensure
 from coe_lsp.models.registry import resolve
 from coe_lsp.repair.policy.loading import ModelOptions, load_model
 from coe_lsp.repair.policy.second import load_second
@@ -78,7 +77,7 @@ class Models:
             for weights in sorted(wanted)
         }
         larger = {ARMS[arm].second for arm in arms} - {None}
-        self._larger = {name: load_second(ensure(resolve(name))) for name in sorted(larger)}
+        self._larger = {name: load_second(resolve(name)) for name in sorted(larger)}
 
     def of(self, arm):
         """The model of an arm; None for one that needs none."""

@@ -84,8 +84,12 @@ def test_statements_end_with_the_block():
             "        width = self.width\n\n        return width",
             AddBlock(5, ("        if not self:", "            return 0")),
         ),
+        (" return 6\n\n\n# That is it.\n", ReplaceBlock(5, 7, ("        return 6",))),
         # Nothing is changed; no Python.
-        (" width = self.width\n  \n        return width\n\n", None),
+        (
+            " width = self.width\n  \n        return width\n\n",
+            ReplaceLine(1, "    @property"),
+        ),
         (" return (self.width", None),
         ("", None),
     ],
@@ -96,7 +100,41 @@ def test_an_answer_is_one_edit(answer, command):
         assert rewriting().pad.apply(command).lines[:4] == rewriting().pad.lines[:4]
 
 
-def test_text_that_is_less_deep_is_no_matter():
-    text = '    def usage(self):\n        return """\nUse it.\n"""'
-    changed = rewriting(text).read(' return """\n        Use it!\n        """')
-    assert isinstance(changed, ReplaceBlock)
+def test_a_comment_at_the_margin_is_no_end():
+    code = rewriting("def f(a):\n    x = a\n    return x")
+    assert code.read(" x = a\n# Why.\n    return -x") == ReplaceBlock(
+        3, 3, ("# Why.", "    return -x")
+    )
+
+
+def test_an_empty_answer_is_none():
+    assert rewriting('def f(a):\n    """Nothing."""\n    return a').read("\n```") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        (METHOD, True),
+        ("@cache\ndef f(\n    x,\n):\n    # Why.\n    return x", True),
+        ("LIMIT = 3", True),
+        ('def usage():\n    return """\nUse it.\n"""', False),
+        ('TEXT = """\n```\n"""', False),
+        ('CODE = """\ndef f(x):\n    return x\n"""', True),
+    ],
+)
+def test_what_looks_like_an_end_cannot_be_asked_for(text, asked):
+    assert rewriting(text).can_be_asked == asked
+    hidden = Scratchpad(tuple(METHOD.split("\n")), hidden=frozenset({5}))
+    assert not Rewriting("chatml", TASK, hidden).can_be_asked
+
+
+def test_statements_that_hold_code_are_no_function():
+    assert rewriting('CODE = """\ndef f(x):\n    return x\n"""').given == ""
+
+
+@pytest.mark.parametrize("text", ["def f(x):\n    return x", "async def f(x):\n\treturn x"])
+def test_a_function_at_the_margin(text):
+    code = rewriting(text)
+    assert code.find_end(b" y = x\n    if y:\n        y = 1\n\n    return y") is None
+    assert code.find_end(b" return x\nprint(f(1))") == 9
+    assert code.find_end(b" return x\n```") == 9

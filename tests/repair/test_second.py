@@ -37,8 +37,10 @@ class Script:
         self.refuses = refuses
         self.asked = []
         self.answered = 0
+        self.was_read = False
 
     def read(self, start):
+        self.was_read = True
         if self.refuses:
             raise ContextError("too long")
         return True
@@ -65,7 +67,7 @@ def loaded(script, name):
 
 @pytest.fixture
 def soon(monkeypatch):
-    monkeypatch.setattr(portfolio, "_SECONDS_ALONE_WITH_FIRST", 0.3)
+    monkeypatch.setattr(portfolio, "_SECONDS_WITH_FIRST", 0.3)
 
 
 def repair(path, first, larger, budget=20.0):
@@ -100,8 +102,18 @@ def test_it_does_not_join_where_the_first_is_enough(clamp_project):
 def test_the_first_goes_on_where_it_cannot(clamp_project):
     """What is too long to be written anew can still be edited."""
     wrong = (f"### REPL 5 >>>        return {n}" for n in range(200))
-    outcome = repair(clamp_project / "ranges.py", Script(*wrong, FIX), Script("", refuses=True))
+    larger = Script("", refuses=True)
+    outcome = repair(clamp_project / "ranges.py", Script(*wrong, FIX), larger)
     assert outcome.status == "repaired", outcome.message
+    assert larger.was_read
+
+
+def test_it_joins_at_once_where_the_first_cannot_be_asked(clamp_project):
+    """Nothing is left to try without it, though the first has not had its ten seconds."""
+    larger = Script(FIX)
+    outcome = repair(clamp_project / "ranges.py", Script("", refuses=True), larger, budget=9.0)
+    assert outcome.status == "repaired", outcome.message
+    assert larger.answered
 
 
 @pytest.mark.usefixtures("soon")
@@ -123,16 +135,18 @@ def test_which_it_is(monkeypatch, tmp_path):
     here = {"qwen2.5-coder-1.5b": file}
     monkeypatch.setattr(second, "cached", lambda ref: here.get(ref.name))
     monkeypatch.setattr(second, "is_bearable", lambda size: True)
-    assert second.second_model(ModelOptions()) == file
+    assert second.second_model(ModelOptions()).name == "qwen2.5-coder-1.5b"
     assert second.tell_second(ModelOptions()) == "qwen2.5-coder-1.5b joins after ten seconds"
     assert second.second_model(ModelOptions("qwen2.5-coder-1.5b")) is None  # it is the first
     assert second.second_model(ModelOptions(NO_MODEL)) is None
     assert second.second_model(ModelOptions(second=NO_MODEL)) is None
     monkeypatch.setattr(second, "is_bearable", lambda size: False)
     assert second.second_model(ModelOptions()) is None
-    assert "unless it is named" in second.tell_second(ModelOptions())
-    assert second.second_model(ModelOptions(second=str(file))) == file
-    assert second.second_model(ModelOptions(second="qwen2.5-coder-1.5b")) == file
+    assert "only if it is named" in second.tell_second(ModelOptions())
+    assert second.second_model(ModelOptions(second=str(file))).path == file
+    alias = ModelOptions(second="qwen2.5-coder-1.5b-instruct")
+    assert second.second_model(alias).name == "qwen2.5-coder-1.5b"
+    assert second.tell_second(alias) == "qwen2.5-coder-1.5b joins after ten seconds"
     here.clear()
     assert second.second_model(ModelOptions()) is None
     assert "models pull qwen2.5-coder-1.5b" in second.tell_second(ModelOptions())
@@ -140,8 +154,7 @@ def test_which_it_is(monkeypatch, tmp_path):
 
 
 def test_one_that_is_named_but_not_here_is_told_at_once(monkeypatch, tmp_path):
-    monkeypatch.setenv("COE_CACHE", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("COE_LSP_CACHE", str(tmp_path))
     with pytest.raises(CoeError, match=r"models pull qwen2\.5-coder-1\.5b"):
         check(ModelOptions(second="qwen2.5-coder-1.5b"))
 
@@ -177,7 +190,7 @@ def test_answers_of_real_weights_are_edits(small_model):
                 edits += 1
         assert edits
         long = Scratchpad.from_text("def f(x):\n" + "    x = x + 1\n" * 400)
-        with pytest.raises(ContextError, match="too many"):
+        with pytest.raises(ContextError, match="too long"):
             policy.read(Episode(TaskDescription(), long))
         policy.close()
         assert engine.free_tokens == room

@@ -104,7 +104,8 @@ class Rewriter:
             answer = self._jobs.pop(completion.job)
             answer.sequence.release()
             assert self._asked is not None
-            command = self._asked.read(completion.text)
+            cut = completion.finished == "length"
+            command = None if cut else self._asked.read(completion.text)
             text = completion.text if command is None else render(command)
             found.append(Proposal(answer.id, text, sum(completion.logprobs)))
         return found
@@ -136,11 +137,12 @@ class Rewriter:
         self._drop()
         self._reading, self._asked, self._drawn = None, None, 0
         self._size = len(self._engine.tokenize([Segment(asked.pad.text)], add_bos=False))
-        if asked.pad.hidden or self._size > _MOST_TOKENS:
-            raise ContextError(f"{self._size} tokens are too many to be written anew.")
+        if self._size > _MOST_TOKENS or not asked.can_be_asked:
+            raise ContextError("The code is too long, or not of a form, to be written anew.")
         tokens = self._engine.tokenize(asked.segments(), add_bos=True)
         room = self._engine.free_tokens + self._question.evaluated
-        if len(tokens) + self._answers * self._longest > room:
+        length = len(tokens) + self._longest
+        if length > self._engine.max_tokens or len(tokens) + self._answers * self._longest > room:
             raise ContextError("The code and its tests do not fit the model's context.")
         self._question.set_tokens(tokens)
         self._asked = asked

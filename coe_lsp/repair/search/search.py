@@ -84,7 +84,7 @@ class Search:
 
     **States of the model.** It is absent until `run` is given one; then it reads the task, scores
     the mutants of the most suspect lines if it judges at all, and writes commands until the end, or
-    until `run` is given another one. It drops out if the task does not fit its context (`problem`)
+    until `run` is given another one. It drops out if the task does not fit its context (`refuses`)
     or if not even the start can be expanded (`stuck`).
 
     **What becomes of a verdict.** A cancelled one is no verdict. A program that passes all tests is
@@ -159,8 +159,6 @@ class Search:
         self._passing: list[PassingProgram] = []
         self._model_seconds = 0.0
         self._exhausted = False
-        #: Why the last model could not be asked, if so.
-        self.problem: ContextError | None = None
 
     def __enter__(self) -> Self:
         self._tester.start()
@@ -226,9 +224,14 @@ class Search:
         return bool(self._passing)
 
     @property
+    def best(self) -> PassingProgram:
+        """The repair that would be offered first by now, without the model's opinion."""
+        return rank(self._passing)[0]
+
+    @property
     def exhausted(self) -> bool:
-        """Whether nothing was left to try when the last `run` ended."""
-        return self._exhausted
+        """Whether nothing was left to try when the last `run` ended, and nothing came since."""
+        return self._exhausted and self._tester.idle
 
     def refuses(self, loaded: LoadedPolicy) -> bool:
         """Whether the task does not fit this model."""
@@ -265,7 +268,7 @@ class Search:
             dict(self._tester.kinds),
             self._model_seconds,
             self._stopping.repaired_at,
-            self._exhausted,
+            self.exhausted,
         )
 
     def _end(self) -> None:
@@ -284,10 +287,11 @@ class Search:
         if self._chains is not None and self._chains.policy is not loaded.policy:
             self.release_model()
         if self._chains is None and not self.refuses(loaded):
-            self.problem, self._judge = None, loaded.judge
+            self._judge = loaded.judge
             lines = self._suspects if self._settings.branch_points else ()
+            samples = min(self._settings.samples, loaded.commands_a_turn or self._settings.samples)
             self._chains = ModelChains(
-                loaded, self._frontier, self._numbers, lines, self._settings.samples, self._watch
+                loaded, self._frontier, self._numbers, lines, samples, self._watch
             )
 
     def _ask_model(self, chains: ModelChains) -> None:
@@ -295,8 +299,7 @@ class Search:
         if not chains.has_read:
             try:
                 chains.read()
-            except ContextError as error:  # mutations do not mind
-                self.problem = error
+            except ContextError:  # mutations do not mind
                 self._refusing.append(chains.policy)
                 self.release_model()
             return
