@@ -123,7 +123,7 @@ class Settings:
         "preview", "apply", "string", "Show the change and ask, or apply it at once.",
         choices=("preview", "direct"))  # fmt: skip
     idle_minutes: float = _setting(
-        10.0, "idleMinutes", "number", "Minutes without a repair after which the model and the "
+        10.0, "idleMinutes", "number", "Minutes without a repair after which the models and the "
         "test processes are given up.", low=0.1)  # fmt: skip
     log_level: Literal["info", "debug"] = _setting(
         "info", "logLevel", "string", "`debug` also logs what the protocol says, with source "

@@ -28,6 +28,7 @@ from coe_lsp.errors import CoeError
 from coe_lsp.repair.outcome import Outcome
 from coe_lsp.repair.policy.loading import ModelOptions, llama_policy
 from coe_lsp.repair.policy.protocol import LoadedPolicy
+from coe_lsp.repair.policy.second import rewriter, second_model
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.way_in import way_of
 from coe_lsp.settings import Settings
@@ -89,10 +90,13 @@ def _repair(
     file, _, function = bug.target.partition("::")
     console.rule(f"{bug.target}")
     request = settings.request(way_of(project / file, function))
+    second = second_model(settings.model_options())
+    load_second = None if second is None else lambda: rewriter(second)
 
     started = time.monotonic()
     with RepairView(console) as view:
-        outcome = run(Repair(request, loaded and (lambda: nullcontext(loaded)), view), progress)
+        load = loaded and (lambda: nullcontext(loaded))
+        outcome = run(Repair(request, load, view, load_second=load_second), progress)
     show_outcome(console, outcome)
     if outcome.patches:
         write(outcome)

@@ -37,14 +37,14 @@ class ModelTurns:
     def loaded_for(self, entry: Entry) -> LoadedPolicy | None:
         """What a place would be searched with; None before a model is loaded."""
         second = self._second.loaded
-        if second is not None and not (entry.search and entry.search.refuses(second)):
+        if second is not None and not (entry.search and entry.search.model.refuses(second)):
             return second
         return self._first.loaded
 
     def has_ideas(self, entry: Entry) -> bool:
         """Whether a model that is loaded has anything to say at a place."""
         loaded = self.loaded_for(entry)
-        return loaded is not None and (entry.search is None or entry.search.asks(loaded))
+        return loaded is not None and (entry.search is None or entry.search.model.asks(loaded))
 
     def choose(self, entries: Sequence[Entry]) -> None:
         """Give the model to one of these places, if its turn at another is over."""
@@ -57,7 +57,7 @@ class ModelTurns:
     def give(self, entry: Entry | None) -> None:
         """Let a place have the model now."""
         if self.holder is not None and self.holder is not entry and self.holder.search:
-            self.holder.search.release_model()
+            self.holder.search.model.release()
         self.holder, self._read_at = entry, None
 
     def ask(self) -> bool:
@@ -65,17 +65,17 @@ class ModelTurns:
         if self.holder is None or self.holder.search is None:
             return False
         loaded = self.loaded_for(self.holder)
-        return loaded is not None and self.holder.search.ask(loaded)
+        return loaded is not None and self.holder.search.model.ask(loaded)
 
     def _is_over(self, entry: Entry) -> bool:
         """Whether a place has had the model for long enough."""
         search, loaded = entry.search, self.loaded_for(entry)
-        if entry.over or search is None or loaded is None or not search.asks(loaded):
+        if entry.over or search is None or loaded is None or not search.model.asks(loaded):
             return True
-        if search.reading:
+        if search.model.reading:
             return False
         now = time.monotonic()
         self._read_at = now if self._read_at is None else self._read_at
         if loaded.commands_a_turn is not None:
-            return search.answers >= loaded.commands_a_turn
+            return search.model.answers >= loaded.commands_a_turn
         return now - self._read_at >= _WRITING

@@ -18,8 +18,8 @@ from coe_lsp.repair.search.settings import SearchSettings
 from coe_lsp.repair.way_in import WayIn
 
 
-class Searching:
-    """As much of a search as turns know of."""
+class Work:
+    """As much of a model's work as turns know of."""
 
     def __init__(self):
         self.reading, self.answers, self.released = True, 0, 0
@@ -32,11 +32,18 @@ class Searching:
     def asks(self, loaded):
         return self.has_ideas and not self.refuses(loaded)
 
+    def release(self):
+        self.released += 1
+
+
+class Searching:
+    """And of a search."""
+
+    def __init__(self):
+        self.model = Work()
+
     def halfway(self):
         return None
-
-    def release_model(self):
-        self.released += 1
 
 
 class Loaded(LazyPolicy):
@@ -69,13 +76,13 @@ def test_it_stays_until_it_has_read_and_written(first, monkeypatch):
     time.sleep(0.3)
     turns.choose([two, one])
     assert turns.holder is one
-    one.search.reading = False
+    one.search.model.reading = False
     turns.choose([two, one])
     assert turns.holder is one
     time.sleep(0.3)
     turns.choose([two, one])
     assert turns.holder is two
-    assert one.search.released == 1
+    assert one.search.model.released == 1
 
 
 def test_whole_functions_are_counted(first):
@@ -83,11 +90,11 @@ def test_whole_functions_are_counted(first):
     turns, (one, two) = ModelTurns(first, larger), places(2.0, 1.0)
     larger.arrive()
     turns.choose([one, two])
-    one.search.reading, one.with_model = False, 100.0
-    one.search.answers = 1
+    one.search.model.reading, one.with_model = False, 100.0
+    one.search.model.answers = 1
     turns.choose([one, two])
     assert turns.holder is one
-    one.search.answers = 2
+    one.search.model.answers = 2
     turns.choose([one, two])
     assert turns.holder is two
 
@@ -97,9 +104,9 @@ def test_a_place_that_does_not_fit_the_larger_keeps_the_smaller(first):
     turns, (one, two) = ModelTurns(first, larger), places(2.0, 1.0)
     assert turns.loaded_for(one).model.name == "small"
     larger.arrive()
-    one.search.refused.add("large")
+    one.search.model.refused.add("large")
     assert [turns.loaded_for(e).model.name for e in (one, two)] == ["small", "large"]
-    one.search.refused.add("small")
+    one.search.model.refused.add("small")
     assert not turns.has_ideas(one)
     turns.choose([one, two])
     assert turns.holder is two
@@ -161,7 +168,7 @@ class Slow:
 
 
 def test_a_model_that_reads_slowly_gets_to_write_at_one_of_several_places(project):
-    """It was taken to another place after six seconds, whatever it had done by then."""
+    """It takes longer to read than to write."""
     root = project(SHOP)
     answer = "### REPL 2 >>>    return [p * 9 // 10 for p in prices], total(prices) * 9 // 10"
     loaded = LoadedPolicy(Slow(8.0, answer), ModelUsed("slow", "", None), trained=True)

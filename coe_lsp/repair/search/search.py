@@ -25,12 +25,11 @@ from coe_lsp.chain.episode import Episode
 from coe_lsp.chain.prompt import TaskDescription
 from coe_lsp.cores import available_cores
 from coe_lsp.repair.deadline import Deadline
-from coe_lsp.repair.policy.protocol import ContextError, Judge, LoadedPolicy, Policy
+from coe_lsp.repair.policy.protocol import LoadedPolicy
 from coe_lsp.repair.search.frontier import Frontier, Scorer
-from coe_lsp.repair.search.model_chains import ModelChains
+from coe_lsp.repair.search.model_work import ModelWork
 from coe_lsp.repair.search.mutant_source import MutantSource
 from coe_lsp.repair.search.ranking import PassingProgram, rank, with_size
-from coe_lsp.repair.search.rescoring import rerank, score_mutants
 from coe_lsp.repair.search.settings import SearchSettings
 from coe_lsp.repair.search.smaller import smaller_programs
 from coe_lsp.repair.search.states import State, StateTree, lines_touched, state_key
@@ -47,8 +46,6 @@ _FRONTIER_SIZE = 8
 _MOST_TESTERS = 4
 # Mutants tested between two steps of the model, where one thread does both.
 _MUTANTS_A_STEP = 3
-# The mutants of so many lines are scored by the model.
-_LINES_SCORED = 24
 
 
 @frozen
@@ -77,15 +74,14 @@ class Search:
     """One search for one function. Use it as a context: it ends its threads.
 
     **Parts.** Two sources of programs feed one tester. `MutantSource` has mutants from the first
-    moment. `ModelChains`, once a model is there, asks it to expand the states of the `Frontier`.
-    The `Tester` runs the model's programs first, and mutants whenever none of those waits. Each
+    moment. `ModelWork`, once a model is there, asks it to expand the states of the `Frontier`. The
+    `Tester` runs the model's programs first, and mutants whenever none of those waits. Each
     verdict makes a `State` of the `StateTree`; what passes all tests is a `PassingProgram`. The
     `StoppingRule` says when to end.
 
     **States of the model.** It is absent until `run` is given one; then it reads the task, scores
     the mutants of the most suspect lines if it judges at all, and writes commands until the end, or
-    until `run` is given another one. It drops out if the task does not fit its context (`refuses`)
-    or if not even the start can be expanded (`stuck`).
+    until there is another one (`ModelWork`).
 
     **What becomes of a verdict.** A cancelled one is no verdict. A program that passes all tests is
     a repair and is not expanded. One that was tested before teaches nothing. All others stay in the
@@ -96,7 +92,7 @@ class Search:
 
     **Invariants.** A candidate has a number, given once: to the model's programs when they are
     asked for, to mutants when their verdict is learned. All states of the frontier have an episode
-    with true feedback that is not done. The policy keeps only what `ModelChains` can still need.
+    with true feedback that is not done. The policy keeps only what can still be needed.
     With a budget in candidates nothing depends on a clock or on a second thread.
 
     **What ends it.** The stopping rule: cancelled, the deadline, the number of candidates, the
@@ -149,15 +145,21 @@ class Search:
             threads=self._testers,
             deduplicate=settings.deduplicate,
         )
-        self._suspects = _suspect_lines(pad.lines, pad.hidden, suspiciousness)
-        self._unscored = self._suspects[:_LINES_SCORED] if settings.rescoring else []
         self._numbers: Iterator[int] = itertools.count(1)
-        self._chains: ModelChains | None = None
-        self._judge: Judge | None = None
-        self._refusing: list[Policy] = []
+        #: The model's part.
+        self.model = ModelWork(
+            start,
+            self._frontier,
+            self._numbers,
+            self._mutants,
+            self._tester,
+            self._stopping,
+            _suspect_lines(pad.lines, pad.hidden, suspiciousness),
+            settings,
+            watch,
+        )
         self._timer: threading.Timer | None = None
         self._passing: list[PassingProgram] = []
-        self._model_seconds = 0.0
         self._exhausted = False
 
     def __enter__(self) -> Self:
@@ -184,7 +186,7 @@ class Search:
         self._tester.resume()
         self._learn_results(0)  # what came meanwhile may be a repair whose grace is over
         while not self._over() and time.monotonic() < until:
-            asking = loaded is not None and self.ask(loaded)
+            asking = loaded is not None and self.model.ask(loaded)
             if not asking and not meanwhile():
                 self._tester.wait(_POLL_SECONDS)
             self._learn_results(_MUTANTS_A_STEP)
@@ -192,27 +194,10 @@ class Search:
                 self._exhausted = True
                 break
 
-    def ask(self, loaded: LoadedPolicy) -> bool:
-        """A step of a model's work, while the tests may rest; False if there is none to do."""
-        self._use(loaded)
-        chains = self._chains
-        if chains is None or chains.stuck:
-            return False
-        started = time.monotonic()
-        self._ask_model(chains)
-        self._model_seconds += time.monotonic() - started
-        return True
-
     def pause(self) -> None:
         """Test nothing until the next `run`."""
         self._tester.pause()
         self._learn_results(0)  # what was under way may be a repair
-
-    def release_model(self) -> None:
-        """Leave the model free for another task; what it was writing is lost."""
-        if self._chains is not None:
-            self._chains.close()
-            self._chains = None
 
     def narrow(self, *, beside_model: bool) -> None:
         """Test on fewer cores while a model works, here or elsewhere."""
@@ -233,25 +218,6 @@ class Search:
         """Whether nothing was left to try when the last `run` ended, and nothing came since."""
         return self._exhausted and self._tester.idle
 
-    def refuses(self, loaded: LoadedPolicy) -> bool:
-        """Whether the task does not fit this model."""
-        return loaded.policy in self._refusing
-
-    def asks(self, loaded: LoadedPolicy) -> bool:
-        """Whether there is anything to ask this model for."""
-        stuck = self._chains is not None and self._chains.stuck
-        return not self.refuses(loaded) and not stuck
-
-    @property
-    def reading(self) -> bool:
-        """Whether a model has not read all of the task yet."""
-        return self._chains is None or not self._chains.has_read
-
-    @property
-    def answers(self) -> int:
-        """How many commands a model has written since it came here."""
-        return self._chains.answers if self._chains is not None else 0
-
     def halfway(self) -> State | None:
         """The state that wins most tests and loses none, if not all are won."""
         return self._tree.halfway()
@@ -260,15 +226,17 @@ class Search:
         """What came of it; the search is over then."""
         self._end()
         self._learn_results(0)  # what was under way may be a repair
-        if self._chains is not None:
-            self._chains.close()
+        ranked = rank(self._passing)
+        if not self._cancelled():
+            ranked = self.model.rerank(ranked)
+        self.model.release()
         return Found(
-            self._ranked(),
+            tuple(ranked),
             self._tree.closest,
             dict(self._tester.kinds),
-            self._model_seconds,
+            self.model.seconds,
             self._stopping.repaired_at,
-            self.exhausted,
+            self._exhausted,
         )
 
     def _end(self) -> None:
@@ -278,66 +246,18 @@ class Search:
         self._tester.join()
 
     def _over(self) -> bool:
-        return self._stopping.over(self._tester.attempts, model=self._chains is not None)
-
-    # -- the model
-
-    def _use(self, loaded: LoadedPolicy) -> None:
-        self._frontier.keep_ties = loaded.trained
-        if self._chains is not None and self._chains.policy is not loaded.policy:
-            self.release_model()
-        if self._chains is None and not self.refuses(loaded):
-            self._judge = loaded.judge
-            lines = self._suspects if self._settings.branch_points else ()
-            samples = min(self._settings.samples, loaded.commands_a_turn or self._settings.samples)
-            self._chains = ModelChains(
-                loaded, self._frontier, self._numbers, lines, samples, self._watch
-            )
-
-    def _ask_model(self, chains: ModelChains) -> None:
-        """One piece of the model's work: reading, then scoring mutants, then writing commands."""
-        if not chains.has_read:
-            try:
-                chains.read()
-            except ContextError:  # mutations do not mind
-                self._refusing.append(chains.policy)
-                self.release_model()
-            return
-        if self._unscored and self._judge is not None:
-            line, mutants = self._unscored.pop(0), self._mutants.of_start
-            self._mutants.add_scores(score_mutants(self._judge, self._episode, line, mutants))
-            return
-        self._stopping.model_scored()
-        chains.request(self._wants_commands)
-        if not chains.writing:  # the tests have fallen behind
-            self._tester.wait(_POLL_SECONDS)
-            return
-        for candidate in chains.write():
-            self._tester.submit(candidate)
-
-    def _wants_commands(self) -> bool:
-        # Once there is a repair, the grace is too short for another command to be written in.
-        choosing = self._stopping.repaired_at is not None and not self._stopping.counted
-        return not choosing and not self._over()
-
-    @property
-    def _episode(self) -> Episode:
-        assert self._tree.start.episode is not None
-        return self._tree.start.episode
+        return self._stopping.over(self._tester.attempts, model=self.model.present)
 
     def _repair_found(self) -> None:
-        """The first repair begins the grace. The tester calls it, perhaps on another thread."""
+        """The first repair begins the grace. The tester calls it, perhaps on another thread.
+
+        A long prompt is not read to its end for the sake of a choice between repairs.
+        """
         if self._stopping.repair_found(self._tester.attempts) and not self._stopping.counted:
-            longest = self._stopping.longest_grace(model=self._chains is not None)
-            self._timer = threading.Timer(longest, self._stop_reading)
+            longest = self._stopping.longest_grace(model=self.model.present)
+            self._timer = threading.Timer(longest, self.model.stop_reading)
             self._timer.daemon = True
             self._timer.start()
-
-    def _stop_reading(self) -> None:
-        """A long prompt is not read to its end for the sake of a choice between repairs."""
-        chains = self._chains
-        if chains is not None and not chains.has_read:
-            chains.policy.interrupt()
 
     # -- results
 
@@ -365,8 +285,8 @@ class Search:
             parent.depth + 1,
         )
         state.complete(verdict, self._first_line, solved=tested.solved)
-        if self._chains is not None and candidate.origin == "model":
-            self._chains.tested(state.number, state)
+        if candidate.origin == "model":
+            self.model.tested(state.number, state)
         if verdict.cancelled:
             return
         self._tell(state, solved=tested.solved)
@@ -433,16 +353,6 @@ class Search:
                 self._first_line,
             )
         )
-
-    def _ranked(self) -> tuple[PassingProgram, ...]:
-        """The repairs, best first; by the model's likelihood if there is a choice."""
-        programs = rank(self._passing)
-        chains = self._chains
-        if chains is None or not chains.has_read or self._judge is None or self._cancelled():
-            return tuple(programs)
-        if len(programs) <= 1 or not self._settings.rescoring:
-            return tuple(programs)
-        return rerank(self._judge, self._episode, programs)
 
 
 def _suspect_lines(
