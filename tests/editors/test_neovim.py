@@ -720,7 +720,11 @@ def test_bad_input_is_one_message_that_says_what_to_do(start, clamp_project, spo
         nvim.wait_for_message(says)
         assert len(nvim.messages()) == 1
         nvim.command("messages clear")
-    elif spoil == "model":  # the check's end would take the place of "failed"
+    elif spoil == "tests":  # the check's end would take the place of "failed"
+        nvim.command("CoeCheck")
+        nvim.wait_for_message("No tests")
+        nvim.command("messages clear")
+    elif spoil == "model":  # so it would here
         nvim.wait("vim.diagnostic.get(0)[1]")
     nvim.command("CoeRepair")
     nvim.wait_for_message(says)
