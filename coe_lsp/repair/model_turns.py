@@ -12,7 +12,7 @@ from coe_lsp.repair.entry import Entry
 from coe_lsp.repair.lazy_policy import LazyPolicy
 from coe_lsp.repair.policy.protocol import LoadedPolicy
 
-# Seconds for which a model writes at one place, once it has read.
+# Seconds for which a model writes at one place, once it is prepared.
 _WRITING = 6.0
 
 
@@ -20,9 +20,9 @@ class ModelTurns:
     """The model's turns, which are its own.
 
     Mutations change places every second. A model has to read each place's task anew, which takes a
-    small machine many times longer: it stays at a place until it has read, and then for long enough
-    to write something, while mutations go on elsewhere. Places have it in proportion to their
-    weights, the heaviest first.
+    small machine many times longer: it stays at a place until it has read and scored the likeliest
+    mutants, and then for long enough to write something, while mutations go on elsewhere. Places
+    have it in proportion to their weights, the heaviest first.
 
     The second, larger model takes over once it is loaded, in later rounds of the repair as well,
     but not at places that do not fit it.
@@ -30,7 +30,7 @@ class ModelTurns:
 
     def __init__(self, first: LazyPolicy, second: LazyPolicy) -> None:
         self._first, self._second = first, second
-        self._read_at: float | None = None
+        self._since: float | None = None
         #: The place that has the model.
         self.holder: Entry | None = None
 
@@ -58,7 +58,7 @@ class ModelTurns:
         """Let a place have the model now."""
         if self.holder is not None and self.holder is not entry and self.holder.search:
             self.holder.search.model.release()
-        self.holder, self._read_at = entry, None
+        self.holder, self._since = entry, None
 
     def ask(self) -> bool:
         """A step of the model's work at its place; False if there is none to do."""
@@ -72,10 +72,10 @@ class ModelTurns:
         search, loaded = entry.search, self.loaded_for(entry)
         if entry.over or search is None or loaded is None or not search.model.asks(loaded):
             return True
-        if search.model.reading:
+        if search.model.preparing:
             return False
         now = time.monotonic()
-        self._read_at = now if self._read_at is None else self._read_at
+        self._since = now if self._since is None else self._since
         if loaded.commands_a_turn is not None:
             return search.model.answers >= loaded.commands_a_turn
-        return now - self._read_at >= _WRITING
+        return now - self._since >= _WRITING

@@ -22,7 +22,7 @@ class Work:
     """As much of a model's work as turns know of."""
 
     def __init__(self):
-        self.reading, self.answers, self.released = True, 0, 0
+        self.preparing, self.answers, self.released = True, 0, 0
         self.refused = set()
         self.has_ideas = True
 
@@ -76,7 +76,7 @@ def test_it_stays_until_it_has_read_and_written(first, monkeypatch):
     time.sleep(0.3)
     turns.choose([two, one])
     assert turns.holder is one
-    one.search.model.reading = False
+    one.search.model.preparing = False
     turns.choose([two, one])
     assert turns.holder is one
     time.sleep(0.3)
@@ -90,7 +90,7 @@ def test_whole_functions_are_counted(first):
     turns, (one, two) = ModelTurns(first, larger), places(2.0, 1.0)
     larger.arrive()
     turns.choose([one, two])
-    one.search.model.reading, one.with_model = False, 100.0
+    one.search.model.preparing, one.with_model = False, 100.0
     one.search.model.answers = 1
     turns.choose([one, two])
     assert turns.holder is one

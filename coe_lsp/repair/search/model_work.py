@@ -23,8 +23,8 @@ from coe_lsp.repair.search.stopping import StoppingRule
 from coe_lsp.repair.search.tester import Tester
 
 _POLL_SECONDS = 0.02
-# The mutants of so many lines are scored by the model.
-_LINES_SCORED = 24
+# The model scores the mutants of so many lines, of fewer once that has taken so many seconds.
+_LINES_SCORED, _SECONDS_SCORING = 24, 3.0
 
 
 class ModelWork:
@@ -58,6 +58,7 @@ class ModelWork:
         self._chains: ModelChains | None = None
         self._judge: Judge | None = None
         self._refusing: list[Policy] = []
+        self._scoring = 0.0
         #: For how long models were at work.
         self.seconds = 0.0
 
@@ -70,6 +71,11 @@ class ModelWork:
     def reading(self) -> bool:
         """Whether a model has not read all of the task yet."""
         return self._chains is None or not self._chains.has_read
+
+    @property
+    def preparing(self) -> bool:
+        """Whether a model has to read, or to score, before it writes."""
+        return self.reading or (bool(self._unscored) and self._judge is not None)
 
     @property
     def answers(self) -> int:
@@ -140,8 +146,7 @@ class ModelWork:
                 self.release()
             return
         if self._unscored and self._judge is not None:
-            line, mutants = self._unscored.pop(0), self._mutants.of_start
-            self._mutants.add_scores(score_mutants(self._judge, self._episode, line, mutants))
+            self._score(self._unscored.pop(0), self._judge)
             return
         self._stopping.model_scored()
         chains.request(self._wants_commands)
@@ -150,6 +155,13 @@ class ModelWork:
             return
         for candidate in chains.write():
             self._tester.submit(candidate)
+
+    def _score(self, line: int, judge: Judge) -> None:
+        started = time.monotonic()
+        self._mutants.add_scores(score_mutants(judge, self._episode, line, self._mutants.of_start))
+        self._scoring += time.monotonic() - started
+        if self._scoring >= _SECONDS_SCORING and not self._stopping.counted:
+            self._unscored.clear()
 
     def _wants_commands(self) -> bool:
         # Once there is a repair, the grace is too short for another command to be written in.
