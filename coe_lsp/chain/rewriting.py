@@ -1,9 +1,9 @@
 """A function written anew in one answer: the question, where the answer ends, the edit that it is.
 
-Models that were not trained on chains of edits answer so more often rightly, the larger they are
-the more. The answer is begun for them, with the function's head and docstring, so that they
-keep both and write nothing else. It becomes one command: what is applied and shown is an edit, as
-in a chain. Of a long function some lines are hidden; it cannot be asked for.
+For models that were not trained on chains of edits. The answer is begun for them, with the
+function's head and docstring, so that they keep both and write nothing else. It becomes one
+command: what is applied and shown is an edit, as in a chain. Of a long function some lines are
+hidden; it cannot be asked for.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from functools import cached_property
 
 from attrs import frozen
 
@@ -42,7 +43,7 @@ class Rewriting:
     task: TaskDescription
     pad: Scratchpad
 
-    @property
+    @cached_property
     def given(self) -> str:
         """What the answer begins with: all that stands before the function's first statement.
 
@@ -112,7 +113,7 @@ class Rewriting:
         unchanged = ReplaceLine(1, self.pad.lines[0])
         return one_command(self.pad.lines, lines) or unchanged
 
-    @property
+    @cached_property
     def _head(self) -> tuple[int, re.Match[str]] | None:
         """The function's first line, with its index, of code that is one or may be meant to be."""
         lines = self.pad.lines
@@ -123,8 +124,9 @@ class Rewriting:
         heads = ((n, _DEF.match(line)) for n, line in enumerate(lines) if n >= first)
         return next(((n, head) for n, head in heads if head), None)
 
-    @property
+    @cached_property
     def _end(self) -> re.Pattern[bytes]:
+        # Asked for each token that is written.
         place = self._head
         if place is None:
             return re.compile(rb"\n[ \t]*```")

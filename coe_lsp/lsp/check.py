@@ -207,4 +207,4 @@ class Look(CancellableRun[dict[str, Sequence[Place]]]):
 def _run_by_tests(baseline: Baseline) -> frozenset[str]:
     lines = frozenset[int]().union(*baseline.lines.values())
     functions = baseline.source.functions()
-    return frozenset(f.name for f in functions if any(f.first < n <= f.last for n in lines))
+    return frozenset(f.name for f in functions if f.is_run_by(lines))

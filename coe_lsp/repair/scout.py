@@ -83,12 +83,10 @@ class Scouted:
 
     def beside_at(self, place: Place) -> tuple[str, ...]:
         """Failing tests that were not named and run a place, too."""
-        function = place.function
         return tuple(
             test
             for test, ran in self.beside.items()
-            # The line of the `def` itself runs at import, not in a call.
-            if any(function.first < n <= function.last for n in ran.lines.get(place.file, ()))
+            if place.function.is_run_by(ran.lines.get(place.file, ()))
         )
 
     def baseline(self, file: str) -> Baseline:

@@ -171,7 +171,7 @@ def test_a_model_that_reads_slowly_gets_to_write_at_one_of_several_places(projec
     """It takes longer to read than to write."""
     root = project(SHOP)
     answer = "### REPL 2 >>>    return [p * 9 // 10 for p in prices], total(prices) * 9 // 10"
-    loaded = LoadedPolicy(Slow(8.0, answer), ModelUsed("slow", "", None), trained=True)
+    loaded = LoadedPolicy(Slow(3.0, answer), ModelUsed("slow", "", None), trained=True)
     search = SearchSettings(mutations=False, grace=0.1)
     way = WayIn(root, tests=("tests/test_shop.py",))
     load = lambda: contextlib.nullcontext(loaded)  # noqa: E731

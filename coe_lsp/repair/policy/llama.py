@@ -21,6 +21,7 @@ from coe_lsp.repair.policy.protocol import (
     ContextError,
     Proposal,
 )
+from coe_lsp.repair.policy.reading import Reading
 
 # A high temperature, since what is wanted is seldom what a model finds likeliest.
 _SAMPLING = Sampling(temperature=1.0, top_k=60, top_p=0.98, max_tokens=COMMAND_TOKENS)
@@ -85,29 +86,16 @@ class LlamaPolicy:
         self._own_opening = opening is None
         self._opening = engine.sequence() if opening is None else opening
         self._opened: object = None
-        self._reading: Job | None = None
+        self._reading = Reading(engine)
         self._jobs: dict[Job, tuple[int, str]] = {}
         self._slots: dict[int, _Slot] = {}
         self._branch_points: dict[int, list[_BranchPoint]] = {}
 
     def read(self, start: Episode) -> bool:
         """See `Policy.read`."""
-        try:
-            if self._reading is not None and self._opened != (start.task, start.start):
-                self._stop_reading()
-            if self._reading is None:
-                opening = self._root(start)
-                if opening.pending <= 1:
-                    return True
-                self._reading = self._engine.submit(opening, Sampling(max_tokens=0))
-            self._engine.step()
-        except Cancelled:
-            self._reading = None
-            return False
-        if self._reading.completion is None:
-            return False
-        self._reading = None
-        return True
+        if self._opened != (start.task, start.start):
+            self._reading.stop()
+        return self._reading.advance(self._root(start))
 
     def ask(self, request: CommandRequest, *, redraw: int = 0) -> bool:
         """See `Policy.ask`. `redraw`: how many answers to the same request were drawn before."""
@@ -246,16 +234,11 @@ class LlamaPolicy:
 
         What was read of that stays.
         """
-        self._stop_reading()
+        self._reading.stop()
         for id in list(self._slots):
             self.forget(id)
         if self._own_opening:
             self._opening.release()
-
-    def _stop_reading(self) -> None:
-        if self._reading is not None and self._reading.completion is None:
-            self._engine.drop(self._reading)
-        self._reading = None
 
     def _slot(self, request: CommandRequest) -> _Slot | None:
         """A sequence with everything appended that the model has to see before it answers.

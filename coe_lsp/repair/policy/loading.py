@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from attrs import frozen
@@ -151,9 +151,5 @@ def load_model(options: ModelOptions, progress: ProgressSink) -> LoadedModel:
 @contextmanager
 def llama_policy(options: ModelOptions, progress: ProgressSink) -> Generator[LoadedPolicy]:
     """Load everything for one repair; free it at the end."""
-    model = load_model(options, progress)
-    try:
-        with model.policy() as policy:
-            yield policy
-    finally:
-        model.close()
+    with closing(load_model(options, progress)) as model, model.policy() as policy:
+        yield policy

@@ -17,6 +17,7 @@ from coe_lsp.engine.sampling import Sampling
 from coe_lsp.engine.sequence import Job
 from coe_lsp.engine.sequence import Sequence as EngineSequence
 from coe_lsp.repair.policy.protocol import CommandRequest, ContextError, Proposal
+from coe_lsp.repair.policy.reading import Reading
 
 # The first answer is the likeliest; the others differ as much as answers that still parse may.
 _TEMPERATURE, _TOP_K, _TOP_P = 0.8, 60, 0.95
@@ -46,29 +47,14 @@ class Rewriter:
         self._asked: Rewriting | None = None
         self._size = 0
         self._drawn = 0
-        self._reading: Job | None = None
+        self._reading = Reading(engine)
         self._jobs: dict[Job, _Answer] = {}
 
     def read(self, start: Episode) -> bool:
         """See `Policy.read`."""
-        try:
-            if self._asked is None or (self._asked.task, self._asked.pad) != (
-                start.task,
-                start.pad,
-            ):
-                self._begin(Rewriting(self._format, start.task, start.pad))
-            if self._reading is None:
-                if self._question.pending <= 1:
-                    return True
-                self._reading = self._engine.submit(self._question, Sampling(max_tokens=0))
-            self._engine.step()
-        except Cancelled:
-            self._reading = None
-            return False
-        if self._reading.completion is None:
-            return False
-        self._reading = None
-        return True
+        if self._asked is None or (self._asked.task, self._asked.pad) != (start.task, start.pad):
+            self._begin(Rewriting(self._format, start.task, start.pad))
+        return self._reading.advance(self._question)
 
     def ask(self, request: CommandRequest) -> bool:
         """See `Policy.ask`. A line that is to be replaced is not minded."""
@@ -123,6 +109,7 @@ class Rewriter:
 
     def close(self) -> None:
         """Give back all that this policy holds of the engine."""
+        self._reading.stop()
         self._drop()
         self._question.release()
 
@@ -132,10 +119,9 @@ class Rewriter:
         return int(_LONGER * self._size) + _TOKENS_MORE
 
     def _begin(self, asked: Rewriting) -> None:
-        if self._reading is not None and self._reading.completion is None:
-            self._engine.drop(self._reading)
+        self._reading.stop()
         self._drop()
-        self._reading, self._asked, self._drawn = None, None, 0
+        self._asked, self._drawn = None, 0
         self._size = len(self._engine.tokenize([Segment(asked.pad.text)], add_bos=False))
         if self._size > _MOST_TOKENS or not asked.can_be_asked:
             raise ContextError("The code is too long, or not of a form, to be written anew.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,7 +29,7 @@ _LEAST_CORES = 6
 _GPUS = ("cuda", "metal", "vulkan", "hip", "sycl", "musa")
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 # How many times its file's size the machine must have in memory.
-_LEAST_MEMORY = 6.0
+_LEAST_MEMORY = 7.0
 
 
 def second_model(options: ModelOptions) -> ModelRef | None:
@@ -74,12 +74,8 @@ def load_second(ref: ModelRef, seed: int = 0) -> LoadedModel:
 @contextmanager
 def rewriter(ref: ModelRef, seed: int = 0) -> Generator[LoadedPolicy]:
     """Load the weights for one repair; free them at the end."""
-    model = load_second(ref, seed)
-    try:
-        with model.rewriter() as policy:
-            yield policy
-    finally:
-        model.close()
+    with closing(load_second(ref, seed)) as model, model.rewriter() as policy:
+        yield policy
 
 
 def _memory() -> int:

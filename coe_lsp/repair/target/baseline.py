@@ -131,8 +131,7 @@ class Baseline:
 
     def runs(self, test: str, function: Function) -> bool:
         """Whether a test was seen to run the function."""
-        # The line of the `def` itself runs at import, not in a call.
-        return any(function.first < n <= function.last for n in self.lines.get(test, ()))
+        return function.is_run_by(self.lines.get(test, ()))
 
 
 def measure(runner: SuiteRunner, source: SourceFile, seconds: float = float("inf")) -> Baseline:

@@ -34,7 +34,7 @@ def module_places(
             if name and top:
                 more = _MORE_THAN_FIRST if wants_import(name, sources[file]) else -_LESS_THAN_FIRST
                 found.append(_place(file, top, best + more, f"`{name}` is not defined there"))
-            inside = any(f.first < line <= f.last for f in sources[file].functions())
+            inside = any(f.is_run_by([line]) for f in sources[file].functions())
             for block, _ in statements[file]:
                 if not inside and block.first <= line <= block.last:
                     found.append(_place(file, block, best + _MORE_THAN_FIRST, "it fails here"))

@@ -15,7 +15,7 @@ import io
 import re
 import tokenize
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -65,6 +65,13 @@ class Function:
     def owner(self) -> str:
         """The qualified name of the class or function around it, or ''."""
         return self.name.rpartition(".")[0]
+
+    def is_run_by(self, lines: Iterable[int]) -> bool:
+        """Whether some of these lines, of those that a test ran, are in its body.
+
+        The line of the `def` itself runs at import, not in a call.
+        """
+        return any(self.first < line <= self.last for line in lines)
 
     def apart(self, other: Function) -> bool:
         """Whether the two have no line in common."""
