@@ -336,6 +336,38 @@ def test_a_run_ends_after_so_many_tests_that_hang(
     assert worker.run(b"def one(): 1\ndef two(): 1\ndef three(): 1\n").passed == 3
 
 
+_SLOW_TO_REPORT = """
+import time
+
+def {hook}({argument}):
+    end = time.process_time() + {seconds}
+    while time.process_time() < end:
+        pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("hook", "argument", "seconds", "expected"),
+    [
+        ("pytest_runtest_logreport", "report", 0.2, ["failed", "passed"]),
+        ("pytest_runtest_makereport", "call", 0.2, ["failed", "passed"]),
+        ("pytest_runtest_makereport", "call", 60, ["timeout"]),
+    ],
+)
+def test_the_time_that_a_report_takes_is_not_the_test_s(
+    write, tmp_path, worker_for, hook, argument, seconds, expected
+):
+    write("code_.py", "def one(): return 1\n")
+    write("conftest.py", _SLOW_TO_REPORT.format(hook=hook, argument=argument, seconds=seconds))
+    write(
+        "test_code.py",
+        "from code_ import one\n\ndef test_one(): assert one() == 2\n\ndef test_two(): one()\n",
+    )
+    worker = worker_for(Suite("pytest", tmp_path, tmp_path / "code_.py", ("test_code.py",)))
+    run = worker.run(limits=Limits(wall_seconds=20, test_seconds=3, cpu_seconds=0.1))
+    assert [result.outcome for result in run.results] == expected, run.results
+
+
 def test_a_bracket_in_the_project_s_path_is_no_parameter(clamp_project, tmp_path, worker_for):
     root = shutil.copytree(clamp_project, tmp_path / "my [x] project")
     run = worker_for(clamp_suite(root)).run(select=["tests/test_ranges.py::test_high"])

@@ -11,7 +11,8 @@ import random
 import signal
 import sys
 import time
-from typing import Any, Callable, Iterable
+from contextlib import contextmanager
+from typing import Any, Callable, Generator, Iterable
 
 from coe_worker import candidate, limits
 from coe_worker.coverage import LineTracer, project_tracer
@@ -70,6 +71,7 @@ class Child:
         self._project_tracer = project_tracer(suite.root) if traced else None
         self._traced: dict[str, tuple[list[int], list[int]]] = {}
         self._timeouts_left = run.limits.timeouts
+        self._left = (0.0, 0.0)  # wall and processor seconds of a test that is paused
         self._modules_before = frozenset(sys.modules)
         self._began = time.monotonic()
         self.rewritten = False
@@ -151,6 +153,23 @@ class Child:
         if self._project_tracer:
             self._project_tracer.start()
         self._alarm(self._run.limits.test_seconds, self._run.limits.cpu_seconds or 0)
+
+    def pause(self) -> None:
+        """What runs now is not the test's own: its time stands still until `resume`."""
+        self._left = self._alarm(0)
+
+    def resume(self) -> None:
+        """The test goes on with the time that it had left."""
+        self._alarm(*self._left)
+
+    @contextmanager
+    def bound_report(self) -> Generator[None, None, None]:
+        """The making of a report calls the test's own code, and may take as long as a test."""
+        self._alarm(self._run.limits.test_seconds)
+        try:
+            yield
+        finally:
+            self._alarm(0)
 
     def stop(self, test: str, others: Iterable[str] = ()) -> None:
         """A test is over, its teardown included. What ran in the `others` counts as run by it."""
@@ -241,10 +260,13 @@ class Child:
             new.append((name, file if isinstance(file, str) else "", rewritten))
         return new
 
-    def _alarm(self, seconds: float, cpu_seconds: float = 0) -> None:
-        if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, seconds)
-            signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    def _alarm(self, seconds: float, cpu_seconds: float = 0) -> tuple[float, float]:
+        """Set both alarms, 0 for none, and tell what was left of them."""
+        if not hasattr(signal, "setitimer"):
+            return 0, 0
+        left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+        cpu_left, _ = signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+        return left, cpu_left
 
     def _flush(self) -> None:
         for stream in (sys.stdout, sys.stderr):

@@ -104,7 +104,13 @@ class _Plugin:
         cls = type(self)
         for method in (cls.pytest_collection, cls.pytest_runtestloop, cls.pytest_sessionfinish):
             first(method)
-        for method in (cls.pytest_runtest_protocol, cls.pytest_runtest_makereport):
+        for method in (
+            cls.pytest_runtest_protocol,
+            cls.pytest_runtest_setup,
+            cls.pytest_runtest_call,
+            cls.pytest_runtest_teardown,
+            cls.pytest_runtest_makereport,
+        ):
             wrapper(method)
 
     def pytest_addoption(self, parser: Any) -> None:
@@ -185,12 +191,32 @@ class _Plugin:
         assert self.child is not None
         self._running = item.nodeid
         self.child.start(item.nodeid)
+        self.child.pause()
         yield
         self.child.stop(item.nodeid)
 
-    def pytest_runtest_makereport(self, item: Any, call: Any) -> Generator[None, Any, None]:
-        outcome = yield
+    # An alarm that rings in pytest's own code, as it does where a report takes as long as a test
+    # may, would end the run. So time runs within these three only.
+
+    def pytest_runtest_setup(self) -> Generator[None, Any, None]:
+        yield from self._on_the_clock()
+
+    def pytest_runtest_call(self) -> Generator[None, Any, None]:
+        yield from self._on_the_clock()
+
+    def pytest_runtest_teardown(self) -> Generator[None, Any, None]:
+        yield from self._on_the_clock()
+
+    def _on_the_clock(self) -> Generator[None, Any, None]:
         assert self.child is not None
+        self.child.resume()
+        yield
+        self.child.pause()
+
+    def pytest_runtest_makereport(self, item: Any, call: Any) -> Generator[None, Any, None]:
+        assert self.child is not None
+        with self.child.bound_report():
+            outcome = yield
         report = outcome.get_result()
         test = item.nodeid
         if report.failed:
@@ -225,9 +251,12 @@ class _Plugin:
             detail = f"{type(error).__name__} ended the test run"
             self.child.result(self._running, "failed", detail, error)
 
-    def pytest_internalerror(self, excrepr: Any) -> None:
+    def pytest_internalerror(self, excrepr: Any, excinfo: Any) -> None:
         if self.child is not None:
-            self.child.result("pytest", "error", _last_line(str(excrepr)))
+            if isinstance(excinfo.value, TestTimeout):
+                self.child.failed(self._running, excinfo.value)
+            else:
+                self.child.result("pytest", "error", _last_line(str(excrepr)))
             self.ran = True
 
     def pytest_sessionfinish(self, session: Any) -> None:

@@ -1,9 +1,10 @@
 """What makes a repair doubtful that passes all tests: it may have bent the program to the tests.
 
 Such a patch may be right. It is ranked after others, and told with the word. Only shapes of the
-change count: that a test's literal is spelt out, a statement or a check is gone, a condition is
-turned round, a result does not depend on anything any more, a condition asks a sum, or a value
-itself instead of what was asked about it, and that an exception is caught and nothing said.
+change count: that a test's literal is spelt out, a statement or a check is gone or never reached
+any more, a condition is turned round, a result does not depend on anything any more, a condition
+asks a sum, or a value itself instead of what was asked about it, and that an exception is caught
+and nothing said.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.LtE: ast.Gt,
 }
 _BLOCKS = frozenset({"body", "orelse", "finalbody", "handlers", "cases"})
+_LAST = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 _EMPTY = (ast.List, ast.Tuple, ast.Dict)
 
 
@@ -49,8 +51,10 @@ def find_doubts(
     except SyntaxError:
         return tuple(doubts)
     gone, come = _differences(old, new)
-    if gone and not come:
+    if gone and all(isinstance(node, ast.Pass) for node in come):
         doubts.append("takes something away" if len(gone) > 1 else f"takes {_named(gone[0])} away")
+    elif _ends_early(new) > _ends_early(old):
+        doubts.append("leaves code that never runs")
     results = [node for node in gone if isinstance(node, (ast.Return, ast.Pass))]
     returned = [node for node in come if isinstance(node, ast.Return)]
     if (
@@ -71,6 +75,17 @@ def find_doubts(
     tried = [node for node in come if isinstance(node, ast.Try)]
     doubts += [f"hides {kind}" for node in tried for kind in _hidden(node)]
     return tuple(doubts)
+
+
+def _ends_early(tree: ast.AST) -> int:
+    """How many blocks of a program go on after a statement that nothing can come after."""
+    fields = (field for node in ast.walk(tree) for field in ast.iter_fields(node))
+    blocks: list[list[ast.AST]] = [value for name, value in fields if _is_block(name, value)]
+    return sum(any(isinstance(node, _LAST) for node in block[:-1]) for block in blocks)
+
+
+def _is_block(name: str, value: object) -> bool:
+    return name in _BLOCKS and isinstance(value, list)
 
 
 def _asks_less(old: ast.AST, new: ast.AST) -> bool:
