@@ -238,7 +238,7 @@ class Repair:
                     return outcome, _Won(base, left), False
                 programs = [program for program, _ in confirmed]
                 if not self._cancelled.is_set():
-                    programs = tell_apart(solved.site, programs)
+                    programs = tell_apart(solved.site, programs, self._cancelled.is_set)
                 return self._report(sites, solved.site, programs, run, outcome), None, True
             tried = portfolio.tried()
             outcome = self._counted(outcome, tried)

@@ -256,6 +256,9 @@ class Finished:
     modules: Optional[List[ImportedModule]]
 
 
+#: Before each line that `calls` prints among what the tests print.
+OBSERVED = "\x1ecoe saw "
+
 Request = Union[RunRequest, PreforkRequest, Cancel]
 Event = Union[Collected, TestStarted, TestResult, LinesRan, FilesRan, CannotRunHot, Finished]
 #: The classes of all events.
