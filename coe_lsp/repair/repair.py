@@ -299,7 +299,7 @@ class Repair:
             found = evolve(found, message=f"{found.message} {still}")
         if others := [program.differs for program in programs[1:MOST_SHOWN] if program.differs]:
             found = evolve(found, message=f"{found.message} Another repair differs: {others[0]}.")
-        return evolve(found, chain=replay_chain(site, programs[0].commands))
+        return evolve(found, chain=replay_chain(site, programs[0].commands, run))
 
     def _report_failure(
         self, sites: Sites, tried: Sequence[Tried], outcome: Outcome, *, doubted: bool

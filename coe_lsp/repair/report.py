@@ -13,6 +13,7 @@ from coe_lsp.chain.commands import Command, render
 from coe_lsp.chain.scratchpad import Scratchpad
 from coe_lsp.chain.wording import edit_in_words
 from coe_lsp.escaping import in_backticks
+from coe_lsp.execution.suite import Run
 from coe_lsp.repair.acceptance import Acceptance
 from coe_lsp.repair.outcome import Counts, Link, Outcome, Repaired
 from coe_lsp.repair.reverts import Revert
@@ -20,6 +21,7 @@ from coe_lsp.repair.search.doubts import find_doubts
 from coe_lsp.repair.search.ranking import MOST_SHOWN, PassingProgram
 from coe_lsp.repair.site import Site, commands_to
 from coe_lsp.repair.task import feedback_text
+from coe_lsp.repair.verify import verdict
 
 
 def show_patch(site: Site, program: PassingProgram) -> Repaired:
@@ -49,25 +51,34 @@ def _doubts_before(site: Site) -> tuple[str, ...]:
     return (*_doubts_before(base.site), *find_doubts(before, base.lines))
 
 
-def replay_chain(site: Site, commands: Sequence[Command]) -> tuple[Link, ...]:
+def replay_chain(
+    site: Site, commands: Sequence[Command], last: Run | None = None
+) -> tuple[Link, ...]:
     """The commands that led here and these, one after the other, each with what the tests say.
 
-    In the words the function is named where there are several.
+    `last` is a run of the tests with all of them, if there was one. In the words the function is
+    named where there are several.
     """
-    return tuple(_links(site, commands, named=site.base is not None))
+    return tuple(_links(site, commands, last, named=site.base is not None))
 
 
-def _links(site: Site, commands: Sequence[Command], *, named: bool) -> list[Link]:
+def _links(
+    site: Site, commands: Sequence[Command], last: Run | None = None, *, named: bool
+) -> list[Link]:
     base, target = site.base, site.target
     links = _links(base.site, base.commands, named=True) if base else []
     where = f"{in_backticks(target.name)}, " if named else ""
     pad = Scratchpad(tuple(site.baseline.source.scratch_lines(target)))
-    for command in commands:
+    ended = verdict(last.results, site.verifier.tests) if last is not None else None
+    for number, command in enumerate(commands, 1):
         pad = pad.apply(command)
-        verdict = site.verifier.judge(pad.lines, late=True)
-        feedback = feedback_text(verdict, target.first, len(pad.lines))
+        if number == len(commands) and ended is not None and ended.solved:
+            told = evolve(ended, failures=())  # of tests that are not the function's
+        else:
+            told = site.verifier.judge(pad.lines, late=True)
+        feedback = feedback_text(told, target.first, len(pad.lines))
         words = where + edit_in_words([command], target.first)
-        links.append(Link(render(command), feedback, verdict.passed, verdict.failed, words))
+        links.append(Link(render(command), feedback, told.passed, told.failed, words))
     return links
 
 

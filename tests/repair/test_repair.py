@@ -19,6 +19,7 @@ from coe_lsp.repair.request import Request
 from coe_lsp.repair.search.settings import SearchSettings
 from coe_lsp.repair.target.baseline import measure
 from coe_lsp.repair.target.hints import read_clues
+from coe_lsp.repair.verify import Verifier
 from coe_lsp.repair.way_in import way_of
 
 
@@ -143,6 +144,21 @@ def test_tests_that_did_not_run_do_not_pass(clamp_project, monkeypatch):
     monkeypatch.setattr("coe_lsp.repair.file_sites.measure", cut_short)
     with pytest.raises(CoeError, match="1 of the tests for ranges.py did not run .still running"):
         repair(path, Scripted([FIX]))
+
+
+def test_what_was_run_once_more_is_not_run_again_to_be_told(clamp_project, monkeypatch):
+    late = []
+    judge = Verifier.judge
+
+    def spy(self, lines, **how):
+        if how.get("late"):
+            late.append(lines)
+        return judge(self, lines, **how)
+
+    monkeypatch.setattr(Verifier, "judge", spy)
+    edits = ["### REPW 5 >>>low >>>value", "### REPW 5 >>>value >>>high"]
+    assert len(repair(clamp_project / "ranges.py", Scripted(edits)).chain) == 2
+    assert [lines[4] for lines in late] == ["        return value"]
 
 
 def test_json_form(clamp_project):
