@@ -73,6 +73,34 @@ def main() -> None:
             f"| {name} | {len(ranks)} | {median(ranks):.0f} | {early[0]:.0%} | {early[1]:.0%} | "
             f"{likely:.2f} |"
         )
+    print()
+    known = [(seen, learned) for seen in dev]
+    _show_ablation([*_across(train, kind_spread, class_spread), *known])
+
+
+def _show_ablation(pairs: Sequence[tuple[Seen, Weights]]) -> None:
+    """What is lost and what is sooner without each kind of edit; those that make no change in one."""
+    reached = Counter(seen.wanted[0] for seen, _ in pairs)
+    made: Counter[str] = Counter()
+    for seen, _ in pairs:
+        for (kind, _guess), count in seen.counts.items():
+            made[kind] += count
+    others = [kind for kind in made if not reached[kind]]
+    rows = [([], "nothing"), *(([kind], kind) for kind, _ in reached.most_common())]
+    rows.append((others, f"{len(others)} others"))
+    print("| without | changes lost | share of the mutants | among the first 100 | first 500 |")
+    print("| --- " * 5 + "|")
+    for kinds, name in rows:
+        left = [(_without(s, kinds), weights) for s, weights in pairs if s.wanted[0] not in kinds]
+        ranks = list(starmap(expected_rank, left))
+        early = [sum(rank <= most for rank in ranks) for most in (100, 500)]
+        share = sum(made[kind] for kind in kinds) / made.total()
+        print(f"| {name} | {len(pairs) - len(left)} | {share:.1%} | {early[0]} | {early[1]} |")
+
+
+def _without(seen: Seen, kinds: Sequence[str]) -> Seen:
+    left = {name: count for name, count in seen.counts.items() if name[0] not in kinds}
+    return Seen(left, seen.wanted)
 
 
 def _choose_spreads(train: Sequence[Seen]) -> tuple[float, float]:
