@@ -89,7 +89,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     from training.pipeline.comparison import read_verdict
     from training.pipeline.run import run_all
 
-    if not run_all(config, minutes=options.minutes, console=console):
+    trackers: list[str] = options.tracker
+    if not run_all(config, minutes=options.minutes, console=console, trackers=trackers):
         return TIME_IS_UP
     source = find_base(config.model.base)
     adapter = (Path(config.out) / f"{source.base_key}-coe-v1.gguf").resolve()

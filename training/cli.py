@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from training.evaluation.config import EvaluationConfig
+from training.trackers import TRACKERS
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -36,6 +37,13 @@ def build_parser() -> argparse.ArgumentParser:
     run = command("run", "all stages of a configuration; resumes")
     run.add_argument("--config", required=True, help=f"a TOML file, or one of {_names()}")
     run.add_argument("--minutes", type=float, default=forever, help="stop after that long")
+    run.add_argument(
+        "--tracker",
+        action="append",
+        choices=TRACKERS,
+        default=[],
+        help="show what is logged there as well (wandb sends it to its servers)",
+    )
     run.add_argument("--project", help="in place of tasks.project of the configuration")
     run.add_argument("--history", help="in place of tasks.history of the configuration")
     run.add_argument("--out", help="in place of `out` of the configuration")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from attrs import evolve
 from filelock import FileLock
 from rich.console import Console
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from training.__main__ import main
-from training.files import resume_work
+from training.files import read_whole_lines, resume_work
 from training.pipeline import stages
 from training.pipeline.config import ConfigError, read_config
 from training.pipeline.progress import show_bars
@@ -122,8 +124,13 @@ def test_a_base_without_a_gguf_is_trained_by_transformers_alone(
     text = text.replace(f'project = "{tmp_path}"', f'files = ["{tmp_path}/tasks.jsonl"]')
     text = text.replace("[rejection]", f'[rejection]\nmodel = "{tiny_gguf}"')
     path.write_text(text.replace("max_tokens = 512", "max_tokens = 768", 1))
-    assert main(["run", "--config", str(path)]) == 0
+    assert main(["run", "--config", str(path), "--tracker", "tensorboard"]) == 0
     out = tmp_path / "out"
+    for stage in ("sft", "rejection", "rlvr"):
+        shown = EventAccumulator(str(out / "tensorboard" / stage)).Reload()
+        logged = [json.loads(line) for line in read_whole_lines(out / stage / "metrics.jsonl")]
+        for entry, event in zip(logged, shown.Scalars(f"{stage}/loss"), strict=True):
+            assert (event.step, event.value) == (entry["step"], pytest.approx(entry["loss"]))
     _, (written,) = read_json_lines(out / "starts.written.jsonl")
     assert json.loads(written)["code"] != task.reference
     assert len(read_json_lines(out / "starts.left.jsonl")) > 1
@@ -133,6 +140,14 @@ def test_a_base_without_a_gguf_is_trained_by_transformers_alone(
     said = " ".join(capsys.readouterr().out.split())
     assert "convert_hf_to_gguf.py" in said
     assert "coe-lsp repair --model BASE.gguf --adapter" in said
+
+
+def test_a_tracker_that_is_not_installed_is_said_at_once(bad_project, tiny_gguf, tmp_path, capsys):
+    path = settings(tmp_path / "x.toml", bad_project, tiny_gguf, tmp_path / "out")
+    assert find_spec("trackio") is None
+    assert main(["run", "--config", str(path), "--tracker", "trackio"]) == 2
+    assert "trackio is not installed: pip install trackio" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_rejection_tunes_even_where_sft_is_left_out(

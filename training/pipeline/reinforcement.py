@@ -35,6 +35,7 @@ from training.sampling.rollouts import (
 from training.session import Session
 from training.tasks.environment import open_environments
 from training.tasks.tasks import Task, TaskError
+from training.trackers import tracking
 
 
 def run_rlvr(run: TrainingRun) -> bool:
@@ -51,6 +52,7 @@ def run_rlvr(run: TrainingRun) -> bool:
     init = run.adapter_before("rlvr")
 
     def report(metrics: dict[str, float]) -> None:
+        track(int(metrics["step"]), metrics)
         text = (
             f"reward {metrics['reward']:+.2f}, solved {metrics['solve_rate']:.0%}, "
             f"malformed {metrics['malformed_rate']:.0%}, KL {metrics['kl']:.3f}"
@@ -60,16 +62,18 @@ def run_rlvr(run: TrainingRun) -> bool:
         run.report(text, metrics["step"], config.rlvr.steps)
 
     player = _Player(run, tokenizer)
-    return train_rlvr(
-        model,
-        tokenizer,
-        lambda policy, step: player.sample(policy, step, programs),
-        config.rlvr,
-        Session(run.file("rlvr"), config.seed, init, run.minutes, config.model.device),
-        report,
-        evaluate=(lambda policy: _share(player.measure(policy, held_out))) if held_out else None,
-        random_rewards=config.random_rewards,
-    )
+    measure = (lambda policy: _share(player.measure(policy, held_out))) if held_out else None
+    with tracking(run.trackers, run.folder, "rlvr") as track:
+        return train_rlvr(
+            model,
+            tokenizer,
+            lambda policy, step: player.sample(policy, step, programs),
+            config.rlvr,
+            Session(run.file("rlvr"), config.seed, init, run.minutes, config.model.device),
+            report,
+            evaluate=measure,
+            random_rewards=config.random_rewards,
+        )
 
 
 def measure_adapters(run: TrainingRun, programs: Sequence[Task]) -> dict[str, dict[str, float]]:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from training.pipeline.progress import show_bars
 from training.pipeline.starts import run_held_out, run_starts
 from training.pipeline.workspace import TrainingRun, find_starting_adapter, find_stronger_model
 from training.tasks.tasks import TaskError, load_tasks
+from training.trackers import check_trackers
 
 _BYTES_FREE = 2 << 30
 
@@ -47,6 +48,7 @@ def run_all(
     minutes: float = float("inf"),
     console: Console,
     only: Collection[str] | None = None,
+    trackers: Sequence[str] = (),
 ) -> bool:
     """Run what is left of a run, or of some of its stages; True when all of it is done.
 
@@ -55,7 +57,8 @@ def run_all(
     folder = Path(config.out)
     deadline = time.monotonic() + 60 * minutes
     if int(os.environ.get("RANK", "0")) > 0:
-        return _help(config, deadline)
+        return _help(config, deadline, trackers)
+    check_trackers(trackers)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), show_bars(console) as bar:
         check_request(config)
@@ -75,7 +78,7 @@ def run_all(
                 return False
             begun += 1
             line = bar(name)
-            finished = stage(TrainingRun(config, line, deadline, say))
+            finished = stage(TrainingRun(config, line, deadline, say, trackers))
             state.spend(name, time.monotonic() - started)
             if not finished:
                 console.print(f"Stopped in stage {name}; run the same command again to go on.")
@@ -99,9 +102,9 @@ def _alone(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _help(config: RunConfig, deadline: float) -> bool:
+def _help(config: RunConfig, deadline: float, trackers: Sequence[str]) -> bool:
     """What the other processes of `accelerate launch` do: wait for data, then share the tuning."""
-    run = TrainingRun(config, lambda text, done, total: None, deadline)
+    run = TrainingRun(config, lambda text, done, total: None, deadline, trackers=trackers)
 
     def finished(stage: str) -> bool:
         state = run.file("state.json")

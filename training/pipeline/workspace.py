@@ -19,6 +19,7 @@ from training.sampling.rollouts import (
     Generator,
     LlamaGenerator,
 )
+from training.trackers import tracking
 
 if TYPE_CHECKING:
     from training.model.base import Tokenizer
@@ -36,13 +37,14 @@ _TUNING = ("sft", "rejection", "expert", "rlvr")
 class TrainingRun:
     """A run's settings and files. `deadline` is a time of `time.monotonic`.
 
-    `report` gets what is under way, `say` a line that stays.
+    `report` gets what is under way, `say` a line that stays; `trackers` show numbers as well.
     """
 
     config: RunConfig
     report: Report
     deadline: float = float("inf")
     say: Callable[[str], None] = lambda text: None
+    trackers: Sequence[str] = ()
 
     @property
     def folder(self) -> Path:
@@ -144,13 +146,16 @@ def fine_tune(
     config = run.config.sft if epochs is None else evolve(run.config.sft, epochs=epochs)
 
     def show(state: SftProgress) -> None:
+        numbers = {"loss": state.loss, "tokens_per_second": state.tokens_per_second}
+        track(state.step, numbers | state.validation)
         text = f"loss {state.loss:.3f}, {state.tokens_per_second:.0f} tokens/s"
         if state.validation:
             text += f", commands right {state.validation['command_accuracy']:.0%}"
         run.report(text, state.step, state.steps)
 
     session = Session(run.file(name), run.config.seed, init, run.minutes, run.config.model.device)
-    return train_sft(model, train, validation, config, session, show)
+    with tracking(run.trackers, run.folder, name) as track:
+        return train_sft(model, train, validation, config, session, show)
 
 
 def serves(config: ModelConfig) -> bool:
