@@ -6,6 +6,7 @@ Weights are logs of rough frequencies, on the scale of those in `expressions`.
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator
 
 from coe_lsp.mutations.program import Edit, Program, put
@@ -14,7 +15,10 @@ from coe_lsp.mutations.scope import Scope
 _PLAIN = (ast.Name, ast.Attribute, ast.Subscript, ast.Call)
 #: What `isinstance` is often asked about.
 _TYPES = ("str", "int", "list", "dict", "tuple", "bytes", "float", "bool", "set")
+#: What is called to be told yes or no, besides names that begin with "is" or "has".
+_ASKING = frozenset({"any", "all", "callable", "startswith", "endswith", "bool"})
 _MOST_SUBJECTS, _MOST_LONGEST = 6, 40
+_MOST_MEMBERS = 8
 
 
 def condition_edits(program: Program, scope: Scope) -> Iterator[Edit]:
@@ -26,6 +30,8 @@ def condition_edits(program: Program, scope: Scope) -> Iterator[Edit]:
             yield from _membership(program, scope, node)
         if _is_asked(program, node):
             yield from _truth(program, node)
+            yield from _more(program, scope, node)
+        elif isinstance(program.parents.get(node), ast.Return) and _is_truth(node):
             yield from _more(program, scope, node)
 
 
@@ -40,6 +46,17 @@ def _is_asked(program: Program, node: ast.expr) -> bool:
             return True
         case ast.comprehension(ifs=ifs):
             return node in ifs
+        case _:
+            return False
+
+
+def _is_truth(node: ast.expr) -> bool:
+    """Whether an expression is true or false, as far as can be seen."""
+    match node:
+        case ast.Compare() | ast.UnaryOp(op=ast.Not()):
+            return True
+        case ast.Call(func=ast.Name(id=name)) | ast.Call(func=ast.Attribute(attr=name)):
+            return name in _ASKING or name.startswith(("is", "has"))
         case _:
             return False
 
@@ -102,6 +119,9 @@ def _more(program: Program, scope: Scope, node: ast.expr) -> Iterator[Edit]:
         yield put(program, node, f"{for_and} and not self.{field}", "missing condition", -3.2)
         yield put(program, node, f"{for_and} and self.{field}", "missing condition", -3.2)
         yield put(program, node, f"{held} or self.{field}", "missing condition", -3.2)
+        yield put(
+            program, node, f"{for_and} and self.{field} is not None", "missing condition", -3.5
+        )
 
 
 def subjects_of(program: Program, node: ast.AST) -> list[str]:
@@ -157,3 +177,8 @@ def _membership(program: Program, scope: Scope, node: ast.Compare) -> Iterator[E
         for other in others:
             if known and other not in known:
                 yield Edit(end, end, f", {other}", "membership", -1.2)
+        for one, two in itertools.pairwise(program.span(part) for part in right.elts):
+            if len(known) <= _MOST_MEMBERS and program.between(one[1], two[0]).strip() == ",":
+                yield Edit(one[0], two[0], "", "membership", -2.4)
+                if two[1] == program.span(right.elts[-1])[1] and len(known) > 2:
+                    yield Edit(one[1], two[1], "", "membership", -2.4)

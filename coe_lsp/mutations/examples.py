@@ -125,6 +125,8 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "ok = ('x', 'y')\nreturn n in ('a', 'b') or limit == 'c'",
             "ok = ('x', 'y')\nreturn n in ('a', 'b', 'c') or limit == 'c'",
         ),
+        ("return n in ('a', 'b', 'c')", "return n in ('a', 'c')"),
+        ("return n in ('a', 'b', 'c')", "return n in ('a', 'b')"),
     ),
     "missing argument": (
         ("return n.split()", "return n.split(limit)"),
@@ -150,6 +152,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("return n > 1 and limit > 1", "return n > 1"),
         ("for x in n:\n    limit += 1", "for x in n:\n    if limit == x:\n        limit += 1"),
         ("if n.size > limit:\n    return n", "if n is not None and n.size > limit:\n    return n"),
+        ("return isinstance(n, str)", "return isinstance(n, str) and not limit"),
     ),
     "missing guard": (
         (
@@ -239,6 +242,34 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("return n.strip() == limit", "return n.strip() == limit.strip()"),
     ),
     "first value": (("ways = [0] * n\nreturn ways", "ways = [0] * n\nways[0] = 1\nreturn ways"),),
+    "lazy value": (
+        ("return (x for x in n)", "return tuple(x for x in n)"),
+        ("return filter(limit, n)", "return list(filter(limit, n))"),
+        ("return [n]", "return list(n)"),
+    ),
+    "missing option": (
+        ("return n.split(':')", "return n.split(':', 1)"),
+        ("return re.match('a', n)", "return re.match('a', n, re.IGNORECASE)"),
+        ("return n.strip() + '/'", "return n.strip('/') + '/'"),
+        ("return next(n)", "return next(n, None)"),
+    ),
+    "missing conversion": (
+        ("n.sort()\nreturn n", "n = list(n)\nn.sort()\nreturn n"),
+        ("return n + limit", "limit = str(limit)\nreturn n + limit"),
+    ),
+    "bound late": (
+        ("return [lambda: x for x in n]", "return [lambda x=x: x for x in n]"),
+        (
+            "for x in n:\n    limit.append(lambda y: x + y)",
+            "for x in n:\n    limit.append(lambda y, x=x: x + y)",
+        ),
+    ),
+    "base not made": (
+        (
+            "class A(limit):\n    def __init__(self, m):\n        self.m = m\nreturn A(n)",
+            "class A(limit):\n    def __init__(self, m):\n        super().__init__()\n        self.m = m\nreturn A(n)",
+        ),
+    ),
     "lost result": (
         ("n.replace('a', 'b')\nreturn n", "n = n.replace('a', 'b')\nreturn n"),
         ("f(n.next, limit)\nreturn n", "n.next = f(n.next, limit)\nreturn n"),

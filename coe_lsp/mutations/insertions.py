@@ -154,6 +154,8 @@ def _new_lines(scope: Scope, looped: bool, last: bool) -> Iterator[tuple[str, fl
     if last:
         for value in _BASE_VALUES[:7]:
             yield f"return {value}", -2.4
+        if "self" in scope.known:
+            yield "return self", -2.8
     if looped:
         yield "break", -2.0
         yield "continue", -2.2

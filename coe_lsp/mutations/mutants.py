@@ -21,6 +21,7 @@ from coe_lsp.mutations.guards import guard_edits
 from coe_lsp.mutations.imports import import_edits
 from coe_lsp.mutations.insertions import insertion_edits
 from coe_lsp.mutations.layout import layout_edits
+from coe_lsp.mutations.library import library_edits
 from coe_lsp.mutations.pitfalls import pitfall_edits
 from coe_lsp.mutations.program import Edit, Program
 from coe_lsp.mutations.scope import Scope
@@ -96,6 +97,7 @@ def mutants(
         donor_edits(program, scope),
         completion_edits(program, scope),
         element_edits(program, scope),
+        library_edits(program, scope),
         pitfall_edits(program, scope),
         sorting_edits(program, scope),
         import_edits(program, scope),

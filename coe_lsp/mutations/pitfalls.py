@@ -9,7 +9,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from coe_lsp.mutations.blocks import FUNCTION, indentation, is_docstring, lines_of, statements
+from coe_lsp.mutations.blocks import (
+    FUNCTION,
+    alone,
+    indentation,
+    is_docstring,
+    lines_of,
+    statements,
+)
 from coe_lsp.mutations.program import Edit, Program, put
 from coe_lsp.mutations.scope import Scope
 
@@ -19,9 +26,12 @@ def pitfall_edits(program: Program, scope: Scope) -> Iterator[Edit]:
     for node in ast.walk(program.tree):
         if isinstance(node, FUNCTION):
             yield from _mutable_defaults(program, node)
+            yield from _base_not_made(program, node)
     for node in filter(program.wanted, program.expressions()):
         if isinstance(node, ast.Call):
             yield from _waited_for(program, node)
+        if isinstance(node, ast.Lambda):
+            yield from _bound_late(program, node)
     for _, block, index in statements(program):
         node = block[index]
         if isinstance(node, ast.Raise) and node.exc is not None:
@@ -52,6 +62,54 @@ def _mutable_defaults(
         guard = f"{indent}if {name} is None:\n{indent}    {name} = {text}\n"
         new = f"None{program.between(end, place)}{guard}"
         yield Edit(start, place, new, "mutable default", 0.0)
+
+
+def _base_not_made(
+    program: Program, function: ast.FunctionDef | ast.AsyncFunctionDef
+) -> Iterator[Edit]:
+    """A constructor that does not call that of the class it inherits from."""
+    arguments = function.args
+    called = any(isinstance(n, ast.Name) and n.id == "super" for n in ast.walk(function))
+    body = [n for i, n in enumerate(function.body) if not is_docstring(function, n, i)]
+    if function.name != "__init__" or called or not body or not alone(program, body[0]):
+        return
+    indent, place = indentation(program, body[0]), lines_of(program, body[0])[0]
+    names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)][1:]
+    for given in dict.fromkeys(("", ", ".join(names))):
+        line = f"{indent}super().__init__({given})\n"
+        yield Edit(place, place, line, "base not made", -1.2)
+
+
+def _bound_late(program: Program, node: ast.Lambda) -> Iterator[Edit]:
+    """A function made in a loop that sees the loop's variable as it is in the end."""
+    arguments = node.args
+    if any((arguments.vararg, arguments.kwonlyargs, arguments.kwarg)):
+        return
+    used = {n.id for n in ast.walk(node.body) if isinstance(n, ast.Name)}
+    own = {argument.arg for argument in (*arguments.posonlyargs, *arguments.args)}
+    for name in sorted((used - own) & _loop_names(program, node)):
+        given = program.between(program.span(node)[0] + 6, program.span(node.body)[0])
+        given = given.rpartition(":")[0].strip()
+        head = f"lambda {given}, {name}={name}: " if given else f"lambda {name}={name}: "
+        yield Edit(program.span(node)[0], program.span(node.body)[0], head, "bound late", 0.0)
+
+
+def _loop_names(program: Program, node: ast.AST) -> set[str]:
+    """The variables of the loops and comprehensions around."""
+    targets: list[ast.expr] = []
+    around = program.parents.get(node)
+    while around is not None and not isinstance(around, FUNCTION):
+        match around:
+            case ast.For(target=target) | ast.AsyncFor(target=target):
+                targets.append(target)
+            case ast.ListComp(generators=loops) | ast.DictComp(generators=loops):
+                targets += [loop.target for loop in loops]
+            case ast.GeneratorExp(generators=loops) | ast.SetComp(generators=loops):
+                targets += [loop.target for loop in loops]
+            case _:
+                pass
+        around = program.parents.get(around)
+    return {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
 
 
 def _waited_for(program: Program, node: ast.Call) -> Iterator[Edit]:
