@@ -103,6 +103,10 @@ def _more(program: Program, scope: Scope, node: ast.expr) -> Iterator[Edit]:
             yield put(program, node, f"{condition} and {for_and}", "missing condition", weight)
         for condition, weight in ((f"not {subject}", -2.0), (f"{subject} is None", -1.8)):
             yield put(program, node, f"{condition} or {held}", "missing condition", weight)
+        owner, _, attribute = subject.rpartition(".")
+        if owner and attribute.isidentifier():
+            asked = f'hasattr({owner}, "{attribute}")'
+            yield put(program, node, f"{asked} and {for_and}", "missing condition", -2.6)
         for kind in (*scope.types[:6], *_TYPES[:4]):
             asked = f"isinstance({subject}, {kind})"
             yield put(program, node, f"{asked} and {for_and}", "missing condition", -2.8)
@@ -151,6 +155,11 @@ def _types(program: Program, scope: Scope, node: ast.Call) -> Iterator[Edit]:
                     both = ", ".join([*texts, kind])
                     yield put(program, known, f"({both})", "type", -1.2)
                     yield put(program, known, kind, "type", -1.6)
+            if "int" in texts:  # which True and False are as well
+                text, subject = program.source(node), program.source(node.args[0])
+                new = f"{text} and not isinstance({subject}, bool)"
+                held = new if program.roomy(node) else f"({new})"
+                yield put(program, node, held, "type", -2.0)
             if len(texts) > 1:
                 for text in texts:
                     rest = [other for other in texts if other != text]

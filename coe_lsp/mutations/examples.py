@@ -242,6 +242,24 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("return n.strip() == limit", "return n.strip() == limit.strip()"),
     ),
     "first value": (("ways = [0] * n\nreturn ways", "ways = [0] * n\nways[0] = 1\nreturn ways"),),
+    "type guard": (
+        ("return n + 1", "if not isinstance(n, str):\n    return\nreturn n + 1"),
+        (
+            "class A:\n    def __eq__(self, m):\n        return self.n == m.n\nreturn A() == n",
+            "class A:\n    def __eq__(self, m):\n        if not isinstance(m, A):\n            return NotImplemented\n        return self.n == m.n\nreturn A() == n",
+        ),
+    ),
+    "missing key": (
+        ("for x in n:\n    limit[x] += 1", "for x in n:\n    limit[x] = limit.get(x, 0) + 1"),
+        ("limit[n].append(1)", "limit.setdefault(n, []).append(1)"),
+    ),
+    "both sides": (("return n == limit", "return n.lower() == limit.lower()"),),
+    "value if any": (
+        (
+            "parts = n.split(limit)\nreturn parts",
+            "parts = n.split(limit) if n else []\nreturn parts",
+        ),
+    ),
     "lazy value": (
         ("return (x for x in n)", "return tuple(x for x in n)"),
         ("return filter(limit, n)", "return list(filter(limit, n))"),

@@ -52,7 +52,7 @@ _OF_PATTERNS = ("match", "search", "fullmatch", "findall", "finditer", "compile"
 _STRIPPING = ("strip", "lstrip", "rstrip")
 _LAZY = ("map", "filter", "zip", "reversed", "enumerate", "keys", "values", "items")
 _COLLECTIONS = ("list", "tuple", "sorted", "set")
-_CONVERSIONS = ("list", "str", "dict", "tuple", "set", "int")
+_CONVERSIONS = ("list", "str", "dict", "tuple", "set", "int", "sorted")
 _METHODS = ("copy", "strip", "lower")
 _MOST_PARAMETERS, _MOST_HELPERS, _MOST_STRIPPED = 5, 6, 6
 

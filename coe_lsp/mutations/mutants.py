@@ -18,6 +18,7 @@ from coe_lsp.mutations.donors import donor_edits
 from coe_lsp.mutations.elements import element_edits
 from coe_lsp.mutations.expressions import expression_edits
 from coe_lsp.mutations.guards import guard_edits
+from coe_lsp.mutations.idioms import idiom_edits
 from coe_lsp.mutations.imports import import_edits
 from coe_lsp.mutations.insertions import insertion_edits
 from coe_lsp.mutations.layout import layout_edits
@@ -98,6 +99,7 @@ def mutants(
         completion_edits(program, scope),
         element_edits(program, scope),
         library_edits(program, scope),
+        idiom_edits(program, scope),
         pitfall_edits(program, scope),
         sorting_edits(program, scope),
         import_edits(program, scope),
