@@ -15,6 +15,17 @@ _PIECE = re.compile(r"\w+|\s+|[^\w\s]")
 _MOST_PIECES = 12
 
 
+@frozen
+class BadCall:
+    """A call of a function that failed for its arguments: by keyword, left out, or too many."""
+
+    name: str
+    unexpected: str = ""
+    missing: tuple[str, ...] = ()
+    taken: int = 0
+    given: int = 0
+
+
 @frozen(slots=False)
 class Clues:
     """Literals that the tests spell out, names that they report as undefined, exceptions raised.
@@ -22,6 +33,7 @@ class Clues:
     `constants` are texts as in the source, such as `'a'` or `12`; `raised` are exceptions' names,
     `expected` those of exceptions that should have been raised and were not. `compared` are pairs
     of values, as text, that should have been equal: which of them is the right one is not known.
+    `bad_calls` are those that no function with that name takes.
     """
 
     constants: frozenset[str] = frozenset()
@@ -29,6 +41,7 @@ class Clues:
     raised: frozenset[str] = frozenset()
     compared: tuple[tuple[str, str], ...] = ()
     expected: frozenset[str] = frozenset()
+    bad_calls: tuple[BadCall, ...] = ()
 
     @functools.cached_property
     def strings(self) -> tuple[str, ...]:

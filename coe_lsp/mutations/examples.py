@@ -1,6 +1,7 @@
 """Examples of each kind of edit, wrong and right: what a kind is for, and what tests hold it to.
 
-All are bodies of `def f(n, limit):`, in a module without anything else, whose tests spell 'spelt'.
+All are bodies of `def f(n, limit):`, in a module without anything else, whose tests spell 'spelt' and
+call g and __init__ with a keyword `size`, k without `b`, and h with an argument that it lacks.
 """
 
 from __future__ import annotations
@@ -242,6 +243,32 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("return n.strip() == limit", "return n.strip() == limit.strip()"),
     ),
     "first value": (("ways = [0] * n\nreturn ways", "ways = [0] * n\nways[0] = 1\nreturn ways"),),
+    "missing parameter": (
+        (
+            "def g(a):\n    return print(a)\nreturn g(n)",
+            "def g(a, size=None):\n    return print(a, size=size)\nreturn g(n)",
+        ),
+        (
+            "class A:\n    def __init__(self):\n        self.a = n\nreturn A()",
+            "class A:\n    def __init__(self, size=0):\n        self.a = n\n        self.size = size\nreturn A()",
+        ),
+        (
+            "class A:\n    def h():\n        return n\nreturn A().h()",
+            "class A:\n    def h(self):\n        return n\nreturn A().h()",
+        ),
+    ),
+    "renamed parameter": (
+        (
+            "def g(a):\n    return a + 1\nreturn g(n)",
+            "def g(size):\n    return size + 1\nreturn g(n)",
+        ),
+    ),
+    "missing default": (
+        (
+            "def k(a, b):\n    return a\nreturn k(n, n)",
+            "def k(a, b=None):\n    return a\nreturn k(n, n)",
+        ),
+    ),
     "type guard": (
         ("return n + 1", "if not isinstance(n, str):\n    return\nreturn n + 1"),
         (

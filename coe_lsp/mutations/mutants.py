@@ -26,6 +26,7 @@ from coe_lsp.mutations.library import library_edits
 from coe_lsp.mutations.pitfalls import pitfall_edits
 from coe_lsp.mutations.program import Edit, Program
 from coe_lsp.mutations.scope import Scope
+from coe_lsp.mutations.signatures import signature_edits
 from coe_lsp.mutations.sorting import sorting_edits
 from coe_lsp.mutations.statements import statement_edits
 from coe_lsp.mutations.strings import string_edits
@@ -100,6 +101,7 @@ def mutants(
         element_edits(program, scope),
         library_edits(program, scope),
         idiom_edits(program, scope),
+        signature_edits(program, scope),
         pitfall_edits(program, scope),
         sorting_edits(program, scope),
         import_edits(program, scope),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coe_lsp.mutations.clues import Clues
+from coe_lsp.mutations.clues import BadCall, Clues
 from coe_lsp.mutations.mutants import mutants
 from coe_lsp.repair.target.hints import literals, read_clues
 
@@ -60,3 +60,26 @@ def test_what_the_tests_wait_for_is_raised(detail):
     first = ["\n".join(mutant.lines) for mutant in mutants(lines, clues=clues)][:12]
     guard = '    if n is None:\n        raise ValueError("n is None")\n'
     assert "\n".join([lines[0], guard + lines[1]]) in first
+
+
+@pytest.mark.parametrize(
+    ("detail", "call"),
+    [
+        ("TypeError: Cart.add() got an unexpected keyword argument 'n'", BadCall("add", "n")),
+        (
+            "TypeError: f() got an unexpected keyword argument 'n'. Did you mean 'm'?",
+            BadCall("f", "n"),
+        ),
+        ("TypeError: f() missing 1 required positional argument: 'n'", BadCall("f", "", ("n",))),
+        (
+            "TypeError: A.__init__() missing 2 required keyword-only arguments: 'n' and 'm'",
+            BadCall("__init__", "", ("n", "m")),
+        ),
+        (
+            "TypeError: f.<locals>.g() takes from 1 to 2 positional arguments but 3 were given",
+            BadCall("g", "", (), 2, 3),
+        ),
+    ],
+)
+def test_calls_that_fail_for_their_arguments_are_understood(detail, call):
+    assert read_clues([detail]).bad_calls == (call,)

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from coe_lsp.mutations.clues import Clues
+from coe_lsp.mutations.clues import BadCall, Clues
 from coe_lsp.mutations.examples import EXAMPLES
 from coe_lsp.mutations.mutants import mutants
 from coe_lsp.mutations.surroundings import Surroundings, surroundings
@@ -35,7 +35,13 @@ def _function(body):
     return ("def f(n, limit):\n" + textwrap.indent(body, "    ")).split("\n")
 
 
-_CLUES = Clues(frozenset({"'spelt'"}))
+_BAD_CALLS = (
+    BadCall("g", unexpected="size"),
+    BadCall("__init__", unexpected="size"),
+    BadCall("k", missing=("b",)),
+    BadCall("h", taken=0, given=1),
+)
+_CLUES = Clues(frozenset({"'spelt'"}), bad_calls=_BAD_CALLS)
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,9 @@ def _answer(function: Callable[..., Any], args: Any, kwargs: Any) -> str:
     except BaseException as error:  # code under test may raise anything, SystemExit included
         answer = type(error).__name__
     after = {name: shown(value) for name, value in given.items()}
-    changes = [f"{name} becomes {text}" for name, text in after.items() if text != before[name]]
-    return ", and ".join([answer, *changes])[:_LONGEST]
+    changes = [f"{name} = {text}" for name, text in after.items() if text != before[name]]
+    said = changes if answer == "None" and changes else [answer, *changes]
+    return ", ".join(said)[:_LONGEST]
 
 
 def shown(value: Any) -> str:

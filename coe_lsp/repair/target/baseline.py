@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 
@@ -15,6 +14,7 @@ from coe_lsp.execution.localization import FaultLocalization, localize, rank
 from coe_lsp.execution.runner import SuiteRunner, merge
 from coe_lsp.execution.suite import Run, TestResult
 from coe_lsp.repair.deadline import Deadline
+from coe_lsp.repair.target.hints import bad_call
 from coe_lsp.repair.target.source import Function, SourceFile
 
 _TRACED_PASSING, _TRACED_FAILING = 60, 200
@@ -67,19 +67,30 @@ class Baseline:
     def suspects(self) -> list[Function]:
         """Functions that failing tests run, most suspect first; innermost ones before those around.
 
-        If no failing test runs any (the file cannot be imported, say), those around the lines that
-        the failures name, or those whose own names they say (called with wrong arguments), or none.
+        First come those that tests could not call as they did. If no failing test runs any (the
+        file cannot be imported, say), those around the lines that the failures name, or none.
         """
         functions = self.source.functions()
+        refusing = [f for f in functions if any(self._refuses(f, test) for test in self.failing)]
         ranked = [
             functions[i] for i in rank([(f.first, f.last) for f in functions], self.localization)
         ]
-        if ranked:
-            return ranked
+        if ranked or refusing:
+            return list(dict.fromkeys([*refusing, *ranked]))
         named = {result.line for result in self.failing if result.line is not None}
-        around = [f for f in reversed(functions) if any(f.first <= n <= f.last for n in named)]
-        told = "\n".join(result.detail for result in self.failing)
-        return around or [f for f in functions if re.search(rf"\b{re.escape(f.name)}\(\)", told)]
+        return [f for f in reversed(functions) if any(f.first <= n <= f.last for n in named)]
+
+    def _refuses(self, function: Function, test: TestResult) -> bool:
+        """Whether a test failed since it called the function with arguments that it does not take.
+
+        The test itself, not something in the file, which would be at fault as well.
+        """
+        call = bad_call(test.detail) if test.line is None else None
+        if call is None:
+            return False
+        names = [f.name for f in self.source.functions() if f.name.endswith(call.name)]
+        told = [name for name in names if f"{name}()" in test.detail]
+        return function.name in told and function.name == max(told, key=len)
 
     def functions_at_fault(self) -> list[tuple[TestResult, Function | None]]:
         """Each failing test with the one function that it is attributed to, None if there is none.
@@ -90,11 +101,12 @@ class Baseline:
         suspects = self.suspects()
 
         def at_fault(test: TestResult) -> Function | None:
+            refusing = [f for f in suspects if self._refuses(f, test)]
             entered = self.entries.get(test.id, frozenset())
             direct = [f for f in suspects if f.first in entered]
             running = [f for f in suspects if self.runs(test.id, f)]
             ended = [f for f in suspects if test.line and f.first <= test.line <= f.last]
-            return next(iter([*direct, *running, *ended]), None)
+            return next(iter([*refusing, *direct, *running, *ended]), None)
 
         return [(test, at_fault(test)) for test in self.failing]
 
@@ -112,12 +124,13 @@ class Baseline:
     def target_tests(self, function: Function) -> tuple[str, ...]:
         """The failing tests that a repair of the function must make pass.
 
-        Those that call the function directly, if there are any: a test that reaches it through
-        another function may fail for that one's sake. Else all failing tests that run it; and if
-        none was seen to run it, all failing tests.
+        Those that call the function directly, or could not, if there are any: a test that reaches
+        it through another function may fail for that one's sake. Else all failing tests that run
+        it; and if none was seen to run it, all failing tests.
         """
         failing = [result.id for result in self.failing]
         direct = {test for test in failing if function.first in self.entries.get(test, ())}
+        direct |= {result.id for result in self.failing if self._refuses(function, result)}
         chosen = direct or {test for test in failing if self.runs(test, function)}
         # Of tests that hang only some were watched.
         chosen |= {test for test in failing if test not in self.lines} if chosen else set(failing)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import frozen
 
-from coe_lsp.mutations.clues import NO_CLUES, Clues
+from coe_lsp.mutations.clues import NO_CLUES, BadCall, Clues
 from coe_lsp.mutations.surroundings import NOTHING, Surroundings
 from coe_lsp.parsing import parse
 from coe_lsp.repair.target.importing import undefined_name
@@ -19,6 +19,12 @@ _STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _VALUE = rf"(?:{_STRING}|-?\d+(?:\.\d+)?)"
 _COMPARED = re.compile(rf"(?:^|assert |: )(?P<one>{_VALUE}) (?:==|!=) (?P<two>{_VALUE})(?=\s|$)")
 _NOT_RAISED = re.compile(r"DID NOT RAISE <class '(?:\w+\.)*(\w+)'>|(\w+) not raised")
+_BAD_CALL = r"TypeError: (?:[\w.<>]+\.)?(\w+)\(\) "
+_UNEXPECTED = re.compile(rf"{_BAD_CALL}got an unexpected keyword argument '(\w+)'")
+_LEFT_OUT = re.compile(rf"{_BAD_CALL}missing \d+ required [\w-]+ arguments?: (.+)")
+_TOO_MANY = re.compile(
+    rf"{_BAD_CALL}takes (?:from \d+ to )?(\d+) positional arguments? but (\d+) w"
+)
 _RAISED = re.compile(r"(?:\w+\.)*([A-Z]\w+)(?=:|$)")
 
 
@@ -53,7 +59,19 @@ def read_clues(details: Sequence[str], constants: Iterable[str] = ()) -> Clues:
         exceptions,
         tuple(dict.fromkeys(pairs)),
         frozenset(match[1] or match[2] for match in silent),
+        tuple(dict.fromkeys(call for detail in details if (call := bad_call(detail)))),
     )
+
+
+def bad_call(detail: str) -> BadCall | None:
+    """The call that a failure's last line says could not be made; None if it says another thing."""
+    if match := _UNEXPECTED.search(detail):
+        return BadCall(match[1], unexpected=match[2])
+    if match := _LEFT_OUT.search(detail):
+        return BadCall(match[1], missing=tuple(re.findall(r"'(\w+)'", match[2])))
+    if match := _TOO_MANY.search(detail):
+        return BadCall(match[1], taken=int(match[2]), given=int(match[3]))
+    return None
 
 
 def _text(value: str) -> str:

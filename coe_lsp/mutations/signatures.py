@@ -1,0 +1,132 @@
+"""Edits of a signature that the tests do not call as it is: what they said when a call failed.
+
+A parameter that they name is taken (and kept, handed on, or is another one's new name), one that
+they leave out gets a default, one that is too many is `self`. Without such clues there are none.
+Weights are logs of rough frequencies, on the scale of those in `expressions`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from coe_lsp.mutations.blocks import FUNCTION, indentation
+from coe_lsp.mutations.clues import BadCall
+from coe_lsp.mutations.program import Edit, Program, together
+from coe_lsp.mutations.scope import Scope
+
+_DEFAULTS = ("None", "0", "False", '""', "True", "1")
+_MOST_CALLS, _MOST_RENAMED = 8, 6
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def signature_edits(program: Program, scope: Scope) -> Iterator[Edit]:
+    """All edits of this kind."""
+    for node in ast.walk(program.tree):
+        if not isinstance(node, FUNCTION):
+            continue
+        for call in scope.clues.bad_calls:
+            if call.name == node.name:
+                yield from _named_by_tests(program, node, call)
+                yield from _left_out(program, node, call.missing)
+                yield from _one_too_many(program, node, call)
+
+
+def _named_by_tests(program: Program, node: Function, call: BadCall) -> Iterator[Edit]:
+    """A parameter that the function does not have."""
+    name, arguments = call.unexpected, node.args
+    if not name or arguments.kwarg is not None:
+        return
+    place, before = _room(program, node)
+    for number, default in enumerate(_DEFAULTS):
+        text = f"{before}{name}={default}"
+        spot, weight = (place, place), 1.5 - 0.3 * number
+        yield Edit(*spot, text, "missing parameter", weight)
+        if node.name == "__init__":
+            start, line = _at_the_end(program, node, f"self.{name} = {name}")
+            both = together(program, [spot, (start, start)], [text, line], "", 0.0)
+            yield Edit(both.start, both.end, both.new, "missing parameter", weight + 0.5)
+        for end, more in _handing_on(program, node, name):
+            both = together(program, [spot, (end, end)], [text, more], "", 0.0)
+            yield Edit(both.start, both.end, both.new, "missing parameter", weight - 0.2)
+    for old in [*arguments.args, *arguments.kwonlyargs][:_MOST_RENAMED]:
+        if old.arg not in ("self", "cls"):
+            yield _renamed(program, node, old, name)
+
+
+def _room(program: Program, node: Function) -> tuple[int, str]:
+    """Where one more parameter with a default goes, and what stands before it then."""
+    arguments = node.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    if arguments.kwonlyargs or arguments.vararg:
+        last = arguments.kwonlyargs[-1] if arguments.kwonlyargs else arguments.vararg
+        assert last is not None
+        default = arguments.kw_defaults[-1] if arguments.kwonlyargs else None
+        return program.span(default or last)[1], ", "
+    if positional:
+        default = arguments.defaults[-1] if arguments.defaults else None
+        return program.span(default or positional[-1])[1], ", "
+    start = program.span(node)[0]
+    head = program.between(start, program.span(node.body[0])[0])
+    return start + len(head[: head.index("(") + 1].encode()), ""
+
+
+def _at_the_end(program: Program, node: Function, line: str) -> tuple[int, str]:
+    """Where a line goes after the last statement of the body, with its layout."""
+    last = node.body[-1]
+    return program.span(last)[1], f"\n{indentation(program, last)}{line}"
+
+
+def _handing_on(program: Program, node: Function, name: str) -> Iterator[tuple[int, str]]:
+    """Calls of the body that may take the parameter as well: where, and the argument."""
+    calls = [n for statement in node.body for n in ast.walk(statement) if isinstance(n, ast.Call)]
+    for call in calls[:_MOST_CALLS]:
+        end = program.span(call)[1] - 1
+        if program.between(end - 1, end) not in (",", "\n"):
+            given = ", " if call.args or call.keywords else ""
+            yield end, f"{given}{name}={name}"
+
+
+def _renamed(program: Program, node: Function, old: ast.arg, new: str) -> Edit:
+    """The parameter with another name, in the whole function."""
+    start = program.span(old)[0]
+    spans = [(start, start + len(old.arg.encode()))]
+    spans += [
+        program.span(n)
+        for statement in node.body
+        for n in ast.walk(statement)
+        if isinstance(n, ast.Name) and n.id == old.arg
+    ]
+    return together(program, sorted(spans), [new] * len(spans), "renamed parameter", 0.6)
+
+
+def _left_out(program: Program, node: Function, names: Sequence[str]) -> Iterator[Edit]:
+    """Parameters that the tests do not give."""
+    arguments = node.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    required = positional[: len(positional) - len(arguments.defaults)]
+    first = next((n for n, one in enumerate(required) if one.arg in names), None)
+    if first is None:
+        return
+    late = required[first:]  # none without a default may come after one that has one
+    spans = [(end, end) for _, end in map(program.span, late)]
+    for number, default in enumerate((*_DEFAULTS, "()", "[]")):
+        text = f" = {default}" if late[0].annotation else f"={default}"
+        weight = 1.2 - 0.3 * number
+        yield together(program, spans, [text] * len(spans), "missing default", weight)
+
+
+def _one_too_many(program: Program, node: Function, call: BadCall) -> Iterator[Edit]:
+    """A method without `self`, or a parameter that has no name yet."""
+    if not call.given:
+        return
+    arguments = node.args
+    if call.given == call.taken + 1 and not any(a.arg in ("self", "cls") for a in arguments.args):
+        start = program.span(node)[0]
+        head = program.between(start, program.span(node.body[0])[0])
+        place = start + len(head[: head.index("(") + 1].encode())
+        comma = ", " if arguments.args or arguments.vararg or arguments.kwarg else ""
+        yield Edit(place, place, f"self{comma}", "missing parameter", 1.5)
+    if arguments.vararg is None and not arguments.kwonlyargs:
+        place, before = _room(program, node)
+        yield Edit(place, place, f"{before}*args", "missing parameter", -0.5)
