@@ -81,6 +81,8 @@ def _handing_on(program: Program, node: Function, name: str) -> Iterator[tuple[i
     """Calls of the body that may take the parameter as well: where, and the argument."""
     calls = [n for statement in node.body for n in ast.walk(statement) if isinstance(n, ast.Call)]
     for call in calls[:_MOST_CALLS]:
+        if any(isinstance(arg, ast.GeneratorExp) for arg in call.args):  # stands alone there
+            continue
         end = program.span(call)[1] - 1
         if program.between(end - 1, end) not in (",", "\n"):
             given = ", " if call.args or call.keywords else ""
@@ -125,7 +127,8 @@ def _one_too_many(program: Program, node: Function, call: BadCall) -> Iterator[E
         start = program.span(node)[0]
         head = program.between(start, program.span(node.body[0])[0])
         place = start + len(head[: head.index("(") + 1].encode())
-        comma = ", " if arguments.args or arguments.vararg or arguments.kwarg else ""
+        others = (arguments.posonlyargs, arguments.args, arguments.kwonlyargs)
+        comma = ", " if any(others) or arguments.vararg or arguments.kwarg else ""
         yield Edit(place, place, f"self{comma}", "missing parameter", 1.5)
     if arguments.vararg is None and not arguments.kwonlyargs:
         place, before = _room(program, node)

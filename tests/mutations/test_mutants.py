@@ -184,6 +184,29 @@ def test_no_quote_ends_a_formatted_string_early():
         assert mutant.lines[1].partition("{")[2].partition("}")[0].count("'") == 0, mutant.lines
 
 
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "outer(items, limit=3, *rest, key=None, **more)",
+        "outer(items, limit: int, key=None)",
+        "outer(items, limit)",
+        "outer(*, items, limit)",
+    ],
+)
+def test_edits_of_signatures_are_programs(signature):
+    text = _PROGRAM.replace("outer(items, limit=3, *rest, key=None, **more)", signature)
+    lines = text.replace("total += ", "total += any(x for x in items) + ").split("\n")
+    calls = (
+        BadCall("outer", "size"),
+        BadCall("outer", "", ("items",)),
+        BadCall("outer", "", (), 2, 3),
+    )
+    found = list(mutants(lines, clues=Clues(bad_calls=calls)))
+    for mutant in found:
+        ast.parse("\n".join(mutant.lines))
+    assert "missing parameter" in {m.kind for m in found} or "**" in signature
+
+
 def test_mutants_are_different_programs_that_parse():
     lines = _PROGRAM.split("\n")
     found = list(mutants(lines))
