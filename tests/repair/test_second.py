@@ -101,9 +101,11 @@ def test_it_does_not_join_where_the_first_is_enough(clamp_project):
 @pytest.mark.usefixtures("soon")
 def test_the_first_goes_on_where_it_cannot(clamp_project):
     """What is too long to be written anew can still be edited."""
-    wrong = (f"### REPL 5 >>>        return {n}" for n in range(200))
-    larger = Script("", refuses=True)
-    outcome = repair(clamp_project / "ranges.py", Script(*wrong, FIX), larger)
+    first, larger = Script(FIX), Script("", refuses=True)
+    wrong = (f"### REPL 5 >>>        return {n}" for n in itertools.count())
+    until_it_came = itertools.takewhile(lambda _: not larger.was_read, wrong)
+    first.commands = itertools.chain(until_it_came, itertools.repeat(FIX))
+    outcome = repair(clamp_project / "ranges.py", first, larger)
     assert outcome.status == "repaired", outcome.message
     assert larger.was_read
 
