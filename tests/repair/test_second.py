@@ -102,7 +102,7 @@ def test_it_does_not_join_where_the_first_is_enough(clamp_project):
 def test_the_first_goes_on_where_it_cannot(clamp_project):
     """What is too long to be written anew can still be edited."""
     first, larger = Script(FIX), Script("", refuses=True)
-    wrong = (f"### REPL 5 >>>        return {n}" for n in itertools.count())
+    wrong = (f"### REPL 5 >>>        return {n}" for n in itertools.count(1000))
     until_it_came = itertools.takewhile(lambda _: not larger.was_read, wrong)
     first.commands = itertools.chain(until_it_came, itertools.repeat(FIX))
     outcome = repair(clamp_project / "ranges.py", first, larger)
