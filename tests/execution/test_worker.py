@@ -368,6 +368,40 @@ def test_the_time_that_a_report_takes_is_not_the_test_s(
     assert [result.outcome for result in run.results] == expected, run.results
 
 
+_SUBTESTS = """
+    import unittest
+    from code_ import one
+
+    class Test(unittest.TestCase):
+        def test_parts(self):
+            for n in (1, 2):
+                with self.subTest(n=n):
+                    assert one() == n
+            while True:
+                pass
+"""
+
+
+def test_a_test_that_hangs_after_a_subtest_has_not_passed(write, tmp_path, worker_for):
+    """A subtest's report is made in the middle of its test."""
+    write("code_.py", "def one(): return 1\n")
+    write("test_code.py", _SUBTESTS)
+    write(
+        "test_more.py",
+        "from code_ import one\n\ndef test_parts(subtests):\n"
+        "    with subtests.test('a'): assert one() == 1\n    while True: pass\n",
+    )
+    files = ["test_code.py"]
+    if int(pytest.__version__.partition(".")[0]) >= 9:  # brings subtests
+        files.append("test_more.py")
+    worker = worker_for(Suite("pytest", tmp_path, tmp_path / "code_.py", tuple(files)))
+    run = worker.run(limits=Limits(wall_seconds=20, test_seconds=0.5))
+    assert run.status == "completed"
+    last = {result.id: result.outcome for result in run.results}
+    assert len(last) == len(files)
+    assert "passed" not in last.values()
+
+
 def test_a_bracket_in_the_project_s_path_is_no_parameter(clamp_project, tmp_path, worker_for):
     root = shutil.copytree(clamp_project, tmp_path / "my [x] project")
     run = worker_for(clamp_suite(root)).run(select=["tests/test_ranges.py::test_high"])

@@ -164,12 +164,15 @@ class Child:
 
     @contextmanager
     def bound_report(self) -> Generator[None, None, None]:
-        """The making of a report calls the test's own code, and may take as long as a test."""
-        self._alarm(self._run.limits.test_seconds)
+        """The making of a report calls the test's own code, and may take as long as a test.
+
+        That of a subtest is made in the middle of a test, which goes on with the time that it had.
+        """
+        left = self._alarm(self._run.limits.test_seconds)
         try:
             yield
         finally:
-            self._alarm(0)
+            self._alarm(*left)
 
     def stop(self, test: str, others: Iterable[str] = ()) -> None:
         """A test is over, its teardown included. What ran in the `others` counts as run by it."""
