@@ -17,13 +17,21 @@ _MOST_PIECES = 12
 
 @frozen
 class BadCall:
-    """A call of a function that failed for its arguments: by keyword, left out, or too many."""
+    """A call of a function that failed for its arguments: by keyword, left out, or too many.
+
+    The `name` has the class in front, as Python 3.10 and later say it.
+    """
 
     name: str
     unexpected: str = ""
     missing: tuple[str, ...] = ()
     taken: int = 0
     given: int = 0
+
+    @property
+    def function(self) -> str:
+        """The function's own name."""
+        return self.name.rpartition(".")[2]
 
 
 @frozen(slots=False)

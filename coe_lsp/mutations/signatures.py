@@ -26,7 +26,7 @@ def signature_edits(program: Program, scope: Scope) -> Iterator[Edit]:
         if not isinstance(node, FUNCTION):
             continue
         for call in scope.clues.bad_calls:
-            if call.name == node.name:
+            if call.function == node.name:
                 yield from _named_by_tests(program, node, call)
                 yield from _left_out(program, node, call.missing)
                 yield from _one_too_many(program, node, call)

@@ -65,7 +65,7 @@ def test_what_the_tests_wait_for_is_raised(detail):
 @pytest.mark.parametrize(
     ("detail", "call"),
     [
-        ("TypeError: Cart.add() got an unexpected keyword argument 'n'", BadCall("add", "n")),
+        ("TypeError: Cart.add() got an unexpected keyword argument 'n'", BadCall("Cart.add", "n")),
         (
             "TypeError: f() got an unexpected keyword argument 'n'. Did you mean 'm'?",
             BadCall("f", "n"),
@@ -73,11 +73,11 @@ def test_what_the_tests_wait_for_is_raised(detail):
         ("TypeError: f() missing 1 required positional argument: 'n'", BadCall("f", "", ("n",))),
         (
             "TypeError: A.__init__() missing 2 required keyword-only arguments: 'n' and 'm'",
-            BadCall("__init__", "", ("n", "m")),
+            BadCall("A.__init__", "", ("n", "m")),
         ),
         (
             "TypeError: f.<locals>.g() takes from 1 to 2 positional arguments but 3 were given",
-            BadCall("g", "", (), 2, 3),
+            BadCall("f.g", "", (), 2, 3),
         ),
     ],
 )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 
@@ -71,7 +72,8 @@ class Baseline:
         file cannot be imported, say), those around the lines that the failures name, or none.
         """
         functions = self.source.functions()
-        refusing = [f for f in functions if any(self._refuses(f, test) for test in self.failing)]
+        refused = set(self._refused_by.values())
+        refusing = [f for f in functions if f.name in refused]
         ranked = [
             functions[i] for i in rank([(f.first, f.last) for f in functions], self.localization)
         ]
@@ -80,17 +82,24 @@ class Baseline:
         named = {result.line for result in self.failing if result.line is not None}
         return [f for f in reversed(functions) if any(f.first <= n <= f.last for n in named)]
 
-    def _refuses(self, function: Function, test: TestResult) -> bool:
-        """Whether a test failed since it called the function with arguments that it does not take.
+    @functools.cached_property
+    def _refused_by(self) -> Mapping[str, str]:
+        """The function that a test called with arguments which it does not take, by test.
 
         The test itself, not something in the file, which would be at fault as well.
         """
-        call = bad_call(test.detail) if test.line is None else None
-        if call is None:
-            return False
-        names = [f.name for f in self.source.functions() if f.name.endswith(call.name)]
-        told = [name for name in names if f"{name}()" in test.detail]
-        return function.name in told and function.name == max(told, key=len)
+        calls = {test.id: bad_call(test.detail) for test in self.failing if test.line is None}
+        found = {test: call for test, call in calls.items() if call is not None}
+        names = [function.name for function in self.source.functions()] if found else []
+        refused: dict[str, str] = {}
+        for test, call in found.items():
+            # Before Python 3.10 a method is named without its class.
+            tails = [name for name in names if name.rpartition(".")[2] == call.name]
+            if call.name in names:
+                refused[test] = call.name
+            elif len(tails) == 1:
+                refused[test] = tails[0]
+        return refused
 
     def functions_at_fault(self) -> list[tuple[TestResult, Function | None]]:
         """Each failing test with the one function that it is attributed to, None if there is none.
@@ -101,7 +110,7 @@ class Baseline:
         suspects = self.suspects()
 
         def at_fault(test: TestResult) -> Function | None:
-            refusing = [f for f in suspects if self._refuses(f, test)]
+            refusing = [f for f in suspects if f.name == self._refused_by.get(test.id)]
             entered = self.entries.get(test.id, frozenset())
             direct = [f for f in suspects if f.first in entered]
             running = [f for f in suspects if self.runs(test.id, f)]
@@ -130,7 +139,7 @@ class Baseline:
         """
         failing = [result.id for result in self.failing]
         direct = {test for test in failing if function.first in self.entries.get(test, ())}
-        direct |= {result.id for result in self.failing if self._refuses(function, result)}
+        direct |= {test for test in failing if self._refused_by.get(test) == function.name}
         chosen = direct or {test for test in failing if self.runs(test, function)}
         # Of tests that hang only some were watched.
         chosen |= {test for test in failing if test not in self.lines} if chosen else set(failing)

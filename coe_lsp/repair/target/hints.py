@@ -19,7 +19,7 @@ _STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _VALUE = rf"(?:{_STRING}|-?\d+(?:\.\d+)?)"
 _COMPARED = re.compile(rf"(?:^|assert |: )(?P<one>{_VALUE}) (?:==|!=) (?P<two>{_VALUE})(?=\s|$)")
 _NOT_RAISED = re.compile(r"DID NOT RAISE <class '(?:\w+\.)*(\w+)'>|(\w+) not raised")
-_BAD_CALL = r"TypeError: (?:[\w.<>]+\.)?(\w+)\(\) "
+_BAD_CALL = r"TypeError: ((?:[\w.<>]+\.)?\w+)\(\) "
 _UNEXPECTED = re.compile(rf"{_BAD_CALL}got an unexpected keyword argument '(\w+)'")
 _LEFT_OUT = re.compile(rf"{_BAD_CALL}missing \d+ required [\w-]+ arguments?: (.+)")
 _TOO_MANY = re.compile(
@@ -65,6 +65,7 @@ def read_clues(details: Sequence[str], constants: Iterable[str] = ()) -> Clues:
 
 def bad_call(detail: str) -> BadCall | None:
     """The call that a failure's last line says could not be made; None if it says another thing."""
+    detail = detail.replace(".<locals>", "")
     if match := _UNEXPECTED.search(detail):
         return BadCall(match[1], unexpected=match[2])
     if match := _LEFT_OUT.search(detail):
