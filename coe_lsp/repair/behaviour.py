@@ -50,9 +50,10 @@ def tell_apart(
             return [*new, *same, *programs[number:]]
         mine = observe(site, program.lines, tests)
         told = _difference(mine, reference)
-        known = any(not _difference(mine, other) for other in seen)
+        known = any(all(mine.get(call) == other[call] for call in other) for other in seen)
         (same if known else new).append(evolve(program, differs=told))
-        seen.append({call: text for call, text in mine.items() if call in reference})
+        if all(call in mine for call in reference):
+            seen.append({call: mine[call] for call in reference})
     return [*new, *same, *programs[_MOST_PROGRAMS:]]
 
 

@@ -29,11 +29,16 @@ CART = """
 
         @staticmethod
         def prices(items):
-            for item in items:
-                yield item.price
+            return (item.price for item in items)
 
         async def later(self, n):
             return n
+
+        def pairs(self, n):
+            yield n, n
+
+        def first(self, file):
+            return file.readline()
 
         def drop(self, n):
             self.items = self.items[n:]
@@ -81,6 +86,16 @@ TESTS = """
 
     def test_later():
         cart().later(1).close()
+
+
+    def test_pairs():
+        assert list(cart().pairs(1)) == [(1, 1)]
+
+
+    def test_first(tmp_path):
+        (tmp_path / "a.txt").write_text("one")
+        with open(tmp_path / "a.txt") as file:
+            assert cart().first(file) == "one"
 
 
     def test_spin():
@@ -151,8 +166,10 @@ def test_only_calls_from_outside_are_seen(see):
     assert "Cart.depth(2) in test_depth 2" not in seen
 
 
-def test_of_a_coroutine_nothing_is_seen(see):
-    assert see("later") == {}
+@pytest.mark.parametrize("name", ["later", "pairs", "first"])
+def test_of_what_cannot_be_tried_nothing_is_seen(see, name):
+    """A coroutine, a generator, and a call that is given a file, which a fork would read from."""
+    assert see(name) == {}
 
 
 def test_lines_without_a_function_have_no_observer():

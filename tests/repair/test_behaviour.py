@@ -7,10 +7,13 @@ from attrs import evolve
 from red_tests import Told
 
 from coe_lsp.execution.coe_worker.calls import variants
+from coe_lsp.execution.observation import Call
 from coe_lsp.execution.project import ProjectOptions
+from coe_lsp.repair import behaviour
 from coe_lsp.repair.behaviour import tell_apart
 from coe_lsp.repair.repair import Repair
 from coe_lsp.repair.request import Request
+from coe_lsp.repair.search.ranking import PassingProgram
 from coe_lsp.repair.search.settings import SearchSettings
 from coe_lsp.repair.way_in import WayIn, way_of
 
@@ -94,3 +97,17 @@ def test_where_methods_differ_is_told_with_the_test_that_calls_them(project):
     assert outcome.status == "repaired"
     told = [patch.reason for patch in outcome.patches[1:]]
     assert any("Cart.total(2) in test_one gives " in reason for reason in told), told
+
+
+def test_a_program_that_answers_nothing_hides_no_other(monkeypatch):
+    """Only what answers all calls as one before it did is said to do nothing new."""
+    call = Call("test_f", "f(1)", 1, True)
+    answers = {("a",): {call: "1"}, ("b",): {}, ("c",): {call: "3"}, ("d",): {call: "3"}}
+    monkeypatch.setattr(behaviour, "observe", lambda site, lines, tests: answers[tuple(lines)])
+    monkeypatch.setattr(behaviour, "_tests", lambda site: [])
+    programs = [PassingProgram(lines, (), "mutation", n) for n, lines in enumerate(answers)]
+    told = tell_apart(None, programs)
+    assert [program.lines for program in told] == [("a",), ("b",), ("c",), ("d",)]
+    assert [bool(program.differs) for program in told] == [False, False, True, True]
+    answers["b",] = {call: "1"}
+    assert [program.lines[0] for program in tell_apart(None, programs)] == ["a", "c", "b", "d"]

@@ -2,9 +2,10 @@
 
 `observed` is put before the function as a decorator. Each call from outside is made several times
 in forks of the process: as it is, and with one argument a little different. What comes of it goes
-to the standard output, a line each (see `report`); then the call itself goes on as if nothing had
-been. All of it takes a few calls and `_MOST_SECONDS` at most. Where processes cannot be forked, or
-the function is asynchronous, nothing is observed.
+to the standard output, a line each (see `report`); then the call itself goes on. What a fork does
+to a file or a connection is done, so calls that are given one are not tried. All of it takes a few
+calls and little more than `_MOST_SECONDS`. Where processes cannot be forked, or the function is
+asynchronous or a generator, nothing is observed.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ _output = os.dup(1)  # a test that captures what it prints does not capture this
 
 def observed(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, whose calls are observed from now on."""
-    asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-    if asynchronous or not hasattr(os, "fork"):
+    kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+    if any(is_one(function) for is_one in kinds) or not hasattr(os, "fork"):
         return function
 
     @functools.wraps(function)
@@ -64,10 +65,8 @@ def observed(function: Callable[..., Any]) -> Callable[..., Any]:
         test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
         if _now.wants(test):
             _now.calls_in[test] = _now.calls_in.get(test, 0) + 1
-            began = time.monotonic()
             with contextlib.suppress(OSError):  # no more processes
                 _try_variants(function, (args, kwargs))
-            _now.seconds += time.monotonic() - began
         _now.inside = True
         try:
             return function(*args, **kwargs)
@@ -78,9 +77,15 @@ def observed(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _try_variants(function: Callable[..., Any], call: Call) -> None:
+    if any(hasattr(value, "fileno") for value in (*call[0], *call[1].values())):
+        return
     for args, kwargs in itertools.islice(_calls_like(call), _MOST_VARIANTS):
+        if _now.seconds >= _MOST_SECONDS:
+            return
+        began = time.monotonic()
         label, whole = _label(function, args, kwargs)
         report(label, whole, _answer_of_fork(function, args, kwargs))
+        _now.seconds += time.monotonic() - began
 
 
 def report(label: str, whole: bool, answer: str) -> None:
@@ -94,7 +99,12 @@ def report(label: str, whole: bool, answer: str) -> None:
 
 def _answer_of_fork(function: Callable[..., Any], args: Any, kwargs: Any) -> str:
     reading, writing = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(reading)
+        os.close(writing)
+        raise
     if pid == 0:
         try:
             os.close(reading)
@@ -119,7 +129,8 @@ def _answer_of_fork(function: Callable[..., Any], args: Any, kwargs: Any) -> str
 
 def _answer(function: Callable[..., Any], args: Any, kwargs: Any) -> str:
     """What the function returns or raises, and what it makes of its arguments, as text."""
-    names = function.__code__.co_varnames[: len(args)]
+    code = function.__code__
+    names = code.co_varnames[: min(len(args), code.co_argcount)]
     given = {**dict(zip(names, args)), **kwargs}
     before = {name: shown(value) for name, value in given.items()}
     try:

@@ -81,7 +81,13 @@ def _ends_early(tree: ast.AST) -> int:
     """How many blocks of a program go on after a statement that nothing can come after."""
     fields = (field for node in ast.walk(tree) for field in ast.iter_fields(node))
     blocks: list[list[ast.AST]] = [value for name, value in fields if _is_block(name, value)]
-    return sum(any(isinstance(node, _LAST) for node in block[:-1]) for block in blocks)
+    return sum(any(map(_ends, block[:-1], block[1:])) for block in blocks)
+
+
+def _ends(node: ast.AST, after: ast.AST) -> bool:
+    """Whether nothing can come after; the `yield` that makes a generator of a function may."""
+    is_yield = isinstance(after, ast.Expr) and isinstance(after.value, ast.Yield)
+    return isinstance(node, _LAST) and not is_yield
 
 
 def _is_block(name: str, value: object) -> bool:
