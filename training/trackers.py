@@ -43,11 +43,16 @@ def check_trackers(names: Sequence[str]) -> None:
 def tracking(names: Sequence[str], folder: Path, stage: str) -> Iterator[Track]:
     """What shows a stage's numbers in these trackers; TensorBoard's files are below `folder`.
 
-    They start with the first step: by then it is settled which of several processes shows them.
+    They start with the first step: by then it is settled which of several processes is the main
+    one, which alone shows them.
     """
+    from accelerate import PartialState
+
     started: list[GeneralTracker] = []
 
     def track(step: int, numbers: Mapping[str, float]) -> None:
+        if not names or not PartialState().is_main_process:
+            return
         if not started:
             started.extend(_start(name, folder, stage) for name in names)
         for tracker in started:

@@ -187,7 +187,7 @@ def _membership(program: Program, scope: Scope, node: ast.Compare) -> Iterator[E
             if known and other not in known:
                 yield Edit(end, end, f", {other}", "membership", -1.2)
         for one, two in itertools.pairwise(program.span(part) for part in right.elts):
-            if len(known) <= _MOST_MEMBERS and program.between(one[1], two[0]).strip() == ",":
+            if 2 < len(known) <= _MOST_MEMBERS and program.between(one[1], two[0]).strip() == ",":
                 yield Edit(one[0], two[0], "", "membership", -2.4)
-                if two[1] == program.span(right.elts[-1])[1] and len(known) > 2:
+                if two[1] == program.span(right.elts[-1])[1]:
                     yield Edit(one[1], two[1], "", "membership", -2.4)

@@ -17,7 +17,7 @@ from coe_lsp.mutations.blocks import (
     statements,
     text_of,
 )
-from coe_lsp.mutations.program import Edit, Program, put
+from coe_lsp.mutations.program import Edit, Program, put, room_for_argument
 from coe_lsp.mutations.scope import Scope
 
 _LONGEST = 80
@@ -125,11 +125,9 @@ def _alike(body: str) -> Iterator[tuple[str, float]]:
 
 def _argument(program: Program, scope: Scope, node: ast.Call) -> Iterator[Edit]:
     """One more argument: as it is given elsewhere, as the function that is called names it."""
-    end = program.span(node)[1] - 1
-    inside = program.between(program.span(node.func)[1], end)
-    if any(isinstance(arg, ast.GeneratorExp) for arg in node.args) or inside.rstrip().endswith(","):
+    if any(isinstance(arg, ast.GeneratorExp) for arg in node.args):
         return
-    comma = ", " if node.args or node.keywords else ""
+    end, comma = room_for_argument(program, node)
     given = {keyword.arg for keyword in node.keywords}
     called = node.func.attr if isinstance(node.func, ast.Attribute) else program.source(node.func)
     seen: set[str] = set()

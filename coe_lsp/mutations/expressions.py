@@ -353,6 +353,8 @@ def _around(program: Program, node: ast.expr, scope: Scope) -> Iterator[Edit]:
         return
     if isinstance(node, (ast.Constant, ast.Slice, ast.Starred, ast.GeneratorExp, ast.Lambda)):
         return
+    if isinstance(node, ast.Tuple) and any(isinstance(n, ast.Slice) for n in node.elts):
+        return
     if not (program.roomy(node) or isinstance(parent, _TIGHT)):
         return
     if isinstance(parent, ast.Expr):

@@ -19,6 +19,7 @@ _OPERATORS = frozenset(
     for name in ("eq", "ne", "lt", "le", "gt", "ge", "add", "radd", "sub", "rsub", "mul", "rmul",
                  "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "matmul", "iadd")
 )  # fmt: skip
+_SIGNS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.BitOr: "|"}
 #: What a key stands for at first, by the method that is called on it.
 _FIRST = {"append": "[]", "extend": "[]", "insert": "[]", "add": "set()", "update": "{}"}
 _ALIKE = ("{}.lower()", "{}.strip()", "str({})", "sorted({})", "set({})", "list({})", "len({})")
@@ -82,12 +83,13 @@ def _checked_first(
 def _counted(program: Program, node: ast.AugAssign) -> Iterator[Edit]:
     """`d[k] += 1` where there may be no such key yet."""
     target = node.target
-    if not isinstance(target, ast.Subscript) or isinstance(target.slice, ast.Slice):
+    if not isinstance(target, ast.Subscript):
         return
-    text, value = program.source(target), program.source(node.value)
+    text, value = program.source(target), program.atom(node.value)
     held, key = program.atom(target.value), program.source(target.slice)
-    operator = program.between(program.span(target)[1], program.span(node.value)[0])
-    operator = operator.strip().removesuffix("=")
+    operator = _SIGNS.get(type(node.op))
+    if operator is None or not _is_plain_key(target.slice):
+        return
     for first in ("0", "[]", "''"):
         new = f"{text} = {held}.get({key}, {first}) {operator} {value}"
         yield Edit(*program.span(node), new, "missing key", -1.4)
@@ -97,7 +99,7 @@ def _key_made(program: Program, node: ast.Call) -> Iterator[Edit]:
     """`d[k].append(x)` where there may be no such key yet."""
     match node.func:
         case ast.Attribute(value=ast.Subscript(slice=key) as item, attr=method) if (
-            method in _FIRST and not isinstance(key, (ast.Slice, ast.Constant))
+            method in _FIRST and _is_plain_key(key)
         ):
             held, text = program.atom(item.value), program.source(key)
             new = f"{held}.setdefault({text}, {_FIRST[method]})"
@@ -106,14 +108,20 @@ def _key_made(program: Program, node: ast.Call) -> Iterator[Edit]:
             pass
 
 
+def _is_plain_key(key: ast.expr) -> bool:
+    """Whether it can be given to a method as it stands, and may be the key of a mapping."""
+    number = isinstance(key, ast.Constant) and isinstance(key.value, int)
+    return not number and not isinstance(key, (ast.Slice, ast.Tuple, ast.Starred))
+
+
 def _both_sides(program: Program, node: ast.Compare) -> Iterator[Edit]:
     """The same made of what stands on both sides of a comparison; numbers that are nearly equal."""
     (right,), (operator,) = node.comparators, node.ops
     if any(isinstance(side, ast.Constant) for side in (node.left, right)):
         return
-    gap = program.between(program.span(node.left)[1], program.span(right)[0])
+    gap = f" {program.between(program.span(node.left)[1], program.span(right)[0]).strip('() ')} "
     left, other = program.atom(node.left), program.atom(right)
-    if max(len(left), len(other)) > _LONGEST:
+    if max(len(left), len(other)) > _LONGEST or not gap.isascii() or set(gap) & set("#\n\\"):
         return
     if not isinstance(operator, (ast.Is, ast.IsNot, ast.In, ast.NotIn)):
         for alike in _ALIKE:

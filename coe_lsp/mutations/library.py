@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 
 from coe_lsp.mutations.blocks import FUNCTION, alone, indentation, is_docstring, lines_of
-from coe_lsp.mutations.program import Edit, Program, put
+from coe_lsp.mutations.program import Edit, Program, put, room_for_argument
 from coe_lsp.mutations.scope import Scope
 
 #: By the name that is called and how many arguments it has, what is left out, most usual first.
@@ -79,21 +79,18 @@ def _options(program: Program, scope: Scope, node: ast.Call) -> Iterator[Edit]:
     if name in _STRIPPING and not node.args:
         short = [text for text in scope.literals if len(text) <= 5 and text.strip("'\" ")]
         options = tuple(short[:_MOST_STRIPPED])
-    end = program.span(node)[1] - 1
-    if program.between(end - 1, end) == ",":
-        return
+    end, before = room_for_argument(program, node)
     for number, option in enumerate(options):
-        text = f", {option}" if node.args else option
-        yield Edit(end, end, text, "missing option", -1.6 - 0.2 * number)
+        yield Edit(end, end, f"{before}{option}", "missing option", -1.6 - 0.2 * number)
 
 
 def _collected(program: Program, node: ast.expr) -> Iterator[Edit]:
     """All values of what gives them one by one; the items of what is alone in a list."""
     match node:
         case ast.GeneratorExp():
-            text = program.source(node)
-            if isinstance(program.parents.get(node), ast.Call) and not text.startswith("("):
-                return
+            text, parent = program.source(node), program.parents.get(node)
+            if isinstance(parent, ast.Call) and program.span(node)[1] == program.span(parent)[1]:
+                return  # its parentheses are the call's
             for kind in _COLLECTIONS:
                 yield put(program, node, f"{kind}{text}", "lazy value", -1.2)
         case ast.Call() if _called(node) in _LAZY:

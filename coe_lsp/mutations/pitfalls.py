@@ -88,10 +88,11 @@ def _bound_late(program: Program, node: ast.Lambda) -> Iterator[Edit]:
     used = {n.id for n in ast.walk(node.body) if isinstance(n, ast.Name)}
     own = {argument.arg for argument in (*arguments.posonlyargs, *arguments.args)}
     for name in sorted((used - own) & _loop_names(program, node)):
-        given = program.between(program.span(node)[0] + 6, program.span(node.body)[0])
-        given = given.rpartition(":")[0].strip()
-        head = f"lambda {given}, {name}={name}: " if given else f"lambda {name}={name}: "
-        yield Edit(program.span(node)[0], program.span(node.body)[0], head, "bound late", 0.0)
+        start = program.span(node)[0]
+        head = program.between(start, program.span(node.body)[0]).rpartition(":")[0]
+        given = head[len("lambda") :].strip().removesuffix(",")
+        new = f"lambda {given}, {name}={name}" if given else f"lambda {name}={name}"
+        yield Edit(start, start + len(head.encode()), new, "bound late", 0.0)
 
 
 def _loop_names(program: Program, node: ast.AST) -> set[str]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Collection, Iterator, Sequence
 
 from attrs import frozen
 
 from coe_lsp.parsing import parse
 
+_COMMENT = re.compile(r"#[^\n]*")
 # What may stand anywhere without parentheses.
 _ATOMS = (
     ast.Name,
@@ -196,6 +198,16 @@ class Program:
 def put(program: Program, node: ast.expr, new: str, kind: str, weight: float) -> Edit:
     """The edit that puts `new` in place of an expression."""
     return Edit(*program.span(node), new, kind, weight)
+
+
+def room_for_argument(program: Program, call: ast.Call) -> tuple[int, str]:
+    """Where one more argument of a call goes, and what stands before it then."""
+    end = program.span(call)[1] - 1
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    if not given:
+        return end, ""
+    gap = program.between(max(program.span(value)[1] for value in given), end)
+    return end, "" if "," in _COMMENT.sub("", gap) else ", "
 
 
 def together(

@@ -191,6 +191,9 @@ def test_no_quote_ends_a_formatted_string_early():
         "outer(items, limit: int, key=None)",
         "outer(items, limit)",
         "outer(*, items, limit)",
+        "outer(items, /, limit=(1 + 2))",
+        "outer(items, limit=3,)",
+        "outer(**more)",
     ],
 )
 def test_edits_of_signatures_are_programs(signature):
@@ -204,7 +207,59 @@ def test_edits_of_signatures_are_programs(signature):
     found = list(mutants(lines, clues=Clues(bad_calls=calls)))
     for mutant in found:
         ast.parse("\n".join(mutant.lines))
-    assert "missing parameter" in {m.kind for m in found} or "**" in signature
+    assert "missing parameter" in {m.kind for m in found}
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "def g(a, size): return a",  # is there already
+        "def g(a, /): return a",  # could not be given by name
+    ],
+)
+def test_a_parameter_that_would_not_help_is_not_added(program):
+    found = mutants([program], clues=Clues(bad_calls=(BadCall("g", "size"),)))
+    assert "missing parameter" not in {mutant.kind for mutant in found}
+
+
+def test_a_keyword_that_tests_leave_out_gets_a_default():
+    lines = ["def g(*, a):", "    return a"]
+    found = mutants(lines, clues=Clues(bad_calls=(BadCall("g", "", ("a",)),)))
+    assert ("def g(*, a=None):", "    return a") in {mutant.lines for mutant in found}
+
+
+_LAYOUTS = """\
+def f(n, limit, seen):
+    print(
+        n.split(','),
+        limit,  # a remark, with a comma
+    )
+    seen[n] += (1 + 2)
+    seen[n, limit] += 1
+    seen[:, limit] -= n - 1
+    seen[n, limit].append(n)
+    rest = any(x for x in n) or type(n)(x for x in limit)
+    for x in n:
+        limit.append(lambda: (x + 1))
+        limit.append(lambda a,: a + x)
+    names = n.strip(
+    ).split(
+        ':',
+        )
+    return (n + 1) == limit.high or n in ('a', 'b') or rest == (limit.low), names
+"""
+
+
+def test_however_it_is_laid_out_mutants_are_programs():
+    lines = _LAYOUTS.rstrip().split("\n")
+    calls = (BadCall("f", "size"), BadCall("f", "", ("seen",)), BadCall("f", "", (), 1, 2))
+    found = list(mutants(lines, clues=Clues(frozenset({"'/'"}), bad_calls=calls)))
+    texts = {"\n".join(mutant.lines): mutant.kind for mutant in found}
+    for text in texts:
+        ast.parse(text)
+    assert not any("anylist" in text or "n in ('b')" in text for text in texts)
+    assert {"missing option", "both sides", "bound late", "missing key"} <= set(texts.values())
+    assert any("size=size" in text for text in texts)
 
 
 def test_mutants_are_different_programs_that_parse():

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -142,9 +141,11 @@ def test_a_base_without_a_gguf_is_trained_by_transformers_alone(
     assert "coe-lsp repair --model BASE.gguf --adapter" in said
 
 
-def test_a_tracker_that_is_not_installed_is_said_at_once(bad_project, tiny_gguf, tmp_path, capsys):
+def test_a_tracker_that_is_not_installed_is_said_at_once(
+    bad_project, tiny_gguf, tmp_path, capsys, monkeypatch
+):
     path = settings(tmp_path / "x.toml", bad_project, tiny_gguf, tmp_path / "out")
-    assert find_spec("trackio") is None
+    monkeypatch.setattr("training.trackers.find_spec", lambda name: None)
     assert main(["run", "--config", str(path), "--tracker", "trackio"]) == 2
     assert "trackio is not installed: pip install trackio" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
