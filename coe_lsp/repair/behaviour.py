@@ -2,8 +2,8 @@
 
 Each of them runs some of the tests once more, in the sandbox, while the calls that these make of
 the function are tried with other arguments (`execution.observation`). Of functions that are
-asynchronous or generators, and where processes cannot be forked, nothing is learned. Which of two answers is
-right is not decided here.
+asynchronous or generators, and where processes cannot be forked, nothing is learned. Which of two
+answers is right is not decided here.
 """
 
 from __future__ import annotations
