@@ -46,12 +46,14 @@ def tracking(names: Sequence[str], folder: Path, stage: str) -> Iterator[Track]:
     They start with the first step: by then it is settled which of several processes is the main
     one, which alone shows them.
     """
-    from accelerate import PartialState
-
     started: list[GeneralTracker] = []
 
     def track(step: int, numbers: Mapping[str, float]) -> None:
-        if not names or not PartialState().is_main_process:
+        if not names:
+            return
+        from accelerate import PartialState
+
+        if not PartialState().is_main_process:
             return
         if not started:
             started.extend(_start(name, folder, stage) for name in names)

@@ -10,6 +10,7 @@ from coe_lsp.mutations.program import Edit, Program
 
 Block = list[ast.stmt]
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 SIMPLE = (
     ast.Return, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Break, ast.Continue,
     ast.Pass, ast.Raise, ast.Delete, ast.Assert,
@@ -51,6 +52,22 @@ def alone(program: Program, node: ast.stmt) -> bool:
     before = program.between(program.line_start(node.lineno), start)
     after = program.between(end, program.line_start((node.end_lineno or node.lineno) + 1))
     return not before.strip() and (not after.strip() or after.lstrip().startswith("#"))
+
+
+def top_of(program: Program, function: Function) -> tuple[str, int] | None:
+    """The indentation of a function's body and where it begins, after a docstring.
+
+    None if nothing can be put in there: no statement follows, or it shares its line.
+    """
+    body = [n for i, n in enumerate(function.body) if not is_docstring(function, n, i)]
+    if not body or not alone(program, body[0]):
+        return None
+    return indentation(program, body[0]), lines_of(program, body[0])[0]
+
+
+def parameters_of(function: Function) -> list[str]:
+    """The names of its parameters that are given by place or name, without `self` and `cls`."""
+    return [a.arg for a in function.args.args if a.arg not in ("self", "cls")]
 
 
 def in_loop(program: Program, node: ast.AST) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from coe_lsp.mutations.blocks import FUNCTION, alone, indentation, is_docstring, lines_of
+from coe_lsp.mutations.blocks import FUNCTION, Function, parameters_of, top_of
 from coe_lsp.mutations.program import Edit, Program, put
 from coe_lsp.mutations.scope import Scope
 
@@ -42,15 +42,12 @@ def idiom_edits(program: Program, scope: Scope) -> Iterator[Edit]:
             yield from _if_any(program, node)
 
 
-def _checked_first(
-    program: Program, scope: Scope, owner: ast.FunctionDef | ast.AsyncFunctionDef
-) -> Iterator[Edit]:
+def _checked_first(program: Program, scope: Scope, owner: Function) -> Iterator[Edit]:
     """A way out at the top of a function for other types, and for two lengths that differ."""
-    body = [n for i, n in enumerate(owner.body) if not is_docstring(owner, n, i)]
-    if not body or not alone(program, body[0]):
+    top, parameters = top_of(program, owner), parameters_of(owner)
+    if top is None:
         return
-    indent, place = indentation(program, body[0]), lines_of(program, body[0])[0]
-    parameters = [a.arg for a in owner.args.args if a.arg not in ("self", "cls")]
+    indent, place = top
 
     def leave(condition: str, way_out: str, kind: str, weight: float) -> Edit:
         text = f"{indent}if {condition}:\n{indent}    {way_out}\n"

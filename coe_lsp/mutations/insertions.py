@@ -13,15 +13,16 @@ from coe_lsp.mutations.blocks import (
     FUNCTION,
     SIMPLE,
     Block,
-    alone,
+    Function,
     in_loop,
     indentation,
-    is_docstring,
     lines_of,
+    parameters_of,
     put_in,
     reindent,
     statements,
     text_of,
+    top_of,
     whole,
 )
 from coe_lsp.mutations.program import Edit, Program
@@ -40,7 +41,7 @@ def insertion_edits(program: Program, scope: Scope) -> Iterator[Edit]:
             yield from _guard(program, scope, block[index])
     for node in ast.walk(program.tree):
         if isinstance(node, FUNCTION):
-            yield from _base_cases(program, scope, node)
+            yield from _base_cases(program, node)
 
 
 def _insert(program: Program, scope: Scope, block: Block, index: int) -> Iterator[Edit]:
@@ -161,16 +162,12 @@ def _new_lines(scope: Scope, looped: bool, last: bool) -> Iterator[tuple[str, fl
         yield "continue", -2.2
 
 
-def _base_cases(
-    program: Program, scope: Scope, owner: ast.FunctionDef | ast.AsyncFunctionDef
-) -> Iterator[Edit]:
+def _base_cases(program: Program, owner: Function) -> Iterator[Edit]:
     """An early return at the top of a function."""
-    body = [n for i, n in enumerate(owner.body) if not is_docstring(owner, n, i)]
-    if not body or not alone(program, body[0]):
+    top, parameters = top_of(program, owner), parameters_of(owner)
+    if top is None:
         return
-    indent = indentation(program, body[0])
-    place = lines_of(program, body[0])[0]
-    parameters = [a.arg for a in owner.args.args if a.arg not in ("self", "cls")]
+    indent, place = top
     for name in parameters:
         for test, weight in ((f"not {name}", -2.4), (f"{name} == 0", -2.6), (f"{name} < 0", -2.8),
                              (f"{name} == 1", -2.8), (f"{name} <= 1", -2.8), (f"{name} < 2", -3.0),

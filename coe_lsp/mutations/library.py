@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from coe_lsp.mutations.blocks import FUNCTION, alone, indentation, is_docstring, lines_of
+from coe_lsp.mutations.blocks import FUNCTION, Function, parameters_of, top_of
 from coe_lsp.mutations.program import Edit, Program, put, room_for_argument
 from coe_lsp.mutations.scope import Scope
 
@@ -106,17 +106,14 @@ def _collected(program: Program, node: ast.expr) -> Iterator[Edit]:
             pass
 
 
-def _converted(
-    program: Program, scope: Scope, owner: ast.FunctionDef | ast.AsyncFunctionDef
-) -> Iterator[Edit]:
+def _converted(program: Program, scope: Scope, owner: Function) -> Iterator[Edit]:
     """A parameter made into something else at the top of a function."""
-    body = [n for i, n in enumerate(owner.body) if not is_docstring(owner, n, i)]
-    if not body or not alone(program, body[0]):
+    top = top_of(program, owner)
+    if top is None:
         return
-    indent, place = indentation(program, body[0]), lines_of(program, body[0])[0]
-    parameters = [a.arg for a in owner.args.args if a.arg not in ("self", "cls")]
+    indent, place = top
     helpers = [name for name in scope.helpers if len(scope.parameters.get(name, ())) == 1]
-    for name in parameters[:_MOST_PARAMETERS]:
+    for name in parameters_of(owner)[:_MOST_PARAMETERS]:
         values = [f"{kind}({name})" for kind in (*_CONVERSIONS, *helpers[:_MOST_HELPERS])]
         values += [f"{name}.{method}()" for method in _METHODS]
         for value in values:

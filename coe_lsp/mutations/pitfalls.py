@@ -9,14 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from coe_lsp.mutations.blocks import (
-    FUNCTION,
-    alone,
-    indentation,
-    is_docstring,
-    lines_of,
-    statements,
-)
+from coe_lsp.mutations.blocks import FUNCTION, Function, statements, top_of
 from coe_lsp.mutations.program import Edit, Program, put
 from coe_lsp.mutations.scope import Scope
 
@@ -38,19 +31,17 @@ def pitfall_edits(program: Program, scope: Scope) -> Iterator[Edit]:
             yield from _raised(program, scope, node, node.exc)
 
 
-def _mutable_defaults(
-    program: Program, function: ast.FunctionDef | ast.AsyncFunctionDef
-) -> Iterator[Edit]:
+def _mutable_defaults(program: Program, function: Function) -> Iterator[Edit]:
     """`def f(a=[])` with `None` in place of the list, which is made in the body then."""
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     pairs = list(zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults,
                      strict=True))  # fmt: skip
     pairs += [(a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d]
-    body = [n for i, n in enumerate(function.body) if not is_docstring(function, n, i)]
-    if not body:
+    top = top_of(program, function)
+    if top is None:
         return
-    indent, place = indentation(program, body[0]), lines_of(program, body[0])[0]
+    indent, place = top
     for argument, default in pairs:
         made = isinstance(default, (ast.List, ast.Dict, ast.Set, ast.Call))
         if not made:
@@ -64,16 +55,14 @@ def _mutable_defaults(
         yield Edit(start, place, new, "mutable default", 0.0)
 
 
-def _base_not_made(
-    program: Program, function: ast.FunctionDef | ast.AsyncFunctionDef
-) -> Iterator[Edit]:
+def _base_not_made(program: Program, function: Function) -> Iterator[Edit]:
     """A constructor that does not call that of the class it inherits from."""
     arguments = function.args
     called = any(isinstance(n, ast.Name) and n.id == "super" for n in ast.walk(function))
-    body = [n for i, n in enumerate(function.body) if not is_docstring(function, n, i)]
-    if function.name != "__init__" or called or not body or not alone(program, body[0]):
+    top = top_of(program, function)
+    if function.name != "__init__" or called or top is None:
         return
-    indent, place = indentation(program, body[0]), lines_of(program, body[0])[0]
+    indent, place = top
     names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)][1:]
     for given in dict.fromkeys(("", ", ".join(names))):
         line = f"{indent}super().__init__({given})\n"

@@ -12,7 +12,7 @@ import itertools
 import keyword
 from collections.abc import Iterator, Sequence
 
-from coe_lsp.mutations.blocks import FUNCTION, alone, indentation
+from coe_lsp.mutations.blocks import FUNCTION, Function, alone, indentation
 from coe_lsp.mutations.clues import BadCall
 from coe_lsp.mutations.program import Edit, Program, room_for_argument, together
 from coe_lsp.mutations.scope import Scope
@@ -20,7 +20,6 @@ from coe_lsp.parsing import parse
 
 _DEFAULTS = ("None", "0", "False", '""', "True", "1")
 _MOST_CALLS, _MOST_RENAMED = 8, 6
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def signature_edits(program: Program, scope: Scope) -> Iterator[Edit]:
@@ -97,9 +96,14 @@ def _room(program: Program, node: Function) -> tuple[int, str]:
     if positional:
         default = arguments.defaults[-1] if arguments.defaults else None
         return program.span(default or positional[-1])[1], ", "
+    return _opening(program, node), ""
+
+
+def _opening(program: Program, node: Function) -> int:
+    """Where the first parameter goes."""
     start = program.span(node)[0]
     head = program.between(start, program.span(node.body[0])[0])
-    return start + len(head[: head.index("(") + 1].encode()), ""
+    return start + len(head[: head.index("(") + 1].encode())
 
 
 def _at_the_end(program: Program, node: Function, line: str) -> tuple[int, str]:
@@ -158,9 +162,7 @@ def _one_too_many(program: Program, node: Function, call: BadCall) -> Iterator[E
     named = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
     has_self = static or not named.isdisjoint(("self", "cls"))
     if call.given == call.taken + 1 and not has_self:
-        start = program.span(node)[0]
-        head = program.between(start, program.span(node.body[0])[0])
-        place = start + len(head[: head.index("(") + 1].encode())
+        place = _opening(program, node)
         others = (arguments.posonlyargs, arguments.args, arguments.kwonlyargs)
         comma = ", " if any(others) or arguments.vararg or arguments.kwarg else ""
         yield Edit(place, place, f"self{comma}", "missing parameter", 1.5)

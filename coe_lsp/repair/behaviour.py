@@ -23,7 +23,7 @@ _MOST_TESTS, _MOST_PROGRAMS, _LONGEST_ANSWER = 12, 6, 60
 
 
 def tell_apart(
-    site: Site, programs: Sequence[PassingProgram], cancelled: Callable[[], bool] = lambda: False
+    site: Site, programs: Sequence[PassingProgram], cancelled: Callable[[], bool]
 ) -> list[PassingProgram]:
     """The programs, those first that do something new, with what sets them apart from the first.
 

@@ -7,6 +7,7 @@ guess of its weight. Edits of one kind with one guess are one class; a change is
 edit, drawn from all mutants of the function in proportion to the exponentials of their weights (a
 conditional logit). Weights are those under which the train changes are likeliest, held near the
 guesses where little was seen. Changes that no mutant makes say nothing.
+Then it shows what is lost, and what is sooner, without each kind of edit.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def test_a_program_that_does_not_end_elsewhere_is_told(write, monkeypatch):
 
     def with_another(site, programs, cancelled):
         lines = ("def count(n):", "    while n != 2:", "        pass", "    return 4")
-        told.extend(tell_apart(site, [programs[0], evolve(programs[0], lines=lines)]))
+        told.extend(tell_apart(site, [programs[0], evolve(programs[0], lines=lines)], cancelled))
         return told
 
     monkeypatch.setattr("coe_lsp.repair.repair.tell_apart", with_another)
@@ -106,8 +106,13 @@ def test_a_program_that_answers_nothing_hides_no_other(monkeypatch):
     monkeypatch.setattr(behaviour, "observe", lambda site, lines, tests: answers[tuple(lines)])
     monkeypatch.setattr(behaviour, "_tests", lambda site: [])
     programs = [PassingProgram(lines, (), "mutation", n) for n, lines in enumerate(answers)]
-    told = tell_apart(None, programs)
+    told = tell_apart(None, programs, lambda: False)
     assert [program.lines for program in told] == [("a",), ("b",), ("c",), ("d",)]
     assert [bool(program.differs) for program in told] == [False, False, True, True]
     answers["b",] = {call: "1"}
-    assert [program.lines[0] for program in tell_apart(None, programs)] == ["a", "c", "b", "d"]
+    assert [program.lines[0] for program in tell_apart(None, programs, lambda: False)] == [
+        "a",
+        "c",
+        "b",
+        "d",
+    ]
