@@ -41,7 +41,8 @@ class Clues:
     `constants` are texts as in the source, such as `'a'` or `12`; `raised` are exceptions' names,
     `expected` those of exceptions that should have been raised and were not. `compared` are pairs
     of values, as text, that should have been equal: which of them is the right one is not known.
-    `bad_calls` are those that no function with that name takes.
+    `bad_calls` are those that no function with that name takes. `nothing` are names, also such as
+    `self.x`, that were None where it failed, `empty` those that were empty or zero.
     """
 
     constants: frozenset[str] = frozenset()
@@ -50,6 +51,8 @@ class Clues:
     compared: tuple[tuple[str, str], ...] = ()
     expected: frozenset[str] = frozenset()
     bad_calls: tuple[BadCall, ...] = ()
+    nothing: frozenset[str] = frozenset()
+    empty: frozenset[str] = frozenset()
 
     @functools.cached_property
     def strings(self) -> tuple[str, ...]:

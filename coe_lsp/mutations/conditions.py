@@ -19,6 +19,8 @@ _TYPES = ("str", "int", "list", "dict", "tuple", "bytes", "float", "bool", "set"
 _ASKING = frozenset({"any", "all", "callable", "startswith", "endswith", "bool"})
 _MOST_SUBJECTS, _MOST_LONGEST = 6, 40
 _MOST_MEMBERS = 8
+#: What it adds that something was seen to be empty, or None, where it failed.
+SEEN = 1.5
 
 
 def condition_edits(program: Program, scope: Scope) -> Iterator[Edit]:
@@ -99,10 +101,13 @@ def _more(program: Program, scope: Scope, node: ast.expr) -> Iterator[Edit]:
     for_and = f"({text})" if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or) else held
     subjects = subjects_of(program, node)
     for subject in subjects[:_MOST_SUBJECTS]:
+        seen = SEEN if subject in scope.clues.nothing | scope.clues.empty else 0.0
         for condition, weight in ((subject, -1.6), (f"{subject} is not None", -1.4)):
-            yield put(program, node, f"{condition} and {for_and}", "missing condition", weight)
+            new = f"{condition} and {for_and}"
+            yield put(program, node, new, "missing condition", weight + seen)
         for condition, weight in ((f"not {subject}", -2.0), (f"{subject} is None", -1.8)):
-            yield put(program, node, f"{condition} or {held}", "missing condition", weight)
+            new = f"{condition} or {held}"
+            yield put(program, node, new, "missing condition", weight + seen)
         owner, _, attribute = subject.rpartition(".")
         if owner and attribute.isidentifier():
             asked = f'hasattr({owner}, "{attribute}")'

@@ -21,7 +21,7 @@ from coe_lsp.mutations.blocks import (
     text_of,
     whole,
 )
-from coe_lsp.mutations.conditions import subjects_of
+from coe_lsp.mutations.conditions import SEEN, subjects_of
 from coe_lsp.mutations.program import Edit, Program, put
 from coe_lsp.mutations.scope import Scope
 
@@ -91,10 +91,11 @@ def _made_up_for(program: Program, scope: Scope, node: ast.stmt) -> Iterator[Edi
     asked = node.test if isinstance(node, (ast.If, ast.While)) else node
     asked = node.iter if isinstance(node, (ast.For, ast.AsyncFor)) else asked
     for name in subjects_of(program, asked)[:_MOST_SUBJECTS]:
+        seen = SEEN if name in scope.clues.nothing else 0.0
         for value in (*_DEFAULTS[1:5], *scope.variables[:4]):
             if value != name:
                 new = f"{indent}if {name} is None:\n{indent}    {name} = {value}\n"
-                yield Edit(place, place, new, "made up for", -3.2)
+                yield Edit(place, place, new, "made up for", -3.2 + seen)
         for kind in (*scope.types[:4], "str", "list"):
             asked_for = f"if not isinstance({name}, {kind})"
             new = f"{indent}{asked_for}:\n{indent}    {name} = {kind}({name})\n"
@@ -110,8 +111,10 @@ def _reasons(program: Program, scope: Scope, node: ast.stmt) -> Iterator[tuple[s
     others = [name for name in scope.variables[:_MOST_SUBJECTS] if name not in subjects]
     for names, less in ((subjects, 0.0), (others, -1.0)):
         for name in names:
-            yield f"not {name}", -2.2 + less + empty
-            yield f"{name} is None", -2.2 + less + none
+            is_none = SEEN if name in scope.clues.nothing else 0.0
+            is_empty = SEEN if name in scope.clues.empty else 0.0
+            yield f"not {name}", -2.2 + less + max(empty + is_empty, is_none)
+            yield f"{name} is None", -2.2 + less + none + is_none
             yield name, -2.8 + less
             if name.isidentifier():
                 for text in (f"{name} == 0", f"{name} < 0", f"{name} <= 0"):
@@ -253,10 +256,11 @@ def _default(program: Program, scope: Scope, node: ast.expr) -> Iterator[Edit]:
         parent = program.parents.get(node)
         if isinstance(parent, (ast.Expr, ast.If, ast.While)):
             return
+        seen = SEEN if program.source(node) in scope.clues.nothing else 0.0
         for default in values:
             if default not in ("None", "False", program.source(node)):
                 new = f"{program.source(node)} or {default}"
-                yield put(program, node, new, "default", -3.0)
+                yield put(program, node, new, "default", -3.0 + seen)
         for name in scope.variables[:8]:
             if name != program.source(node):
                 new = f"{name} or {program.source(node)}"

@@ -92,8 +92,9 @@ class Scouted:
     def baseline(self, file: str) -> Baseline:
         """What was seen, of one of the files."""
         results = {
-            test: replace(result, line=_last_line(result, file))
+            test: replace(result, line=line, values=result.values if innermost else ())
             for test, result in self.results.items()
+            for line, innermost in [_last_line(result, file)]
         }
         none = frozenset[int]()
         lines = {test: ran.lines.get(file, none) for test, ran in self.seen.ran.items()}
@@ -229,9 +230,10 @@ def _some(tests: Sequence[str], count: int) -> list[str]:
     return list(tests[:: max(1, len(tests) // count)])[:count]
 
 
-def _last_line(result: TestResult, file: str) -> int | None:
-    """The innermost line of a file in a test's traceback."""
-    return next((line for name, line in reversed(result.stack) if name == file), None)
+def _last_line(result: TestResult, file: str) -> tuple[int | None, bool]:
+    """The innermost line of a file in a test's traceback, and whether it is that of all files."""
+    line = next((line for name, line in reversed(result.stack) if name == file), None)
+    return line, (file, line) in result.stack[-1:]
 
 
 def _sources(

@@ -106,8 +106,10 @@ class Site:
         statements = [statement for suite in suites for statement in suite.statements]
         in_tests = {literal for text in [*task.tests, *statements] for literal in literals(text)}
         enclosing = surroundings(baseline.source.text, target.owner)
-        details = [baseline.results[test].detail for test in baseline.target_tests(target)]
-        clues = read_clues(details, in_tests)
+        failures = [baseline.results[test] for test in baseline.target_tests(target)]
+        here = [f for f in failures if f.line and target.first <= f.line <= target.last]
+        values = [pair for failure in here for pair in failure.values]
+        clues = read_clues([failure.detail for failure in failures], in_tests, values)
         path = self.project.root / self.file
         imports = imports_elsewhere(clues.undefined, self.project.root, path)
         return RepairHints(lines, evolve(enclosing, imports=imports), clues)

@@ -49,6 +49,42 @@ def test_all_literals_of_the_tests_are_at_hand():
     assert list(literals("assert f(")) == []
 
 
+SHELF = (
+    "def titles(shelf, books, most):",
+    "    found = []",
+    "    for book in books[:most]:",
+    "        found.append(shelf.name + book.title)",
+    "    return found",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "guard"),
+    [
+        ("book.title", "None", "        if book.title is None:\n            continue\n"),
+        ("most", "None", "    if most is None:\n        return found\n"),
+        ("books", "[]", "    if not books:\n        return found\n"),
+    ],
+)
+def test_a_guard_is_for_what_was_seen_to_be_nothing(name, value, guard):
+    def place(values):
+        clues = read_clues(["TypeError: no"], (), values)
+        texts = ("\n".join(mutant.lines) for mutant in mutants(SHELF, clues=clues))
+        return next(n for n, text in enumerate(texts) if guard in f"{text}\n")
+
+    seen, others = place([(name, value)]), place([("shelf.name", value)])
+    assert seen < others / 2 < place([(name, "3")])
+
+
+def test_what_was_nothing_is_made_up_for_first():
+    def place(value):
+        clues = read_clues(["TypeError: no"], (), [("most", value)])
+        lines = [mutant.lines[2] for mutant in mutants(SHELF, clues=clues)]
+        return lines.index("    for book in books[:most or 0]:")
+
+    assert place("None") < place("3") / 3
+
+
 @pytest.mark.parametrize(
     "detail",
     ["Failed: DID NOT RAISE <class 'ValueError'>", "AssertionError: ValueError not raised"],

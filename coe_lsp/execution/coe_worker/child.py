@@ -33,10 +33,13 @@ from coe_worker.messages import (
     send,
 )
 from coe_worker.output import marker
+from coe_worker.values import values_at
 
 PROGRAM = "<program>"  # stands for the path of a program that is not a file
 _MAX_DETAIL_CHARACTERS = 2000
 _MOST_FRAMES = 50
+# Of so many failures of a run the values are told.
+_MOST_WITH_VALUES = 8
 
 
 class TestTimeout(BaseException):
@@ -71,6 +74,7 @@ class Child:
         self._project_tracer = project_tracer(suite.root) if traced else None
         self._traced: dict[str, tuple[list[int], list[int]]] = {}
         self._timeouts_left = run.limits.timeouts
+        self._values_left = _MOST_WITH_VALUES
         self._left = (0.0, 0.0)  # wall and processor seconds of a test that is paused
         self._modules_before = frozenset(sys.modules)
         self._began = time.monotonic()
@@ -203,7 +207,12 @@ class Child:
         self._flush()
         line = None if self._whole else self._line_of(error)
         stack = self._stack_of(error) if self._whole else ()
-        self._send(TestResult(test, outcome, detail, line, stack, seconds=seconds))
+        values: tuple[tuple[str, str], ...] = ()
+        if error is not None and (line is not None or stack) and self._values_left > 0:
+            self._values_left -= 1
+            is_ours = self._in_project if self._whole else self._is_ours
+            values = values_at(error.__traceback__, is_ours)
+        self._send(TestResult(test, outcome, detail, line, stack, values, seconds=seconds))
         if outcome == "timeout" and self._timeouts_left is not None:
             self._timeouts_left -= 1
             if self._timeouts_left <= 0:
@@ -236,10 +245,14 @@ class Child:
             trace = trace.tb_next
         if isinstance(error, SyntaxError) and error.filename and error.lineno:
             frames.append((error.filename, error.lineno))
+        inside = [(self._in_project(name), line) for name, line in frames]
+        return tuple([(name, line) for name, line in inside if name][-_MOST_FRAMES:])
+
+    def _in_project(self, name: str) -> str:
+        """A file's path relative to the project; '' if it is elsewhere."""
         root = os.path.realpath(self.suite.root) + os.sep
-        real = [(os.path.realpath(name), line) for name, line in frames]
-        inside = [(name[len(root) :], line) for name, line in real if name.startswith(root)]
-        return tuple(inside[-_MOST_FRAMES:])
+        real = os.path.realpath(name)
+        return real[len(root) :] if real.startswith(root) else ""
 
     def _is_ours(self, name: str) -> bool:
         return candidate.is_file(name, self.suite.path or PROGRAM)

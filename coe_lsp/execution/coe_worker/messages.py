@@ -149,6 +149,8 @@ class TestResult:
     """One test. `line` is the innermost line of the file under repair in the traceback.
 
     Where no file is under repair, `stack` has the project's files and lines in it, outermost first.
+    `values` are those at the line, or the last of the stack, by name as short texts (see `values`);
+    only the first failures of a run have them.
     """
 
     __test__ = False
@@ -158,6 +160,7 @@ class TestResult:
     detail: str = ""
     line: Optional[int] = None
     stack: Tuple[Tuple[str, int], ...] = ()
+    values: Tuple[Tuple[str, str], ...] = ()
     output: str = ""
     seconds: float = 0.0
 

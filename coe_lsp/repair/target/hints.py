@@ -25,6 +25,7 @@ _LEFT_OUT = re.compile(rf"{_BAD_CALL}missing \d+ required [\w-]+ arguments?: (.+
 _TOO_MANY = re.compile(
     rf"{_BAD_CALL}takes (?:from \d+ to )?(\d+) positional arguments? but (\d+) w"
 )
+_EMPTY = frozenset({"''", "b''", "[]", "()", "{}", "set()", "0", "0.0", "False"})
 _RAISED = re.compile(r"(?:\w+\.)*([A-Z]\w+)(?=:|$)")
 
 
@@ -41,11 +42,17 @@ class RepairHints:
     clues: Clues = NO_CLUES
 
 
-def read_clues(details: Sequence[str], constants: Iterable[str] = ()) -> Clues:
+def read_clues(
+    details: Sequence[str],
+    constants: Iterable[str] = (),
+    values: Iterable[tuple[str, str]] = (),
+) -> Clues:
     """The clues of failures, by the last line of each, and of literals in the tests.
 
-    Names are undefined if all failures complain about such names, and it is nothing else.
+    Names are undefined if all failures complain about such names, and it is nothing else. `values`
+    are those at lines that failed, by name.
     """
+    had = set(values)
     missing = [undefined_name(detail) for detail in details]
     names = frozenset(name for name in missing if name) if all(missing) else frozenset[str]()
     raised = [_RAISED.match(detail) for detail in details]
@@ -60,6 +67,8 @@ def read_clues(details: Sequence[str], constants: Iterable[str] = ()) -> Clues:
         tuple(dict.fromkeys(pairs)),
         frozenset(match[1] or match[2] for match in silent),
         tuple(dict.fromkeys(call for detail in details if (call := bad_call(detail)))),
+        frozenset(name for name, value in had if value == "None"),
+        frozenset(name for name, value in had if value in _EMPTY),
     )
 
 
