@@ -2,7 +2,7 @@
 
 A step takes some start programs, rolls each out `num_generations` times, rewards every turn by the
 tests (`training.rewards`), and moves the adapter by the clipped policy gradient with a KL term to
-the adapter that SFT made. One process; rollouts are what takes the time, and these are batched.
+the adapter that SFT made. Several processes each roll out and learn from a share of the groups.
 
 Departures from the paper (arXiv 2507.05065), or what it leaves open and we chose:
 1. Turn t is compared with turn t of the group's other rollouts by return, not by reward, and a
@@ -49,6 +49,7 @@ from training.model.checkpoint import BestAdapter, resume, save_checkpoint
 from training.model.encode import NO_LABEL, encode
 from training.model.packing import PackedBatch, TokenizedRollout, make_packed_batches, pack
 from training.model.policy_model import PolicyModel
+from training.processes import Processes
 from training.rewards import (
     charge_edits,
     compute_advantages,
@@ -86,26 +87,29 @@ def train_rlvr(
 
     The KL term's reference is the model as it is with the session's `init`. With `evaluate` the
     adapter of the best step is kept, else that of the last. `random_rewards` replaces rewards by
-    coins: a control. TrainingError if a gradient is not finite, OSError if the
-    disk is full.
+    coins: a control. All processes call this together; what `sample` and `evaluate` tell each of
+    them is the same. TrainingError if a gradient is not finite, OSError if the disk is full.
     """
-    on_gpu = session.device == "auto" and torch.cuda.is_available()
-    session.prepare(model, torch.device("cuda" if on_gpu else "cpu"))
+    processes = Processes(session.device)
+    session.prepare(model, processes.device)
     add_reference(model)
     optimizer = torch.optim.AdamW(model.trainable().values(), weight_decay=0.0)
     step = resume(session.folder, model, optimizer)
-    log = MetricsLog(session.folder / "metrics.jsonl", step)
+    log = MetricsLog(session.folder / "metrics.jsonl", step) if processes.is_main else None
     best = BestAdapter(session.folder)
     builder = tokenizer.builder(instructed=False)
     if evaluate is not None and step == 0 and best.step is None:
-        best.offer(0, evaluate(model), model)
+        share = evaluate(model)
+        if processes.is_main:
+            best.offer(0, share, model)
 
     while step < config.steps:
         began = time.monotonic()
         try:
             sampled = sample(model, step)
         except KeyboardInterrupt:
-            save_checkpoint(session.folder, step, model, optimizer)
+            if processes.is_main:
+                save_checkpoint(session.folder, step, model, optimizer)
             raise
         sampled_at = time.monotonic()
 
@@ -124,7 +128,7 @@ def train_rlvr(
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * warm * (1 - step / config.steps)
         with finishing_steps():
-            metrics = update(model, learned, optimizer, config)
+            metrics = update(model, learned, optimizer, config, processes)
         step += 1
 
         metrics |= {
@@ -139,21 +143,27 @@ def train_rlvr(
         }
         if (
             evaluate is not None
-            and not stop_asked()
+            and not processes.any(stop_asked())
             and (step % config.evaluate_every == 0 or step == config.steps)
         ):
             metrics["held_out"] = evaluate(model)
-            best.offer(step, metrics["held_out"], model)
-        log.write(metrics)
-        report(metrics)
+            if processes.is_main:
+                best.offer(step, metrics["held_out"], model)
+        if log is not None:
+            log.write(metrics)
+            report(metrics)
 
-        stops = session.is_over and step < config.steps
+        stops = processes.any(session.is_over) and step < config.steps
         if stops or step % config.save_every == 0:
-            save_checkpoint(session.folder, step, model, optimizer)
+            if processes.is_main:
+                save_checkpoint(session.folder, step, model, optimizer)
+            processes.wait()
         if stops:
             return False
 
-    best.keep(model)
+    if processes.is_main:
+        best.keep(model)
+    processes.wait()
     return True
 
 
@@ -198,22 +208,26 @@ def update(
     groups: Sequence[Sequence[TokenizedRollout]],
     optimizer: torch.optim.Optimizer,
     config: RlvrConfig,
+    processes: Processes,
 ) -> dict[str, float]:
-    """`config.num_iterations` optimizer steps on these rollouts; means over their tokens."""
+    """`config.num_iterations` optimizer steps on these rollouts; means over their tokens.
+
+    Each process scores its share of them.
+    """
     rows = [row for group in groups for row in pack(group, config.micro_tokens)]
     count = sum(rollout.example.learned for group in groups for rollout in group)
     metrics: dict[str, float] = dict.fromkeys(_MEANS, 0.0) | {"learned_tokens": count}
     if not count:
         return metrics
-    device = next(model.parameters()).device
-    batches = [batch.to(device) for batch in make_packed_batches(rows, config.micro_tokens)]
+    mine = make_packed_batches(processes.share(rows), config.micro_tokens)
+    batches = [batch.to(processes.device) for batch in mine]
     with torch.no_grad():
         # In the first iteration the policy is the one before the step.
         olds = [score(model, b)[0] if config.num_iterations > 1 else None for b in batches]
         with use_reference_adapter(model):
             references = [score(model, batch)[0] for batch in batches]
     for _ in range(config.num_iterations):
-        metrics |= dict.fromkeys(_MEANS, 0.0)  # the last iteration's count
+        sums = torch.zeros(len(_MEANS), device=processes.device)  # the last iteration's count
         for batch, before, reference in zip(batches, olds, references, strict=True):
             new, entropy = score(model, batch)  # (labels,) each
             old = new.detach() if before is None else before
@@ -227,12 +241,10 @@ def update(
                 beta=config.beta,
             )
             (loss.sum() / count).backward()
-            for name, values in zip(
-                _MEANS,
-                (loss.detach(), kl, entropy, k3(batch.logprobs, old), weights),
-                strict=True,
-            ):
-                metrics[name] += float(values.sum()) / count
+            told = (loss.detach(), kl, entropy, k3(batch.logprobs, old), weights)  # by _MEANS
+            sums += torch.stack([values.sum() for values in told])
+        processes.total_gradients(model.trainable().values())
+        metrics |= zip(_MEANS, (processes.total(sums) / count).tolist(), strict=True)
         model.clip_gradients(config.max_norm)
         optimizer.step()
         optimizer.zero_grad()

@@ -15,7 +15,6 @@ from itertools import islice
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from attrs import define
 
 from training.files import MetricsLog
@@ -23,6 +22,7 @@ from training.interruption import finishing_steps
 from training.model.checkpoint import BestAdapter, resume, save_checkpoint
 from training.model.encode import TokenizedExample, collate, make_batches
 from training.model.policy_model import PolicyModel
+from training.processes import Processes
 from training.session import Session
 from training.settings import SftConfig
 
@@ -52,15 +52,14 @@ def train_sft(
     was not lowered `patience` times in a row; without validation the last step's is kept.
     TrainingError if a gradient is not finite, OSError if the disk is full.
     """
-    accelerator = Accelerator(cpu=session.device == "cpu")
-    session.prepare(model, accelerator.device)
+    processes = Processes(session.device)
+    session.prepare(model, processes.device)
     optimizer = torch.optim.AdamW(model.trainable().values(), weight_decay=0.0)
     step = resume(session.folder, model, optimizer)
-    plan = _Plan(train, config, session.seed, accelerator.num_processes)
-    main = accelerator.is_main_process
+    plan = _Plan(train, config, session.seed, processes.count)
     best = BestAdapter(session.folder)
-    log = MetricsLog(session.folder / "metrics.jsonl", step) if main else None
-    wrapped: Any = accelerator.prepare_model(model)
+    log = MetricsLog(session.folder / "metrics.jsonl", step) if processes.is_main else None
+    wrapped: Any = processes.accelerator.prepare_model(model)
 
     with finishing_steps():
         while step < plan.steps:
@@ -68,7 +67,7 @@ def train_sft(
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * plan.rate(step)
             batch = plan.batch(step)  # of all processes
-            loss = _accumulate_gradients(wrapped, batch, config.micro_tokens, accelerator)
+            loss = _accumulate_gradients(wrapped, batch, config.micro_tokens, processes)
             model.clip_gradients(config.clip)
             optimizer.step()
             optimizer.zero_grad()
@@ -78,8 +77,8 @@ def train_sft(
             scores: dict[str, float] = {}
             is_due = step % config.evaluate_every == 0 or step == plan.steps
             if validation and is_due:
-                scores = validate(model, validation, config.micro_tokens, accelerator.device)
-                if main:
+                scores = validate(model, validation, config.micro_tokens, processes.device)
+                if processes.is_main:
                     best.offer(step, -scores["validation_loss"], model)
             tokens = sum(len(example.ids) for example in batch)
             if log is not None:
@@ -88,45 +87,45 @@ def train_sft(
                 )
             report(SftProgress(step, plan.steps, loss, tokens / seconds, scores))
 
-            waited = step - best.step if main and best.step is not None else 0
-            if _any_process(accelerator, waited >= config.patience * config.evaluate_every):
+            waited = step - best.step if processes.is_main and best.step is not None else 0
+            if processes.any(waited >= config.patience * config.evaluate_every):
                 break
-            stops = _any_process(accelerator, session.is_over) and step < plan.steps
+            stops = processes.any(session.is_over) and step < plan.steps
             if stops or step % config.save_every == 0:
-                if main:
+                if processes.is_main:
                     save_checkpoint(session.folder, step, model, optimizer)
-                accelerator.wait_for_everyone()
+                processes.wait()
             if stops:
                 return False
 
-    if main:
+    if processes.is_main:
         best.keep(model)
-    accelerator.wait_for_everyone()
+    processes.wait()
     return True
 
 
 def _accumulate_gradients(
-    wrapped: Any, batch: Sequence[TokenizedExample], micro_tokens: int, accelerator: Accelerator
+    wrapped: Any, batch: Sequence[TokenizedExample], micro_tokens: int, processes: Processes
 ) -> float:
     """Backpropagate this process's share of a batch; the loss a label, over all processes."""
     learned = sum(example.learned for example in batch)
-    mine = batch[accelerator.process_index :: accelerator.num_processes]
-    parts = _cut_into_parts(mine, micro_tokens)
-    total = torch.zeros((), device=accelerator.device)
+    accelerator = processes.accelerator
+    parts = _cut_into_parts(processes.share(batch), micro_tokens)
+    total = torch.zeros((), device=processes.device)
     for number, part in enumerate(parts):
         is_last = number == len(parts) - 1  # gradients are exchanged only once a step
         with nullcontext() if is_last else accelerator.no_sync(wrapped):
             tensors = collate(part)  # (examples, tokens)
             logprobs, _, _ = wrapped(  # (labels,)
-                tensors.ids.to(accelerator.device),
-                tensors.mask.to(accelerator.device),
-                tensors.labels.to(accelerator.device),
+                tensors.ids.to(processes.device),
+                tensors.mask.to(processes.device),
+                tensors.labels.to(processes.device),
             )
             # Gradients are averaged over processes; the loss is a mean over all labels.
-            loss = -logprobs.sum() * accelerator.num_processes / learned
+            loss = -logprobs.sum() * processes.count / learned
             accelerator.backward(loss)
-            total += loss.detach() / accelerator.num_processes
-    return float(_sum_over_processes(accelerator, total))
+            total += loss.detach() / processes.count
+    return float(processes.total(total))
 
 
 @torch.no_grad()
@@ -153,18 +152,6 @@ def validate(
             right += sum(islice(hits_left, count)) == count
             commands += 1
     return {"validation_loss": total / labels, "command_accuracy": right / commands}
-
-
-def _sum_over_processes(accelerator: Accelerator, value: torch.Tensor) -> torch.Tensor:
-    total = accelerator.reduce(value, "sum")
-    assert isinstance(total, torch.Tensor)
-    return total
-
-
-def _any_process(accelerator: Accelerator, flag: bool) -> bool:
-    """Whether this is true of any process; all of them get the same answer."""
-    value = torch.tensor(float(flag), device=accelerator.device)
-    return bool(_sum_over_processes(accelerator, value) > 0)
 
 
 def _cut_into_parts(

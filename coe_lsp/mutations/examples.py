@@ -109,6 +109,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "yield n\nfor x in limit:\n    yield from f(x, limit)",
         ),
     ),
+    "exchanged values": (
+        ("n.low = limit.high\nn.high = limit.low", "n.low = limit.low\nn.high = limit.high"),
+        ("n, limit = limit, 1\nn += (2,)\nreturn n", "n, limit = (2,)\nn += limit, 1\nreturn n"),
+    ),
     "indentation": (
         (
             "for x in n:\n    limit += x\n    return limit",
@@ -176,6 +180,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("return n // 2 + 1", "return n // 2"),
     ),
     "missing return": (("if n:\n    n + 1\nreturn 0", "if n:\n    return n + 1\nreturn 0"),),
+    "misspelt name": (
+        ("return len(m) + max(m)", "return len(n) + max(n)"),
+        ("limits = n\nreturn limis[0] + limis[1]", "limits = n\nreturn limits[0] + limits[1]"),
+    ),
     "missing try": (
         (
             "for part in n:\n    limit.append(float(part))\nreturn limit",

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 
 from coe_lsp.mutations.blocks import FUNCTION, alone, indentation, is_docstring, lines_of, put_in
+from coe_lsp.mutations.names import undefined_names
 from coe_lsp.mutations.program import Edit, Program
 from coe_lsp.mutations.scope import Scope
 
@@ -23,7 +24,6 @@ _MODULES = (
     "copy", "contextlib", "decimal", "enum", "abc", "collections.abc", "io", "string", "operator",
     "fractions", "random", "time", "os", "types", "textwrap", "urllib.parse", "json", "re",
 )  # fmt: skip
-_NOT_IMPORTED = frozenset({"self", "cls", "_", "__class__"})
 _IN_A_MODULE, _ABOVE_A_FUNCTION, _IN_A_FUNCTION = 2.0, 1.0, -1.0
 _LESS_EACH = 0.5
 
@@ -34,7 +34,7 @@ def import_edits(program: Program, scope: Scope) -> Iterator[Edit]:
     if len(body) != 1:
         return
     if isinstance(body[0], FUNCTION):
-        for name in sorted(_undefined(program, scope)):
+        for name in sorted(undefined_names(program, scope)):
             yield from _in_function(program, scope, body[0], name)
         return
     for name in sorted(scope.clues.undefined):
@@ -64,21 +64,6 @@ def _public(module: str) -> frozenset[str]:
     """What a module of the standard library offers."""
     found = importlib.import_module(module)
     return frozenset(getattr(found, "__all__", None) or vars(found)) - frozenset(dir(builtins))
-
-
-def _undefined(program: Program, scope: Scope) -> set[str]:
-    """Names that are read, and that neither the program nor its module gives a value."""
-    read = {
-        node.id
-        for node in program.expressions()
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    }
-    set_here = {
-        node.id
-        for node in ast.walk(program.tree)
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
-    }
-    return read - scope.known - set_here - _NOT_IMPORTED - frozenset(dir(builtins))
 
 
 def _in_function(

@@ -23,6 +23,7 @@ from coe_lsp.mutations.imports import import_edits
 from coe_lsp.mutations.insertions import insertion_edits
 from coe_lsp.mutations.layout import layout_edits
 from coe_lsp.mutations.library import library_edits
+from coe_lsp.mutations.names import name_edits
 from coe_lsp.mutations.pitfalls import pitfall_edits
 from coe_lsp.mutations.program import Edit, Program
 from coe_lsp.mutations.scope import Scope
@@ -92,6 +93,7 @@ def mutants(
     scored: list[tuple[float, int, Edit, int, float]] = []
     edits = itertools.chain(
         expression_edits(program, scope),
+        name_edits(program, scope),
         statement_edits(program, scope),
         insertion_edits(program, scope),
         condition_edits(program, scope),

@@ -23,7 +23,7 @@ from coe_lsp.mutations.blocks import (
     text_of,
     whole,
 )
-from coe_lsp.mutations.program import Edit, Program
+from coe_lsp.mutations.program import Edit, Program, together
 from coe_lsp.mutations.scope import Scope
 
 _AUGMENTED = ("+", "-", "*", "//", "/", "%", "**", "|", "&", "^", "<<", ">>")
@@ -38,6 +38,7 @@ def statement_edits(program: Program, scope: Scope) -> Iterator[Edit]:
         if index + 1 < len(block) and alone(program, block[index + 1]):
             following = block[index + 1]
             yield _swap(program, node, following)
+            yield from _exchange_values(program, node, following)
             if len(block) > 2 and isinstance(node, SIMPLE) and isinstance(following, SIMPLE):
                 start, end = lines_of(program, node)[0], lines_of(program, following)[1]
                 yield cut(program, start, end, "", "extra lines", -1.4)
@@ -88,6 +89,16 @@ def _without_else(program: Program, node: ast.If) -> Iterator[Edit]:
 
 def _is_elif(program: Program, node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and program.source(node).startswith("elif")
+
+
+def _exchange_values(program: Program, one: ast.stmt, two: ast.stmt) -> Iterator[Edit]:
+    """What two assignments in a row give, the other way round."""
+    kinds = (ast.Assign, ast.AugAssign, ast.AnnAssign)
+    if isinstance(one, kinds) and isinstance(two, kinds) and one.value and two.value:
+        texts = program.source(one.value), program.source(two.value)
+        if texts[0] != texts[1]:
+            spans = [program.span(one.value), program.span(two.value)]
+            yield together(program, spans, texts[::-1], "exchanged values", -1.2)
 
 
 def _swap(program: Program, one: ast.stmt, two: ast.stmt) -> Edit:

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from attrs import evolve
 
 from coe_lsp.chain.episode import Episode
-from coe_lsp.chain.prompt import TaskDescription
+from coe_lsp.chain.prompt import Segment, TaskDescription
 from coe_lsp.chain.scratchpad import Scratchpad
 from training.model.encode import NO_LABEL, collate
 from training.model.sampled import SampledCommand
-from training.sampling.rollouts import Start
+from training.sampling.rollouts import Rollout, Start
 from training.settings import SftConfig
 from training.tasks.environment import TaskEnvironment
 from training.tasks.records import Record
@@ -68,6 +68,15 @@ def ended(*outcomes, max_turns=10):
     for outcome in outcomes:
         episode = episode.extend(episode.attempt(texts[outcome]), "fails", outcome == "s")
     return episode
+
+
+def toy_groups(tokenizer):
+    """Rollouts of three programs of which each is better than another one."""
+    end = tuple(tokenizer.encode(Segment("### EXIT")))
+    solved, failed = tuple(said(text, end) for text in ("a", "b")), (said("a", end),)
+    group = [Rollout(two_turns(), solved), Rollout(ended("m", "e"), solved)]
+    other = [Rollout(ended("s"), failed), Rollout(ended("m"), failed)]
+    return [group, other, [*group, *group]]
 
 
 CONFIG = SftConfig(

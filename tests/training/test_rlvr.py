@@ -15,6 +15,7 @@ from coe_lsp.chain.scratchpad import Scratchpad
 from training.model.checkpoint import read_adapter
 from training.model.encode import NO_LABEL, collate, encode
 from training.model.packing import TokenizedRollout, make_packed_batches, pack
+from training.processes import Processes
 from training.rewards import compute_advantages, compute_returns
 from training.rlvr import (
     add_reference,
@@ -187,6 +188,7 @@ def test_further_updates_are_held_to_the_policy_that_sampled(tiny_model, tiny_to
             [[TokenizedRollout(example, weights)]],
             torch.optim.SGD(names.values(), 0.01),
             config,
+            Processes("cpu"),
         )
         assert entry["learned_tokens"] == example.learned
         return torch.cat([weight.detach().flatten() for weight in names.values()])
@@ -212,7 +214,13 @@ def test_what_the_sampler_found_less_likely_weighs_more_up_to_a_bound(tiny_model
         sampled = as_sampled(example, tiny_model, off)
         optimizer = torch.optim.SGD(names.values(), 0.01)
         config = RlvrConfig(beta=0.0, max_norm=1e9)
-        entry = update(tiny_model, [[TokenizedRollout(sampled, advantages)]], optimizer, config)
+        entry = update(
+            tiny_model,
+            [[TokenizedRollout(sampled, advantages)]],
+            optimizer,
+            config,
+            Processes("cpu"),
+        )
         moved = torch.cat([(names[n].detach() - old).flatten() for n, old in before.items()])
         with torch.no_grad():
             for name, weight in before.items():

@@ -3,9 +3,6 @@
 import copy
 import json
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,8 +15,6 @@ from training.model.policy_model import PolicyModel, TrainingError
 from training.session import Session
 from training.settings import Lora
 from training.sft import train_sft, validate
-
-ROOT = Path(__file__).parents[2]
 
 
 def train(model, examples, folder, **options):
@@ -93,43 +88,6 @@ def test_sft_learns_and_resumes_to_the_same_numbers(tiny_gguf, tiny_model, toy, 
     assert all(f.stat().st_size < 16 << 20 for path in kept for f in path.rglob("*") if f.is_file())
     with pytest.raises(CheckpointError, match="no adapter"):
         load_adapter(tmp_path / "nothing", tiny_model)
-
-
-@pytest.mark.slow
-def test_sft_on_two_processes_gives_the_numbers_of_one(tiny_gguf, tiny_model, toy, tmp_path):
-    _, alone = train(tiny_model, toy, tmp_path / "alone")
-    script = tmp_path / "train.py"
-    script.write_text(
-        f"""
-import sys, torch
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "helpers")!r}]
-from pathlib import Path
-from training_toys import CONFIG, toy_records
-from training.model.base import load_model, load_tokenizer
-from training.model.source import find_base
-from training.model.encode import encode
-from training.model.packing import TokenizedRollout, make_packed_batches, pack
-from training.model.policy_model import PolicyModel
-from training.settings import Lora
-from training.session import Session
-from training.sft import train_sft
-
-torch.set_num_threads(1)
-source = find_base({str(tiny_gguf)!r})
-tokenizer = load_tokenizer(source)
-builder = tokenizer.builder(instructed=False)
-examples = [encode(record.episode, tokenizer, builder) for record in toy_records(24)]
-torch.manual_seed(0)
-model = PolicyModel(load_model(source, dtype=torch.float32), Lora())
-train_sft(model, examples, examples[:6], CONFIG, Session(Path({str(tmp_path / "both")!r}), 1, device="cpu"))
-"""
-    )
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    subprocess.run([*command, str(script)], check=True, capture_output=True, timeout=400)
-    lines = (tmp_path / "both" / "metrics.jsonl").read_text().split("\n")[:-1]
-    both = [json.loads(line) for line in lines]
-    assert [e["loss"] for e in both][:6] == pytest.approx([e["loss"] for e in alone][:6], abs=1e-3)
-    assert both[-1]["command_accuracy"] == 1.0
 
 
 def test_a_gradient_that_is_not_finite_ends_training(tiny_model, toy, tmp_path):

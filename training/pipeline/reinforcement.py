@@ -5,9 +5,11 @@ What a step learns is in `training.rlvr`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from random import Random
+from statistics import fmean
 
 import torch
 from attrs import evolve, frozen
@@ -23,6 +25,7 @@ from training.pipeline.workspace import (
     open_transformers_generator,
     serves,
 )
+from training.processes import Processes
 from training.rlvr import train_rlvr
 from training.sampling.groups import SampledGroups, sample_informative
 from training.sampling.rollouts import (
@@ -62,16 +65,21 @@ def run_rlvr(run: TrainingRun) -> bool:
         run.report(text, metrics["step"], config.rlvr.steps)
 
     player = _Player(run, tokenizer)
-    measure = (lambda policy: _share(player.measure(policy, held_out))) if held_out else None
+    processes = Processes(config.model.device)
+
+    def measure(policy: PolicyModel) -> float:
+        mine = player.measure(policy, processes.share(held_out))
+        return fmean(processes.gather(list(mine.values())) or [0.0])
+
     with tracking(run.trackers, run.folder, "rlvr") as track:
         return train_rlvr(
             model,
             tokenizer,
-            lambda policy, step: player.sample(policy, step, programs),
+            lambda policy, step: player.sample(policy, step, programs, processes),
             config.rlvr,
             Session(run.file("rlvr"), config.seed, init, run.minutes, config.model.device),
             report,
-            evaluate=measure,
+            evaluate=measure if held_out else None,
             random_rewards=config.random_rewards,
         )
 
@@ -92,10 +100,6 @@ def measure_adapters(run: TrainingRun, programs: Sequence[Task]) -> dict[str, di
     return found
 
 
-def _share(repaired: dict[str, float]) -> float:
-    return sum(repaired.values()) / max(1, len(repaired))
-
-
 @frozen
 class _Player:
     """Rolls out programs with the model as it is."""
@@ -103,17 +107,22 @@ class _Player:
     run: TrainingRun
     tokenizer: Tokenizer
 
-    def sample(self, model: PolicyModel, step: int, programs: Sequence[Task]) -> SampledGroups:
-        """The groups of a step, from programs drawn for it."""
+    def sample(
+        self, model: PolicyModel, step: int, programs: Sequence[Task], processes: Processes
+    ) -> SampledGroups:
+        """The groups of a step, from programs drawn for it; each process rolls out some of them."""
         config = self.run.config
         each, testing = config.rlvr.num_generations, list[float]()
         order = Random(f"{config.seed}/{step}").sample(programs, len(programs))
         with self._open_generator(model, each, step, 1.0) as generator:
 
             def roll(some: Sequence[Task]) -> list[list[Rollout]]:
-                groups, seconds = self._roll(generator, some, each, redraws=False)
+                mine = processes.share(some)
+                groups, seconds = self._roll(generator, mine, each, redraws=False)
                 testing.append(seconds)
-                return [group for _, group in groups]
+                place = {task.task_id: number for number, task in enumerate(some)}
+                all_groups = sorted(processes.gather(groups), key=lambda entry: place[entry[0]])
+                return [group for _, group in all_groups]
 
             found = sample_informative(
                 iter(order),
@@ -171,7 +180,8 @@ class _Player:
                 seed=seed,
                 max_tokens=run.config.rlvr.max_tokens,
             )
-        adapter = run.file("rlvr") / "current"
+        own = os.environ.get("RANK", "0")  # several processes do so at once
+        adapter = run.file("rlvr") / f"process-{own}" / "adapter"
         save_adapter(adapter, model)
         return open_served_generator(
             run, adapter, each, temperature=temperature, constrained=not temperature, seed=seed

@@ -115,6 +115,10 @@ def _help(config: RunConfig, deadline: float, trackers: Sequence[str]) -> bool:
         if stage in config.stages:
             sampled = run.file(f"{stage}.jsonl")
             shared.append((stage, work, lambda s=stage, made=sampled: made.exists() or finished(s)))
+    if "rlvr" in config.stages:
+        names = [name for name, _ in _plan(config)]
+        before = names[names.index("rlvr") - 1]
+        shared.append(("rlvr", _run_rlvr, lambda: finished(before)))
     for name, stage, ready in shared:
         while not ready() and time.monotonic() < deadline:
             time.sleep(1)

@@ -1,0 +1,49 @@
+"""Names that nothing gives a value: all uses of one at once, put right or given another name.
+
+Where such a name stands but once, `expressions` does the same. Weights are logs of rough
+frequencies, on the scale of those there.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterator
+
+from coe_lsp.mutations.program import Edit, Program, together
+from coe_lsp.mutations.scope import Scope
+
+_SPECIAL = frozenset({"self", "cls", "_", "__class__", "__file__"})
+
+
+def undefined_names(program: Program, scope: Scope) -> set[str]:
+    """Names that are read, and that neither the program nor its module gives a value."""
+    read = {
+        node.id
+        for node in program.expressions()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    set_here = {
+        node.id
+        for node in ast.walk(program.tree)
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+    }
+    return read - scope.known - set_here - _SPECIAL - frozenset(dir(builtins))
+
+
+def name_edits(program: Program, scope: Scope) -> Iterator[Edit]:
+    """Another name in all places of one that is not defined, those first that nothing reads."""
+    unknown = sorted(undefined_names(program, scope))
+    if not unknown:
+        return
+    names = [node for node in program.expressions() if isinstance(node, ast.Name)]
+    read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    for name in unknown:
+        spans = sorted(program.span(node) for node in names if node.id == name)
+        if len(spans) < 2:
+            continue
+        near = scope.close(name)
+        for other in dict.fromkeys((*near, *scope.variables, *scope.values)):
+            likely = other in near or (other in scope.variables and other not in read)
+            weight = 0.5 if likely else -1.2
+            yield together(program, spans, [other] * len(spans), "misspelt name", weight)

@@ -1,0 +1,99 @@
+"""Training on two processes gives the numbers of one, and a whole run gets to its end on both."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_run import settings
+from training_toys import CONFIG, toy_groups
+
+from training.rlvr import train_rlvr
+from training.sampling.groups import SampledGroups
+from training.session import Session
+from training.settings import RlvrConfig
+from training.sft import train_sft
+
+ROOT = Path(__file__).parents[2]
+# Without GPUs `accelerate launch` starts a single process, whatever it is asked for.
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+RLVR = RlvrConfig(steps=4, learning_rate=1e-3, warmup=1, num_iterations=2, micro_tokens=64)
+
+
+def read_log(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_both_stages_on_two_processes_give_the_numbers_of_one(
+    tiny_gguf, tiny_model, tiny_tokenizer, toy, tmp_path
+):
+    train_sft(tiny_model, toy, toy[:6], CONFIG, Session(tmp_path / "sft", 1, device="cpu"))
+    groups = SampledGroups(toy_groups(tiny_tokenizer))
+    session = Session(tmp_path / "rlvr", 1, tmp_path / "sft" / "adapter", device="cpu")
+    train_rlvr(tiny_model, tiny_tokenizer, lambda model, step: groups, RLVR, session)
+    script = tmp_path / "train.py"
+    script.write_text(
+        f"""
+import sys, torch
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "helpers")!r}, {str(Path(__file__).parent)!r}]
+from pathlib import Path
+from training_toys import CONFIG, toy_groups, toy_records
+from training.model.base import load_model, load_tokenizer
+from training.model.source import find_base
+from training.model.encode import encode
+from training.model.policy_model import PolicyModel
+from training.processes import Processes
+from training.rlvr import train_rlvr
+from training.sampling.groups import SampledGroups
+from training.session import Session
+from training.settings import Lora, RlvrConfig
+from training.sft import train_sft
+
+torch.set_num_threads(1)
+source = find_base({str(tiny_gguf)!r})
+tokenizer = load_tokenizer(source)
+builder = tokenizer.builder(instructed=False)
+examples = [encode(record.episode, tokenizer, builder) for record in toy_records(24)]
+
+def new_model():
+    torch.manual_seed(0)
+    return PolicyModel(load_model(source, dtype=torch.float32), Lora())
+
+folder = Path({str(tmp_path / "two")!r})
+train_sft(new_model(), examples, examples[:6], CONFIG, Session(folder / "sft", 1, device="cpu"))
+groups = SampledGroups(toy_groups(tokenizer))
+config = RlvrConfig(
+    steps=4, learning_rate=1e-3, warmup=1, num_iterations=2, micro_tokens=64
+)
+session = Session(folder / "rlvr", 1, Path({str(tmp_path / "sft" / "adapter")!r}), device="cpu")
+train_rlvr(new_model(), tokenizer, lambda m, s: groups, config, session)
+processes = Processes("cpu")
+assert processes.count == 2
+mine = processes.share(list(range(5)))
+assert processes.gather(mine) == [0, 2, 4, 1, 3]
+assert processes.any(processes.is_main) and not processes.any(False)
+"""
+    )
+    subprocess.run([*LAUNCH, str(script)], check=True, timeout=400)
+    for stage, names in (("sft", ("loss",)), ("rlvr", ("loss", "kl", "entropy", "learned_tokens"))):
+        alone, both = read_log(tmp_path / stage), read_log(tmp_path / "two" / stage)
+        assert len(alone) == len(both) > 3
+        for one, two in zip(alone[:6], both[:6], strict=True):
+            assert [two[n] for n in names] == pytest.approx([one[n] for n in names], abs=1e-3)
+    assert both[-1]["kl"] > 0.0
+
+
+@pytest.mark.slow
+def test_a_run_on_two_processes_gets_to_its_end(clamp_project, tiny_gguf, tmp_path):
+    source = clamp_project / "ranges.py"
+    source.write_text(
+        source.read_text().replace("return low\n    return", "return high\n    return")
+    )
+    path = settings(tmp_path / "both.toml", clamp_project, tiny_gguf, tmp_path / "both")
+    command = [*LAUNCH, "-m", "training", "run", "--config", str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    state = json.loads((tmp_path / "both" / "state.json").read_text())
+    assert "rlvr" in state["done"] and state["done"][-1] == "evaluation"
+    assert read_log(tmp_path / "both" / "rlvr")
