@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_run import settings
+from test_run import enrich, settings
 from training_toys import CONFIG, toy_groups
 
 from training.rlvr import train_rlvr
@@ -18,7 +18,7 @@ from training.sft import train_sft
 ROOT = Path(__file__).parents[2]
 # Without GPUs `accelerate launch` starts a single process, whatever it is asked for.
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-RLVR = RlvrConfig(steps=4, learning_rate=1e-3, warmup=1, num_iterations=2, micro_tokens=64)
+RLVR = RlvrConfig(steps=4, learning_rate=1e-4, warmup=1, num_iterations=2, micro_tokens=64)
 
 
 def read_log(folder):
@@ -64,7 +64,7 @@ folder = Path({str(tmp_path / "two")!r})
 train_sft(new_model(), examples, examples[:6], CONFIG, Session(folder / "sft", 1, device="cpu"))
 groups = SampledGroups(toy_groups(tokenizer))
 config = RlvrConfig(
-    steps=4, learning_rate=1e-3, warmup=1, num_iterations=2, micro_tokens=64
+    steps=4, learning_rate=1e-4, warmup=1, num_iterations=2, micro_tokens=64
 )
 session = Session(folder / "rlvr", 1, Path({str(tmp_path / "sft" / "adapter")!r}), device="cpu")
 train_rlvr(new_model(), tokenizer, lambda m, s: groups, config, session)
@@ -80,16 +80,15 @@ assert processes.any(processes.is_main) and not processes.any(False)
         alone, both = read_log(tmp_path / stage), read_log(tmp_path / "two" / stage)
         assert len(alone) == len(both) > 3
         for one, two in zip(alone[:6], both[:6], strict=True):
-            assert [two[n] for n in names] == pytest.approx([one[n] for n in names], abs=1e-3)
+            assert [two[n] for n in names] == pytest.approx(
+                [one[n] for n in names], rel=1e-3, abs=1e-4
+            )
     assert both[-1]["kl"] > 0.0
 
 
 @pytest.mark.slow
 def test_a_run_on_two_processes_gets_to_its_end(clamp_project, tiny_gguf, tmp_path):
-    source = clamp_project / "ranges.py"
-    source.write_text(
-        source.read_text().replace("return low\n    return", "return high\n    return")
-    )
+    enrich(clamp_project)
     path = settings(tmp_path / "both.toml", clamp_project, tiny_gguf, tmp_path / "both")
     command = [*LAUNCH, "-m", "training", "run", "--config", str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)

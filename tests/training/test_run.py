@@ -336,15 +336,13 @@ def read_json_lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.mark.slow
-def test_a_run_killed_in_each_stage_ends_like_one_that_was_not(clamp_project, tiny_gguf, tmp_path):
-    project = clamp_project
+def enrich(project):
+    """Its function repaired, and one more, with enough in it that not all of it is learned from."""
     fixed = (
         (project / "ranges.py")
         .read_text()
         .replace("return low\n    return", "return high\n    return")
     )
-    # Enough to take away that not all of it is learned from.
     rich = """
 
 def above(values, limit):
@@ -363,6 +361,12 @@ def above(values, limit):
         file.write("\n\ndef test_above():\n    from ranges import above\n"
                    "    assert above([1, 2, 3], 2) == 1\n    assert above([1], None) == 0\n"
                    "    assert above([None, 3], 2) == 1\n")  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_each_stage_ends_like_one_that_was_not(clamp_project, tiny_gguf, tmp_path):
+    project = clamp_project
+    enrich(project)
 
     def start(name):
         path = settings(tmp_path / f"{name}.toml", project, tiny_gguf, tmp_path / name)
