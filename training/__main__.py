@@ -87,11 +87,13 @@ def _run(options: argparse.Namespace, console: Console) -> int:
 
     from training.model.source import find_base
     from training.pipeline.comparison import read_verdict
-    from training.pipeline.run import run_all
+    from training.pipeline.run import helps, run_all
 
     trackers: list[str] = options.tracker
     if not run_all(config, minutes=options.minutes, console=console, trackers=trackers):
         return TIME_IS_UP
+    if helps():
+        return 0
     source = find_base(config.model.base)
     adapter = (Path(config.out) / f"{source.base_key}-coe-v1.gguf").resolve()
     console.print(f"\nThe adapter: {adapter}", soft_wrap=True)

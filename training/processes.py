@@ -1,8 +1,8 @@
-"""The processes that `accelerate launch` started: who does what, and what all of them know.
+"""The processes of a run that `accelerate launch` or `torchrun` started: who does what.
 
 Each has the same adapter and does its share of the work; what comes of it is gathered, so that all
-take the same steps. Without accelerate there is one process, which does everything. They share the
-run's folder, where the first of them, the main one, writes.
+take the same steps. Started without these there is one process, which does everything. They share
+the run's folder, where the first of them, the main one, writes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Processes:
-    """All processes, as one of them sees them. They must call `gather`, `total`, `any` together."""
+    """All processes, as one of them sees them. All must call each method but `share` together."""
 
     def __init__(self, device: Literal["cpu", "auto"]) -> None:
         self.accelerator = Accelerator(cpu=device == "cpu")

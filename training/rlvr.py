@@ -91,7 +91,9 @@ def train_rlvr(
     them is the same. TrainingError if a gradient is not finite, OSError if the disk is full.
     """
     processes = Processes(session.device)
-    session.prepare(model, processes.device)
+    # What samples knows no other device than these two.
+    device = processes.device if processes.device.type == "cuda" else torch.device("cpu")
+    session.prepare(model, device)
     add_reference(model)
     optimizer = torch.optim.AdamW(model.trainable().values(), weight_decay=0.0)
     step = resume(session.folder, model, optimizer)
@@ -220,14 +222,15 @@ def update(
     if not count:
         return metrics
     mine = make_packed_batches(processes.share(rows), config.micro_tokens)
-    batches = [batch.to(processes.device) for batch in mine]
+    device = next(model.parameters()).device
+    batches = [batch.to(device) for batch in mine]
     with torch.no_grad():
         # In the first iteration the policy is the one before the step.
         olds = [score(model, b)[0] if config.num_iterations > 1 else None for b in batches]
         with use_reference_adapter(model):
             references = [score(model, batch)[0] for batch in batches]
     for _ in range(config.num_iterations):
-        sums = torch.zeros(len(_MEANS), device=processes.device)  # the last iteration's count
+        sums = torch.zeros(len(_MEANS), device=device)  # the last iteration's count
         for batch, before, reference in zip(batches, olds, references, strict=True):
             new, entropy = score(model, batch)  # (labels,) each
             old = new.detach() if before is None else before

@@ -157,6 +157,8 @@ def _places(program: Program, names: frozenset[str]) -> list[tuple[int, int]]:
 
 def _touches(edit: Edit, places: Sequence[tuple[int, int]], names: frozenset[str]) -> bool:
     """Whether an edit does away with one of the names in one of these places, or assigns one."""
+    if edit.kind == "misspelt name":  # in all places, whatever stands between them
+        return True
     if any(edit.start <= start and end <= edit.end for start, end in places):
         return names.isdisjoint(_WORD.findall(edit.new))
     return not names.isdisjoint(_ASSIGNED.findall(edit.new))

@@ -95,9 +95,11 @@ def _exchange_values(program: Program, one: ast.stmt, two: ast.stmt) -> Iterator
     """What two assignments in a row give, the other way round."""
     kinds = (ast.Assign, ast.AugAssign, ast.AnnAssign)
     if isinstance(one, kinds) and isinstance(two, kinds) and one.value and two.value:
+        spans = [program.span(one.value), program.span(two.value)]
         texts = program.source(one.value), program.source(two.value)
-        if texts[0] != texts[1]:
-            spans = [program.span(one.value), program.span(two.value)]
+        # What stands in parentheses ends before its statement does.
+        bare = [program.span(one)[1], program.span(two)[1]] == [end for _, end in spans]
+        if bare and texts[0] != texts[1]:
             yield together(program, spans, texts[::-1], "exchanged values", -1.2)
 
 

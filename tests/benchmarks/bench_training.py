@@ -3,15 +3,18 @@
     pip install -e ".[train]" trl
     python tests/benchmarks/bench_training.py runs/laptop/demonstrations.jsonl
 
-SFT: the same adapter on the same base, the same examples, batches of four, on the processor. Both
-take turns, and the table has medians over rounds of tokens a second, without the first round. TRL
-computes no gradients anew (`gradient_checkpointing`), which would cost it a third.
+SFT: the same adapter on the same base and the same examples, on the processor; TRL in batches of
+four, ours in batches of about as many tokens. Both take turns, and the table has medians over
+rounds of tokens a second in steps, without the first round. TRL keeps what gradients need
+(`gradient_checkpointing` is off), and scores all tokens, as it does where there is no Triton: on a
+GPU the ratio is another one.
 Rollouts: commands a second from the states that the demonstrations begin with, four of each. The
 serving engine has its quantised weights and a grammar, and reads what commands share but once;
 `generate` has the weights as they are trained. A command ends where the edit does. Compare ratios.
 """
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
@@ -21,7 +24,7 @@ from pathlib import Path
 import torch
 from attrs import evolve
 from datasets import Dataset
-from transformers import GenerationConfig, TrainerCallback
+from transformers import AutoTokenizer, GenerationConfig, TrainerCallback
 from trl import SFTConfig as TrlConfig
 from trl import SFTTrainer
 
@@ -30,7 +33,7 @@ from coe_lsp.chain.prompt import detect_format
 from coe_lsp.engine.engine import Engine
 from coe_lsp.engine.sampling import Sampling
 from coe_lsp.repair.policy.llama import LlamaPolicy
-from training.model.base import choose_dtype, load_model, load_tokenizer
+from training.model.base import load_model, load_tokenizer
 from training.model.encode import encode, encode_all
 from training.model.policy_model import PolicyModel
 from training.model.source import find_base
@@ -49,6 +52,7 @@ def main():
     parser.add_argument("--model", default="qwen2.5-coder-0.5b")
     parser.add_argument("--max-tokens", type=int, default=1024)
     parser.add_argument("--examples", type=int, default=8)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--rounds", type=int, default=4)
     chosen = parser.parse_args()
     source = find_base(chosen.model)
@@ -57,10 +61,11 @@ def main():
     records = list(islice(read_records(chosen.demonstrations), 4 * chosen.examples))
     examples, _ = encode_all(records, tokenizer, builder, max_tokens=chosen.max_tokens)
     examples = examples[: chosen.examples]
-    dtype = getattr(torch, choose_dtype("auto", gpu=False))
+    dtype = getattr(torch, chosen.dtype)
     model = PolicyModel(load_model(source, dtype=dtype), Lora())
     print(f"{chosen.model} in {dtype}, {sum(len(e.ids) for e in examples)} tokens a round")
-    rounds = [(ours(model, examples), trl(model, examples)) for _ in range(chosen.rounds)]
+    native = AutoTokenizer.from_pretrained(source.path.parent, gguf_file=source.path.name)
+    rounds = [(ours(model, examples), trl(model, native, examples)) for _ in range(chosen.rounds)]
     show("SFT, tokens a second", ("ours", "TRL"), rounds[1:])
 
     starts = [evolve(record.episode, turns=()) for record in records[: chosen.examples // 2]]
@@ -86,9 +91,10 @@ def ours(model, examples):
     config = SftConfig(batch_tokens=BATCH * most, micro_tokens=most, warmup=0, save_every=10**6)
     with tempfile.TemporaryDirectory() as folder:
         session = Session(Path(folder), 0, device="cpu")
-        rates = []
-        train_sft(model, examples, [], config, session, lambda p: rates.append(p.tokens_per_second))
-    return statistics.harmonic_mean(rates)
+        train_sft(model, examples, [], config, session)
+        lines = (Path(folder) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    steps = [json.loads(line) for line in lines]
+    return sum(s["tokens"] for s in steps) / sum(s["seconds"] for s in steps)
 
 
 class Clock(TrainerCallback):
@@ -103,7 +109,7 @@ class Clock(TrainerCallback):
         self.seconds += time.perf_counter() - self.began
 
 
-def trl(model, examples):
+def trl(model, native, examples):
     """Tokens a second of TRL's trainer on the same model, in its steps alone."""
     rows = [{"input_ids": list(e.ids), "labels": list(e.labels)} for e in examples]
     with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +121,7 @@ def trl(model, examples):
             max_length=None,
             gradient_checkpointing=False,
             use_cpu=True,
-            bf16=False,
+            bf16=model.peft.get_base_model().dtype is torch.bfloat16,
             save_strategy="no",
             logging_strategy="no",
             report_to="none",
@@ -123,7 +129,13 @@ def trl(model, examples):
             dataset_kwargs={"skip_prepare_dataset": True},
         )
         clock, rows = Clock(), Dataset.from_list(rows)
-        trainer = SFTTrainer(model.peft, settings, train_dataset=rows, callbacks=[clock])
+        trainer = SFTTrainer(
+            model.peft,
+            settings,
+            train_dataset=rows,
+            processing_class=native,
+            callbacks=[clock],
+        )
         trainer.train()
     return sum(len(e.ids) for e in examples) / clock.seconds
 

@@ -26,6 +26,7 @@ BOOK = """
 
         def find(self, word, most=10**5000):
             seen = ("a" * 100, {1}, (1,), frozenset(), b"", list(range(9)), True)
+            locals()[1] = 2
             return [line for line in self.title if word in line]
 
 
@@ -74,7 +75,7 @@ def test_values_where_it_failed(write, tmp_path, worker_for, kind):
     values = {r.id.rpartition("test_")[2]: dict(r.values) for r in run.failures}
     told = values["find"]
     assert told.pop("self.pages") == "{<Page>: [1, <list>]}"
-    assert told.pop("seen").startswith(f"('{'a' * 40}'..., {{1}}, (1,), frozenset(), ...)")
+    assert told.pop("seen").startswith(f"('{'a' * 40}'..., {{1}}, (1,), set(), ...)")
     assert {name: told[name] for name in ("self", "self.title", "word", "most")} == {
         "self": "<Book>",
         "self.title": "None",
@@ -85,6 +86,74 @@ def test_values_where_it_failed(write, tmp_path, worker_for, kind):
     assert values["cut"] == {"self": "<Short>", "at": "2"}
     assert values["half"] == {"n": "4"}
     assert values["wrong"] == {}, "it did not fail in the file"
+
+
+HOSTILE = """
+    class Meta(type):
+        @property
+        def __name__(self):
+            raise SystemExit
+
+
+    class Strange(metaclass=Meta):
+        @property
+        def __dict__(self):
+            raise SystemExit
+
+        @property
+        def __class__(self):
+            raise SystemExit
+
+
+    class Key(str):
+        def __format__(self, spec):
+            raise SystemExit
+
+
+    class Owner:
+        def __init__(self):
+            vars(self)[Key("key")] = 1
+            setattr(self, "a" * 10_000_000, 1)
+
+        def work(self, strange):
+            large = type("B" * 10_000_000, (), {})()
+            huge = 1 << 10_000_000
+            face = "\U0001f600" * 1000
+            deep = [[[["\\0" * 40] * 9] * 9] * 9] * 9
+            raise ValueError
+
+
+    def work(self):
+        raise ValueError
+"""
+HOSTILE_TESTS = """
+    from hostile import Owner, Strange, work
+
+
+    def test_owner():
+        Owner().work(Strange())
+
+
+    def test_strange():
+        work(Strange())
+
+
+    def test_good():
+        pass
+"""
+
+
+def test_a_program_cannot_make_its_values_do_harm(write, tmp_path, worker_for):
+    write("hostile.py", HOSTILE)
+    write("test_hostile.py", HOSTILE_TESTS)
+    suite = Suite("pytest", tmp_path, tmp_path / "hostile.py", ("test_hostile.py",))
+    run = worker_for(suite).run()
+    assert (run.status, run.passed, len(run.failures)) == ("completed", 1, 2), run.results
+    owner, strange = (dict(result.values) for result in run.failures)
+    assert owner["strange"] == "<Strange>" and strange == {"self": "<Strange>"}
+    assert owner["large"] == f"<{'B' * 40}>" and owner["huge"] == "<int>"
+    assert sum(map(len, [*owner, *owner.values()])) < 1000
+    assert run.seconds < 5
 
 
 def test_the_function_around_a_comprehension_is_told_as_well(write, tmp_path, worker_for):

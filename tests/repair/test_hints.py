@@ -12,8 +12,8 @@ ADDRESS = """
 
 
     def label(address, width, sign="-"):
-        line = address.street.ljust(width, sign)
-        return line + address.country.upper()
+        line, country = address.street.ljust(width, sign), address.country
+        return line + country.upper()
 
 
     def labels(addresses, width):
@@ -54,4 +54,5 @@ def test_what_was_none_where_it_failed_is_a_clue(project, monkeypatch):
         "width": "6",
         "sign": "'-'",
         "line": "'Elm 1-'",
+        "country": "None",
     }

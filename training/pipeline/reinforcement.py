@@ -6,8 +6,10 @@ What a step learns is in `training.rlvr`.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from random import Random
 from statistics import fmean
 
@@ -72,7 +74,7 @@ def run_rlvr(run: TrainingRun) -> bool:
         return fmean(processes.gather(list(mine.values())) or [0.0])
 
     with tracking(run.trackers, run.folder, "rlvr") as track:
-        return train_rlvr(
+        done = train_rlvr(
             model,
             tokenizer,
             lambda policy, step: player.sample(policy, step, programs, processes),
@@ -82,6 +84,13 @@ def run_rlvr(run: TrainingRun) -> bool:
             evaluate=measure if held_out else None,
             random_rewards=config.random_rewards,
         )
+    shutil.rmtree(_own_folder(run), ignore_errors=True)
+    return done
+
+
+def _own_folder(run: TrainingRun) -> Path:
+    """Where this process puts what it samples with, as the others do at the same time."""
+    return run.file("rlvr") / f"process-{os.environ.get('RANK', '0')}"
 
 
 def measure_adapters(run: TrainingRun, programs: Sequence[Task]) -> dict[str, dict[str, float]]:
@@ -180,8 +189,7 @@ class _Player:
                 seed=seed,
                 max_tokens=run.config.rlvr.max_tokens,
             )
-        own = os.environ.get("RANK", "0")  # several processes do so at once
-        adapter = run.file("rlvr") / f"process-{own}" / "adapter"
+        adapter = _own_folder(run) / "adapter"
         save_adapter(adapter, model)
         return open_served_generator(
             run, adapter, each, temperature=temperature, constrained=not temperature, seed=seed

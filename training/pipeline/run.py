@@ -42,6 +42,11 @@ class RunError(CoeError):
     """A run cannot be started as asked."""
 
 
+def helps() -> bool:
+    """Whether this is one of the processes that only help the first one."""
+    return int(os.environ.get("RANK", "0")) > 0
+
+
 def run_all(
     config: RunConfig,
     *,
@@ -56,7 +61,7 @@ def run_all(
     """
     folder = Path(config.out)
     deadline = time.monotonic() + 60 * minutes
-    if int(os.environ.get("RANK", "0")) > 0:
+    if helps():
         return _help(config, deadline, trackers)
     check_trackers(trackers)
     folder.mkdir(parents=True, exist_ok=True)

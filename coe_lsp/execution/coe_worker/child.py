@@ -6,6 +6,7 @@ as it goes, so that whatever happens to it later, what it has told is not lost.
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import signal
@@ -208,7 +209,10 @@ class Child:
         line = None if self._whole else self._line_of(error)
         stack = self._stack_of(error) if self._whole else ()
         values: tuple[tuple[str, str], ...] = ()
-        if error is not None and (line is not None or stack) and self._values_left > 0:
+        # Where the test itself ended, nothing of the project did.
+        ended_in_project = bool(stack) and stack[-1][0] != test.partition("::")[0]
+        told = line is not None or ended_in_project
+        if error is not None and told and self._values_left > 0:
             self._values_left -= 1
             is_ours = self._in_project if self._whole else self._is_ours
             values = values_at(error.__traceback__, is_ours)
@@ -250,8 +254,7 @@ class Child:
 
     def _in_project(self, name: str) -> str:
         """A file's path relative to the project; '' if it is elsewhere."""
-        root = os.path.realpath(self.suite.root) + os.sep
-        real = os.path.realpath(name)
+        root, real = _real_path(self.suite.root) + os.sep, _real_path(name)
         return real[len(root) :] if real.startswith(root) else ""
 
     def _is_ours(self, name: str) -> bool:
@@ -293,6 +296,11 @@ class Child:
 
     def _send(self, event: Event) -> None:
         send(self._events, event)
+
+
+@functools.lru_cache(maxsize=None)
+def _real_path(name: str) -> str:
+    return os.path.realpath(name)
 
 
 def _on_alarm(number: int, frame: Any) -> None:

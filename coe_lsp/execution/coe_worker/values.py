@@ -1,18 +1,25 @@
 """What a failing line had at hand: the variables of its function, and its object's attributes.
 
-All as short texts. Nothing of the program runs for it: values of its own classes are told by the
-name of the class.
+All as short texts, few of them. Nothing of the program runs for it: values of its own classes are
+told by the name of the class, and what such a class says of itself is not asked. What cannot be
+told so is left out.
 """
 
 from __future__ import annotations
 
 import itertools
-from types import FrameType, TracebackType
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, cast
+from types import FrameType, GetSetDescriptorType, TracebackType
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple, cast
 
-_MOST_VALUES, _MOST_ITEMS, _LONGEST, _DEEPEST = 24, 4, 40, 2
-_PLAIN = (type(None), bool, int, float, complex)
+_MOST_VALUES, _MOST_ITEMS, _DEEPEST = 24, 4, 2
+# Characters of a name and of one value, and of the text of a value with others in it.
+_LONGEST, _LONGEST_TEXT = 40, 200
+_MOST_BITS = 128
+_OPTIMIZED = 1  # the code of functions: their variables have no mapping of the program's own
 _BRACKETS: Dict[Any, str] = {list: "[]", tuple: "()", set: "{}", frozenset: "{}"}
+_name_of: Any = type.__dict__["__name__"]
+_namespace_of: Any = type.__dict__["__dict__"]
+_mro_of: Any = type.__dict__["__mro__"]
 
 
 def values_at(
@@ -21,18 +28,21 @@ def values_at(
     """The values of the innermost function in a traceback, by name, `self.x` among them.
 
     `is_ours` says of a file's name whether its functions count. Nothing is told of a module's own
-    statements.
+    statements, nor of those of a class.
     """
-    frames = [f for f in _frames(trace) if is_ours(f.f_code.co_filename)]
-    found: Dict[str, Any] = {}
-    # A comprehension, or a lambda, sees what is around it.
-    for frame in frames[-2:]:
-        name = frame.f_code.co_name
-        if name != "<module>" and (frame is frames[-1] or frames[-1].f_code.co_name[0] == "<"):
-            found.update(frame.f_locals)
-    named = itertools.chain(found.items(), _attributes(found.get("self")))
-    kept = ((name, value) for name, value in named if name.replace(".", "_").isidentifier())
-    return tuple((name, shown(value)) for name, value in itertools.islice(kept, _MOST_VALUES))
+    try:
+        frames = [f for f in _frames(trace) if is_ours(f.f_code.co_filename)][-2:]
+        found: Dict[str, Any] = {}
+        # A comprehension sees what is around it.
+        if len(frames) == 2 and frames[1].f_code in frames[0].f_code.co_consts:
+            found.update(_variables(frames[0]))
+        if frames:
+            found.update(_variables(frames[-1]))
+        attributes = itertools.islice(_attributes(found.get("self")), _MOST_VALUES)
+        named = [*itertools.islice(found.items(), _MOST_VALUES), *attributes]
+        return tuple((name, shown(value)[:_LONGEST_TEXT]) for name, value in named)
+    except Exception:  # another thread changes what is read, or there is no memory left
+        return ()
 
 
 def _frames(trace: Optional[TracebackType]) -> Iterator[FrameType]:
@@ -41,44 +51,46 @@ def _frames(trace: Optional[TracebackType]) -> Iterator[FrameType]:
         trace = trace.tb_next
 
 
+def _variables(frame: FrameType) -> Iterator[Tuple[str, Any]]:
+    if frame.f_code.co_flags & _OPTIMIZED:
+        yield from _named(frame.f_locals.items())
+
+
 def _attributes(owner: Any) -> Iterator[Tuple[str, Any]]:
-    """What an object holds itself: no property is asked."""
-    try:
-        held: Any = object.__getattribute__(owner, "__dict__")
-    except AttributeError:  # it has slots
-        return
-    kind = cast("Any", type(held))
-    for name, value in list(held.items()) if kind is dict else ():
-        if isinstance(name, str):
-            yield f"self.{name}", value
+    """What an object holds itself: no property is asked, not even one named `__dict__`."""
+    for kind in _mro_of.__get__(type(owner)):
+        held = _namespace_of.__get__(kind).get("__dict__")
+        if type(held) is GetSetDescriptorType:
+            for name, value in _named(held.__get__(owner).items()):
+                yield f"self.{name}", value
+            return
+
+
+def _named(items: Any) -> Iterator[Tuple[str, Any]]:
+    for name, value in list(items):
+        if type(name) is str and len(name) <= _LONGEST and name.isidentifier():
+            yield name, value
 
 
 def shown(value: Any, depth: int = 0) -> str:
     """A value as short text; `<Name>` for one of another class than Python's usual ones."""
     kind = cast("Any", type(value))
-    if kind in _PLAIN:
-        try:
-            text = repr(value)
-        except ValueError:  # an integer with thousands of digits
-            return "<int>"
-        return text if len(text) <= _LONGEST else f"<{kind.__name__}>"
-    if kind is str or kind is bytes:
+    name = f"<{_name_of.__get__(kind)[:_LONGEST]}>"
+    if kind is int:
+        return repr(value) if value.bit_length() <= _MOST_BITS else name
+    if value is None or kind in (bool, float, complex):
+        return repr(value)
+    if kind in (str, bytes):
         return repr(value) if len(value) <= _LONGEST else f"{value[:_LONGEST]!r}..."
-    if kind is dict or kind in _BRACKETS:
-        if depth >= _DEEPEST and value:
-            return f"<{kind.__name__}>"
-        more = [", ..."] if len(value) > _MOST_ITEMS else []
-        if kind is dict:
-            inside = [f"{shown(k, depth + 1)}: {shown(v, depth + 1)}" for k, v in _some(value)]
-            return "{" + ", ".join(inside) + "".join(more) + "}"
-        inside = [shown(item, depth + 1) for item in itertools.islice(value, _MOST_ITEMS)]
-        first, last = _BRACKETS[kind]
-        text = ", ".join(inside) + "".join(more)
-        if kind is tuple and len(value) == 1:
-            text += ","
-        return f"{first}{text}{last}" if value or kind in (list, tuple) else f"{kind.__name__}()"
-    return f"<{kind.__name__}>"
-
-
-def _some(value: Mapping[Any, Any]) -> Iterator[Tuple[Any, Any]]:
-    return itertools.islice(value.items(), _MOST_ITEMS)
+    if (kind is not dict and kind not in _BRACKETS) or (value and depth >= _DEEPEST):
+        return name
+    more = ", ..." if len(value) > _MOST_ITEMS else ""
+    if kind is dict:
+        pairs = itertools.islice(value.items(), _MOST_ITEMS)
+        inside = ", ".join(f"{shown(k, depth + 1)}: {shown(v, depth + 1)}" for k, v in pairs)
+        return f"{{{inside}{more}}}"
+    inside = ", ".join(shown(item, depth + 1) for item in itertools.islice(value, _MOST_ITEMS))
+    if kind in (set, frozenset) and not value:
+        return "set()"
+    first, last = _BRACKETS[kind]
+    return f"{first}{inside}{',' if kind is tuple and len(value) == 1 else ''}{more}{last}"

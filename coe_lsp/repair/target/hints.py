@@ -25,7 +25,7 @@ _LEFT_OUT = re.compile(rf"{_BAD_CALL}missing \d+ required [\w-]+ arguments?: (.+
 _TOO_MANY = re.compile(
     rf"{_BAD_CALL}takes (?:from \d+ to )?(\d+) positional arguments? but (\d+) w"
 )
-_EMPTY = frozenset({"''", "b''", "[]", "()", "{}", "set()", "0", "0.0", "False"})
+_EMPTY = frozenset({"''", "b''", "[]", "()", "{}", "set()", "0", "0.0", "0j", "False"})
 _RAISED = re.compile(r"(?:\w+\.)*([A-Z]\w+)(?=:|$)")
 
 
