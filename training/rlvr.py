@@ -49,7 +49,7 @@ from training.model.checkpoint import BestAdapter, resume, save_checkpoint
 from training.model.encode import NO_LABEL, encode
 from training.model.packing import PackedBatch, TokenizedRollout, make_packed_batches, pack
 from training.model.policy_model import PolicyModel
-from training.processes import Processes
+from training.process_group import ProcessGroup
 from training.rewards import (
     charge_edits,
     compute_advantages,
@@ -90,7 +90,7 @@ def train_rlvr(
     coins: a control. All processes call this together; what `sample` and `evaluate` tell each of
     them is the same. TrainingError if a gradient is not finite, OSError if the disk is full.
     """
-    processes = Processes(session.device)
+    processes = ProcessGroup(session.device)
     # What samples knows no other device than these two.
     device = processes.device if processes.device.type == "cuda" else torch.device("cpu")
     session.prepare(model, device)
@@ -210,7 +210,7 @@ def update(
     groups: Sequence[Sequence[TokenizedRollout]],
     optimizer: torch.optim.Optimizer,
     config: RlvrConfig,
-    processes: Processes,
+    processes: ProcessGroup,
 ) -> dict[str, float]:
     """`config.num_iterations` optimizer steps on these rollouts; means over their tokens.
 

@@ -22,7 +22,7 @@ from training.interruption import finishing_steps
 from training.model.checkpoint import BestAdapter, resume, save_checkpoint
 from training.model.encode import TokenizedExample, collate, make_batches
 from training.model.policy_model import PolicyModel
-from training.processes import Processes
+from training.process_group import ProcessGroup
 from training.session import Session
 from training.settings import SftConfig
 
@@ -52,7 +52,7 @@ def train_sft(
     was not lowered `patience` times in a row; without validation the last step's is kept.
     TrainingError if a gradient is not finite, OSError if the disk is full.
     """
-    processes = Processes(session.device)
+    processes = ProcessGroup(session.device)
     session.prepare(model, processes.device)
     optimizer = torch.optim.AdamW(model.trainable().values(), weight_decay=0.0)
     step = resume(session.folder, model, optimizer)
@@ -105,7 +105,7 @@ def train_sft(
 
 
 def _accumulate_gradients(
-    wrapped: Any, batch: Sequence[TokenizedExample], micro_tokens: int, processes: Processes
+    wrapped: Any, batch: Sequence[TokenizedExample], micro_tokens: int, processes: ProcessGroup
 ) -> float:
     """Backpropagate this process's share of a batch; the loss a label, over all processes."""
     learned = sum(example.learned for example in batch)

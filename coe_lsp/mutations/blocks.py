@@ -10,7 +10,7 @@ from coe_lsp.mutations.program import Edit, Program
 
 Block = list[ast.stmt]
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 SIMPLE = (
     ast.Return, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Break, ast.Continue,
     ast.Pass, ast.Raise, ast.Delete, ast.Assert,
@@ -54,7 +54,7 @@ def alone(program: Program, node: ast.stmt) -> bool:
     return not before.strip() and (not after.strip() or after.lstrip().startswith("#"))
 
 
-def top_of(program: Program, function: Function) -> tuple[str, int] | None:
+def top_of(program: Program, function: FunctionNode) -> tuple[str, int] | None:
     """The indentation of a function's body and where it begins, after a docstring.
 
     None if nothing can be put in there: no statement follows, or it shares its line.
@@ -65,7 +65,7 @@ def top_of(program: Program, function: Function) -> tuple[str, int] | None:
     return indentation(program, body[0]), lines_of(program, body[0])[0]
 
 
-def parameters_of(function: Function) -> list[str]:
+def parameters_of(function: FunctionNode) -> list[str]:
     """The names of its parameters that are given by place or name, without `self` and `cls`."""
     return [a.arg for a in function.args.args if a.arg not in ("self", "cls")]
 

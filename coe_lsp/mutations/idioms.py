@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from coe_lsp.mutations.blocks import FUNCTION, Function, parameters_of, top_of
+from coe_lsp.mutations.blocks import FUNCTION, FunctionNode, parameters_of, top_of
 from coe_lsp.mutations.program import Edit, Program, put
 from coe_lsp.mutations.scope import Scope
 
@@ -42,7 +42,7 @@ def idiom_edits(program: Program, scope: Scope) -> Iterator[Edit]:
             yield from _if_any(program, node)
 
 
-def _checked_first(program: Program, scope: Scope, owner: Function) -> Iterator[Edit]:
+def _checked_first(program: Program, scope: Scope, owner: FunctionNode) -> Iterator[Edit]:
     """A way out at the top of a function for other types, and for two lengths that differ."""
     top, parameters = top_of(program, owner), parameters_of(owner)
     if top is None:

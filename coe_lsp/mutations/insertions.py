@@ -13,7 +13,7 @@ from coe_lsp.mutations.blocks import (
     FUNCTION,
     SIMPLE,
     Block,
-    Function,
+    FunctionNode,
     in_loop,
     indentation,
     lines_of,
@@ -162,7 +162,7 @@ def _new_lines(scope: Scope, looped: bool, last: bool) -> Iterator[tuple[str, fl
         yield "continue", -2.2
 
 
-def _base_cases(program: Program, owner: Function) -> Iterator[Edit]:
+def _base_cases(program: Program, owner: FunctionNode) -> Iterator[Edit]:
     """An early return at the top of a function."""
     top, parameters = top_of(program, owner), parameters_of(owner)
     if top is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from coe_lsp.mutations.blocks import FUNCTION, Function, parameters_of, top_of
+from coe_lsp.mutations.blocks import FUNCTION, FunctionNode, parameters_of, top_of
 from coe_lsp.mutations.program import Edit, Program, put, room_for_argument
 from coe_lsp.mutations.scope import Scope
 
@@ -106,7 +106,7 @@ def _collected(program: Program, node: ast.expr) -> Iterator[Edit]:
             pass
 
 
-def _converted(program: Program, scope: Scope, owner: Function) -> Iterator[Edit]:
+def _converted(program: Program, scope: Scope, owner: FunctionNode) -> Iterator[Edit]:
     """A parameter made into something else at the top of a function."""
     top = top_of(program, owner)
     if top is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from coe_lsp.mutations.blocks import FUNCTION, Function, statements, top_of
+from coe_lsp.mutations.blocks import FUNCTION, FunctionNode, statements, top_of
 from coe_lsp.mutations.program import Edit, Program, put
 from coe_lsp.mutations.scope import Scope
 
@@ -31,7 +31,7 @@ def pitfall_edits(program: Program, scope: Scope) -> Iterator[Edit]:
             yield from _raised(program, scope, node, node.exc)
 
 
-def _mutable_defaults(program: Program, function: Function) -> Iterator[Edit]:
+def _mutable_defaults(program: Program, function: FunctionNode) -> Iterator[Edit]:
     """`def f(a=[])` with `None` in place of the list, which is made in the body then."""
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
@@ -55,7 +55,7 @@ def _mutable_defaults(program: Program, function: Function) -> Iterator[Edit]:
         yield Edit(start, place, new, "mutable default", 0.0)
 
 
-def _base_not_made(program: Program, function: Function) -> Iterator[Edit]:
+def _base_not_made(program: Program, function: FunctionNode) -> Iterator[Edit]:
     """A constructor that does not call that of the class it inherits from."""
     arguments = function.args
     called = any(isinstance(n, ast.Name) and n.id == "super" for n in ast.walk(function))

@@ -12,7 +12,7 @@ import itertools
 import keyword
 from collections.abc import Iterator, Sequence
 
-from coe_lsp.mutations.blocks import FUNCTION, Function, alone, indentation
+from coe_lsp.mutations.blocks import FUNCTION, FunctionNode, alone, indentation
 from coe_lsp.mutations.clues import BadCall
 from coe_lsp.mutations.program import Edit, Program, room_for_argument, together
 from coe_lsp.mutations.scope import Scope
@@ -46,7 +46,7 @@ def _parses(text: str) -> bool:
     return True
 
 
-def _named_by_tests(program: Program, node: Function, call: BadCall) -> Iterator[Edit]:
+def _named_by_tests(program: Program, node: FunctionNode, call: BadCall) -> Iterator[Edit]:
     """A parameter that the function does not have."""
     name, arguments = call.unexpected, node.args
     named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
@@ -59,7 +59,7 @@ def _named_by_tests(program: Program, node: Function, call: BadCall) -> Iterator
             yield _renamed(program, node, old, name)
 
 
-def _added(program: Program, node: Function, name: str) -> Iterator[Edit]:
+def _added(program: Program, node: FunctionNode, name: str) -> Iterator[Edit]:
     """One more parameter: alone, kept in `self`, or handed on to a call."""
     arguments = node.args
     if arguments.posonlyargs and not (arguments.args or arguments.vararg or arguments.kwonlyargs):
@@ -78,13 +78,13 @@ def _added(program: Program, node: Function, name: str) -> Iterator[Edit]:
             yield Edit(both.start, both.end, both.new, "missing parameter", weight - 0.2)
 
 
-def _is_bound_inside(node: Function, names: set[str]) -> bool:
+def _is_bound_inside(node: FunctionNode, names: set[str]) -> bool:
     """Whether a function in this one has a parameter of one of these names."""
     inner = (n for n in ast.walk(node) if isinstance(n, (*FUNCTION, ast.Lambda)) and n is not node)
     return any(n.arg in names for i in inner for n in ast.walk(i.args) if isinstance(n, ast.arg))
 
 
-def _room(program: Program, node: Function) -> tuple[int, str]:
+def _room(program: Program, node: FunctionNode) -> tuple[int, str]:
     """Where one more parameter with a default goes, and what stands before it then."""
     arguments = node.args
     positional = [*arguments.posonlyargs, *arguments.args]
@@ -99,20 +99,20 @@ def _room(program: Program, node: Function) -> tuple[int, str]:
     return _opening(program, node), ""
 
 
-def _opening(program: Program, node: Function) -> int:
+def _opening(program: Program, node: FunctionNode) -> int:
     """Where the first parameter goes."""
     start = program.span(node)[0]
     head = program.between(start, program.span(node.body[0])[0])
     return start + len(head[: head.index("(") + 1].encode())
 
 
-def _at_the_end(program: Program, node: Function, line: str) -> tuple[int, str]:
+def _at_the_end(program: Program, node: FunctionNode, line: str) -> tuple[int, str]:
     """Where a line goes after the last statement of the body, with its layout."""
     last = node.body[-1]
     return program.span(last)[1], f"\n{indentation(program, last)}{line}"
 
 
-def _handing_on(program: Program, node: Function, name: str) -> Iterator[tuple[int, str]]:
+def _handing_on(program: Program, node: FunctionNode, name: str) -> Iterator[tuple[int, str]]:
     """Calls of the body that may take the parameter as well: where, and the argument."""
     calls = [n for statement in node.body for n in ast.walk(statement) if isinstance(n, ast.Call)]
     for call in calls[:_MOST_CALLS]:
@@ -122,7 +122,7 @@ def _handing_on(program: Program, node: Function, name: str) -> Iterator[tuple[i
         yield place, f"{before}{name}={name}"
 
 
-def _renamed(program: Program, node: Function, old: ast.arg, new: str) -> Edit:
+def _renamed(program: Program, node: FunctionNode, old: ast.arg, new: str) -> Edit:
     """The parameter with another name, in the whole function."""
     start = program.span(old)[0]
     spans = [(start, start + len(old.arg.encode()))]
@@ -135,7 +135,7 @@ def _renamed(program: Program, node: Function, old: ast.arg, new: str) -> Edit:
     return together(program, sorted(spans), [new] * len(spans), "renamed parameter", 0.6)
 
 
-def _left_out(program: Program, node: Function, names: Sequence[str]) -> Iterator[Edit]:
+def _left_out(program: Program, node: FunctionNode, names: Sequence[str]) -> Iterator[Edit]:
     """Parameters that the tests do not give."""
     arguments = node.args
     positional = [*arguments.posonlyargs, *arguments.args]
@@ -153,7 +153,7 @@ def _left_out(program: Program, node: Function, names: Sequence[str]) -> Iterato
         yield together(program, spans, [text] * len(spans), "missing default", weight)
 
 
-def _one_too_many(program: Program, node: Function, call: BadCall) -> Iterator[Edit]:
+def _one_too_many(program: Program, node: FunctionNode, call: BadCall) -> Iterator[Edit]:
     """A method without `self`, or a parameter that has no name yet."""
     if not call.given:
         return

@@ -89,6 +89,12 @@ def test_values_where_it_failed(write, tmp_path, worker_for, kind):
 
 
 HOSTILE = """
+    import sys
+
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(0)
+
+
     class Meta(type):
         @property
         def __name__(self):
@@ -153,7 +159,6 @@ def test_a_program_cannot_make_its_values_do_harm(write, tmp_path, worker_for):
     assert owner["strange"] == "<Strange>" and strange == {"self": "<Strange>"}
     assert owner["large"] == f"<{'B' * 40}>" and owner["huge"] == "<int>"
     assert sum(map(len, [*owner, *owner.values()])) < 1000
-    assert run.seconds < 5
 
 
 def test_the_function_around_a_comprehension_is_told_as_well(write, tmp_path, worker_for):

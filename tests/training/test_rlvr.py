@@ -15,7 +15,7 @@ from coe_lsp.chain.scratchpad import Scratchpad
 from training.model.checkpoint import read_adapter
 from training.model.encode import NO_LABEL, collate, encode
 from training.model.packing import TokenizedRollout, make_packed_batches, pack
-from training.processes import Processes
+from training.process_group import ProcessGroup
 from training.rewards import compute_advantages, compute_returns
 from training.rlvr import (
     add_reference,
@@ -188,7 +188,7 @@ def test_further_updates_are_held_to_the_policy_that_sampled(tiny_model, tiny_to
             [[TokenizedRollout(example, weights)]],
             torch.optim.SGD(names.values(), 0.01),
             config,
-            Processes("cpu"),
+            ProcessGroup("cpu"),
         )
         assert entry["learned_tokens"] == example.learned
         return torch.cat([weight.detach().flatten() for weight in names.values()])
@@ -219,7 +219,7 @@ def test_what_the_sampler_found_less_likely_weighs_more_up_to_a_bound(tiny_model
             [[TokenizedRollout(sampled, advantages)]],
             optimizer,
             config,
-            Processes("cpu"),
+            ProcessGroup("cpu"),
         )
         moved = torch.cat([(names[n].detach() - old).flatten() for n, old in before.items()])
         with torch.no_grad():

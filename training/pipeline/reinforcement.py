@@ -27,7 +27,7 @@ from training.pipeline.workspace import (
     open_transformers_generator,
     serves,
 )
-from training.processes import Processes
+from training.process_group import ProcessGroup
 from training.rlvr import train_rlvr
 from training.sampling.groups import SampledGroups, sample_informative
 from training.sampling.rollouts import (
@@ -67,7 +67,7 @@ def run_rlvr(run: TrainingRun) -> bool:
         run.report(text, metrics["step"], config.rlvr.steps)
 
     player = _Player(run, tokenizer)
-    processes = Processes(config.model.device)
+    processes = ProcessGroup(config.model.device)
 
     def measure(policy: PolicyModel) -> float:
         mine = player.measure(policy, processes.share(held_out))
@@ -117,7 +117,7 @@ class _Player:
     tokenizer: Tokenizer
 
     def sample(
-        self, model: PolicyModel, step: int, programs: Sequence[Task], processes: Processes
+        self, model: PolicyModel, step: int, programs: Sequence[Task], processes: ProcessGroup
     ) -> SampledGroups:
         """The groups of a step, from programs drawn for it; each process rolls out some of them."""
         config = self.run.config

@@ -40,7 +40,7 @@ def values_at(
             found.update(_variables(frames[-1]))
         attributes = itertools.islice(_attributes(found.get("self")), _MOST_VALUES)
         named = [*itertools.islice(found.items(), _MOST_VALUES), *attributes]
-        return tuple((name, shown(value)[:_LONGEST_TEXT]) for name, value in named)
+        return tuple((name, _as_text(value)[:_LONGEST_TEXT]) for name, value in named)
     except Exception:  # another thread changes what is read, or there is no memory left
         return ()
 
@@ -72,7 +72,7 @@ def _named(items: Any) -> Iterator[Tuple[str, Any]]:
             yield name, value
 
 
-def shown(value: Any, depth: int = 0) -> str:
+def _as_text(value: Any, depth: int = 0) -> str:
     """A value as short text; `<Name>` for one of another class than Python's usual ones."""
     kind = cast("Any", type(value))
     name = f"<{_name_of.__get__(kind)[:_LONGEST]}>"
@@ -87,9 +87,9 @@ def shown(value: Any, depth: int = 0) -> str:
     more = ", ..." if len(value) > _MOST_ITEMS else ""
     if kind is dict:
         pairs = itertools.islice(value.items(), _MOST_ITEMS)
-        inside = ", ".join(f"{shown(k, depth + 1)}: {shown(v, depth + 1)}" for k, v in pairs)
+        inside = ", ".join(f"{_as_text(k, depth + 1)}: {_as_text(v, depth + 1)}" for k, v in pairs)
         return f"{{{inside}{more}}}"
-    inside = ", ".join(shown(item, depth + 1) for item in itertools.islice(value, _MOST_ITEMS))
+    inside = ", ".join(_as_text(item, depth + 1) for item in itertools.islice(value, _MOST_ITEMS))
     if kind in (set, frozenset) and not value:
         return "set()"
     first, last = _BRACKETS[kind]

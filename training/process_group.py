@@ -17,7 +17,7 @@ from accelerate.utils import gather_object
 T = TypeVar("T")
 
 
-class Processes:
+class ProcessGroup:
     """All processes, as one of them sees them. All must call each method but `share` together."""
 
     def __init__(self, device: Literal["cpu", "auto"]) -> None:

@@ -13,7 +13,7 @@ from training_toys import CONFIG, as_sampled, toy_groups, two_turns
 
 from training.model.encode import encode
 from training.model.packing import TokenizedRollout
-from training.processes import Processes
+from training.process_group import ProcessGroup
 from training.rlvr import add_reference, train_rlvr, update
 from training.sampling.groups import SampledGroups
 from training.session import Session
@@ -40,7 +40,7 @@ def move(model, example, count):
     rollouts = [[TokenizedRollout(as_sampled(example), advantages)] for _ in range(count)]
     optimizer = torch.optim.SGD(names.values(), 0.01)
     config = RlvrConfig(beta=0.0, max_norm=1e9)
-    update(model, rollouts, optimizer, config, Processes("cpu"))
+    update(model, rollouts, optimizer, config, ProcessGroup("cpu"))
     pairs = zip(names.values(), before, strict=True)
     return torch.cat([(new.detach() - old).flatten() for new, old in pairs]).norm().item()
 
@@ -53,8 +53,7 @@ def test_both_stages_on_two_processes_give_the_numbers_of_one(
     groups = SampledGroups(toy_groups(tiny_tokenizer))
     session = Session(tmp_path / "rlvr", 1, tmp_path / "sft" / "adapter", device="cpu")
     train_rlvr(tiny_model, tiny_tokenizer, lambda model, step: groups, RLVR, session)
-    episode = two_turns()
-    example = encode(episode, tiny_tokenizer, tiny_tokenizer.builder(instructed=False))
+    example = encode(two_turns(), tiny_tokenizer, tiny_tokenizer.builder(instructed=False))
     moved = [move(copy.deepcopy(fresh), example, count) for count in (1, 3)]
     script = tmp_path / "train.py"
     script.write_text(
@@ -62,17 +61,17 @@ def test_both_stages_on_two_processes_give_the_numbers_of_one(
 import json, sys, torch
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "helpers")!r}, {str(Path(__file__).parent)!r}]
 from pathlib import Path
-from test_processes import move
+from test_process_group import RLVR, move
 from training_toys import CONFIG, toy_groups, toy_records, two_turns
 from training.model.base import load_model, load_tokenizer
 from training.model.source import find_base
 from training.model.encode import encode
 from training.model.policy_model import PolicyModel
-from training.processes import Processes
+from training.process_group import ProcessGroup
 from training.rlvr import train_rlvr
 from training.sampling.groups import SampledGroups
 from training.session import Session
-from training.settings import Lora, RlvrConfig
+from training.settings import Lora
 from training.sft import train_sft
 
 torch.set_num_threads(1)
@@ -88,14 +87,11 @@ def new_model():
 folder = Path({str(tmp_path / "two")!r})
 train_sft(new_model(), examples, examples[:6], CONFIG, Session(folder / "sft", 1, device="cpu"))
 groups = SampledGroups(toy_groups(tokenizer))
-config = RlvrConfig(
-    steps=4, learning_rate=1e-4, warmup=1, num_iterations=2, micro_tokens=64
-)
 session = Session(folder / "rlvr", 1, Path({str(tmp_path / "sft" / "adapter")!r}), device="cpu")
-train_rlvr(new_model(), tokenizer, lambda m, s: groups, config, session)
+train_rlvr(new_model(), tokenizer, lambda m, s: groups, RLVR, session)
 example = encode(two_turns(), tokenizer, builder)
 moved = [move(new_model(), example, count) for count in (1, 3)]
-processes = Processes("cpu")
+processes = ProcessGroup("cpu")
 assert processes.count == 2
 if processes.is_main:
     (folder / "moved.json").write_text(json.dumps(moved))
